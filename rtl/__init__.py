@@ -1,0 +1,1 @@
+"""Amaranth generator: a `dbp.design.Design` becomes synthesizable fixed-point Verilog."""

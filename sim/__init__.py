@@ -1,0 +1,1 @@
+"""cocotb benches: the generated Verilog equals the golden model in every sample."""
