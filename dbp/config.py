@@ -1,0 +1,248 @@
+"""Configuration of a run: a TOML file or a shipped preset, checked before anything starts.
+
+Every table of the file is one frozen model below; a key that is missing takes the value of the
+paper's experiment, a key that is unknown is refused. "The paper" is Fougstedt et al., "ASIC
+Implementation of Time-Domain Digital Backpropagation with Deep-Learned Chromatic Dispersion
+Filters", ECOC 2018.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from dbp.errors import InputError
+
+Modulation = Literal["qpsk", "16qam", "64qam", "gaussian"]
+LaunchPowers = Annotated[tuple[Annotated[float, Field(ge=-30, le=20)], ...], Field(min_length=1)]
+
+
+class _Table(BaseModel):
+    # A value of another type is refused, not converted: "16" is no number of taps.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+
+class Link(_Table):
+    """The fibre link, single channel and polarisation, and how it is simulated.
+
+    Equal spans of fibre, each followed by an amplifier that restores the launch power and adds its
+    own noise. Simulated circularly in blocks of ``block_symbols`` with ``samples_per_symbol``
+    samples and ``steps_per_span`` split steps of equal nonlinear phase ("logarithmic" steps).
+    """
+
+    spans: int = Field(32, ge=1, le=1000)
+    span_km: float = Field(100.0, gt=0, le=1000)
+    attenuation_db_per_km: float = Field(0.2, ge=0, le=10)
+    dispersion_ps_per_nm_km: float = Field(17.0, ge=-200, le=200)
+    nonlinearity_per_w_km: float = Field(1.3, ge=0, le=100)
+    noise_figure_db: float = Field(5.0, ge=-100, le=20)
+    wavelength_nm: float = Field(1550.0, ge=1000, le=2000)
+    symbol_rate_gbd: float = Field(20.0, gt=0, le=1000)
+    modulation: Modulation = "16qam"
+    roll_off: float = Field(0.1, gt=0, le=1)
+    samples_per_symbol: int = Field(6, ge=6, le=64)
+    steps_per_span: int = Field(25, ge=1, le=10000)
+    block_symbols: int = Field(8192, ge=64, le=1 << 20)
+    precision: Literal["complex64", "complex128"] = "complex64"
+
+    @field_validator("samples_per_symbol", "block_symbols")
+    @classmethod
+    def _even(cls, value: int) -> int:
+        # The receiver decimates to 2 samples per symbol, and spectra are cut in halves.
+        if value % 2:
+            raise ValueError("must be even")
+        return value
+
+
+class Filters(_Table):
+    """How one design's filters come about: their length, their formats and their start.
+
+    The least-squares filters with constrained out-of-band gain (LS-CO) minimise the error over the
+    fraction ``bandwidth`` of the sampling band and keep the amplitude outside it, in the rms, at
+    ``out_of_band_gain``. Rotations sit ``rotation_offset_km`` after an amplifier.
+    """
+
+    taps: int = Field(ge=1, le=255)
+    coefficient_bits: int = Field(ge=2, le=16)
+    signal_bits: int = Field(ge=2, le=16)
+    rotation_offset_km: float = Field(0.0, ge=0)
+    bandwidth: float = Field(gt=0, le=1)
+    out_of_band_gain: float = Field(gt=0, le=10)
+    kerr_scale: float = Field(1.0, ge=0, le=2)
+
+    @field_validator("taps")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("must be odd: the filters are symmetric about a centre tap")
+        return value
+
+
+class Baseline(Filters):
+    """The design to beat: LS-CO filters, not learned. The paper's has 25 taps."""
+
+    taps: int = Field(25, ge=1, le=255)
+    coefficient_bits: int = Field(9, ge=2, le=16)
+    signal_bits: int = Field(9, ge=2, le=16)
+    bandwidth: float = Field(0.525, gt=0, le=1)
+    out_of_band_gain: float = Field(0.3, gt=0, le=10)
+
+
+class Learned(Filters):
+    """The learned design. Learning starts from LS-CO filters of ``start_taps`` taps and prunes
+    the outer ones, down to ``taps``."""
+
+    taps: int = Field(15, ge=1, le=255)
+    coefficient_bits: int = Field(6, ge=2, le=16)
+    signal_bits: int = Field(9, ge=2, le=16)
+    rotation_offset_km: float = Field(14.8, ge=0)
+    bandwidth: float = Field(0.525, gt=0, le=1)
+    out_of_band_gain: float = Field(0.3, gt=0, le=10)
+    start_taps: int = Field(25, ge=1, le=255)
+
+    @field_validator("start_taps")
+    @classmethod
+    def _odd_start(cls, value: int) -> int:
+        return cls._odd(value)
+
+
+class Datapath(_Table):
+    """Formats that both designs share; ``docs/datapath.md`` says where each stands."""
+
+    adc_rms_permille: int = Field(250, ge=1, le=1000)
+    branch_bits: int = Field(5, ge=2, le=16)
+    kerr_bits: int = Field(10, ge=2, le=16)
+    phase_bits: int = Field(8, ge=2, le=16)
+    phase_fraction_bits: int = Field(9, ge=0, le=20)
+
+
+class Training(_Table):
+    """Learning by Adam on the mean squared error of the symbols."""
+
+    launch_power_dbm: float = Field(0.5, ge=-30, le=20)
+    symbols: int = Field(131072, ge=1024, le=1 << 26)
+    batch_blocks: int = Field(64, ge=1, le=65536)
+    block_symbols: int = Field(256, ge=32, le=1 << 16)
+    learning_rate: float = Field(1e-3, gt=0, le=1)
+    float_iterations: int = Field(1500, ge=0, le=10_000_000)
+    quantized_iterations: int = Field(800, ge=0, le=10_000_000)
+
+
+class Evaluation(_Table):
+    """Where and how long the bit error ratio is counted."""
+
+    launch_power_dbm: LaunchPowers = (-2.0, -1.0, 0.0, 1.0)
+    min_errors: int = Field(400, ge=1)
+    max_bits: int = Field(2_000_000, ge=1)
+
+    @field_validator("launch_power_dbm", mode="before")
+    @classmethod
+    def _tuple(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class Hardware(_Table):
+    """What is generated, simulated and synthesised."""
+
+    lanes: int = Field(4, ge=1, le=1024)
+    synthesis_lanes: int = Field(2, ge=1, le=1024)
+    clock_mhz: float = Field(416.7, gt=0, le=100_000)
+    pdk: str = Field("nangate45", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+    stimulus_symbols: int = Field(4096, ge=64, le=1 << 20)
+
+
+class Config(_Table):
+    """A whole run: the root of the TOML file."""
+
+    seed: int = Field(1, ge=0, lt=1 << 63)
+    link: Link = Link()
+    baseline: Baseline = Baseline()
+    learned: Learned = Learned()
+    datapath: Datapath = Datapath()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    hardware: Hardware = Hardware()
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of all values, defaults included, as 64 hexadecimal digits."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def presets() -> dict[str, str]:
+    """Names and TOML texts of the shipped presets."""
+    folder = resources.files("dbp") / "presets"
+    files = sorted(folder.iterdir(), key=lambda file: file.name)
+    return {f.name.removesuffix(".toml"): f.read_text() for f in files if f.name.endswith(".toml")}
+
+
+def load(name_or_path: str) -> Config:
+    """Read a TOML file, or a shipped preset by its name.
+
+    Raises `InputError` that names every wrong key, its value and what is allowed.
+    """
+    shipped = presets()
+    path = Path(name_or_path)
+    if name_or_path in shipped:
+        text = shipped[name_or_path]
+    elif path.is_file():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{name_or_path}: cannot be read: {error}") from None
+    else:
+        raise InputError(
+            f"configuration {name_or_path!r}: neither a file nor a preset; "
+            f"the presets are {', '.join(shipped)}"
+        )
+    try:
+        return parse(text)
+    except InputError as error:
+        raise InputError(f"{name_or_path}: {error}") from None
+
+
+def parse(text: str) -> Config:
+    """Check the text of a TOML configuration; `InputError` as in `load`."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"not TOML: {error}") from None
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        raise InputError("; ".join(_explain(problem) for problem in error.errors())) from None
+    _check_together(config)
+    return config
+
+
+def _explain(problem) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        table: type[BaseModel] = Config
+        for part in problem["loc"][:-1]:
+            table = table.model_fields[part].annotation
+        return f"{key}: unknown key; the keys here are {', '.join(table.model_fields)}"
+    return f"{key} = {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _check_together(config: Config) -> None:
+    """Limits that tie several keys together."""
+    for name in ("baseline", "learned"):
+        filters: Filters = getattr(config, name)
+        if filters.rotation_offset_km > config.link.span_km:
+            raise InputError(
+                f"{name}.rotation_offset_km = {filters.rotation_offset_km}: must be at most "
+                f"link.span_km = {config.link.span_km}"
+            )
+    if config.learned.start_taps < config.learned.taps:
+        raise InputError(
+            f"learned.start_taps = {config.learned.start_taps}: must be at least "
+            f"learned.taps = {config.learned.taps}"
+        )
