@@ -1,0 +1,62 @@
+"""Yosys in a process of its own: the one place that starts it (through the `pyosys` wheel).
+
+A script runs in a child so that a crash, a fatal Yosys error or a time limit ends the child only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from importlib import util
+from pathlib import Path
+
+from dbp.errors import ToolError
+
+_CHILD = "import sys; from pyosys import libyosys; libyosys.run_pass('script ' + sys.argv[1])"
+
+
+def run_yosys(script: str, cwd: str | Path, timeout_s: float) -> str:
+    """Run a Yosys script, one command a line, in the folder ``cwd`` and return the log.
+
+    Files in the script are named relative to ``cwd``. The log holds the warnings too, as lines
+    ``Warning: ...``. `ToolError` if Yosys is missing, fails (with its last error line) or takes
+    longer than ``timeout_s`` seconds; the child and what it started (ABC) are ended then.
+    """
+    if util.find_spec("pyosys") is None:
+        raise ToolError("Yosys is missing: install it with `pip install pyosys`")
+    with tempfile.TemporaryDirectory(prefix="dbp-yosys-") as folder:
+        # A name without blanks, since Yosys splits its commands at them.
+        (Path(folder) / "script.ys").write_text(script.rstrip("\n") + "\n", encoding="utf-8")
+        child = subprocess.Popen(
+            # -P: a file of the working folder must not shadow a Python module.
+            [sys.executable, "-P", "-c", _CHILD, f"{folder}/script.ys"],
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+        try:
+            log, _ = child.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            raise ToolError(f"Yosys took longer than {timeout_s:g} s and was ended") from None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+    if child.returncode != 0:
+        errors = [line for line in log.splitlines() if "ERROR" in line] or log.splitlines()[-1:]
+        raise ToolError(f"Yosys failed: {errors[-1].strip() if errors else 'no output'}")
+    return log
+
+
+def yosys_warnings(log: str) -> list[str]:
+    """The warnings of a Yosys log, each once, in order."""
+    lines = (line.strip() for line in log.splitlines())
+    return list(dict.fromkeys(line for line in lines if line.startswith("Warning:")))
