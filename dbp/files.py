@@ -6,10 +6,13 @@ import io
 import json
 import os
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from dbp.errors import InputError
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -45,3 +48,13 @@ def write_npz(path: str | Path, **arrays: Any) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     write_bytes(path, buffer.getvalue())
+
+
+def read_npz(path: str | Path) -> dict[str, np.ndarray]:
+    """All arrays of an ``.npz``; `InputError` where it is missing, damaged or holds objects."""
+    try:
+        # Through memory: numpy leaves a file open when it turns out not to be an archive.
+        with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise InputError(f"{path}: not a readable .npz file: {error}") from None

@@ -32,9 +32,9 @@ def convert(waveform: NDArray[np.complexfloating], design: Design) -> Samples:
     ``signal_bits``; what lies beyond full scale clips.
     """
     waveform = np.asarray(waveform, dtype=np.complex128)
-    rms = np.sqrt(np.mean(np.abs(waveform) ** 2, axis=-1, keepdims=True) / 2)
-    if not np.all(rms > 0) or not np.isfinite(rms).all():
+    if waveform.size == 0 or not np.isfinite(waveform).all() or not waveform.any(axis=-1).all():
         raise ValueError("a waveform to convert is empty, zero or not finite")
+    rms = np.sqrt(np.mean(np.abs(waveform) ** 2, axis=-1, keepdims=True) / 2)
     scaled = waveform * (design.adc_rms_permille / 1000 / rms)
     return Samples(
         fixed.quantise(scaled.real, design.signal_bits),

@@ -5,7 +5,6 @@ It lies beside the design, so that simulation and synthesis need neither the lin
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 from dbp import fixed
 from dbp.design import MAX_LAUNCH_POWER_UW, Design
 from dbp.errors import InputError
-from dbp.files import write_npz
+from dbp.files import read_npz, write_npz
 from dbp.golden import Samples
 
 MAX_SAMPLES = 1 << 24
@@ -46,11 +45,7 @@ class Stimulus:
     @classmethod
     def load(cls, path: str | Path, design: Design) -> Stimulus:
         """Read the stimulus of ``design``; `InputError` where it does not fit."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                content = {name: file[name] for name in file.files}
-        except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-            raise InputError(f"{path}: not a readable stimulus: {error}") from None
+        content = read_npz(path)
         expected = {"samples_i", "samples_q", "launch_power_uw", "design_hash", "seed"}
         if set(content) != expected:
             raise InputError(f"{path}: fields {sorted(content)}: must be {sorted(expected)}")

@@ -1,0 +1,60 @@
+"""Configurations: presets load, and the rest is refused by key, value and what is allowed."""
+
+import pytest
+
+from dbp import config
+from dbp.errors import InputError
+
+
+@pytest.mark.parametrize("name", ["paper", "demo"])
+def test_presets_are_the_papers_link(name):
+    link = config.load(name).link
+    assert (link.spans, link.span_km, link.symbol_rate_gbd, link.roll_off) == (32, 100, 20, 0.1)
+    assert (link.attenuation_db_per_km, link.dispersion_ps_per_nm_km) == (0.2, 17)
+    assert (link.nonlinearity_per_w_km, link.noise_figure_db) == (1.3, 5)
+    assert link.modulation == "16qam"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[link]\nspan_kmm = 80.0", "link.span_kmm: unknown key; the keys here are spans, span_km"),
+        ("[lnk]\nspan_km = 80.0", "lnk: unknown key; the keys here are seed, link"),
+        ("[link]\nspan_km = -3.0", "link.span_km = -3.0: .* greater than 0"),
+        ("[link]\nspan_km = '80 km'", "link.span_km = '80 km': .* number"),
+        ("[link]\nspan_km = nan", "link.span_km = nan: .* finite"),
+        ("[link]\nmodulation = '8psk'", "link.modulation = '8psk': .*'16qam'"),
+        ("[link]\nsamples_per_symbol = 7", "link.samples_per_symbol = 7: must be even"),
+        ("[learned]\ntaps = 24", "learned.taps = 24: must be odd"),
+        ("[learned]\ntaps = '15'", "learned.taps = '15': .* integer"),
+        (
+            "[learned]\nstart_taps = 13",
+            "learned.start_taps = 13: must be at least learned.taps = 15",
+        ),
+        ("[baseline]\nrotation_offset_km = 120.0", "must be at most link.span_km = 100.0"),
+        ("[evaluation]\nlaunch_power_dbm = []", "evaluation.launch_power_dbm = .* at least 1"),
+        ("[hardware]\nlanes = 0", "hardware.lanes = 0: .* greater than or equal to 1"),
+        ("[hardware]\npdk = '../etc'", "hardware.pdk = '../etc'"),
+        ("seed = -1", "seed = -1"),
+        ("link = 3", "link = 3"),
+        ("a = [", "not TOML"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_key(text, message):
+    with pytest.raises(InputError, match=message):
+        config.parse(text)
+
+
+def test_unknown_names_and_unreadable_files_are_refused(tmp_path):
+    with pytest.raises(
+        InputError, match="neither a file nor a preset; the presets are demo, paper"
+    ):
+        config.load("papre")
+    (tmp_path / "x.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="cannot be read"):
+        config.load(str(tmp_path / "x.toml"))
+
+
+def test_hash_covers_every_value_and_not_the_spelling():
+    assert config.parse("").hash == config.parse("[link]\nspan_km = 100.0").hash
+    assert config.parse("").hash != config.parse("[link]\nspan_km = 100.5").hash

@@ -1,0 +1,61 @@
+"""Files appear whole or not at all."""
+
+import json
+import os
+import stat
+
+import pytest
+
+from dbp import files, metrics
+
+
+def test_write_makes_folders_and_replaces(tmp_path):
+    path = tmp_path / "a" / "b.txt"
+    files.write_text(path, "one")
+    files.write_text(path, "two")
+    assert path.read_text() == "two"
+    assert [p.name for p in path.parent.iterdir()] == ["b.txt"]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "b.txt"
+    files.write_text(path, "old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fdopen", full)
+    with pytest.raises(OSError, match="No space"):
+        files.write_text(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["b.txt"]
+
+
+def test_rights_are_those_of_an_ordinary_file(tmp_path):
+    (tmp_path / "plain").touch()
+    files.write_text(tmp_path / "ours", "x")
+    rights = {stat.S_IMODE(p.stat().st_mode) for p in tmp_path.iterdir()}
+    assert len(rights) == 1
+
+
+def test_json_refuses_nan(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        files.write_json(tmp_path / "x.json", {"a": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
+def test_metrics_carry_their_provenance(tmp_path):
+    written = metrics.write_metrics(
+        tmp_path / "metrics.json",
+        {"lanes": 4},
+        design_hash="d" * 64,
+        config_hash=None,
+        seed=3,
+        versions=metrics.package_versions("numpy"),
+        stopwatch=metrics.Stopwatch(),
+    )
+    assert json.loads((tmp_path / "metrics.json").read_text()) == written
+    assert {"lanes", "design_hash", "config_hash", "seed", "versions", "wall_time_s"} == set(
+        written
+    )
+    assert {"dbp", "python", "numpy"} == set(written["versions"])

@@ -1,0 +1,47 @@
+"""The rounding and saturation rules, exhaustively at small widths, against exact rationals."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from dbp import fixed
+
+
+@pytest.mark.parametrize("shift", range(6))
+def test_round_shift_is_the_nearest_integer_with_ties_upwards(shift):
+    x = np.arange(-200, 200)
+    expected = [math.floor(Fraction(int(v), 1 << shift) + Fraction(1, 2)) for v in x]
+    assert fixed.round_shift(x, shift).tolist() == expected
+
+
+@pytest.mark.parametrize("bits", range(2, 7))
+@pytest.mark.parametrize("shift", range(4))
+def test_requantise_saturates_after_rounding(bits, shift):
+    x = np.arange(-400, 400)
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    got = fixed.requantise(x, shift, bits)
+    expected = [
+        min(max(math.floor(Fraction(int(v), 2**shift) + Fraction(1, 2)), low), high) for v in x
+    ]
+    assert got.tolist() == expected
+    assert {low, high} <= set(got.tolist())
+
+
+def test_cut_is_a_plain_floor_of_the_value():
+    x = np.arange(-256, 256)
+    assert fixed.cut(x, 9, 5).tolist() == [math.floor(Fraction(int(v), 16)) for v in x]
+    assert fixed.cut(x, 9, 9).tolist() == x.tolist()
+    assert fixed.cut(x, 9, 12).tolist() == x.tolist()
+
+
+def test_quantise_rounds_like_requantise_and_clips():
+    x = np.arange(-80, 80) / 64
+    assert fixed.quantise(x, 5).tolist() == fixed.requantise(np.arange(-80, 80), 2, 5).tolist()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_quantise_refuses_what_is_no_number(bad):
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        fixed.quantise([0.0, bad], 8)
