@@ -57,12 +57,12 @@ def test_a_damaged_file_is_refused(tmp_path, keep):
     path = tmp_path / "stimulus.npz"
     STIMULUS.save(path)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(InputError, match="not a readable .npz"):
+    with pytest.raises(InputError, match=r"not a readable \.npz"):
         Stimulus.load(path, DESIGN)
 
 
 def test_pickled_arrays_are_refused(tmp_path):
     path = tmp_path / "stimulus.npz"
     np.savez(path, samples_i=np.array([object()], dtype=object), allow_pickle=True)
-    with pytest.raises(InputError, match="not a readable .npz"):
+    with pytest.raises(InputError, match=r"not a readable \.npz"):
         Stimulus.load(path, DESIGN)
