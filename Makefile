@@ -1,0 +1,48 @@
+# Sets itself up on a fresh machine: Python 3.11 or newer, and Debian's packages where root runs it.
+PYTHON ?= python3
+# Where the CPU wheel of torch comes from unless pip already has one at hand (its find-links); on
+# PyPI the Linux wheel brings gigabytes of CUDA. Empty: whatever pip's own index holds.
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+BIN := .venv/bin
+DEBIAN_PACKAGES := iverilog opensta
+
+.PHONY: demo test setup tools clean
+
+demo: setup
+	$(BIN)/dbp run demo --out runs/demo
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+setup: tools .venv/.ready
+
+# Without root: says what to install and goes on; the stages that miss a tool say so too.
+tools:
+	@if command -v iverilog >/dev/null && command -v sta >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends $(DEBIAN_PACKAGES); \
+	else \
+	  echo "Simulation and synthesis need: apt-get install $(DEBIAN_PACKAGES) (as root)"; \
+	fi
+
+.venv/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "dbp needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	  { echo "Python lacks its venv module: apt-get install python3-venv (as root)"; exit 1; }
+	@if $(BIN)/python -c 'import torch' 2>/dev/null; then :; \
+	elif [ -z '$(TORCH_INDEX)' ] || $(BIN)/pip install -q --dry-run --no-deps --no-index '$(TORCH)' >/dev/null 2>&1; then \
+	  $(BIN)/pip install -q '$(TORCH)'; \
+	else \
+	  $(BIN)/pip install -q --index-url '$(TORCH_INDEX)' '$(TORCH)'; \
+	fi
+	$(BIN)/pip install -q -e '.[test]'
+	@touch $@
+
+clean:
+	rm -rf .venv build dist runs *.egg-info
