@@ -43,11 +43,8 @@ def test_installed_command_works_away_from_the_source(wheel, tmp_path):
     # A venv of its own that borrows the dependencies of this one: only dbp itself is new there.
     venv.create(tmp_path / "venv", with_pip=False)
     (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", site]
-        + ["--no-warn-script-location", str(wheel)],
-        check=True,
-    )
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--no-warn-script-location", "--target", site, wheel], check=True)
     (host,) = {path for path in sys.path if path.endswith("site-packages")}
     python = tmp_path / "venv" / "bin" / "python"
     code = (
