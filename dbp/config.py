@@ -175,6 +175,16 @@ class Config(_Table):
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def to_toml(self) -> str:
+        """All values, defaults included, as the text of a configuration file."""
+        # Numbers, texts, truth values and flat lists read alike in JSON and TOML.
+        content = self.model_dump(mode="json")
+        tables = {key: value for key, value in content.items() if isinstance(value, dict)}
+        lines = [f"{k} = {json.dumps(v)}" for k, v in content.items() if k not in tables]
+        for name, table in tables.items():
+            lines += ["", f"[{name}]", *(f"{k} = {json.dumps(v)}" for k, v in table.items())]
+        return "\n".join(lines) + "\n"
+
 
 def presets() -> dict[str, str]:
     """Names and TOML texts of the shipped presets."""

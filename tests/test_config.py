@@ -58,3 +58,11 @@ def test_unknown_names_and_unreadable_files_are_refused(tmp_path):
 def test_hash_covers_every_value_and_not_the_spelling():
     assert config.parse("").hash == config.parse("[link]\nspan_km = 100.0").hash
     assert config.parse("").hash != config.parse("[link]\nspan_km = 100.5").hash
+
+
+@pytest.mark.parametrize("name", ["paper", "demo"])
+def test_toml_round_trips(name):
+    loaded = config.load(name)
+    again = config.parse(loaded.to_toml())
+    assert again == loaded
+    assert again.hash == loaded.hash
