@@ -1,0 +1,167 @@
+"""A transmission over the link: random symbols, fibre and amplifiers, received waveform."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dbp import config, fiber, modulation
+
+Purpose = Literal["train", "validate", "evaluate", "stimulus"]
+_PURPOSES = ("train", "validate", "evaluate", "stimulus")
+
+# Samples that are propagated together. The transforms are fastest on many short blocks whose
+# field stays in a core's second-level cache.
+_SAMPLES_TOGETHER = 98304
+
+
+@dataclass(frozen=True)
+class Received:
+    """What was sent and what arrived, in independent circular blocks.
+
+    ``symbols``: complex, shape ``(blocks, block_symbols)``, constellation of mean power 1.
+    ``labels``: uint8, same shape, their bits (all 0 for Gaussian symbols).
+    ``waveform``: complex, shape ``(blocks, 2 * block_symbols)``, 2 samples per symbol, symbol n
+    at sample 2 n, after an ideal low-pass over that sampling band, no dispersion compensated. Its
+    unit is the root of ``power_w``, the closed-form mean power (signal and in-band noise), so its
+    mean power is 1 in expectation; times ``sqrt(power_w)`` it is the field in sqrt(W).
+    """
+
+    symbols: NDArray[np.complexfloating]
+    labels: modulation.Labels
+    waveform: NDArray[np.complexfloating]
+    launch_power_dbm: float
+    power_w: float
+
+
+def span(link: config.Link) -> fiber.Fiber:
+    """The fibre of one span."""
+    return fiber.Fiber(
+        link.span_km,
+        fiber.attenuation_per_km(link.attenuation_db_per_km),
+        fiber.beta2_ps2_per_km(link.dispersion_ps_per_nm_km, link.wavelength_nm),
+        link.nonlinearity_per_w_km,
+    )
+
+
+def ase_w_per_ghz(link: config.Link) -> float:
+    """Noise power density that each amplifier adds, in one polarisation."""
+    return fiber.ase_w_per_ghz(span(link).gain, link.noise_figure_db, link.wavelength_nm)
+
+
+def watts(power_dbm: float) -> float:
+    """dBm to W."""
+    return 1e-3 * 10 ** (power_dbm / 10)
+
+
+def block_generator(seed: int, purpose: Purpose, block: int) -> np.random.Generator:
+    """The random numbers of one block: independent of those of all other purposes and blocks."""
+    sequence = np.random.SeedSequence(seed, spawn_key=(_PURPOSES.index(purpose), block))
+    return np.random.Generator(np.random.SFC64(sequence))
+
+
+def simulate(
+    link: config.Link,
+    launch_power_dbm: float,
+    blocks: int,
+    *,
+    seed: int,
+    purpose: Purpose,
+    first_block: int = 0,
+    device: torch.device | str = "cpu",
+) -> Received:
+    """Transmit ``blocks`` blocks of ``link.block_symbols`` symbols.
+
+    Block b of a seed and purpose has its own data and noise, whatever the launch power and
+    whatever blocks are simulated with it (equal but for the rounding of transforms in batches);
+    ``first_block`` continues an earlier call. Training, evaluation and stimulus of one seed never
+    share random numbers, by ``purpose``. Shows progress on a terminal.
+    """
+    together = max(1, _SAMPLES_TOGETHER // (link.block_symbols * link.samples_per_symbol))
+    numbers = range(first_block, first_block + blocks)
+    channel = _Channel(link, device)
+    parts = []
+    with tqdm(
+        total=blocks * link.block_symbols,
+        desc=f"link {launch_power_dbm:+g} dBm",
+        unit="sym",
+        unit_scale=True,
+        disable=None,
+        leave=False,
+    ) as progress:
+        for start in range(0, blocks, together):
+            chunk = numbers[start : start + together]
+            generators = [block_generator(seed, purpose, block) for block in chunk]
+            parts.append(channel.transmit(launch_power_dbm, generators))
+            progress.update(len(chunk) * link.block_symbols)
+    symbols, labels, waveform = (np.concatenate(part) for part in zip(*parts, strict=True))
+    power_w = channel.received_power_w(launch_power_dbm)
+    return Received(symbols, labels, waveform, launch_power_dbm, power_w)
+
+
+class _Channel:
+    """The link with its precomputed operators."""
+
+    def __init__(self, link: config.Link, device: torch.device | str) -> None:
+        self._link = link
+        self._device = device
+        self._dtype = getattr(torch, link.precision)
+        self._real = np.float32 if link.precision == "complex64" else np.float64
+        self._samples = link.block_symbols * link.samples_per_symbol
+        rate_ghz = link.symbol_rate_gbd * link.samples_per_symbol
+        fibre = span(link)
+        self._fibre = fiber.SplitStep(
+            fibre, link.steps_per_span, self._samples, rate_ghz, self._dtype, device
+        )
+        self._gain = float(np.sqrt(fibre.gain))
+        # Each bin of an unnormalised transform holds the noise power of the whole band, times N.
+        self._noise = float(np.sqrt(ase_w_per_ghz(link) * rate_ghz * self._samples / 2))
+        self._pulse = modulation.root_raised_cosine(
+            link.roll_off, link.samples_per_symbol, self._samples
+        )
+
+    def received_power_w(self, launch_power_dbm: float) -> float:
+        """Signal and noise in the 2 symbol rates that the receiver lets through."""
+        bandwidth_ghz = 2 * self._link.symbol_rate_gbd
+        noise_w = self._link.spans * ase_w_per_ghz(self._link) * bandwidth_ghz
+        return watts(launch_power_dbm) + noise_w
+
+    def transmit(
+        self, launch_power_dbm: float, generators: list[np.random.Generator]
+    ) -> tuple[NDArray, NDArray, NDArray]:
+        """Symbols, labels and waveform of one block per generator."""
+        link = self._link
+        drawn = [modulation.draw(link.modulation, link.block_symbols, g) for g in generators]
+        symbols, labels = (np.stack(part) for part in zip(*drawn, strict=True))
+        # A train of symbols at one of samples_per_symbol samples has a periodic spectrum; the
+        # factor makes the mean power of the waveform that of the symbols.
+        amplitude = np.sqrt(watts(launch_power_dbm)) * link.samples_per_symbol
+        spectrum = np.tile(np.fft.fft(symbols), link.samples_per_symbol) * self._pulse * amplitude
+        field = torch.from_numpy(spectrum).to(device=self._device, dtype=self._dtype)
+        for noise in self._amplifier_noise(generators):
+            field = self._fibre(field).mul_(self._gain).add_(noise)
+        waveform = self._receive(field) / np.sqrt(self.received_power_w(launch_power_dbm))
+        dtype = np.dtype(link.precision)
+        return symbols.astype(dtype), labels, waveform.astype(dtype)
+
+    def _amplifier_noise(self, generators: list[np.random.Generator]) -> Iterator[torch.Tensor]:
+        """Spectrum of the noise of each amplifier in turn, one advancing generator per block."""
+        for _ in range(self._link.spans):
+            noise = np.empty((len(generators), self._samples, 2), self._real)
+            for generator, block in zip(generators, noise, strict=True):
+                generator.standard_normal(out=block, dtype=self._real)
+            tensor = torch.from_numpy(noise).to(self._device).mul_(self._noise)
+            yield torch.view_as_complex(tensor)
+
+    def _receive(self, spectrum: torch.Tensor) -> NDArray[np.complexfloating]:
+        """Low-pass to 2 samples per symbol by cutting the spectrum."""
+        half = self._link.block_symbols
+        spectrum = torch.cat((spectrum[:, :half], spectrum[:, -half:]), dim=1)
+        ratio = 2 / self._link.samples_per_symbol
+        return torch.fft.ifft(spectrum).mul_(ratio).cpu().numpy()
