@@ -60,6 +60,18 @@ def watts(power_dbm: float) -> float:
     return 1e-3 * 10 ** (power_dbm / 10)
 
 
+def received_power_w(link: config.Link, launch_power_dbm: float) -> float:
+    """Mean power of signal and noise in the 2 symbol rates that the receiver lets through."""
+    noise_w = link.spans * ase_w_per_ghz(link) * 2 * link.symbol_rate_gbd
+    return watts(launch_power_dbm) + noise_w
+
+
+def kerr_rad_per_w(link: config.Link) -> float:
+    """Phase that the Kerr effect of one span adds, per watt of launch power: gamma L_eff."""
+    fibre = span(link)
+    return fibre.gamma_per_w_km * fibre.effective_length_km
+
+
 def block_generator(seed: int, purpose: Purpose, block: int) -> np.random.Generator:
     """The random numbers of one block: independent of those of all other purposes and blocks."""
     sequence = np.random.SeedSequence(seed, spawn_key=(_PURPOSES.index(purpose), block))
@@ -101,7 +113,7 @@ def simulate(
             parts.append(channel.transmit(launch_power_dbm, generators))
             progress.update(len(chunk) * link.block_symbols)
     symbols, labels, waveform = (np.concatenate(part) for part in zip(*parts, strict=True))
-    power_w = channel.received_power_w(launch_power_dbm)
+    power_w = received_power_w(link, launch_power_dbm)
     return Received(symbols, labels, waveform, launch_power_dbm, power_w)
 
 
@@ -126,12 +138,6 @@ class _Channel:
             link.roll_off, link.samples_per_symbol, self._samples
         )
 
-    def received_power_w(self, launch_power_dbm: float) -> float:
-        """Signal and noise in the 2 symbol rates that the receiver lets through."""
-        bandwidth_ghz = 2 * self._link.symbol_rate_gbd
-        noise_w = self._link.spans * ase_w_per_ghz(self._link) * bandwidth_ghz
-        return watts(launch_power_dbm) + noise_w
-
     def transmit(
         self, launch_power_dbm: float, generators: list[np.random.Generator]
     ) -> tuple[NDArray, NDArray, NDArray]:
@@ -146,7 +152,7 @@ class _Channel:
         field = torch.from_numpy(spectrum).to(device=self._device, dtype=self._dtype)
         for noise in self._amplifier_noise(generators):
             field = self._fibre(field).mul_(self._gain).add_(noise)
-        waveform = self._receive(field) / np.sqrt(self.received_power_w(launch_power_dbm))
+        waveform = self._receive(field) / np.sqrt(received_power_w(link, launch_power_dbm))
         dtype = np.dtype(link.precision)
         return symbols.astype(dtype), labels, waveform.astype(dtype)
 
