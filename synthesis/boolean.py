@@ -1,0 +1,179 @@
+"""Boolean expressions of Liberty files: parsed once, then a truth table and Verilog.
+
+Liberty's operators, tightest first: ``'`` (after its operand) and ``!`` (before it), ``^``,
+``*`` or ``&`` or a blank (and), ``+`` or ``|`` (or).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dbp.errors import InputError
+
+_TOKEN = re.compile(r"\s*(?:([A-Za-z_][\w\[\].]*)|([01])|([!'^*&+|()]))")
+MAX_VARIABLES = 14
+
+Probability = NDArray[np.float64] | float
+
+
+@dataclass(frozen=True)
+class Expression:
+    """``truth[k]`` is the value where bit j of k (least significant first) is ``variables[j]``.
+
+    ``text`` is Liberty's; ``verilog`` says the same in Verilog, the variables as plain names.
+    """
+
+    text: str
+    variables: tuple[str, ...]
+    verilog: str
+
+    @cached_property
+    def truth(self) -> NDArray[np.bool_]:
+        """Truth table over all ``2**len(variables)`` states."""
+        states = np.arange(1 << len(self.variables))
+        values = {name: (states >> j & 1).astype(bool) for j, name in enumerate(self.variables)}
+        return np.broadcast_to(_Parser(self.text).parse(values), states.shape).copy()
+
+    def probability(self, of: Mapping[str, Probability]) -> Probability:
+        """Probability of truth where the variables are independent and true with ``of[name]``.
+
+        The probabilities are numbers or arrays of one shape; exact, by Shannon expansion.
+        """
+        return _expand(self.truth, self.variables, of)
+
+    def sensitivity(
+        self, variable: str, of: Mapping[str, Probability], when: Expression | None = None
+    ) -> Probability:
+        """Probability that the value changes with ``variable`` (Boolean difference), and ``when``.
+
+        ``when`` counts as far as it speaks of the other variables of this expression.
+        """
+        j = self.variables.index(variable)
+        table = self.truth.reshape(-1, 2, 1 << j)
+        difference = (table[:, 0] ^ table[:, 1]).ravel()
+        others = self.variables[:j] + self.variables[j + 1 :]
+        if when is not None:
+            difference &= when.possible(others)
+        return _expand(difference, others, of)
+
+    def possible(self, variables: tuple[str, ...]) -> NDArray[np.bool_]:
+        """Truth table over ``variables``: whether any values of the other ones make it true."""
+        states = np.arange(1 << len(variables))
+        fixed, free = np.zeros_like(states), np.zeros(1, dtype=np.int64)
+        for j, name in enumerate(self.variables):
+            if name in variables:
+                fixed |= (states >> variables.index(name) & 1) << j
+            else:
+                free = np.concatenate([free, free | 1 << j])
+        return self.truth[fixed[:, None] | free].any(axis=1)
+
+
+def _expand(
+    truth: NDArray[np.bool_], variables: tuple[str, ...], of: Mapping[str, Probability]
+) -> Probability:
+    shape = np.broadcast_shapes((), *(np.shape(of[name]) for name in variables))
+    value = np.broadcast_to(
+        truth.astype(np.float64).reshape(-1, *(1,) * len(shape)), (len(truth), *shape)
+    )
+    for name in variables:
+        value = value[0::2] + (value[1::2] - value[0::2]) * of[name]
+    return value[0]
+
+
+@lru_cache(maxsize=None)
+def parse(text: str) -> Expression:
+    """Parse a Liberty expression; `InputError` where it is none."""
+    parser = _Parser(text)
+    parser.parse(None)
+    if len(parser.names) > MAX_VARIABLES:
+        raise InputError(f"Boolean expression {text!r}: more than {MAX_VARIABLES} variables")
+    return Expression(text, tuple(parser.names), parser.verilog)
+
+
+class _Parser:
+    """Recursive descent. With values it evaluates; without, it collects names and Verilog."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.names: dict[str, None] = {}
+        self.verilog = ""
+        self._tokens: list[str] = []
+        position, end = 0, len(text.rstrip())
+        while position < end:
+            match = _TOKEN.match(text, position)
+            if match is None:
+                raise InputError(f"Boolean expression {text!r}: unexpected {text[position:][:10]!r}")
+            self._tokens.append(match.group().strip())
+            position = match.end()
+        self._at = 0
+
+    def parse(self, values: Mapping[str, NDArray[np.bool_]] | None) -> NDArray[np.bool_] | bool:
+        self._values = values
+        value, self.verilog = self._or()
+        if self._at != len(self._tokens):
+            raise InputError(f"Boolean expression {self.text!r}: unexpected {self._peek()!r}")
+        return value
+
+    def _peek(self) -> str:
+        return self._tokens[self._at] if self._at < len(self._tokens) else ""
+
+    def _take(self) -> str:
+        self._at += 1
+        return self._tokens[self._at - 1]
+
+    def _or(self):
+        value, text = self._and()
+        while self._peek() in ("+", "|"):
+            self._take()
+            right, right_text = self._and()
+            value, text = value | right, f"({text} | {right_text})"
+        return value, text
+
+    def _and(self):
+        value, text = self._xor()
+        while self._peek() and self._peek() not in ("+", "|", ")"):
+            if self._peek() in ("*", "&"):
+                self._take()
+            right, right_text = self._xor()
+            value, text = value & right, f"({text} & {right_text})"
+        return value, text
+
+    def _xor(self):
+        value, text = self._unary()
+        while self._peek() == "^":
+            self._take()
+            right, right_text = self._unary()
+            value, text = value ^ right, f"({text} ^ {right_text})"
+        return value, text
+
+    def _unary(self):
+        token = self._peek()
+        if token == "!":
+            self._take()
+            value, text = self._unary()
+            return value ^ True, f"(!{text})"
+        if token == "(":
+            self._take()
+            value, text = self._or()
+            if self._peek() != ")":
+                raise InputError(f"Boolean expression {self.text!r}: a ')' is missing")
+            self._take()
+        elif token in ("0", "1"):
+            self._take()
+            value, text = token == "1", f"1'b{token}"
+        elif token and token not in "'^*&+|)":
+            self._take()
+            self.names[token] = None
+            value, text = (False if self._values is None else self._values[token]), token
+        else:
+            raise InputError(f"Boolean expression {self.text!r}: an operand is missing")
+        while self._peek() == "'":
+            self._take()
+            value, text = value ^ True, f"(!{text})"
+        return value, text

@@ -1,0 +1,241 @@
+"""Mapped netlists: flat structural Verilog as Yosys writes it, down to single-bit nets."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from dbp.errors import InputError
+
+_TOKEN = re.compile(
+    r"(?:\s++|//[^\n]*+|/\*.*?\*/|\(\*.*?\*\))*+"
+    r"(\\\S++|[A-Za-z_][\w$]*+|\d++'[sS]?[bhdBHD][0-9a-fA-FxXzZ_]++|\d++|[][(){}.,;:=#?]|$)",
+    re.DOTALL,
+)
+CONSTANTS = {"1'b0": 0, "1'b1": 1}
+MAX_BITS = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A cell with the net at each connected pin."""
+
+    name: str
+    cell: str
+    nets: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Netlist:
+    """One flat module. Nets are named as in Verilog, bits of vectors as ``name[3]``; the nets
+    ``1'b0`` and ``1'b1`` are the constants. ``ports`` gives the bit names of each port, most
+    significant first; ``outputs`` the net behind each bit of the output ports."""
+
+    module: str
+    ports: Mapping[str, tuple[str, ...]]
+    inputs: tuple[str, ...]
+    outputs: Mapping[str, str]
+    instances: tuple[Instance, ...]
+
+
+def read(path: str | Path) -> Netlist:
+    """Read ``.v`` or ``.v.gz``; `InputError` where it is not flat structural Verilog."""
+    try:
+        content = Path(path).read_bytes()
+        if content[:2] == b"\x1f\x8b":
+            content = gzip.decompress(content)
+        text = content.decode()
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    try:
+        return parse(text)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def parse(text: str) -> Netlist:
+    """Parse the text of one flat module."""
+    return _Parser(text).module()
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.position = 0
+        self.token = ""
+        self.ranges: dict[str, list[int] | None] = {}
+        self.aliases: dict[str, str] = {}
+        self._next()
+
+    def _next(self) -> str:
+        token = self.token
+        match = _TOKEN.match(self.text, self.position)
+        if match is None:
+            raise self._error(self.text[self.position :].lstrip()[:20])
+        self.token, self.position = match[1], match.end()
+        return token
+
+    def _error(self, found: str) -> InputError:
+        line = self.text.count("\n", 0, self.position) + 1
+        return InputError(f"line {line}: {found!r}: not flat structural Verilog")
+
+    def _expect(self, token: str) -> None:
+        if self._next() != token:
+            raise self._error(self.token)
+
+    def _name(self) -> str:
+        token = self._next()
+        if not (token[:1] == "\\" or token[:1].isalpha() or token[:1] == "_"):
+            raise self._error(token)
+        return token.removeprefix("\\")
+
+    def module(self) -> Netlist:
+        self._expect("module")
+        name = self._name()
+        while self._next() != ";":
+            if self.token == "":
+                raise self._error("end of file")
+        directions: dict[str, str] = {}
+        instances: list[tuple[str, str, dict[str, str]]] = []
+        while (word := self._next()) != "endmodule":
+            if word in ("input", "output", "wire"):
+                for net in self._declaration():
+                    if word != "wire":
+                        directions[net] = word
+            elif word == "assign":
+                self._assign()
+            elif word in ("", "module", "inout", "reg", "always", "initial", "parameter"):
+                raise self._error(word or "end of file")
+            else:
+                instances.append(self._instance(word.removeprefix("\\")))
+        if self.token != "":
+            raise InputError("more than one module: the netlist must be flat")
+        ports = {port: tuple(self._bits(port)) for port in directions}
+        return Netlist(
+            module=name,
+            ports=MappingProxyType(ports),
+            inputs=tuple(b for p, kind in directions.items() if kind == "input" for b in ports[p]),
+            outputs=MappingProxyType(
+                {
+                    b: self._resolve(b)
+                    for p, kind in directions.items()
+                    if kind == "output"
+                    for b in ports[p]
+                }
+            ),
+            instances=tuple(
+                Instance(
+                    name,
+                    cell,
+                    MappingProxyType({pin: self._resolve(net) for pin, net in nets.items()}),
+                )
+                for name, cell, nets in instances
+            ),
+        )
+
+    def _resolve(self, net: str) -> str:
+        for _ in range(len(self.aliases) + 1):
+            if net not in self.aliases:
+                return net
+            net = self.aliases[net]
+        raise InputError(f"net {net}: assigned in a circle")
+
+    def _declaration(self) -> list[str]:
+        indices = None
+        if self.token == "[":
+            self._next()
+            left = self._integer()
+            self._expect(":")
+            right = self._integer()
+            self._expect("]")
+            step = -1 if left >= right else 1
+            indices = list(range(left, right + step, step))
+        names = [self._name()]
+        while self.token == ",":
+            self._next()
+            names.append(self._name())
+        self._expect(";")
+        for name in names:
+            if indices is not None or name not in self.ranges:
+                self.ranges[name] = indices
+        return names
+
+    def _integer(self) -> int:
+        token = self._next()
+        if not token.isdigit() or int(token) > MAX_BITS:
+            raise self._error(token)
+        return int(token)
+
+    def _bits(self, name: str) -> list[str]:
+        indices = self.ranges.get(name)
+        return [name] if indices is None else [f"{name}[{k}]" for k in indices]
+
+    def _operand(self) -> list[str]:
+        """Single-bit nets of a name, a bit, a range, a constant or a concatenation."""
+        if self.token == "{":
+            self._next()
+            bits = self._operand()
+            while self.token == ",":
+                self._next()
+                bits += self._operand()
+            self._expect("}")
+            return bits
+        if self.token[:1].isdigit():
+            return self._constant(self._next())
+        name = self._name()
+        if self.token != "[":
+            return self._bits(name)
+        self._next()
+        left = self._integer()
+        if self.token == ":":
+            self._next()
+            right = self._integer()
+            step = -1 if left >= right else 1
+            bits = [f"{name}[{k}]" for k in range(left, right + step, step)]
+        else:
+            bits = [f"{name}[{left}]"]
+        self._expect("]")
+        return bits
+
+    def _constant(self, token: str) -> list[str]:
+        found = re.fullmatch(r"(\d+)'[sS]?([bhdBHD])([0-9a-fA-F_]+)", token)
+        if found is None or int(found[1]) > MAX_BITS:
+            raise self._error(token)
+        value = int(found[3], {"b": 2, "h": 16, "d": 10}[found[2].lower()])
+        return [f"1'b{value >> k & 1}" for k in reversed(range(int(found[1])))]
+
+    def _assign(self) -> None:
+        left = self._operand()
+        self._expect("=")
+        right = self._operand()
+        self._expect(";")
+        if len(left) != len(right):
+            raise self._error(left[0])
+        for a, b in zip(left, right, strict=True):
+            if a != b:
+                self.aliases[a] = b
+
+    def _instance(self, cell: str) -> tuple[str, str, dict[str, str]]:
+        name = self._name()
+        self._expect("(")
+        nets: dict[str, str] = {}
+        while self.token == ".":
+            self._next()
+            pin = self._name()
+            self._expect("(")
+            if self.token != ")":
+                bits = self._operand()
+                if len(bits) != 1:
+                    raise InputError(f"instance {name}: pin {pin} takes one bit, not {len(bits)}")
+                nets[pin] = bits[0]
+            self._expect(")")
+            if self.token == ",":
+                self._next()
+        self._expect(")")
+        self._expect(";")
+        return name, cell, nets
