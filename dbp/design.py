@@ -27,6 +27,11 @@ MAX_WIRE_BITS = 62
 MAX_LAUNCH_POWER_UW = 1_000_000
 
 
+def launch_power_uw(launch_power_dbm: float) -> int:
+    """The launch power in whole microwatts, from which a Design derives its rotation constants."""
+    return round(1000 * 10 ** (launch_power_dbm / 10))
+
+
 def _check_int(field: str, value: Any, low: int, high: int) -> None:
     if type(value) is not int or not low <= value <= high:
         raise InputError(f"design: {field} = {value!r}: must be an integer in {low}..{high}")
