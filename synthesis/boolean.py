@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dbp.errors import InputError
 
-_TOKEN = re.compile(r"\s*(?:([A-Za-z_][\w\[\].]*)|([01])|([!'^*&+|()]))")
+_NAME = re.compile(r"[A-Za-z_][\w\[\].]*")
+_TOKEN = re.compile(rf"\s*(?:{_NAME.pattern}|[01]|[!'^*&+|()])")
 MAX_VARIABLES = 14
 
 Probability = NDArray[np.float64] | float
@@ -73,6 +74,25 @@ class Expression:
                 free = np.concatenate([free, free | 1 << j])
         return self.truth[fixed[:, None] | free].any(axis=1)
 
+    def resting(self, variable: str, of: Mapping[str, Probability]) -> Probability:
+        """Probability that it is true whichever value ``variable`` takes."""
+        if variable not in self.variables:
+            return self.probability(of)
+        j = self.variables.index(variable)
+        table = self.truth.reshape(-1, 2, 1 << j)
+        others = self.variables[:j] + self.variables[j + 1 :]
+        return _expand((table[:, 0] & table[:, 1]).ravel(), others, of)
+
+    def substitute(self, functions: Mapping[str, Expression]) -> Expression:
+        """The same expression with functions in the place of some of its variables."""
+        if not functions.keys() & set(self.variables):
+            return self
+        return parse(
+            _NAME.sub(
+                lambda m: f"({functions[m[0]].text})" if m[0] in functions else m[0], self.text
+            )
+        )
+
 
 def _expand(
     truth: NDArray[np.bool_], variables: tuple[str, ...], of: Mapping[str, Probability]
@@ -86,7 +106,7 @@ def _expand(
     return value[0]
 
 
-@lru_cache(maxsize=None)
+@cache
 def parse(text: str) -> Expression:
     """Parse a Liberty expression; `InputError` where it is none."""
     parser = _Parser(text)
@@ -108,7 +128,9 @@ class _Parser:
         while position < end:
             match = _TOKEN.match(text, position)
             if match is None:
-                raise InputError(f"Boolean expression {text!r}: unexpected {text[position:][:10]!r}")
+                raise InputError(
+                    f"Boolean expression {text!r}: unexpected {text[position:][:10]!r}"
+                )
             self._tokens.append(match.group().strip())
             position = match.end()
         self._at = 0

@@ -198,12 +198,8 @@ class _Design:
                 pin: np.array([self.index[self.netlist.instances[r].nets[pin]] for r in members])
                 for pin in pins
             }
-            # An input left open counts as undecided; an output nobody reads gets its function's.
-            probability = {pin: np.full(len(members), 0.5) for pin in cell.pins}
-            if cell.sequential is not None:
-                states = (cell.sequential.state, cell.sequential.inverted_state)
-                probability |= {state: np.full(len(members), 0.5) for state in states}
-            probability |= {pin: self.probability[index] for pin, index in nets.items()}
+            probability = {pin: self.probability[index] for pin, index in nets.items()}
+            _complete(cell, probability, len(members))
             yield _Batch(cell, np.array(members), nets, probability)
 
     def propagate_slews(self) -> None:
@@ -254,6 +250,25 @@ class _Design:
         return group
 
 
+def _complete(cell: Cell, probability: dict[str, Array], count: int) -> None:
+    """Add the probabilities of the states and of the pins left open, inputs as undecided."""
+    for pin in cell.inputs:
+        probability.setdefault(pin.name, np.full(count, 0.5))
+    if cell.sequential is not None:
+        state, inverted = cell.sequential.state, cell.sequential.inverted_state
+        known = np.full(count, 0.5)
+        for pin in cell.outputs:
+            if pin.name in probability and pin.function and pin.function.text in (state, inverted):
+                value = probability[pin.name]
+                known = value if pin.function.text == state else 1 - value
+        probability |= {state: known, inverted: 1 - known}
+    for pin in cell.outputs:
+        if pin.name not in probability:
+            probability[pin.name] = (
+                pin.function.probability(probability) if pin.function else np.full(count, 0.5)
+            )
+
+
 def _source(arc: TimingArc, own: Array, opposite: Array) -> Array:
     if arc.timing_sense == "positive_unate":
         return own
@@ -261,7 +276,7 @@ def _source(arc: TimingArc, own: Array, opposite: Array) -> Array:
 
 
 def _output_energy(design: _Design, batch: _Batch, pin: Pin) -> Array:
-    """Joules per clock at an output: its toggles, shared among the groups by their inputs' activity.
+    """Joules per clock at an output: its toggles, shared among the groups by activity.
 
     A group's share is the toggle rate of its related pin times the probability that the pin
     decides the output; groups of different supplies add up.
@@ -323,7 +338,18 @@ def _edge(table: Table | None, slew: Array, load: Array | float) -> Array | floa
 def _state_probability(
     batch: _Batch, when: Expression | None, resting: str | None = None
 ) -> Array | float:
-    return 1.0 if when is None else when.probability(batch.probability)
+    """Probability of a condition, also while the input ``resting`` takes either value.
+
+    Outputs of combinational cells are replaced by their functions, so that this is exact for
+    independent inputs. Outputs of registers count as independent, as in OpenSTA.
+    """
+    if when is None:
+        return 1.0
+    if not batch.cell.has_state:
+        when = when.substitute({p.name: p.function for p in batch.cell.outputs if p.function})
+    if resting is not None:
+        return when.resting(resting, batch.probability)
+    return when.probability(batch.probability)
 
 
 def _leakage(batch: _Batch) -> Array | float:
