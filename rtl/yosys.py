@@ -5,7 +5,6 @@ A script runs in a child so that a crash, a fatal Yosys error or a time limit en
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -47,9 +46,9 @@ def run_yosys(script: str, cwd: str | Path, timeout_s: float) -> str:
         except subprocess.TimeoutExpired:
             raise ToolError(f"Yosys took longer than {timeout_s:g} s and was ended") from None
         finally:
-            with contextlib.suppress(ProcessLookupError):
+            if child.returncode is None:
                 os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+                child.wait()
     if child.returncode != 0:
         errors = [line for line in log.splitlines() if "ERROR" in line] or log.splitlines()[-1:]
         raise ToolError(f"Yosys failed: {errors[-1].strip() if errors else 'no output'}")
