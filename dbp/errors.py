@@ -14,3 +14,7 @@ class InputError(DbpError, ValueError):
 
 class ToolError(DbpError, RuntimeError):
     """An external tool is missing or failed; says what to install, or the tool's last words."""
+
+
+class MissingError(ToolError):
+    """An external tool or a design kit is not there; the message says what to install."""

@@ -13,7 +13,7 @@ import tempfile
 from importlib import util
 from pathlib import Path
 
-from dbp.errors import ToolError
+from dbp.errors import MissingError, ToolError
 
 _CHILD = "import sys; from pyosys import libyosys; libyosys.run_pass('script ' + sys.argv[1])"
 
@@ -26,7 +26,7 @@ def run_yosys(script: str, cwd: str | Path, timeout_s: float) -> str:
     longer than ``timeout_s`` seconds; the child and what it started (ABC) are ended then.
     """
     if util.find_spec("pyosys") is None:
-        raise ToolError("Yosys is missing: install it with `pip install pyosys`")
+        raise MissingError("Yosys is missing: install it with `pip install pyosys`")
     with tempfile.TemporaryDirectory(prefix="dbp-yosys-") as folder:
         # A name without blanks, since Yosys splits its commands at them.
         (Path(folder) / "script.ys").write_text(script.rstrip("\n") + "\n", encoding="utf-8")
