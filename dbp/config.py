@@ -34,6 +34,8 @@ class Link(_Table):
     Equal spans of fibre, each followed by an amplifier that restores the launch power and adds its
     own noise. Simulated circularly in blocks of ``block_symbols`` with ``samples_per_symbol``
     samples and ``steps_per_span`` split steps of equal nonlinear phase ("logarithmic" steps).
+    Blocks should be some times longer than the memory of the link, 192 symbols for the paper's;
+    short ones are simulated faster.
     """
 
     spans: int = Field(32, ge=1, le=1000)
@@ -47,8 +49,8 @@ class Link(_Table):
     modulation: Modulation = "16qam"
     roll_off: float = Field(0.1, gt=0, le=1)
     samples_per_symbol: int = Field(6, ge=6, le=64)
-    steps_per_span: int = Field(25, ge=1, le=10000)
-    block_symbols: int = Field(8192, ge=64, le=1 << 20)
+    steps_per_span: int = Field(16, ge=1, le=10000)
+    block_symbols: int = Field(1024, ge=64, le=1 << 20)
     precision: Literal["complex64", "complex128"] = "complex64"
 
     @field_validator("samples_per_symbol", "block_symbols")
@@ -64,8 +66,8 @@ class Filters(_Table):
     """How one design's filters come about: their length, their formats and their start.
 
     The least-squares filters with constrained out-of-band gain (LS-CO) minimise the error over the
-    fraction ``bandwidth`` of the sampling band and keep the amplitude outside it, in the rms, at
-    ``out_of_band_gain``. Rotations sit ``rotation_offset_km`` after an amplifier.
+    fraction ``bandwidth`` of the sampling band and keep the mean power gain outside it, that of
+    \\|H\\|^2, at ``out_of_band_gain``. Rotations sit ``rotation_offset_km`` after an amplifier.
     """
 
     taps: int = Field(ge=1, le=255)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -38,6 +38,15 @@ class Received:
     waveform: NDArray[np.complexfloating]
     launch_power_dbm: float
     power_w: float
+
+    def blocks(self, chosen: slice) -> Received:
+        """Some of the blocks."""
+        return replace(
+            self,
+            symbols=self.symbols[chosen],
+            labels=self.labels[chosen],
+            waveform=self.waveform[chosen],
+        )
 
 
 def span(link: config.Link) -> fiber.Fiber:
@@ -87,13 +96,14 @@ def simulate(
     purpose: Purpose,
     first_block: int = 0,
     device: torch.device | str = "cpu",
+    progress: bool = True,
 ) -> Received:
     """Transmit ``blocks`` blocks of ``link.block_symbols`` symbols.
 
     Block b of a seed and purpose has its own data and noise, whatever the launch power and
     whatever blocks are simulated with it (equal but for the rounding of transforms in batches);
     ``first_block`` continues an earlier call. Training, evaluation and stimulus of one seed never
-    share random numbers, by ``purpose``. Shows progress on a terminal.
+    share random numbers, by ``purpose``. ``progress`` shows a bar on a terminal.
     """
     together = max(1, _SAMPLES_TOGETHER // (link.block_symbols * link.samples_per_symbol))
     numbers = range(first_block, first_block + blocks)
@@ -104,14 +114,14 @@ def simulate(
         desc=f"link {launch_power_dbm:+g} dBm",
         unit="sym",
         unit_scale=True,
-        disable=None,
+        disable=None if progress else True,
         leave=False,
-    ) as progress:
+    ) as bar:
         for start in range(0, blocks, together):
             chunk = numbers[start : start + together]
             generators = [block_generator(seed, purpose, block) for block in chunk]
             parts.append(channel.transmit(launch_power_dbm, generators))
-            progress.update(len(chunk) * link.block_symbols)
+            bar.update(len(chunk) * link.block_symbols)
     symbols, labels, waveform = (np.concatenate(part) for part in zip(*parts, strict=True))
     power_w = received_power_w(link, launch_power_dbm)
     return Received(symbols, labels, waveform, launch_power_dbm, power_w)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ class Reference:
 
     name: str
     link: config.Link
+    arithmetic: ClassVar[str] = "float"
 
     def __call__(
         self, waveform: NDArray[np.complexfloating], launch_power_dbm: float
