@@ -29,7 +29,7 @@ class Exact:
 
     @property
     def shape(self) -> Shape:
-        """The narrowest shape that holds the interval."""
+        """The narrowest shape that holds the interval, unsigned where nothing is negative."""
         return Shape.cast(range(self.low, self.high + 1))
 
     def __add__(self, other: Exact) -> Exact:
@@ -78,12 +78,13 @@ def cut(x: Exact, from_bits: int, to_bits: int) -> Exact:
 
 
 def round_shift(m: Module, name: str, x: Exact, shift: int) -> Exact:
-    """`dbp.fixed.round_shift`: divide by ``2**shift``, ties towards plus infinity."""
+    """`dbp.fixed.round_shift`: divide signed ``x`` by ``2**shift``, ties towards plus infinity."""
     if shift == 0:
         return x
     half = 1 << (shift - 1)
     total = x + Exact(Const(half), half, half)
-    rounded = Exact(total.value[shift:], total.low >> shift, total.high >> shift)
+    # Signed even where nothing negative is left, since `saturate` looks at a sign bit.
+    rounded = Exact(total.value[shift:], min(total.low >> shift, -1), max(total.high >> shift, 0))
     signal = Signal(rounded.shape, name=f"{name}_rounded")
     # Lint passes over signals called unused; kept, since nothing but the name makes it harmless.
     dropped = Signal(shift, name=f"{name}_dropped_unused", attrs={"keep": 1})
@@ -92,7 +93,7 @@ def round_shift(m: Module, name: str, x: Exact, shift: int) -> Exact:
 
 
 def saturate(m: Module, name: str, x: Exact, bits: int) -> Exact:
-    """`dbp.fixed.saturate`: clip to the range of ``bits`` signed bits."""
+    """`dbp.fixed.saturate`: clip signed ``x`` to the range of ``bits`` signed bits."""
     low, high = fixed.code_range(bits)
     if low <= x.low and x.high <= high:
         return x

@@ -24,6 +24,14 @@ class Block(wiring.Component):
         return [(name, member.flow) for name, member in self.signature.members.items()]
 
 
+class StreamBlock(Block):
+    """A block that takes and puts out words of ``lanes`` samples: see `stream_ports`."""
+
+    lanes: int
+    input_bits: int
+    output_bits: int
+
+
 class Emission:
     """The "platform" of an emission to Verilog: `place` then instantiates modules by name.
 

@@ -8,13 +8,13 @@ from amaranth.lib.wiring import In
 from amaranth.utils import bits_for
 
 from dbp.design import Design
-from dbp.rtl.block import Block, element, place, stream_ports
+from dbp.rtl.block import StreamBlock, element, place, stream_ports
 from dbp.rtl.filter import FilterLanes
 from dbp.rtl.pipeline import Pipeline
 from dbp.rtl.rotation import RotationLanes
 
 
-class Step(Block):
+class Step(StreamBlock):
     """``filters[k]`` and, where there is one, ``rotations[k]``, with the registers they read.
 
     The registers hold the half taps and K. They have no reset value: write all of them before the
@@ -97,7 +97,7 @@ class Step(Block):
         return m
 
 
-class Chain(Block):
+class Chain(StreamBlock):
     """The whole receiver filter: ``step_0``, ``step_1``, ... one after the other.
 
     ``cfg_step`` chooses the step that a write goes to.

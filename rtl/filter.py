@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from dbp.design import Filter
 from dbp.rtl.arithmetic import Exact, keep, requantise
-from dbp.rtl.block import Block, delayed_valid, element, place, stream_ports
+from dbp.rtl.block import Block, StreamBlock, delayed_valid, element, place, stream_ports
 from dbp.rtl.pipeline import FilterPipeline
 
 
@@ -98,7 +98,7 @@ class FilterLane(Block):
         return terms[0]
 
 
-class FilterLanes(Block):
+class FilterLanes(StreamBlock):
     """P lanes of a filter: a word of P samples in and out per clock, lane 0 the oldest.
 
     A history of ``taps - 1`` samples, zero after reset, advances with every valid word.
@@ -108,8 +108,8 @@ class FilterLanes(Block):
         self, filter_: Filter, input_bits: int, lanes: int, pipeline: FilterPipeline
     ) -> None:
         self.lane = FilterLane(filter_, input_bits, pipeline)
-        self.filter, self.input_bits, self.lanes = filter_, input_bits, lanes
-        self.pipeline = pipeline
+        self.filter, self.pipeline = filter_, pipeline
+        self.lanes, self.input_bits, self.output_bits = lanes, input_bits, filter_.output_bits
         self.latency = self.lane.latency
         self.module_name = f"filter_x{lanes}_{self.lane.format_name}"
         self.summary = f"{lanes} lanes of {self.lane.module_name} and their common history"
@@ -124,7 +124,7 @@ class FilterLanes(Block):
         m.d.comb += self.out_valid.eq(delayed_valid(m, self.in_valid, self.latency))
         stream_i = self._stream(m, "history_i", self.in_i)
         stream_q = self._stream(m, "history_q", self.in_q)
-        bits = self.filter.output_bits
+        bits = self.output_bits
         for p in range(self.lanes):
             lane = FilterLane(self.filter, self.input_bits, self.pipeline)
             window = slice(p * self.input_bits, (p + self.filter.taps) * self.input_bits)

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from dbp.design import Rotation
 from dbp.rtl.arithmetic import Exact, cut, delay, keep, requantise
-from dbp.rtl.block import Block, delayed_valid, element, place, stream_ports
+from dbp.rtl.block import Block, StreamBlock, delayed_valid, element, place, stream_ports
 from dbp.rtl.pipeline import RotationPipeline
 
 
@@ -80,15 +80,15 @@ class RotationLane(Block):
         return m
 
 
-class RotationLanes(Block):
+class RotationLanes(StreamBlock):
     """P lanes of a nonlinear step, one K for all."""
 
     def __init__(
         self, rotation: Rotation, input_bits: int, lanes: int, pipeline: RotationPipeline
     ) -> None:
         self.lane = RotationLane(rotation, input_bits, pipeline)
-        self.rotation, self.input_bits, self.lanes = rotation, input_bits, lanes
-        self.pipeline = pipeline
+        self.rotation, self.pipeline = rotation, pipeline
+        self.lanes, self.input_bits, self.output_bits = lanes, input_bits, rotation.output_bits
         self.latency = self.lane.latency
         self.module_name = f"rotation_x{lanes}_{self.lane.format_name}"
         self.summary = f"{lanes} lanes of {self.lane.module_name}"
@@ -100,7 +100,7 @@ class RotationLanes(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.d.comb += self.out_valid.eq(delayed_valid(m, self.in_valid, self.latency))
-        bits = self.rotation.output_bits
+        bits = self.output_bits
         for p in range(self.lanes):
             lane = RotationLane(self.rotation, self.input_bits, self.pipeline)
             m.d.comb += [
