@@ -1,1 +1,5 @@
-"""cocotb benches: the generated Verilog equals the golden model in every sample."""
+"""cocotb benches: the generated Verilog against the golden model, every sample."""
+
+from dbp.sim.simulate import MismatchError, simulate
+
+__all__ = ["MismatchError", "simulate"]
