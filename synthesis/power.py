@@ -9,13 +9,18 @@ states every rule and how near the result comes to OpenSTA 2.5.0.
 
 from __future__ import annotations
 
+import csv
+import gzip
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dbp.errors import InputError
+from dbp.files import write_bytes
 from dbp.synthesis.activity import Activity
 from dbp.synthesis.boolean import Expression
 from dbp.synthesis.liberty import Cell, InternalPower, Library, Pin, Table, TimingArc
@@ -45,6 +50,17 @@ class Power:
         """Watts of each of `KINDS`, summed over one group or over all instances."""
         chosen = slice(None) if group is None else self.group == GROUPS.index(group)
         return {kind: float(getattr(self, f"{kind}_w")[chosen].sum()) for kind in KINDS}
+
+    def write(self, path: str | Path) -> None:
+        """Write one row per instance to a ``.csv.gz``, atomically."""
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(["instance", "cell", "group", *(f"{kind}_w" for kind in KINDS)])
+        columns = [getattr(self, f"{kind}_w") for kind in KINDS]
+        for k, (name, cell) in enumerate(zip(self.instances, self.cells, strict=True)):
+            watts = (f"{column[k]:.6e}" for column in columns)
+            rows.writerow([name, cell, GROUPS[self.group[k]], *watts])
+        write_bytes(path, gzip.compress(text.getvalue().encode(), mtime=0))
 
 
 def calculate(
