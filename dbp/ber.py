@@ -64,8 +64,8 @@ class FixedReceiver:
 
     arithmetic = "fixed"
 
-    def __init__(self, design: Design) -> None:
-        self.name = design.name
+    def __init__(self, name: str, design: Design) -> None:
+        self.name = name
         self.design = design
 
     def __call__(self, waveform: Waveform, launch_power_dbm: float) -> Waveform:
@@ -116,6 +116,14 @@ def matched_filter(waveform: Waveform, roll_off: float) -> Waveform:
     spectrum = np.fft.fft(waveform) * pulse
     half = samples // 2
     return np.fft.ifft((spectrum[..., :half] + spectrum[..., half:]) / 2)
+
+
+def align(sent: Waveform, received: Waveform) -> Waveform:
+    """One complex gain over all symbols, so that the sent ones stand in them without bias."""
+    projection = np.vdot(sent, received)
+    if projection == 0:  # a dead receiver
+        return received
+    return received * (np.vdot(sent, sent).real / projection)
 
 
 def interval(errors: int, bits: int) -> tuple[float, float]:
@@ -225,10 +233,7 @@ class _Count:
         x = group.symbols.astype(np.complex128)
         energy, sent = np.vdot(y, y).real, np.vdot(x, x).real
         projection = np.vdot(x, y)
-        if projection != 0:
-            decided = modulation.decide(link_.modulation, y * (sent / projection))
-        else:  # a dead receiver
-            decided = modulation.decide(link_.modulation, y)
+        decided = modulation.decide(link_.modulation, align(x, y))
         group_bits = x.size * modulation.bits_per_symbol(link_.modulation)
         self.bits += group_bits
         self.errors += modulation.bit_errors(group.labels, decided)

@@ -142,7 +142,7 @@ def test_fixed_receiver_of_high_precision_equals_the_float_receiver():
     floats = filters.receiver(baseline, settings)
     received = link.simulate(settings, 3.0, 16, seed=1, purpose="evaluate")
     one = ber.FloatReceiver("float", floats)(received.waveform, 3.0)
-    fixed = ber.FixedReceiver(precise(floats))(received.waveform, 3.0)
+    fixed = ber.FixedReceiver("fixed", precise(floats))(received.waveform, 3.0)
     without_kerr = FloatFilters(floats.taps, floats.kerr_rad_per_mw * 0)
     linear = ber.FloatReceiver("linear", without_kerr)(received.waveform, 3.0)
 
@@ -162,7 +162,7 @@ def test_fixed_receiver_has_no_edges():
     settings = config.Link(spans=3)
     design = precise(filters.receiver(config.Baseline(), settings))
     assert design.delay == 36
-    receive = ber.FixedReceiver(design)
+    receive = ber.FixedReceiver("design", design)
     out = receive(waveform, 0.0)
     assert np.unique(np.abs(out)).size > 100
     np.testing.assert_array_equal(receive(np.roll(waveform, 50, -1), 0.0), np.roll(out, 50, -1))
