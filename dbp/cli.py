@@ -1,0 +1,198 @@
+"""The command line: ``dbp train | rtl | sim | synth | ber | report | run``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from dbp import __version__, commands
+from dbp.errors import DbpError, InputError
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, where argparse would print the usage before it."""
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be an integer of at least 1")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) >= 1 << 63:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be an integer in 0..2^63-1")
+    return int(text)
+
+
+def _launch_powers(text: str) -> tuple[float, ...]:
+    """``START:STOP:STEP`` with both ends, or values with commas between them, in dBm."""
+    form = "must be START:STOP:STEP (both ends count) or values with commas, in -30..20 dBm"
+    try:
+        if ":" in text:
+            start, stop, step = (float(part) for part in text.split(":"))
+            if not step > 0 or not start <= stop:
+                raise ValueError
+            count = (stop - start) / step
+            if not count < 1000:
+                raise ValueError
+            powers = tuple(round(start + k * step, 6) for k in range(int(count + 1e-6) + 1))
+        else:
+            powers = tuple(float(part) for part in text.split(","))
+        if not all(-30 <= power <= 20 for power in powers):
+            raise ValueError
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: {form}") from None
+    return powers
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="dbp",
+        description="Time-domain digital backpropagation: learn and quantize its filters, "
+        "generate RTL, prove it bit-exact, and cost it in watts.",
+    )
+    parser.add_argument("--version", action="version", version=f"dbp {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, function: Any, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        sub.set_defaults(function=function)
+        return sub
+
+    def out(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run's folder")
+
+    def seed(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--seed", type=_seed, help="default: the configuration's")
+
+    config_help = "a TOML file or the name of a preset (paper, demo)"
+    design_help = "a design.json, a run's folder, or the name of a shipped design"
+
+    sub = command("train", _train, "simulate the link, learn and quantize filters, export a design")
+    sub.add_argument("config", metavar="CONFIG", help=config_help)
+    out(sub)
+    seed(sub)
+
+    sub = command("rtl", _rtl, "generate Verilog from a design")
+    sub.add_argument("design", metavar="DESIGN", help=design_help)
+    out(sub)
+    sub.add_argument("--lanes", type=_positive, default=4, help="samples per clock (default 4)")
+
+    sub = command(
+        "sim", _sim, "simulate the Verilog with cocotb and compare it with the golden model"
+    )
+    sub.add_argument("run", type=Path, metavar="RUN", help="a folder that `dbp rtl` has filled")
+    sub.add_argument("--simulator", choices=("icarus", "verilator"), default="icarus")
+    sub.add_argument("--waves", action="store_true", help="write a waveform file too")
+
+    sub = command("synth", _synth, "synthesise one step: area, timing, activity and power")
+    sub.add_argument("run", type=Path, metavar="RUN", help="a folder that holds a design")
+    sub.add_argument("--pdk", default="nangate45", metavar="NAME", help="the design kit")
+    sub.add_argument("--step", type=int, metavar="K", help="default: the middle one")
+    sub.add_argument("--lanes", type=_positive, default=2, help="samples per clock (default 2)")
+
+    sub = command("ber", _ber, "bit error ratio and effective SNR against launch power")
+    sub.add_argument(
+        "designs",
+        nargs="+",
+        metavar="DESIGN",
+        help=design_help + ", or linear, dbp1, dbp50 (frequency-domain references)",
+    )
+    sub.add_argument("--launch-power-dbm", type=_launch_powers, required=True, metavar="RANGE",
+                     help="START:STOP:STEP or values with commas")  # fmt: skip
+    out(sub)
+    sub.add_argument(
+        "--config", metavar="CONFIG", help="the link (default: the design's, or paper)"
+    )
+    sub.add_argument("--arithmetic", choices=("fixed", "float", "both"), default="fixed")
+    sub.add_argument("--min-errors", type=_positive, help="stop a point there (default: CONFIG's)")
+    sub.add_argument("--max-bits", type=_positive, help="or there (default: CONFIG's)")
+    seed(sub)
+
+    sub = command("report", _report, "one self-contained HTML page over one or more runs")
+    sub.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the page goes to the first")
+
+    sub = command("run", _run, "all of it: learned design and baseline, side by side")
+    sub.add_argument("config", metavar="CONFIG", help=config_help)
+    out(sub)
+    seed(sub)
+    return parser
+
+
+def _join_ranges(arguments: Sequence[str]) -> list[str]:
+    """``--launch-power-dbm -4:4:1`` as people type it; argparse takes the range for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] == "--launch-power-dbm":
+            joined[-1] += "=" + argument
+        else:
+            joined.append(argument)
+    return joined
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 1 (a tool or a comparison failed), 2 (input)."""
+    given = _join_ranges(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(given)
+    try:
+        options.function(options)
+    except InputError as error:
+        return _fail(error, 2)
+    except (DbpError, OSError) as error:
+        return _fail(error, 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    return 0
+
+
+def _fail(message: object, status: int) -> int:
+    print("dbp: error: " + " ".join(str(message).split()), file=sys.stderr)
+    return status
+
+
+def _train(options: argparse.Namespace) -> None:
+    commands.train(commands.read_config(options.config, options.seed), options.out)
+
+
+def _rtl(options: argparse.Namespace) -> None:
+    design, folder = commands.find_design(options.design)
+    commands.rtl(design, folder, options.out, options.lanes)
+
+
+def _sim(options: argparse.Namespace) -> None:
+    commands.sim(options.run, options.simulator, options.waves)
+
+
+def _synth(options: argparse.Namespace) -> None:
+    commands.synth(options.run, options.pdk, options.step, options.lanes)
+
+
+def _ber(options: argparse.Namespace) -> None:
+    commands.ber(
+        options.designs,
+        options.launch_power_dbm,
+        options.out,
+        config_name=options.config,
+        arithmetic=options.arithmetic,
+        min_errors=options.min_errors,
+        max_bits=options.max_bits,
+        seed=options.seed,
+    )
+
+
+def _report(options: argparse.Namespace) -> None:
+    commands.report(options.runs)
+
+
+def _run(options: argparse.Namespace) -> None:
+    commands.run(commands.read_config(options.config, options.seed), options.out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,358 @@
+"""What each command of the command line does: reads and writes the files of a run's folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from importlib import resources
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dbp import config, golden, metrics
+from dbp.config import Config
+from dbp.design import Design, launch_power_uw
+from dbp.errors import DbpError, InputError, MissingError
+from dbp.files import write_json, write_npz, write_text
+from dbp.stimulus import Stimulus
+
+# torch and the hardware tools load slowly: each command imports its own, so that --help is quick.
+
+CONSTELLATION_POINTS = 3000
+
+
+def read_config(name_or_path: str, seed: int | None) -> Config:
+    """The configuration of that name, with another seed if one is given."""
+    loaded = config.load(name_or_path)
+    return loaded if seed is None else loaded.model_copy(update={"seed": seed})
+
+
+def shipped_designs() -> dict[str, Design]:
+    """The designs that come with the package, by name."""
+    folder = resources.files("dbp") / "designs"
+    if not folder.is_dir():
+        return {}
+    files = sorted(folder.iterdir(), key=lambda file: file.name)
+    return {
+        file.name.removesuffix(".json"): Design.from_json(file.read_text(encoding="utf-8"))
+        for file in files
+        if file.name.endswith(".json")
+    }
+
+
+def find_design(name_or_path: str) -> tuple[Design, Path | None]:
+    """A shipped design, or a ``design.json``, or that of a run's folder; and the folder, if any."""
+    shipped = shipped_designs()
+    path = Path(name_or_path)
+    if name_or_path in shipped:
+        return shipped[name_or_path], None
+    if path.is_dir():
+        path /= "design.json"
+    if not path.is_file():
+        raise InputError(
+            f"design {name_or_path!r}: neither a design.json nor a run's folder nor a shipped "
+            f"design ({', '.join(shipped) or 'none'})"
+        )
+    return Design.load(path), path.parent
+
+
+def config_of(folder: Path | None) -> Config:
+    """The configuration that a design's folder was made with; the paper's where it has none."""
+    toml = folder / "config.toml" if folder else None
+    return config.load(str(toml) if toml and toml.is_file() else "paper")
+
+
+def train(settings: Config, out: Path) -> None:
+    """Learn a design and write it, its floats, its history and the baseline into ``out``."""
+    from dbp import training
+
+    stopwatch = metrics.Stopwatch()
+    print(
+        f"Learning {settings.learned.taps} taps with {settings.learned.coefficient_bits}-bit "
+        f"coefficients and {settings.learned.signal_bits}-bit signals, seed {settings.seed}",
+        flush=True,
+    )
+    result = training.train(settings)
+    write_text(out / "config.toml", settings.to_toml())
+    result.design.save(out / "design.json")
+    result.filters.save(out / "train" / "float.npz")
+    result.write_history(out / "train" / "history.csv")
+    written = metrics.write_metrics(
+        out / "train" / "metrics.json",
+        {**result.figures, "design": result.design.name},
+        design_hash=result.design.hash,
+        config_hash=settings.hash,
+        seed=settings.seed,
+        versions=metrics.package_versions("torch", "numpy"),
+        stopwatch=stopwatch,
+    )
+    print(
+        f"Effective SNR at {written['launch_power_dbm']:+g} dBm on unseen data: "
+        f"baseline {written['snr_db_baseline']:.2f} dB, learned {written['snr_db_float']:.2f} dB "
+        f"in float and {written['snr_db_quantized']:.2f} dB quantized; "
+        f"{written['wall_time_s']:.0f} s -> {out / 'design.json'}",
+        flush=True,
+    )
+
+
+def baseline(settings: Config, out: Path) -> None:
+    """Write the least-squares baseline of the configuration into a folder of its own."""
+    from dbp import training
+
+    design, filters = training.baseline(settings)
+    write_text(out / "config.toml", settings.to_toml())
+    design.save(out / "design.json")
+    filters.save(out / "train" / "float.npz")
+
+
+def make_stimulus(folder: Path, design: Design, settings: Config) -> None:
+    """Simulate the link and write its converter samples as ``stimulus.npz`` beside the design."""
+    from dbp import link
+
+    power_dbm = settings.training.launch_power_dbm
+    blocks = -(-settings.hardware.stimulus_symbols // settings.link.block_symbols)
+    received = link.simulate(
+        settings.link, power_dbm, blocks, seed=settings.seed, purpose="stimulus"
+    )
+    count = 2 * settings.hardware.stimulus_symbols
+    samples = golden.convert(received.waveform.reshape(-1)[:count], design)
+    power_uw = launch_power_uw(power_dbm)
+    Stimulus(samples, power_uw, design.hash, settings.seed).save(folder / "stimulus.npz")
+
+
+def ensure_stimulus(folder: Path) -> None:
+    """Make the stimulus of a run's design unless the right one is already there."""
+    design = Design.load(folder / "design.json")
+    try:
+        Stimulus.load(folder / "stimulus.npz", design)
+    except InputError:
+        print(f"Simulating the link for {folder / 'stimulus.npz'}", flush=True)
+        make_stimulus(folder, design, config_of(folder))
+
+
+def rtl(design: Design, folder: Path | None, out: Path, lanes: int) -> None:
+    """Generate the Verilog of a design into ``out/rtl``, with the design and its configuration.
+
+    ``folder`` is where the design comes from, None for a shipped one.
+    """
+    from dbp.rtl import emit
+
+    settings = config_of(folder)
+    print(f"Generating Verilog of {design.name}: {len(design.filters)} filters, {lanes} lanes")
+    design.save(out / "design.json")
+    write_text(out / "config.toml", settings.to_toml())
+    written = emit(design, out / "rtl", lanes, config_hash=settings.hash)
+    print(
+        f"Latency {written['latency_cycles']} clocks, {written['modules']} modules, "
+        f"{written['wall_time_s']:.0f} s -> {out / 'rtl'}",
+        flush=True,
+    )
+
+
+def sim(run: Path, simulator: str, waves: bool) -> None:
+    """Simulate a run's Verilog against the golden model."""
+    from dbp.sim import simulate
+
+    ensure_stimulus(run)
+    print(f"Simulating {run / 'rtl'} in {simulator} against the golden model", flush=True)
+    written = simulate(run, simulator=simulator, waves=waves, config_hash=config_of(run).hash)
+    print(
+        f"{written['samples_compared']} samples compared, {written['mismatches']} mismatches; "
+        f"{written['wall_time_s']:.0f} s -> {run / 'sim'}",
+        flush=True,
+    )
+
+
+def synth(run: Path, pdk: str, step: int | None, lanes: int) -> None:
+    """Synthesise one step of a run's design: area, timing, simulated activity and power."""
+    from dbp.synthesis import synthesize
+
+    settings = config_of(run)
+    clock_mhz = settings.hardware.clock_mhz
+    ensure_stimulus(run)
+    print(f"Synthesising {run} for {pdk}, {lanes} lanes at {clock_mhz:g} MHz", flush=True)
+    written = synthesize(
+        run, pdk, step=step, lanes=lanes, clock_mhz=clock_mhz, config_hash=settings.hash
+    )
+    print(
+        f"Step {written['step']}: {written['cell_area_um2']:.0f} um2, "
+        f"{1e3 * written['power_w']['total']:.2f} mW, slack {written['slack_ns']:+.3f} ns, "
+        f"{written['gate_level_mismatches']} gate-level mismatches; "
+        f"{written['wall_time_s']:.0f} s -> {run / 'synth' / pdk}",
+        flush=True,
+    )
+
+
+def ber(
+    names: Sequence[str],
+    powers_dbm: Sequence[float],
+    out: Path,
+    *,
+    config_name: str | None,
+    arithmetic: str,
+    min_errors: int | None,
+    max_bits: int | None,
+    seed: int | None,
+) -> None:
+    """Evaluate designs and reference receivers over launch powers."""
+    from dbp import references
+    from dbp.ber import FixedReceiver, FloatReceiver, evaluate, write
+    from dbp.filters import FloatFilters
+    from dbp.report import best_points
+
+    found = [None if name in references.NAMES else find_design(name) for name in names]
+    folders = [folder for _, folder in filter(None, found)]
+    settings = config.load(config_name) if config_name else config_of(next(iter(folders), None))
+    if seed is not None:
+        settings = settings.model_copy(update={"seed": seed})
+    labels = [entry[0].name if entry else name for name, entry in zip(names, found, strict=True)]
+    receivers: list[Any] = []
+    for name, label, entry in zip(names, labels, found, strict=True):
+        # Designs of the same name are told apart as they were typed.
+        label = name if labels.count(label) > 1 else label
+        if entry is None:
+            receivers.append(references.Reference(label, settings.link))
+            continue
+        design, folder = entry
+        if arithmetic in ("fixed", "both"):
+            receivers.append(FixedReceiver(label, design))
+        if arithmetic in ("float", "both"):
+            path = folder / "train" / "float.npz" if folder else None
+            if path is None or not path.is_file():
+                raise InputError(f"{name}: no train/float.npz beside it: --arithmetic fixed only")
+            receivers.append(FloatReceiver(label, FloatFilters.load(path)))
+
+    stopwatch = metrics.Stopwatch()
+    print(
+        f"Counting bit errors of {', '.join(dict.fromkeys(labels))} at "
+        f"{', '.join(f'{power:+g}' for power in powers_dbm)} dBm",
+        flush=True,
+    )
+    points = evaluate(
+        receivers,
+        settings.link,
+        powers_dbm,
+        min_errors=min_errors or settings.evaluation.min_errors,
+        max_bits=max_bits or settings.evaluation.max_bits,
+        seed=settings.seed,
+    )
+    designs = [entry[0] for entry in found if entry]
+    metrics.write_metrics(
+        out / "metrics.json",
+        {"points": points, "design_hashes": {d.name: d.hash for d in designs}},
+        design_hash=designs[0].hash if len(designs) == 1 else None,
+        config_hash=settings.hash,
+        seed=settings.seed,
+        versions=metrics.package_versions("torch", "numpy", "scipy"),
+        stopwatch=stopwatch,
+    )
+    write(points, out)
+    best = best_points(points)
+    for (label, kind), point in best.items():
+        print(
+            f"{label:>12} {kind:5}  BER {point['ber']:.2e} ({point['ber_low']:.2e} .. "
+            f"{point['ber_high']:.2e})  SNR {point['snr_db']:5.2f} dB  at "
+            f"{point['launch_power_dbm']:+g} dBm"
+        )
+    _save_constellations(receivers, best, settings, out)
+    print(f"{stopwatch.seconds:.0f} s -> {out / 'ber.csv'}", flush=True)
+
+
+def _save_constellations(
+    receivers: Sequence[Any],
+    best: Mapping[tuple[str, str], Mapping[str, Any]],
+    settings: Config,
+    out: Path,
+) -> None:
+    """``constellation.npz``: symbols as received, and as each receiver leaves them.
+
+    The first receiver's best launch power serves all.
+    """
+    from dbp.ber import GROUP_SYMBOLS, align, matched_filter
+    from dbp.link import simulate
+
+    first = receivers[0]
+    power_dbm = best[first.name, first.arithmetic]["launch_power_dbm"]
+    blocks = -(-GROUP_SYMBOLS // settings.link.block_symbols)
+    received = simulate(
+        settings.link, power_dbm, blocks, seed=settings.seed, purpose="evaluate", progress=False
+    )
+    clouds = {"received": received.waveform}
+    for receiver in receivers:
+        # One arithmetic of each design is enough to see: the one named first.
+        clouds.setdefault(receiver.name, receiver(received.waveform, power_dbm))
+    symbols = {}
+    for name, waveform in clouds.items():
+        aligned = align(received.symbols, matched_filter(waveform, settings.link.roll_off))
+        symbols[name] = aligned.reshape(-1)[:CONSTELLATION_POINTS].astype(np.complex64)
+    write_npz(out / "constellation.npz", **symbols)
+
+
+def report(runs: Sequence[Path]) -> None:
+    """Write the page over runs into the first of them."""
+    from dbp.report import write_report
+
+    print(f"Report -> {write_report(runs)}", flush=True)
+
+
+def run(settings: Config, out: Path) -> None:
+    """Learned design and baseline, both through every stage, and one report over both.
+
+    A stage that lacks a tool or a kit is left out and named in the report; a stage that fails
+    does not stop the others, but makes the whole run fail in the end.
+    """
+    learned, reference = out / "learned", out / "baseline"
+    train(settings, learned)
+    baseline(settings, reference)
+    names = [str(learned), str(reference), "linear"]
+    ber(
+        names,
+        settings.evaluation.launch_power_dbm,
+        out,
+        config_name=str(learned / "config.toml"),
+        arithmetic="both",
+        min_errors=None,
+        max_bits=None,
+        seed=None,
+    )
+    jobs: dict[str, tuple[Callable[..., None], tuple[Any, ...]]] = {}
+    hardware = settings.hardware
+    for folder in (learned, reference):
+        design = Design.load(folder / "design.json")
+        rtl(design, folder, folder, hardware.lanes)
+        ensure_stimulus(folder)
+        step = (hardware.pdk, None, hardware.synthesis_lanes)
+        jobs[f"simulation of {folder.name}"] = (sim, (folder, "icarus", False))
+        jobs[f"synthesis of {folder.name}"] = (synth, (folder, *step))
+    missing, failed = _run_all(jobs)
+    write_json(out / "absent.json", missing | failed)
+    report([out])
+    for name, reason in (missing | failed).items():
+        print(f"absent: {name}: {reason}")
+    if failed:
+        raise DbpError(f"failed: {', '.join(failed)}: see {out / 'report.html'}")
+
+
+def _run_all(
+    jobs: dict[str, tuple[Callable[..., None], tuple[Any, ...]]],
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Run jobs in processes, as many at a time as there are cores.
+
+    Returns the reasons of those that lacked a tool or a kit, and of those that failed.
+    """
+    missing: dict[str, str] = {}
+    failed: dict[str, str] = {}
+    workers = min(len(jobs), os.cpu_count() or 1)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        running = {name: pool.submit(job, *given) for name, (job, given) in jobs.items()}
+        for name, job in running.items():
+            try:
+                job.result()
+            except MissingError as error:
+                missing[name] = str(error)
+            except DbpError as error:
+                failed[name] = str(error)
+    return missing, failed

@@ -1,0 +1,333 @@
+"""``report.html``: one page, without external references, over the designs of one or more runs."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dbp import config, figures
+from dbp.design import Design
+from dbp.errors import InputError
+from dbp.files import read_npz, write_text
+
+STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#222}
+h1{margin-bottom:.2rem} h2{margin-top:2.2rem;border-bottom:1px solid #ddd}
+table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums}
+th,td{padding:.25rem .8rem;text-align:right;border-bottom:1px solid #e5e5e5}
+th:first-child,td:first-child{text-align:left} th{font-weight:600}
+img{max-width:100%} .lead{font-size:1.1rem} .absent{color:#a00} code{font-size:.85em}
+.small{font-size:.85rem;color:#555}
+"""
+
+
+@dataclass(frozen=True)
+class DesignRun:
+    """One design's folder and what each stage wrote there; None where a stage did not run."""
+
+    folder: Path
+    design: Design
+    config: config.Config | None
+    train: dict[str, Any] | None
+    rtl: dict[str, Any] | None
+    sim: dict[str, Any] | None
+    synth: dict[str, dict[str, Any]]
+    history: list[dict[str, str]]
+
+    @property
+    def name(self) -> str:
+        return self.design.name
+
+    @classmethod
+    def load(cls, folder: Path) -> DesignRun:
+        """Read a run's folder; `InputError` where a file is damaged or of another design."""
+        design = Design.load(folder / "design.json")
+        toml, history = folder / "config.toml", folder / "train" / "history.csv"
+        rows: list[dict[str, str]] = []
+        if history.is_file():
+            with history.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+
+        def stage(path: Path) -> dict[str, Any] | None:
+            metrics = read_metrics(path)
+            if metrics is not None and metrics.get("design_hash") != design.hash:
+                raise InputError(f"{path}: belongs to another design: run that stage again")
+            return metrics
+
+        kits = {
+            path.parent.name: stage(path) for path in sorted(folder.glob("synth/*/metrics.json"))
+        }
+        return cls(
+            folder=folder,
+            design=design,
+            config=config.load(str(toml)) if toml.is_file() else None,
+            train=stage(folder / "train" / "metrics.json"),
+            rtl=stage(folder / "rtl" / "metrics.json"),
+            sim=stage(folder / "sim" / "metrics.json"),
+            synth={name: metrics for name, metrics in kits.items() if metrics is not None},
+            history=rows,
+        )
+
+
+def read_metrics(path: Path) -> dict[str, Any] | None:
+    """A stage's ``metrics.json``; None where there is none, `InputError` where it is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: must be an object")
+    return content
+
+
+def best_points(points: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """For each (design, arithmetic) the point of least BER, at that design's own best power."""
+    best: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for point in points:
+        key = (point["design"], point["arithmetic"])
+        if key not in best or point["ber"] < best[key]["ber"]:
+            best[key] = point
+    return best
+
+
+def write_report(folders: Sequence[Path]) -> Path:
+    """Write ``report.html`` into the first folder, over all designs found in ``folders``.
+
+    A folder is a design's (it holds ``design.json``) or holds such folders, as `dbp run` makes
+    them. Returns the page's path.
+    """
+    runs: list[DesignRun] = []
+    for folder in folders:
+        places = [folder, *(p for p in sorted(folder.glob("*")) if p.is_dir())]
+        found = [place for place in places if (place / "design.json").is_file()]
+        if not found:
+            raise InputError(f"{folder}: no run: neither it nor a folder in it has a design.json")
+        runs += [DesignRun.load(place) for place in found]
+    # The learned designs first, and of each kind in the order given.
+    runs.sort(key=lambda run: run.train is None or not run.history)
+    evaluated = [(folder, read_metrics(folder / "metrics.json")) for folder in folders]
+    points = [p for _, m in evaluated if m for p in m.get("points", [])]
+    body = [
+        *_introduction(runs, points),
+        *_ber(folders, points),
+        *_constellations(folders),
+        *_filters(runs),
+        _formats(runs),
+        *_hardware(runs),
+        *_absent(folders),
+        _provenance(runs, [m for _, m in evaluated if m]),
+    ]
+    page = (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f"<title>dbp report</title><style>{STYLE}</style></head><body>\n"
+        + "\n".join(body)
+        + "\n</body></html>\n"
+    )
+    path = folders[0] / "report.html"
+    write_text(path, page)
+    return path
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    head = "".join(f"<th>{_text(cell)}</th>" for cell in header)
+    lines = ["".join(f"<td>{_text(cell)}</td>" for cell in row) for row in rows]
+    return f"<table><tr>{head}</tr>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+
+
+def _image(svg: str, text: str) -> str:
+    data = base64.b64encode(svg.encode()).decode()
+    return f'<p><img alt="{_text(text)}" src="data:image/svg+xml;base64,{data}"></p>'
+
+
+def _interval(point: Mapping[str, Any]) -> str:
+    return f"{point['ber']:.2e} ({point['ber_low']:.2e} .. {point['ber_high']:.2e})"
+
+
+def _introduction(runs: Sequence[DesignRun], points: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = ["<h1>Digital backpropagation: from filters to watts</h1>"]
+    link = next((run.config.link for run in runs if run.config), None)
+    if link:
+        lines.append(
+            f"<p>{link.spans} x {link.span_km:g} km, {link.symbol_rate_gbd:g} GBd "
+            f"{link.modulation.upper()}, {link.dispersion_ps_per_nm_km:g} ps/nm/km, "
+            f"{link.nonlinearity_per_w_km:g} /W/km, noise figure {link.noise_figure_db:g} dB; "
+            "the receiver compensates dispersion and the Kerr effect in short fixed-point filters "
+            "and rotations, in the time domain.</p>"
+        )
+    best = best_points(points)
+    for run in runs:
+        point = best.get((run.name, "fixed"))
+        if point:
+            lines.append(
+                f'<p class="lead"><b>{_text(run.name)}</b>: BER {_interval(point)} in fixed point '
+                f"at {point['launch_power_dbm']:+g} dBm, its best of the tried launch powers "
+                f"({point['errors']} errors in {point['bits']:.3g} bits, 95 % interval).</p>"
+            )
+    return lines
+
+
+def _ber(folders: Sequence[Path], points: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = ["<h2>Bit error ratio</h2>"]
+    for folder in folders:
+        drawing = folder / "ber.svg"
+        if drawing.is_file():
+            lines.append(_image(drawing.read_text(encoding="utf-8"), "BER against launch power"))
+    if not points:
+        return [*lines, '<p class="absent">Not evaluated.</p>']
+    rows = [
+        [name, arithmetic, f"{p['launch_power_dbm']:+g}", _interval(p), f"{p['snr_db']:.2f}"]
+        for (name, arithmetic), p in best_points(points).items()
+    ]
+    header = ["design", "arithmetic", "best power (dBm)", "BER (95 % interval)", "SNR (dB)"]
+    return [*lines, _table(header, rows)]
+
+
+def _constellations(folders: Sequence[Path]) -> list[str]:
+    lines = []
+    for folder in folders:
+        path = folder / "constellation.npz"
+        if path.is_file():
+            drawing = figures.constellations(read_npz(path))
+            lines += ["<h2>Constellation before and after</h2>", _image(drawing, "constellations")]
+    return lines
+
+
+def _filters(runs: Sequence[DesignRun]) -> list[str]:
+    lines = []
+    link = next((run.config.link for run in runs if run.config), None)
+    if link:
+        drawing = figures.filter_responses({run.name: run.design for run in runs}, link)
+        lines += ["<h2>Filters</h2>", _image(drawing, "filter responses")]
+    for run in runs:
+        if run.history:
+            lines.append(_image(figures.learning_curve(run.history), f"learning of {run.name}"))
+    return lines
+
+
+def _formats(runs: Sequence[DesignRun]) -> str:
+    rows = []
+    for run in runs:
+        design = run.design
+        middle = design.filters[len(design.filters) // 2]
+        rotation = design.rotations[len(design.rotations) // 2] if design.rotations else None
+        rows.append(
+            [
+                run.name,
+                len(design.filters),
+                " / ".join(str(t) for t in sorted({f.taps for f in design.filters}, reverse=True)),
+                design.signal_bits,
+                middle.coefficient_bits,
+                rotation.branch_bits if rotation else "-",
+                f"{rotation.phase_bits} ({rotation.phase_fraction_bits})" if rotation else "-",
+                rotation.kerr_bits if rotation else "-",
+                f"{design.adc_rms_permille / 1000:g}",
+                design.hash[:12],
+            ]
+        )
+    header = ["design", "filters", "taps", "signal bits", "coefficient bits", "|x|² branch bits"]
+    header += ["phase bits (fraction)", "K bits", "ADC rms / full scale", "hash"]
+    return "<h2>Formats</h2>" + _table(header, rows)
+
+
+def _hardware(runs: Sequence[DesignRun]) -> list[str]:
+    lines = ["<h2>Hardware</h2>"]
+    proved = [run for run in runs if run.sim]
+    if proved:
+        rows = [
+            [
+                run.name,
+                run.sim["steps"],
+                run.sim["lanes"],
+                run.sim["latency_cycles"],
+                f"{run.sim['samples_compared']:,}",
+                run.sim["mismatches"],
+                run.sim["simulator"],
+            ]
+            for run in proved
+        ]
+        header = ["RTL against golden", "steps", "lanes", "latency (clocks)", "samples compared"]
+        lines.append(_table([*header, "mismatches", "simulator"], rows))
+    else:
+        lines.append('<p class="absent">The RTL was not simulated.</p>')
+    kits = list(dict.fromkeys(kit for run in runs for kit in run.synth))
+    for kit in kits:
+        rows = [_synthesis_row(run.name, run.synth[kit]) for run in runs if kit in run.synth]
+        header = [f"one step in {kit}", "lanes", "area (µm²)", "cells", "slack (ns)"]
+        header += ["power (mW)", "switching", "internal", "leakage", "gate-level mismatches"]
+        lines.append(_table(header, rows))
+        if len(rows) == 2:
+            lines.append(_ratio(*(run.synth[kit] for run in runs if kit in run.synth)))
+    if not kits:
+        lines.append('<p class="absent">Area and power: absent, nothing was synthesised.</p>')
+    return lines
+
+
+def _synthesis_row(name: str, synth: Mapping[str, Any]) -> list[object]:
+    power = synth["power_w"]
+    return [
+        name,
+        synth["lanes"],
+        f"{synth['cell_area_um2']:,.0f}",
+        f"{synth['cells']:,}",
+        f"{synth['slack_ns']:+.3f}",
+        *(f"{1e3 * power[kind]:.2f}" for kind in ("total", "switching", "internal", "leakage")),
+        synth["gate_level_mismatches"],
+    ]
+
+
+def _ratio(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
+    if first["lanes"] != second["lanes"]:
+        return ""
+    area = first["cell_area_um2"] / second["cell_area_um2"]
+    power = first["power_w"]["total"] / second["power_w"]["total"]
+    return (
+        f"<p>The first over the second: {area:.2f} in area, {power:.2f} in power. One middle step, "
+        f"at {first['clock_mhz']:g} MHz, without a clock tree, activity from a delay-annotated "
+        "simulation with samples of the link. These are figures of an open kit, not scaled to "
+        "28 nm.</p>"
+    )
+
+
+def _absent(folders: Sequence[Path]) -> list[str]:
+    lines = []
+    for folder in folders:
+        reasons = read_metrics(folder / "absent.json") or {}
+        items = "".join(f"<li>{_text(k)}: {_text(v)}</li>" for k, v in reasons.items())
+        if items:
+            lines.append(f'<h2>Absent</h2><ul class="absent">{items}</ul>')
+    return lines
+
+
+def _provenance(runs: Sequence[DesignRun], evaluations: Sequence[Mapping[str, Any]]) -> str:
+    rows = []
+
+    def add(name: str, stage: str, metrics: Mapping[str, Any] | None) -> None:
+        if metrics:
+            versions = ", ".join(f"{k} {v}" for k, v in metrics["versions"].items())
+            row = [f"{name}: {stage}"]
+            row += [(metrics[key] or "-")[:12] for key in ("design_hash", "config_hash")]
+            row += ["-" if metrics["seed"] is None else metrics["seed"]]
+            rows.append([*row, f"{metrics['wall_time_s']:.1f}", versions])
+
+    for run in runs:
+        add(run.name, "train", run.train)
+        add(run.name, "rtl", run.rtl)
+        add(run.name, "sim", run.sim)
+        for kit, metrics in run.synth.items():
+            add(run.name, f"synth {kit}", metrics)
+    for metrics in evaluations:
+        add("all", "ber", metrics)
+    header = ["stage", "design", "configuration", "seed", "seconds", "versions"]
+    return f'<h2>Provenance</h2><div class="small">{_table(header, rows)}</div>'
