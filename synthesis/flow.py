@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dbp import golden
 from dbp.design import Design
@@ -19,7 +20,7 @@ from dbp.metrics import Stopwatch, package_versions, write_metrics
 from dbp.rtl import emit_step
 from dbp.stimulus import Stimulus
 from dbp.synthesis import gate_simulation, kits, liberty, mapping, netlist, power, timing, tools
-from dbp.synthesis.gate_simulation import GateSimulation
+from dbp.synthesis.gate_simulation import CLOCK, GateSimulation
 
 CLOCK_MHZ = 416.7
 MAX_CLOCK_MHZ = 10_000.0
@@ -54,7 +55,7 @@ def synthesize(
     if type(clocks) is not int or clocks < 1:
         raise InputError(f"clocks = {clocks!r}: must be an integer of at least 1")
     kit, files = kits.find(pdk)
-    tools.require("sta", "iverilog", "vvp")
+    tools.require("sta")
     design = Design.load(run_dir / "design.json")
     stimulus = Stimulus.load(run_dir / "stimulus.npz", design)
     step = len(design.filters) // 2 if step is None else step
@@ -76,7 +77,7 @@ def synthesize(
         libraries,
         NETLIST,
         top,
-        [p for p, bits in mapped.ports.items() if bits[0] in mapped.inputs and p != "clk"],
+        [p for p, bits in mapped.ports.items() if bits[0] in mapped.inputs and p != CLOCK],
         [p for p, bits in mapped.ports.items() if bits[0] in mapped.outputs],
         period_s * 1e9,
         wire_load,
@@ -88,7 +89,7 @@ def synthesize(
     bench = _Bench(design, stimulus, described, clocks)
     words = bench.words(mapped.inputs)
     gates = gate_simulation.simulate(
-        work, mapped, library, delays, words, simulated_s, len(words) - clocks
+        mapped, library, delays, words, simulated_s, len(words) - clocks
     )
     compared, mismatches = bench.compare(gates, tuple(mapped.outputs))
     watts = power.calculate(mapped, library, gates.activity, period_s, wire_load)
@@ -122,7 +123,7 @@ def synthesize(
         "simulated_clocks": clocks,
         "simulation_period_ns": simulated_s * 1e9,
         "toggles_per_net_and_clock": float(
-            np.mean([t for n, t in gates.activity.toggles_per_clock.items() if n != "clk"])
+            np.mean([t for n, t in gates.activity.toggles_per_clock.items() if n != CLOCK])
         ),
         "nets_annotated_fraction": gates.annotated_fraction,
         "gate_level_samples": compared,
@@ -142,11 +143,8 @@ def synthesize(
         design_hash=design.hash,
         config_hash=config_hash,
         seed=stimulus.seed,
-        versions=package_versions("amaranth", "pyosys")
-        | {
-            "opensta": tools.version(["sta", "-version"]),
-            "iverilog": tools.version(["iverilog", "-V"]),
-        },
+        versions=package_versions("amaranth", "pyosys", "numba")
+        | {"opensta": tools.version(["sta", "-version"])},
         stopwatch=stopwatch,
     )
 
@@ -200,7 +198,7 @@ class _Bench:
             kerr = design.rotations[step].kerr(stimulus.launch_power_uw)
             self.registers[addresses["kerr"]] = kerr
 
-    def words(self, inputs: Sequence[str]) -> list[int]:
+    def words(self, inputs: Sequence[str]) -> NDArray[np.uint8]:
         """Reset and write the registers, then a word of samples with every clock."""
         widths = {p["name"]: p["width"] for p in self.described["ports"]}
         lanes, bits = self.described["lanes"], self.described["input_bits"]
@@ -214,11 +212,8 @@ class _Bench:
             _pack(self.input.i, lanes, bits), _pack(self.input.q, lanes, bits), strict=True
         ):
             steps.append(run | {"in_i": in_i, "in_q": in_q})
-        places = [_bit(name) for name in inputs if name != "clk"]
-        return [
-            int("".join("1" if ports[port] >> k & 1 else "0" for port, k in places), 2)
-            for ports in steps
-        ]
+        places = [_bit(name) for name in inputs if name != CLOCK]
+        return np.array([[ports[port] >> k & 1 for port, k in places] for ports in steps], np.uint8)
 
     def compare(self, gates: GateSimulation, outputs: Sequence[str]) -> tuple[int, int]:
         """Samples compared and samples that differ, over all words that should come out.

@@ -1,38 +1,38 @@
-"""Gate-level simulation of a mapped netlist with annotated delays, by Icarus Verilog.
+"""Gate-level simulation of a mapped netlist: Liberty functions with the delays of the SDF.
 
-Every cell becomes a module of its own: the Liberty function, and a `specify` block with the delays
-of that instance from the SDF, path by path. So no path is left to how Icarus matches an SDF file
-(version 11 ignores those with conditions). Registers sample at the ideal clock edge.
+The clock is ideal and registers have no timing checks: whether the clock is met is for static
+timing to say.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dbp.errors import ToolError
-from dbp.synthesis import tools, waveform
+from dbp.synthesis import event_simulator
 from dbp.synthesis.activity import Activity
 from dbp.synthesis.boolean import Expression
-from dbp.synthesis.liberty import Cell, Library
+from dbp.synthesis.event_simulator import Circuit, Functions
+from dbp.synthesis.liberty import Cell, Library, Pin
 from dbp.synthesis.netlist import CONSTANTS, Instance, Netlist
 from dbp.synthesis.timing import Delays
 
-TIMEOUT_S = 3600
-_UNIT_S = 1e-13
-_NAME = re.compile(r"(?<!')\b[A-Za-z_]\w*")
+CLOCK = "clk"
+TIME_UNIT_S = 1e-13
+_BUFFER, _INVERTER = np.array([0, 1], np.uint8), np.array([1, 0], np.uint8)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GateSimulation:
-    """``outputs``: shape ``(clocks, bits)``, the bits of ``netlist.outputs`` in order: 0, 1, or 2
-    where it is unknown. ``annotated_fraction``: share of the nets behind cells whose every path
-    from a pin has a delay from the SDF."""
+    """``outputs``: shape ``(clocks, bits)``, the bits of ``netlist.outputs`` in order.
+
+    ``annotated_fraction``: share of the nets behind cells for which the SDF has a delay from every
+    pin that the function reads.
+    """
 
     outputs: NDArray[np.uint8]
     activity: Activity
@@ -40,215 +40,175 @@ class GateSimulation:
 
 
 def simulate(
-    folder: Path,
     netlist: Netlist,
     library: Library,
     delays: Delays,
-    stimulus: Sequence[int],
+    stimulus: NDArray[np.uint8],
     period_s: float,
     first_counted: int,
 ) -> GateSimulation:
-    """Simulate in ``folder``; one word of ``stimulus`` per clock, counting from ``first_counted``.
+    """Apply one row of bits of ``netlist.inputs`` (but for the clock) with every clock edge.
 
-    A word holds the bits of ``netlist.inputs`` without ``clk``, the first the most significant; it
-    is applied at the clock edge, and ``outputs[k]`` is what lies there when edge k + 1 samples.
+    Activity counts from edge ``first_counted`` on. ``outputs[k]`` is what lies there at the end of
+    cycle k. Registers start with random bits (of a fixed seed), as nothing resets most of them.
+    `ToolError` for a cell that cannot be simulated.
     """
-    tools.require("iverilog", "vvp")
     model = _Model(netlist, library, delays)
-    inputs = [name for name in netlist.inputs if name != "clk"]
-    half = max(round(period_s / _UNIT_S / 2), 1)
-    bench = _BENCH.format(
-        half=half,
-        width=len(inputs),
-        last=len(stimulus) - 1,
-        first=first_counted,
-        outputs=", ".join(f"dut.{model.net(net)}" for net in netlist.outputs.values()),
+    inputs = np.array([model.nets[name] for name in netlist.inputs if name != CLOCK])
+    outputs = np.array([model.net(net) for net in netlist.outputs.values()])
+    half = max(round(period_s / TIME_UNIT_S / 2), 1)
+    toggles, at_one, sampled = event_simulator.run(
+        model.circuit(), inputs, outputs, stimulus, half, first_counted
     )
-    text = bench + model.verilog(inputs)
-    (folder / "gates.v").write_text(text, encoding="utf-8")
-    digits = (len(inputs) + 3) // 4
-    (folder / "stimulus.hex").write_text(
-        "\n".join(f"{word:0{digits}x}" for word in stimulus) + "\n", encoding="ascii"
-    )
-    tools.run(
-        ["iverilog", "-g2009", "-gspecify", "-o", "gates.vvp", "gates.v"],
-        folder,
-        "iverilog.log",
-        TIMEOUT_S,
-    )
-    tools.run(["vvp", "-n", "gates.vvp"], folder, "simulation.log", TIMEOUT_S)
-    counts = waveform.count(folder / "gates.vcd")
     clocks = len(stimulus) - first_counted
-    if counts.duration != clocks * 2 * half:
-        raise ToolError(f"gate-level simulation: counted {counts.duration} units, not all clocks")
-    dumped = {short: k for k, short in enumerate(counts.names)}
-    places = {net: dumped[short] for net, short in model.nets.items()}
     return GateSimulation(
-        outputs=_read_bits(folder / "outputs.txt", len(stimulus), len(netlist.outputs)),
+        outputs=sampled,
         activity=Activity(
-            {net: int(counts.toggles[k]) / clocks for net, k in places.items()},
-            {net: int(counts.time_at_one[k]) / counts.duration for net, k in places.items()},
+            {name: int(toggles[k]) / clocks for name, k in model.nets.items()},
+            {name: int(at_one[k]) / (2 * half * clocks) for name, k in model.nets.items()},
         ),
         annotated_fraction=model.annotated / max(model.driven, 1),
     )
 
 
-def _read_bits(path: Path, clocks: int, bits: int) -> NDArray[np.uint8]:
-    text = np.frombuffer(path.read_bytes(), dtype=np.uint8)
-    if text.size != clocks * (bits + 1):
-        raise ToolError(f"{path}: {text.size} characters: must be {clocks} lines of {bits} bits")
-    digits = text.reshape(clocks, bits + 1)[:, :bits]
-    return np.where(digits == ord("0"), 0, np.where(digits == ord("1"), 1, 2)).astype(np.uint8)
+class _Table:
+    """Functions under construction."""
 
+    def __init__(self) -> None:
+        self.first, self.nets, self.table, self.target = [0], [], [], []
 
-_BENCH = """\
-`timescale 100fs/100fs
-module bench;
-  reg clk = 0;
-  reg [{width}-1:0] stimulus [0:{last}];
-  reg [{width}-1:0] word;
-  integer k = 0, file;
-  dut dut (clk, word);
-  initial begin
-    $readmemh("stimulus.hex", stimulus);
-    file = $fopen("outputs.txt");
-    forever begin
-      #{half} clk = 1;
-      if (k > 0) $fdisplay(file, "%b", {{{outputs}}});
-      if (k > {last}) $finish;
-      else begin
-        word <= stimulus[k];
-        if (k == {first}) begin $dumpfile("gates.vcd"); $dumpvars(1, bench.dut); end
-        k = k + 1;
-      end
-      #{half} clk = 0;
-    end
-  end
-endmodule
-"""
+    def add(self, nets: list[int], table: int, target: int) -> None:
+        self.nets += nets
+        self.first.append(len(self.nets))
+        self.table.append(table)
+        self.target.append(target)
+
+    def functions(self) -> Functions:
+        return Functions(
+            *(
+                np.array(column, dtype=np.int64)
+                for column in (self.first, self.nets, self.table, self.target)
+            )
+        )
 
 
 class _Model:
-    """The netlist as Verilog with short names, every delay a number."""
+    """The netlist as a `Circuit`. Registers drive nets without a name, cells behind them pins."""
 
     def __init__(self, netlist: Netlist, library: Library, delays: Delays) -> None:
-        self.nets: dict[str, str] = {}
+        self.nets: dict[str, int] = {}
         self.driven = self.annotated = 0
+        self._count = len(CONSTANTS)
         self._paths = delays.paths
-        self._modules: list[str] = []
-        self._body: list[str] = []
-        self._registers: dict[str, list[str]] = {}
-        self._states: list[str] = []
+        self._gates, self._registers = _Table(), _Table()
+        self._rise: list[int] = []
+        self._fall: list[int] = []
+        self._on_fall: list[bool] = []
+        self._tables: list[NDArray[np.uint8]] = []
+        self._table_at: dict[bytes, int] = {}
+        self._table_end = 0
+        self._ones = [CONSTANTS["1'b1"]]
         for name in netlist.inputs:
             self.net(name)
+        if CLOCK not in self.nets:
+            raise ToolError(f"the netlist has no input {CLOCK}")
         for instance in netlist.instances:
             cell = library.cells.get(instance.cell)
             if cell is None or (cell.has_state and cell.sequential is None):
-                raise ToolError(f"{instance.name}: cell {instance.cell}: cannot be simulated")
+                raise ToolError(f"{instance.name}: cell {instance.cell} cannot be simulated")
             if cell.sequential is None:
-                self._combinational(instance, cell)
+                for pin in cell.outputs:
+                    if pin.name in instance.nets:
+                        self._combinational(instance, cell, pin)
             else:
                 self._register(instance, cell)
 
-    def net(self, name: str) -> str:
-        """Short name of a net; constants stay."""
-        return name if name in CONSTANTS else self.nets.setdefault(name, f"n{len(self.nets)}")
-
-    def verilog(self, inputs: Sequence[str]) -> str:
-        width = len(inputs)
-        wires = [f"wire {short};" for short in self.nets.values()]
-        ports = [
-            f"assign {self.net(name)} = word[{width - 1 - k}];" for k, name in enumerate(inputs)
-        ]
-        edges = [
-            f"always @({edge}) begin {' '.join(updates)} end"
-            for edge, updates in self._registers.items()
-        ]
-        return "\n".join(
-            [
-                f"module dut (input clk, input [{width}-1:0] word);",
-                f"assign {self.net('clk')} = clk;",
-                *wires,
-                *ports,
-                *self._body,
-                "endmodule",
-                # The states live in a module of their own: a dump of the nets leaves them out.
-                "module states;",
-                *self._states,
-                *edges,
-                "endmodule",
-                *self._modules,
-                "",
-            ]
+    def circuit(self) -> Circuit:
+        initial = np.zeros(self._count, dtype=np.uint8)
+        initial[self._ones] = 1
+        registers = self._registers.functions()
+        random = np.random.default_rng(0).integers(0, 2, len(registers.target), dtype=np.uint8)
+        initial[registers.target] = random
+        return Circuit(
+            clock=self.nets[CLOCK],
+            initial=initial,
+            tables=np.concatenate([*self._tables, np.zeros(0, np.uint8)]),
+            gates=self._gates.functions(),
+            rise=np.array(self._rise, dtype=np.int64),
+            fall=np.array(self._fall, dtype=np.int64),
+            registers=registers,
+            on_fall=np.array(self._on_fall, dtype=np.bool_),
         )
 
-    def _delays(
-        self, instance: Instance, output: str, pins: Sequence[str]
-    ) -> list[tuple[int, int]]:
-        """(rise, fall) of each path in time units; counts whether all of them are annotated."""
+    def net(self, name: str) -> int:
+        """Index of a net; the constants come first."""
+        if name in CONSTANTS:
+            return CONSTANTS[name]
+        if name not in self.nets:
+            self.nets[name] = self._new_net()
+        return self.nets[name]
+
+    def _new_net(self) -> int:
+        self._count += 1
+        return self._count - 1
+
+    def _table(self, truth: NDArray) -> int:
+        """Where a truth table begins; equal ones are kept once."""
+        key = truth.astype(np.uint8).tobytes()
+        if key not in self._table_at:
+            self._table_at[key] = self._table_end
+            self._tables.append(truth.astype(np.uint8))
+            self._table_end += len(truth)
+        return self._table_at[key]
+
+    def _inputs(self, instance: Instance, function: Expression) -> list[int]:
+        if len(function.variables) > event_simulator.MAX_PINS:
+            raise ToolError(f"{instance.name}: {instance.cell} has too many pins to be simulated")
+        return [self.net(instance.nets.get(name, "1'b0")) for name in function.variables]
+
+    def _gate(
+        self, instance: Instance, output: str, pins: list[str], nets: list[int], truth: NDArray
+    ) -> None:
         found = [self._paths.get((instance.name, pin, output)) for pin in pins]
         self.driven += 1
         self.annotated += None not in found
-        return [
-            (round(rise / _UNIT_S), round(fall / _UNIT_S))
-            for rise, fall in (path or (0.0, 0.0) for path in found)
-        ]
+        for rise, fall in (path or (0.0, 0.0) for path in found):
+            self._rise.append(max(round(rise / TIME_UNIT_S), 0))
+            self._fall.append(max(round(fall / TIME_UNIT_S), 0))
+        self._gates.add(nets, self._table(truth), self.net(instance.nets[output]))
 
-    def _combinational(self, instance: Instance, cell: Cell) -> None:
-        for pin in cell.outputs:
-            if pin.name not in instance.nets:
-                continue
-            if pin.function is None:
-                raise ToolError(f"{instance.name}: {cell.name}/{pin.name} has no function")
-            target, variables = self.net(instance.nets[pin.name]), pin.function.variables
-            delays = self._delays(instance, pin.name, variables)
-            if len(variables) <= 1:
-                rise, fall = delays[0] if delays else (0, 0)
-                value = self._in_nets(pin.function, instance.nets)
-                self._body.append(f"assign #({rise},{fall}) {target} = {value};")
-                continue
-            paths = " ".join(
-                f"({name} => Z) = ({rise},{fall});"
-                for name, (rise, fall) in zip(variables, delays, strict=True)
-            )
-            k = len(self._modules)
-            self._modules.append(
-                f"module m{k} (output Z, input {', '.join(variables)}); "
-                f"assign Z = {pin.function.verilog}; specify {paths} endspecify endmodule"
-            )
-            nets = ", ".join(self.net(instance.nets.get(name, "1'b0")) for name in variables)
-            self._body.append(f"m{k} u{k} ({target}, {nets});")
+    def _combinational(self, instance: Instance, cell: Cell, pin: Pin) -> None:
+        if pin.function is None:
+            raise ToolError(f"{instance.name}: {cell.name}/{pin.name} has no function to simulate")
+        variables = list(pin.function.variables)
+        nets = self._inputs(instance, pin.function)
+        if not variables and pin.function.truth[0]:
+            self._ones.append(self.net(instance.nets[pin.name]))
+        self._gate(instance, pin.name, variables, nets, pin.function.truth)
 
     def _register(self, instance: Instance, cell: Cell) -> None:
         sequential = cell.sequential
-        if sequential.kind != "ff" or len(sequential.clocked_on.variables) != 1:
+        clock = sequential.clocked_on
+        if sequential.kind != "ff" or len(clock.variables) != 1:
             raise ToolError(f"{instance.name}: {cell.name}: only flip-flops are simulated")
+        if instance.nets.get(clock.variables[0]) != CLOCK:
+            raise ToolError(f"{instance.name}: its clock pin is not tied to {CLOCK}")
         for control in (sequential.clear, sequential.preset):
             if control is not None and not _never(control, instance.nets):
                 raise ToolError(f"{instance.name}: {cell.name}: asynchronous reset is in use")
-        (clock,) = sequential.clocked_on.variables
-        edge = "posedge" if sequential.clocked_on.truth[1] else "negedge"
-        state = f"s{len(self._states)}"
-        self._states.append(f"reg {state};")
-        value = self._in_nets(sequential.next_state, instance.nets, scope="bench.dut.")
-        source = f"bench.dut.{self.net(instance.nets[clock])}"
-        self._registers.setdefault(f"{edge} {source}", []).append(f"{state} <= {value};")
-        values = {sequential.state: state, sequential.inverted_state: f"(~{state})"}
+        state, next_state = self._new_net(), sequential.next_state
+        self._registers.add(
+            self._inputs(instance, next_state), self._table(next_state.truth), state
+        )
+        self._on_fall.append(not clock.truth[1])
+        tables = {sequential.state: _BUFFER, sequential.inverted_state: _INVERTER}
         for pin in cell.outputs:
             if pin.name in instance.nets:
-                ((rise, fall),) = self._delays(instance, pin.name, [clock])
-                value = _NAME.sub(lambda m: values[m[0]], pin.function.verilog)
-                value = value.replace(state, f"states.{state}")
-                self._body.append(
-                    f"assign #({rise},{fall}) {self.net(instance.nets[pin.name])} = {value};"
+                if pin.function is None or pin.function.text not in tables:
+                    raise ToolError(f"{instance.name}: {cell.name}/{pin.name} is not the state")
+                self._gate(
+                    instance, pin.name, [*clock.variables], [state], tables[pin.function.text]
                 )
-
-    def _in_nets(self, function: Expression, nets: Mapping[str, str], scope: str = "") -> str:
-        def net(found: re.Match[str]) -> str:
-            short = self.net(nets.get(found[0], "1'b0"))
-            return short if short in CONSTANTS else scope + short
-
-        return _NAME.sub(net, function.verilog)
 
 
 def _never(control: Expression, nets: Mapping[str, str]) -> bool:
