@@ -6,7 +6,7 @@ keep every intermediate inside 63 bits, which `dbp.design.Design` checks once fo
 
 The rules in the vocabulary of the field: `requantise` rounds ties towards plus infinity
 (``floor(x + 1/2)``) and saturates; `cut` truncates (plain floor) and is used in one place only,
-the branch that computes \\|x\\|^2. The hardware reads the same rules in ``rtl/arithmetic.py``.
+`squared_magnitude`. The hardware reads the same rules in ``rtl/arithmetic.py``.
 """
 
 from __future__ import annotations
@@ -45,10 +45,23 @@ def requantise(x: ArrayLike, shift: int, bits: int) -> Codes:
 def cut(x: ArrayLike, from_bits: int, to_bits: int) -> Codes:
     """Keep the ``to_bits`` most significant of ``from_bits`` bits: a plain floor, no rounding.
 
-    The one named exception to `requantise`: it feeds the \\|x\\|^2 branch of the nonlinear step.
+    The one named exception to `requantise`: `squared_magnitude` alone uses it.
     ``to_bits >= from_bits`` returns ``x``, whose bits then are all kept.
     """
     return np.asarray(x, dtype=np.int64) >> max(from_bits - to_bits, 0)
+
+
+def squared_magnitude(i: ArrayLike, q: ArrayLike, from_bits: int, to_bits: int) -> Codes:
+    """\\|x\\|^2 of samples of ``from_bits`` bits whose quadratures are first `cut` to ``to_bits``.
+
+    A code c that was cut stands for the middle of what it came from, c + 1/2, so its square is
+    c (c + 1) but for a constant that all samples share; where nothing is cut it is c^2. (Squares
+    of the floors themselves would lean by half a step towards one corner of the plane: that error
+    repeats in every rotation and costs the paper's 9-bit baseline 1.7 dB.)
+    """
+    ci, cq = cut(i, from_bits, to_bits), cut(q, from_bits, to_bits)
+    middle = int(to_bits < from_bits)
+    return ci * (ci + middle) + cq * (cq + middle)
 
 
 def quantise(x: ArrayLike, bits: int) -> Codes:

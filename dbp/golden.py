@@ -63,9 +63,8 @@ def filter_samples(filter_: Filter, x: Samples) -> Samples:
 
 def rotate(rotation: Rotation, kerr: int, input_bits: int, x: Samples) -> Samples:
     """y = requantise((I - phi Q) + j (Q + phi I)) with phi = requantise(K \\|x\\|^2)."""
-    bi = fixed.cut(x.i, input_bits, rotation.branch_bits)
-    bq = fixed.cut(x.q, input_bits, rotation.branch_bits)
-    phi = fixed.requantise(kerr * (bi * bi + bq * bq), rotation.phase_shift, rotation.phase_bits)
+    power = fixed.squared_magnitude(x.i, x.q, input_bits, rotation.branch_bits)
+    phi = fixed.requantise(kerr * power, rotation.phase_shift, rotation.phase_bits)
     one = 1 << rotation.phase_fraction_bits
     shift, bits = rotation.output_shift(input_bits), rotation.output_bits
     return Samples(

@@ -102,6 +102,7 @@ class RotationFormat(NamedTuple):
     """The arithmetic of a `dbp.design.Rotation` as factors, all of them powers of two."""
 
     branch_scale: float
+    branch_middle: float
     phase_limits: Limits
     phase_unit: float
     output_scale: float
@@ -112,6 +113,7 @@ class RotationFormat(NamedTuple):
         width = rotation.branch_width(input_bits)
         return cls(
             2.0 ** (width - input_bits),
+            float(width < input_bits),
             Limits(*fixed.code_range(rotation.phase_bits)),
             2.0**-rotation.phase_fraction_bits,
             2.0 ** (rotation.output_bits - input_bits),
@@ -126,19 +128,20 @@ class _Rotate(torch.autograd.Function):
     def forward(ctx, x, kerr, fmt):
         i, q = x[:, 0], x[:, 1]
         branch = (x * fmt.branch_scale).floor_()
-        power = torch.addcmul(branch[:, 0].square(), branch[:, 1], branch[:, 1])
+        squares = torch.addcmul(branch * fmt.branch_middle, branch, branch)
+        power = squares[:, 0] + squares[:, 1]
         phase = requantise_(power * kerr, fmt.phase_limits).mul_(fmt.phase_unit)
         y = torch.empty_like(x)
         torch.addcmul(i, q, phase, value=-1, out=y[:, 0])
         torch.addcmul(q, i, phase, out=y[:, 1])
-        ctx.save_for_backward(x, phase, power, kerr)
+        ctx.save_for_backward(x, branch, phase, power, kerr)
         ctx.fmt = fmt
         return requantise_(y.mul_(fmt.output_scale), fmt.output_limits)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):
-        x, phase, power, kerr = ctx.saved_tensors
+        x, branch, phase, power, kerr = ctx.saved_tensors
         fmt = ctx.fmt
         i, q = x[:, 0], x[:, 1]
         gradient = gradient * fmt.output_scale
@@ -148,8 +151,8 @@ class _Rotate(torch.autograd.Function):
         gradient_x = torch.empty_like(x)
         torch.addcmul(gi, gq, phase, out=gradient_x[:, 0])
         torch.addcmul(gq, gi, phase, value=-1, out=gradient_x[:, 1])
-        gradient_phase.mul_(2 * kerr * fmt.branch_scale**2)
-        gradient_x.addcmul_(x, gradient_phase.unsqueeze(1))
+        gradient_phase.mul_(2 * kerr * fmt.branch_scale)
+        gradient_x.addcmul_(branch, gradient_phase.unsqueeze(1))
         return gradient_x, gradient_kerr, None
 
 

@@ -52,6 +52,15 @@ class Exact:
             self.value * self.value, 0 if self.low <= 0 <= self.high else min(ends), max(ends)
         )
 
+    def times_successor(self) -> Exact:
+        """x (x + 1), which x and -1 - x share: one bit less to multiply than in a square."""
+        sign = self.value[-1]
+        folded = self.value[:-1] ^ sign.replicate(len(self.value) - 1)
+        ends = [end * (end + 1) for end in (self.low, self.high)]
+        return Exact(
+            folded * folded + folded, 0 if self.low <= 0 <= self.high else min(ends), max(ends)
+        )
+
 
 def keep(m: Module, name: str, x: Exact, *, registered: bool) -> Exact:
     """Give ``x`` a named signal of its narrowest shape: a register without reset, or a wire."""
@@ -75,6 +84,14 @@ def cut(x: Exact, from_bits: int, to_bits: int) -> Exact:
     """`dbp.fixed.cut`: the ``to_bits`` most significant of ``from_bits`` bits, a plain floor."""
     shift = max(from_bits - to_bits, 0)
     return Exact(x.value[shift:].as_signed(), x.low >> shift, x.high >> shift)
+
+
+def squared_magnitude(i: Exact, q: Exact, from_bits: int, to_bits: int) -> Exact:
+    """`dbp.fixed.squared_magnitude`: \\|x\\|^2 of quadratures cut to ``to_bits``."""
+    ci, cq = cut(i, from_bits, to_bits), cut(q, from_bits, to_bits)
+    if to_bits < from_bits:
+        return ci.times_successor() + cq.times_successor()
+    return ci.squared() + cq.squared()
 
 
 def round_shift(m: Module, name: str, x: Exact, shift: int) -> Exact:

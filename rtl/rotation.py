@@ -7,13 +7,13 @@ from amaranth.hdl import Module, signed
 from amaranth.lib.wiring import In, Out
 
 from dbp.design import Rotation
-from dbp.rtl.arithmetic import Exact, cut, delay, keep, requantise
+from dbp.rtl.arithmetic import Exact, delay, keep, requantise, squared_magnitude
 from dbp.rtl.block import Block, StreamBlock, delayed_valid, element, place, stream_ports
 from dbp.rtl.pipeline import RotationPipeline
 
 
 class RotationLane(Block):
-    """One sample per clock: cut, |x|^2, phi = requantise(K |x|^2), x (1 + j phi), requantise."""
+    """One sample per clock: |x|^2, phi = requantise(K |x|^2), x (1 + j phi), requantise."""
 
     has_reset = False
 
@@ -54,9 +54,8 @@ class RotationLane(Block):
                 delay(m, f"q_{stage}", xq, registered=registered),
             )
 
-        bi = cut(xi, self.input_bits, r.branch_bits)
-        bq = cut(xq, self.input_bits, r.branch_bits)
-        power = keep(m, "power", bi.squared() + bq.squared(), registered=p.after_power)
+        power = squared_magnitude(xi, xq, self.input_bits, r.branch_bits)
+        power = keep(m, "power", power, registered=p.after_power)
         xi, xq = pass_on("beside_power", p.after_power)
 
         kerr = Exact.signed(self.kerr, r.kerr_bits)

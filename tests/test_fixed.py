@@ -36,6 +36,25 @@ def test_cut_is_a_plain_floor_of_the_value():
     assert fixed.cut(x, 9, 12).tolist() == x.tolist()
 
 
+def test_squared_magnitude_is_that_of_the_middles_but_for_a_constant():
+    x, y = np.meshgrid(np.arange(-256, 256), np.arange(-256, 256))
+    power = fixed.squared_magnitude(x, y, 9, 5)
+    middles = [Fraction(2 * (v // 16) + 1, 2) ** 2 for v in range(-256, 256)]
+    exact = [
+        middles[a + 256] + middles[b + 256] - Fraction(1, 2)
+        for a, b in zip(x[0], y[:, 0], strict=True)
+    ]
+    assert np.diag(power).tolist() == exact
+    assert power.min() == 0 and power.max() == 480
+    # A sample and its mirror images in both axes (a code c and -1 - c) have the same power.
+    assert (
+        (power == power[::-1]).all()
+        and (power == power[:, ::-1]).all()
+        and (power == power.T).all()
+    )
+    assert (fixed.squared_magnitude(x, y, 9, 9) == x * x + y * y).all()
+
+
 def test_quantise_rounds_like_requantise_and_clips():
     x = np.arange(-80, 80) / 64
     assert fixed.quantise(x, 5).tolist() == fixed.requantise(np.arange(-80, 80), 2, 5).tolist()
