@@ -22,6 +22,9 @@ from dbp.errors import InputError
 Modulation = Literal["qpsk", "16qam", "64qam", "gaussian"]
 LaunchPowers = Annotated[tuple[Annotated[float, Field(ge=-30, le=20)], ...], Field(min_length=1)]
 
+# Beyond it, single precision holds neither the fading field nor the amplifier's gain.
+MAX_SPAN_LOSS_DB = 100.0
+
 
 class _Table(BaseModel):
     # A value of another type is refused, not converted: "16" is no number of taps.
@@ -246,6 +249,12 @@ def _explain(problem) -> str:
 
 def _check_together(config: Config) -> None:
     """Limits that tie several keys together."""
+    loss_db = config.link.span_km * config.link.attenuation_db_per_km
+    if loss_db > MAX_SPAN_LOSS_DB:
+        raise InputError(
+            f"link.span_km * link.attenuation_db_per_km = {loss_db:g} dB of loss a span: must be "
+            f"at most {MAX_SPAN_LOSS_DB:g} dB"
+        )
     for name in ("baseline", "learned"):
         filters: Filters = getattr(config, name)
         if filters.rotation_offset_km > config.link.span_km:

@@ -1,6 +1,7 @@
 """The evaluation against the theory of AWGN, and its rules of counting."""
 
 import csv
+import itertools
 import json
 import xml.etree.ElementTree as ElementTree
 
@@ -90,6 +91,15 @@ def test_counting_stops_by_rule_and_does_not_depend_on_other_receivers():
     assert points[3] == enough
     assert [p["design"] for p in points] == ["worse", "plain"] * 2
     assert points[2]["bits"] == group_bits and points[2]["errors"] > one["errors"]
+
+
+@pytest.mark.parametrize(("block_symbols", "blocks"), [(1024, 8), (3000, 3), (16384, 1)])
+def test_every_block_of_the_seed_is_heard_once_and_in_order(block_symbols, blocks):
+    settings = AWGN.model_copy(update={"block_symbols": block_symbols})
+    groups = list(itertools.islice(ber._groups(settings, 0.0, 7), 5))
+    assert all(group.symbols.shape == (blocks, block_symbols) for group in groups)
+    expected = link.simulate(settings, 0.0, 5 * blocks, seed=7, purpose="evaluate").labels
+    np.testing.assert_array_equal(np.concatenate([group.labels for group in groups]), expected)
 
 
 def test_the_phase_is_constant_over_a_group():

@@ -5,6 +5,7 @@ import pytest
 
 from dbp import config, link
 from dbp.ber import matched_filter
+from dbp.errors import InputError
 from dbp.modulation import constellation
 from dbp.references import Reference
 
@@ -138,3 +139,9 @@ def test_seeds_purposes_and_blocks_differ_but_powers_share_their_data():
 def test_gaussian_symbols_pass_too():
     settings = LINEAR.model_copy(update={"modulation": "gaussian", "noise_figure_db": -100.0})
     assert noise_power(settings, 0.0, blocks=2) < 1e-9
+
+
+def test_a_span_of_impossible_loss_is_refused():
+    assert config.parse("[link]\nspan_km = 500.0").link.span_km == 500
+    with pytest.raises(InputError, match="110 dB"):
+        config.parse("[link]\nspan_km = 550.0")
