@@ -65,91 +65,99 @@ def run(
     ``(clocks, len(outputs))``.
     """
     nets, g, r = len(circuit.initial), circuit.gates, circuit.registers
-    order = np.argsort(g.nets, kind="stable")
+    gates = np.zeros((len(g.target), _GATE_FIELDS), np.int32)
+    gates[:, _PINS], gates[:, _TABLE], gates[:, _TARGET] = g.first[:-1], g.table, g.target
     gate_of_pin = np.repeat(np.arange(len(g.target)), np.diff(g.first))
-    fanout_gate = gate_of_pin[order]
-    fanout_pin = (np.arange(len(g.nets)) - g.first[gate_of_pin])[order]
-    fanout_first = np.concatenate([[0], np.cumsum(np.bincount(g.nets, minlength=nets))])
-    slots = 1 << int(max(circuit.rise.max(initial=0), circuit.fall.max(initial=0))).bit_length()
+    order = np.argsort(g.nets, kind="stable")
+    fanout = (gate_of_pin << _PIN_BITS | (np.arange(len(g.nets)) - g.first[gate_of_pin]))[order]
+    wires = np.zeros((nets + 1, _WIRE_FIELDS), np.int32)
+    wires[1:, _FANOUT] = np.cumsum(np.bincount(g.nets, minlength=nets))
+    wires[:nets, _VALUE] = circuit.initial
+    delays = np.stack([circuit.fall, circuit.rise], axis=1).astype(np.int32)
+    slots = 1 << max(int(delays.max(initial=0)).bit_length(), 1)
     return _run(
         circuit.clock,
-        circuit.initial.copy(),
         circuit.tables,
-        (g.first, g.nets, g.table, g.target),
-        circuit.rise,
-        circuit.fall,
+        gates,
+        np.diff(g.first),
+        g.nets,
+        delays,
+        wires,
+        fanout.astype(np.int32),
         (r.first, r.nets, r.table, r.target),
         circuit.on_fall,
-        (fanout_first, fanout_gate, fanout_pin),
         inputs,
         outputs,
         np.ascontiguousarray(stimulus),
         half_period,
         first_counted,
-        max(slots, 2),
+        slots,
     )
 
 
+# Fields of a gate: its first pin, truth table, net; state of its inputs, inputs changed now, and
+# the value to show. Of a wire: value, toggles, start of its fan-out. One row, one cache line.
+_PINS, _TABLE, _TARGET, _STATE, _CHANGED, _NEXT, _GATE_FIELDS = 0, 1, 2, 3, 4, 5, 8
+_VALUE, _TOGGLES, _FANOUT, _WIRE_FIELDS = 0, 1, 2, 4
+_PIN_BITS = 4
+
+
 @njit(cache=True)
-def _toggle(net, now, counting, value, toggles, at_one, fanout, state, changed, touched, count):
-    """Change a net; note the gates behind it. Returns how many gates are noted now."""
-    value[net] ^= 1
+def _toggle(net, now, counting, wires, at_one, fanout, gates, touched, count):
+    """Change a wire; note the gates behind it. Returns how many gates are noted now."""
+    value = wires[net, _VALUE] ^ 1
+    wires[net, _VALUE] = value
     if counting:
-        toggles[net] += 1
-        at_one[net] += -now if value[net] else now
-    first, gates, pins = fanout
-    for k in range(first[net], first[net + 1]):
-        gate, bit = gates[k], 1 << pins[k]
-        state[gate] ^= bit
-        if changed[gate] == 0:
+        wires[net, _TOGGLES] += 1
+        at_one[net] += -now if value else now
+    for k in range(wires[net, _FANOUT], wires[net + 1, _FANOUT]):
+        gate, bit = fanout[k] >> _PIN_BITS, 1 << (fanout[k] & ((1 << _PIN_BITS) - 1))
+        gates[gate, _STATE] ^= bit
+        if gates[gate, _CHANGED] == 0:
             touched[count] = gate
             count += 1
-        changed[gate] |= bit
+        gates[gate, _CHANGED] |= bit
     return count
 
 
 @njit(cache=True)
-def _evaluate(now, count, touched, changed, state, shown_next, tables, gates, rise, fall, queue):
-    """Schedule the noted gates whose function changed. Returns the queue, perhaps a larger one."""
-    first, _, table, _ = gates
-    head, following, gate_at, free = queue
-    slots = len(head)
+def _evaluate(now, count, touched, gates, tables, delays, head, events, free):
+    """Schedule the noted gates whose function changed. Returns the events, perhaps more room."""
     for k in range(count):
         gate = touched[k]
-        value = tables[table[gate] + state[gate]]
-        if value != shown_next[gate]:
-            shown_next[gate] = value
-            delays = rise if value else fall
-            delay, pins, pin = np.int64(1) << 62, changed[gate], first[gate]
-            while pins:
-                if pins & 1 and delays[pin] < delay:
-                    delay = delays[pin]
-                pins >>= 1
+        value = np.int32(tables[gates[gate, _TABLE] + gates[gate, _STATE]])
+        if value != gates[gate, _NEXT]:
+            gates[gate, _NEXT] = value
+            delay, changed, pin = np.int64(1) << 40, gates[gate, _CHANGED], gates[gate, _PINS]
+            while changed:
+                if changed & 1:
+                    delay = min(delay, np.int64(delays[pin, value]))
+                changed >>= 1
                 pin += 1
-            if free[0] == len(gate_at):
-                following = np.concatenate((following, np.arange(1, len(following) + 1) + free[0]))
-                gate_at = np.concatenate((gate_at, np.empty_like(gate_at)))
+            if free[0] == len(events):
+                events = np.concatenate((events, np.empty_like(events)))
+                events[free[0] :, 0] = np.arange(free[0] + 1, len(events) + 1)
             event = free[0]
-            free[0] = following[event]
-            gate_at[event] = gate
-            slot = (now + delay) & (slots - 1)
-            following[event] = head[slot]
+            free[0] = events[event, 0]
+            slot = (now + delay) & (len(head) - 1)
+            events[event, 0], events[event, 1] = head[slot], gate
             head[slot] = event
-        changed[gate] = 0
-    return head, following, gate_at, free
+        gates[gate, _CHANGED] = 0
+    return events
 
 
 @njit(cache=True)
 def _run(
     clock,
-    value,
     tables,
     gates,
-    rise,
-    fall,
+    pin_counts,
+    pin_nets,
+    delays,
+    wires,
+    fanout,
     registers,
     on_fall,
-    fanout,
     inputs,
     outputs,
     stimulus,
@@ -157,99 +165,84 @@ def _run(
     first_counted,
     slots,
 ):
-    first, pins, _, target = gates
     register_first, register_nets, register_table, register_target = registers
-    nets, gate_count, clocks = len(value), len(target), len(stimulus)
-    toggles, at_one = np.zeros(nets, np.int64), np.zeros(nets, np.int64)
+    nets, gate_count, clocks = len(wires) - 1, len(gates), len(stimulus)
+    at_one = np.zeros(nets, np.int64)
     sampled = np.zeros((clocks, len(outputs)), np.uint8)
-    state, changed = np.zeros(gate_count, np.int64), np.zeros(gate_count, np.int64)
-    shown_next, touched = np.zeros(gate_count, np.uint8), np.zeros(gate_count, np.int64)
-    flips = np.zeros(len(register_target), np.int64)
-    # Events in a wheel of slots, one per time unit, each slot a linked list; `free` the unused.
-    head = np.full(slots, -1, np.int64)
-    following = np.arange(1, gate_count + 2)
-    queue = (head, following, np.zeros(gate_count + 1, np.int64), np.zeros(1, np.int64))
+    touched, flips = np.zeros(gate_count, np.int32), np.zeros(len(register_target), np.int64)
+    # Events (next in the list, gate) in a wheel of slots, one per time unit; `free` the unused.
+    head = np.full(slots, -1, np.int32)
+    events = np.zeros((gate_count + 1, 2), np.int32)
+    events[:, 0] = np.arange(1, gate_count + 2)
+    free = np.zeros(1, np.int64)
 
     count = 0
     for gate in range(gate_count):
-        for pin in range(first[gate], first[gate + 1]):
-            state[gate] |= np.int64(value[pins[pin]]) << (pin - first[gate])
-        shown_next[gate] = value[target[gate]]
-        if first[gate + 1] > first[gate]:
-            changed[gate] = (1 << (first[gate + 1] - first[gate])) - 1
+        for pin in range(pin_counts[gate]):
+            net = pin_nets[gates[gate, _PINS] + pin]
+            gates[gate, _STATE] |= wires[net, _VALUE] << pin
+        gates[gate, _NEXT] = wires[gates[gate, _TARGET], _VALUE]
+        if pin_counts[gate]:
+            gates[gate, _CHANGED] = (1 << pin_counts[gate]) - 1
             touched[count] = gate
             count += 1
-    queue = _evaluate(
-        0, count, touched, changed, state, shown_next, tables, gates, rise, fall, queue
-    )
+    events = _evaluate(0, count, touched, gates, tables, delays, head, events, free)
 
     counting, now = False, 0
     for half_cycle in range(2 * clocks + 1):
         # Work off what is due before this edge.
-        edge_at = half_cycle * half
-        while now < edge_at:
+        while now < half_cycle * half:
             slot = now & (slots - 1)
-            while queue[0][slot] >= 0:
-                event = queue[0][slot]
-                queue[0][slot] = -1
+            while head[slot] >= 0:
+                event = head[slot]
+                head[slot] = -1
                 count = 0
                 while event >= 0:
-                    gate = queue[2][event]
-                    if value[target[gate]] != shown_next[gate]:
+                    after, gate = events[event, 0], events[event, 1]
+                    net = gates[gate, _TARGET]
+                    if wires[net, _VALUE] != gates[gate, _NEXT]:
                         count = _toggle(
-                            target[gate], now, counting, value, toggles, at_one, fanout, state,
-                            changed, touched, count,
-                        )  # fmt: skip
-                    after = queue[1][event]
-                    queue[1][event] = queue[3][0]
-                    queue[3][0] = event
+                            net, now, counting, wires, at_one, fanout, gates, touched, count
+                        )
+                    events[event, 0] = free[0]
+                    free[0] = event
                     event = after
-                queue = _evaluate(
-                    now, count, touched, changed, state, shown_next, tables, gates, rise, fall,
-                    queue,
-                )  # fmt: skip
+                events = _evaluate(now, count, touched, gates, tables, delays, head, events, free)
             now += 1
         level, cycle = 1 - half_cycle % 2, half_cycle // 2
         if level == 1 and cycle > 0:
             for k in range(len(outputs)):
-                sampled[cycle - 1, k] = value[outputs[k]]
+                sampled[cycle - 1, k] = wires[outputs[k], _VALUE]
         if cycle == clocks:
             break
         if level == 1 and cycle == first_counted:
             counting = True
             for net in range(nets):
-                at_one[net] = -now if value[net] else 0
+                at_one[net] = -now if wires[net, _VALUE] else 0
         # Registers see what stood there before anything changes with the edge.
         flipped = 0
         for k in range(len(register_target)):
             if on_fall[k] != (level == 1):
                 index = 0
                 for pin in range(register_first[k], register_first[k + 1]):
-                    index |= np.int64(value[register_nets[pin]]) << (pin - register_first[k])
-                if tables[register_table[k] + index] != value[register_target[k]]:
+                    value = np.int64(wires[register_nets[pin], _VALUE])
+                    index |= value << (pin - register_first[k])
+                if tables[register_table[k] + index] != wires[register_target[k], _VALUE]:
                     flips[flipped] = register_target[k]
                     flipped += 1
         count = 0
-        if value[clock] != level:
-            count = _toggle(
-                clock, now, counting, value, toggles, at_one, fanout, state, changed, touched, count
-            )
+        if wires[clock, _VALUE] != level:
+            count = _toggle(clock, now, counting, wires, at_one, fanout, gates, touched, count)
         for k in range(flipped):
-            count = _toggle(
-                flips[k], now, counting, value, toggles, at_one, fanout, state, changed, touched,
-                count,
-            )  # fmt: skip
+            count = _toggle(flips[k], now, counting, wires, at_one, fanout, gates, touched, count)
         if level == 1:
             for k in range(len(inputs)):
-                if value[inputs[k]] != stimulus[cycle, k]:
+                if wires[inputs[k], _VALUE] != stimulus[cycle, k]:
                     count = _toggle(
-                        inputs[k], now, counting, value, toggles, at_one, fanout, state, changed,
-                        touched, count,
-                    )  # fmt: skip
-        queue = _evaluate(
-            now, count, touched, changed, state, shown_next, tables, gates, rise, fall, queue
-        )
+                        inputs[k], now, counting, wires, at_one, fanout, gates, touched, count
+                    )
+        events = _evaluate(now, count, touched, gates, tables, delays, head, events, free)
     for net in range(nets):
-        if value[net]:
+        if wires[net, _VALUE]:
             at_one[net] += now
-    return toggles, at_one, sampled
+    return wires[:nets, _TOGGLES].astype(np.int64), at_one, sampled
