@@ -18,12 +18,11 @@ from dbp.errors import DbpError, InputError
 from dbp.files import write_json
 from dbp.golden import Samples
 from dbp.metrics import Stopwatch, package_versions, write_metrics
-from dbp.sim.simulators import require, run_job
+from dbp.sim.simulators import choose, run_job
 from dbp.sim.vectors import Vector, vectors
 from dbp.sim.words import pack_words, unpack_words
 from dbp.stimulus import Stimulus
 
-DEFAULT_SIMULATOR = "icarus"
 DEFAULT_SAMPLES = 4096
 
 
@@ -34,7 +33,7 @@ class MismatchError(DbpError):
 def simulate(
     run_dir: str | Path,
     *,
-    simulator: str = DEFAULT_SIMULATOR,
+    simulator: str | None = None,
     samples: int = DEFAULT_SAMPLES,
     waves: bool = False,
     config_hash: str | None = None,
@@ -43,7 +42,8 @@ def simulate(
 
     Reads ``design.json``, ``rtl/`` and ``stimulus.npz``, of which the first ``samples`` samples
     are used; writes ``sim/metrics.json`` and with ``waves`` also ``sim/waves.vcd``, and returns
-    the metrics. `InputError` for files that do not belong together, `ToolError` for a simulator
+    the metrics. ``simulator``: ``verilator``, ``icarus`` or the first of them that is installed.
+    `InputError` for files that do not belong together, `ToolError` for a simulator
     that is missing or fails, `MismatchError` (after the metrics are written) where a sample or a
     latency differs.
     """
@@ -51,7 +51,7 @@ def simulate(
     design = Design.load(run_dir / "design.json")
     ports = read_ports(run_dir / "rtl", design)
     stimulus = Stimulus.load(run_dir / "stimulus.npz", design)
-    version = require(simulator)
+    simulator, version = choose(simulator)
     todo = vectors(design, stimulus, ports["lanes"], samples)
 
     folder = run_dir.absolute() / "sim" / simulator
