@@ -3,7 +3,7 @@
 Two-valued; time in whole units. A gate whose function changes its value at time t shows it after
 the delay of the pin that changed (the shortest where several changed at t). What shows then is the
 value of that moment, so that a pulse shorter than the delay vanishes. Icarus Verilog does the same
-with specify paths, 100 times slower; the tests hold one against the other.
+with specify paths, fifteen times slower; the tests hold one against the other.
 """
 
 from __future__ import annotations

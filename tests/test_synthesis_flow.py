@@ -1,0 +1,152 @@
+"""The whole flow on a small design, and its answers where something is missing or wrong."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dbp import golden
+from dbp.design import Design, Filter, Rotation
+from dbp.errors import InputError, MissingError, ToolError
+from dbp.stimulus import Stimulus
+from dbp.synthesis import bench, kits, synthesize, tools
+from dbp.synthesis.gate_simulation import GateSimulation
+
+KITS = os.environ.get("DBP_PDK_ROOT")
+HAS_FLOW = bool(KITS) and (Path(KITS) / "nangate45").is_dir() and shutil.which("sta") is not None
+needs_flow = pytest.mark.skipif(not HAS_FLOW, reason="needs nangate45 in DBP_PDK_ROOT, and sta")
+
+
+def small_design() -> Design:
+    filters = [Filter(4, 3, 5, (1, 5), (-2, 3)), Filter(4, 3, 5, (-3, 6), (2, -1))]
+    rotation = Rotation(
+        branch_bits=3, kerr_bits=5, kerr_gain=-700, kerr_shift=14, phase_shift=3, phase_bits=5,
+        phase_fraction_bits=6, output_bits=5,
+    )  # fmt: skip
+    return Design("small", 5, 300, tuple(filters), (rotation,))
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    design = small_design()
+    rng = np.random.default_rng(5)
+    waveform = rng.normal(size=3000) + 1j * rng.normal(size=3000)
+    design.save(tmp_path / "design.json")
+    samples = golden.convert(waveform, design)
+    Stimulus(samples, 200, design.hash, 5).save(tmp_path / "stimulus.npz")
+    return tmp_path
+
+
+@needs_flow
+def test_a_step_becomes_gates_that_equal_golden(run_dir):
+    result = synthesize(run_dir, "nangate45", step=0, lanes=2, clocks=1000)
+    folder = run_dir / "synth" / "nangate45"
+    assert json.loads((folder / "metrics.json").read_text()) == result
+    assert result["gate_level_mismatches"] == 0
+    assert result["gate_level_samples"] >= 2 * 1000
+    assert result["nets_annotated_fraction"] == 1.0
+    assert result["slack_ns"] > 0
+    assert (result["pdk"], result["step"], result["lanes"]) == ("nangate45", 0, 2)
+    assert result["activity"] == "simulated"
+    power, groups = result["power_w"], result["groups"]
+    kinds = ("switching", "internal", "leakage")
+    assert all(power[kind] > 0 for kind in kinds)
+    assert power["total"] == pytest.approx(sum(power[kind] for kind in kinds))
+    for key in ("cells", "cell_area_um2"):
+        assert result[key] == pytest.approx(sum(group[key] for group in groups.values()))
+    with gzip.open(folder / "power.csv.gz", "rt") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == result["cells"]
+    assert sum(float(row["total_w"]) for row in rows) == pytest.approx(power["total"], rel=1e-5)
+    assert {file.name for file in folder.iterdir()} == {
+        "metrics.json", "netlist.v.gz", "delays.sdf.gz", "step.v.gz", "activity.csv.gz",
+        "power.csv.gz", "yosys.log", "timing.tcl", "timing.log",
+    }  # fmt: skip
+
+
+@needs_flow
+def test_the_last_step_has_a_filter_only_and_a_wrong_one_shows(run_dir, monkeypatch):
+    """Break the golden side: one output bit in one sample out of many must be found."""
+    compare, counts = bench.Bench.compare, []
+
+    def broken(self, gates: GateSimulation, outputs):
+        counts.append(compare(self, gates, outputs))
+        self.expected.i[777] ^= 1
+        return compare(self, gates, outputs)
+
+    monkeypatch.setattr(bench.Bench, "compare", broken)
+    with pytest.raises(ToolError, match=r"differ from the golden model in 1 of \d+ samples"):
+        synthesize(run_dir, "nangate45", step=1, lanes=1, clocks=1000)
+    ((samples, mismatches),) = counts
+    assert samples >= 1000 and mismatches == 0
+    assert not (run_dir / "synth" / "nangate45" / "metrics.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"lanes": 0}, "lanes = 0"),
+        ({"step": 2}, "step = 2: must be an integer in 0..1"),
+        ({"clock_mhz": 0.0}, "clock_mhz = 0.0"),
+        ({"clocks": 0}, "clocks = 0"),
+        ({"clocks": 5000}, "stimulus.npz holds 3000 samples: must be at least"),
+    ],
+)
+def test_bad_options_are_refused(run_dir, monkeypatch, options, complaint):
+    monkeypatch.setattr(kits, "find", lambda name: (kits.KITS[name], []))
+    monkeypatch.setattr(tools, "require", lambda *programs: None)
+    with pytest.raises(InputError, match=complaint):
+        synthesize(run_dir, "nangate45", **options)
+
+
+def test_an_unknown_kit_is_refused(run_dir):
+    with pytest.raises(InputError, match=r"pdk = '\.\./x': must be one of nangate45"):
+        synthesize(run_dir, "../x")
+
+
+def test_a_missing_kit_says_what_to_set(run_dir, monkeypatch, tmp_path):
+    monkeypatch.delenv("DBP_PDK_ROOT", raising=False)
+    with pytest.raises(MissingError, match="no kit nangate45: set DBP_PDK_ROOT"):
+        synthesize(run_dir, "nangate45")
+    monkeypatch.setenv("DBP_PDK_ROOT", str(tmp_path))
+    with pytest.raises(MissingError, match="holds no"):
+        synthesize(run_dir, "nangate45")
+
+
+def test_a_kit_that_is_not_liberty_is_refused(run_dir, monkeypatch, tmp_path):
+    (tmp_path / "nangate45").mkdir()
+    (tmp_path / "nangate45" / "x.lib").write_text("module x; endmodule\n")
+    monkeypatch.setenv("DBP_PDK_ROOT", str(tmp_path))
+    monkeypatch.setattr(tools, "require", lambda *programs: None)
+    with pytest.raises(InputError, match=r"x\.lib: not a Liberty file"):
+        synthesize(run_dir, "nangate45")
+
+
+def test_a_missing_tool_says_what_to_install(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(MissingError, match="sta is missing: install it with `apt-get install"):
+        tools.require("sta")
+
+
+def test_a_failed_tool_shows_its_last_words_and_its_log(tmp_path, monkeypatch):
+    monkeypatch.setattr(tools, "PACKAGES", {"sh": "dash"})
+    with pytest.raises(ToolError, match=r"sh failed: one \| two; log: .*x\.log"):
+        tools.run(["sh", "-c", "echo one; echo two; exit 3"], tmp_path, "x.log", 10)
+    with pytest.raises(ToolError, match="sh failed: Error: no such cell"):
+        tools.run(["sh", "-c", "echo Error: no such cell; echo on it goes"], tmp_path, "x.log", 10)
+    with pytest.raises(ToolError, match=r"sh took longer than 0\.2 s"):
+        tools.run(["sh", "-c", "sleep 30"], tmp_path, "x.log", 0.2)
+    assert tools.run(["sh", "-c", "echo well"], tmp_path, "x.log", 10) == "well\n"
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x;exit", "[exec ls]", "$x", "a\nb", "-x", "../x"])
+def test_names_in_scripts_are_checked(name):
+    with pytest.raises(InputError, match="letters, digits"):
+        tools.checked_name(name, "name")
