@@ -88,7 +88,9 @@ def _parser() -> argparse.ArgumentParser:
         "sim", _sim, "simulate the Verilog with cocotb and compare it with the golden model"
     )
     sub.add_argument("run", type=Path, metavar="RUN", help="a folder that `dbp rtl` has filled")
-    sub.add_argument("--simulator", choices=("icarus", "verilator"), default="icarus")
+    sub.add_argument(
+        "--simulator", choices=("verilator", "icarus"), help="default: the first that is there"
+    )
     sub.add_argument("--waves", action="store_true", help="write a waveform file too")
 
     sub = command("synth", _synth, "synthesise one step: area, timing, activity and power")

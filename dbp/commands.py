@@ -144,7 +144,7 @@ def rtl(design: Design, folder: Path | None, out: Path, lanes: int) -> None:
     print(f"Generating Verilog of {design.name}: {len(design.filters)} filters, {lanes} lanes")
     design.save(out / "design.json")
     write_text(out / "config.toml", settings.to_toml())
-    written = emit(design, out / "rtl", lanes, config_hash=settings.hash)
+    written = emit(design, out / "rtl", lanes, config_hash=settings.hash, seed=settings.seed)
     print(
         f"Latency {written['latency_cycles']} clocks, {written['modules']} modules, "
         f"{written['wall_time_s']:.0f} s -> {out / 'rtl'}",
@@ -152,15 +152,16 @@ def rtl(design: Design, folder: Path | None, out: Path, lanes: int) -> None:
     )
 
 
-def sim(run: Path, simulator: str, waves: bool) -> None:
+def sim(run: Path, simulator: str | None, waves: bool) -> None:
     """Simulate a run's Verilog against the golden model."""
     from dbp.sim import simulate
 
     ensure_stimulus(run)
-    print(f"Simulating {run / 'rtl'} in {simulator} against the golden model", flush=True)
+    print(f"Simulating {run / 'rtl'} against the golden model", flush=True)
     written = simulate(run, simulator=simulator, waves=waves, config_hash=config_of(run).hash)
     print(
-        f"{written['samples_compared']} samples compared, {written['mismatches']} mismatches; "
+        f"{written['simulator']}: {written['samples_compared']} samples compared, "
+        f"{written['mismatches']} mismatches; "
         f"{written['wall_time_s']:.0f} s -> {run / 'sim'}",
         flush=True,
     )
@@ -325,7 +326,7 @@ def run(settings: Config, out: Path) -> None:
         rtl(design, folder, folder, hardware.lanes)
         ensure_stimulus(folder)
         step = (hardware.pdk, None, hardware.synthesis_lanes)
-        jobs[f"simulation of {folder.name}"] = (sim, (folder, "icarus", False))
+        jobs[f"simulation of {folder.name}"] = (sim, (folder, None, False))
         jobs[f"synthesis of {folder.name}"] = (synth, (folder, *step))
     missing, failed = _run_all(jobs)
     write_json(out / "absent.json", missing | failed)

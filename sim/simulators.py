@@ -76,7 +76,7 @@ def require(simulator: str) -> str:
 def choose(simulator: str | None) -> tuple[str, str]:
     """The simulator to use and its version: the one asked for, or the fastest that is there.
 
-    `InputError` for an unknown name; `ToolError` where the one asked for, or every one, is missing.
+    `InputError` for an unknown name; `MissingError` where that one, or every one, is missing.
     """
     if simulator is not None:
         return simulator, require(simulator)
@@ -84,9 +84,9 @@ def choose(simulator: str | None) -> tuple[str, str]:
     for name in SIMULATORS:
         try:
             return name, require(name)
-        except ToolError as error:
+        except MissingError as error:
             reasons.append(str(error))
-    raise ToolError(" ".join(["no simulator:", "; or ".join(reasons)]))
+    raise MissingError(" ".join(["no simulator:", "; or ".join(reasons)]))
 
 
 def run_job(simulator: str, sources: list[Path], top: str, job: Path, waves: Path | None) -> None:
