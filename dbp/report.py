@@ -8,6 +8,7 @@ import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,7 @@ def write_report(folders: Sequence[Path]) -> Path:
         *_filters(runs),
         _formats(runs),
         *_hardware(runs),
+        *_published(runs),
         *_absent(folders),
         _provenance(runs, [m for _, m in evaluated if m]),
     ]
@@ -298,6 +300,40 @@ def _ratio(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
         "simulation with samples of the link. These are figures of an open kit, not scaled to "
         "28 nm.</p>"
     )
+
+
+def _published(runs: Sequence[DesignRun]) -> list[str]:
+    """What the paper reports for designs of these taps and formats on its own link and process."""
+    ber, power = (_published_rows(name) for name in ("paper_ber.csv", "paper_power.csv"))
+    rows = []
+    for run in runs:
+        middle = run.design.filters[len(run.design.filters) // 2]
+        formats = (middle.taps, middle.coefficient_bits, run.design.signal_bits)
+        key = tuple(str(value) for value in formats)
+        points = [row for row in ber if key == _published_key(row, "taps_per_step")]
+        watts = [row for row in power if key == _published_key(row, "taps")]
+        if points and watts:
+            best = min(points, key=lambda row: float(row["ber"]))
+            row = [run.name, best["ber"], f"{float(best['launch_power_dbm']):+g}"]
+            rows.append([*row, watts[0]["power_w_per_step"], watts[0]["area_mm2_per_step"]])
+    if not rows:
+        return []
+    header = ["formats of", "BER", "at (dBm)", "W per step", "mm² per step"]
+    return [
+        "<h2>What the paper reports for these formats</h2>",
+        _table(header, rows),
+        "<p>Fougstedt et al., ECOC 2018 (from the authors' slides): BER on the same link, read off "
+        "a plot; one step of 96 lanes at 416.7 MHz in a commercial 28-nm library.</p>",
+    ]
+
+
+def _published_rows(name: str) -> list[dict[str, str]]:
+    text = (resources.files("dbp") / "data" / name).read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
+def _published_key(row: Mapping[str, str], taps: str) -> tuple[str, ...]:
+    return row[taps], row["coefficient_bits"], row["signal_bits"]
 
 
 def _absent(folders: Sequence[Path]) -> list[str]:
