@@ -6,7 +6,7 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 BIN := .venv/bin
-DEBIAN_PACKAGES := iverilog opensta
+DEBIAN_PACKAGES := g++ iverilog opensta
 
 .PHONY: demo test setup tools clean
 
@@ -22,7 +22,7 @@ setup: tools .venv/.ready
 
 # Without root: says what to install and goes on; the stages that miss a tool say so too.
 tools:
-	@if command -v iverilog >/dev/null && command -v sta >/dev/null; then :; \
+	@if command -v g++ >/dev/null && command -v iverilog >/dev/null && command -v sta >/dev/null; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends $(DEBIAN_PACKAGES); \
