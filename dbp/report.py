@@ -310,8 +310,8 @@ def _published(runs: Sequence[DesignRun]) -> list[str]:
         middle = run.design.filters[len(run.design.filters) // 2]
         formats = (middle.taps, middle.coefficient_bits, run.design.signal_bits)
         key = tuple(str(value) for value in formats)
-        points = [row for row in ber if key == _published_key(row, "taps_per_step")]
-        watts = [row for row in power if key == _published_key(row, "taps")]
+        points = [row for row in ber if key == _published_key(row)]
+        watts = [row for row in power if key == _published_key(row)]
         if points and watts:
             best = min(points, key=lambda row: float(row["ber"]))
             row = [run.name, best["ber"], f"{float(best['launch_power_dbm']):+g}"]
@@ -332,8 +332,8 @@ def _published_rows(name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(text.splitlines()))
 
 
-def _published_key(row: Mapping[str, str], taps: str) -> tuple[str, ...]:
-    return row[taps], row["coefficient_bits"], row["signal_bits"]
+def _published_key(row: Mapping[str, str]) -> tuple[str, ...]:
+    return row["taps_per_step"], row["coefficient_bits"], row["signal_bits"]
 
 
 def _absent(folders: Sequence[Path]) -> list[str]:
