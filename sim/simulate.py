@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import wait as wait_for
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,6 @@ from tqdm import tqdm
 from dbp import fixed, golden
 from dbp.design import Design
 from dbp.errors import DbpError, InputError
-from dbp.files import write_json
 from dbp.golden import Samples
 from dbp.metrics import Stopwatch, package_versions, write_metrics
 from dbp.sim.simulators import choose, run_job
@@ -54,20 +50,17 @@ def simulate(
     simulator, version = choose(simulator)
     todo = vectors(design, stimulus, ports["lanes"], samples)
 
-    folder = run_dir.absolute() / "sim" / simulator
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = run_dir / "sim"
+    (folder / "metrics.json").unlink(missing_ok=True)
+    sources = sorted((run_dir / "rtl").glob("*.v"))
     job = _job(design, ports, todo)
-    write_json(folder / "job.json", job)
-    waves_file = folder.parent / "waves.vcd" if waves else None
-    sources = sorted((run_dir.absolute() / "rtl").glob("*.v"))
-    _run(simulator, sources, ports["top"], folder / "job.json", waves_file, _clocks(job))
-    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    results = _play(simulator, sources, ports["top"], job, folder, waves=waves)
 
     figures = [_compare(design, ports, *pair) for pair in zip(todo, results, strict=True)]
     first = next((f["first_mismatch"] for f in figures if f["first_mismatch"]), None)
     latencies = sorted({cycles for f in figures for cycles in f["latencies_cycles"]})
     metrics = write_metrics(
-        run_dir / "sim" / "metrics.json",
+        folder / "metrics.json",
         {
             "simulator": simulator,
             "samples_compared": sum(f["samples"] for f in figures),
@@ -78,7 +71,6 @@ def simulate(
             "steps": len(design.filters),
             "launch_power_uw": stimulus.launch_power_uw,
             "vectors": figures,
-            "waves": str(waves_file) if waves_file else None,
         },
         design_hash=design.hash,
         config_hash=config_hash,
@@ -159,31 +151,26 @@ def _registers(
     return values
 
 
-def _clocks(job: dict[str, Any]) -> int:
-    """Roughly the clocks that the bench will take, for the progress bar."""
-    each = [
+def _play(
+    simulator: str,
+    sources: list[Path],
+    top: str,
+    job: dict[str, Any],
+    folder: Path,
+    *,
+    waves: bool,
+) -> list[dict[str, Any]]:
+    """`run_job` with a progress bar over the clocks that the bench is going to take."""
+    clocks = sum(
         len(vector["valid"]) + len(vector["writes"]) + job["latency_cycles"]
         for vector in job["vectors"]
-    ]
-    return sum(each)
+    )
+    with tqdm(desc=simulator, total=clocks, unit=" clocks", disable=None, leave=False) as bar:
 
-
-def _run(
-    simulator: str, sources: list[Path], top: str, job: Path, waves: Path | None, clocks: int
-) -> None:
-    """Run the job in a thread and show its progress, which the bench leaves in a file."""
-    with (
-        ThreadPoolExecutor(1) as pool,
-        tqdm(desc=simulator, total=clocks, unit=" clocks", disable=None, leave=False) as bar,
-    ):
-        future = pool.submit(run_job, simulator, sources, top, job, waves)
-        while not wait_for([future], timeout=0.5).done:
-            try:
-                done = int((job.parent / "progress").read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                continue
+        def progress(done: int) -> None:
             bar.update(min(done, clocks) - bar.n)
-        future.result()
+
+        return run_job(simulator, sources, top, job, folder, waves=waves, progress=progress)
 
 
 def _compare(
