@@ -100,21 +100,14 @@ class Baseline(Filters):
 
 
 class Learned(Filters):
-    """The learned design. Learning starts from LS-CO filters of ``start_taps`` taps and prunes
-    the outer ones, down to ``taps``."""
+    """The learned design; learning starts from its LS-CO filters, designed jointly."""
 
     taps: int = Field(15, ge=1, le=255)
     coefficient_bits: int = Field(6, ge=2, le=16)
     signal_bits: int = Field(9, ge=2, le=16)
     rotation_offset_km: float = Field(14.8, ge=0)
-    bandwidth: float = Field(0.525, gt=0, le=1)
-    out_of_band_gain: float = Field(0.3, gt=0, le=10)
-    start_taps: int = Field(25, ge=1, le=255)
-
-    @field_validator("start_taps")
-    @classmethod
-    def _odd_start(cls, value: int) -> int:
-        return cls._odd(value)
+    bandwidth: float = Field(0.55, gt=0, le=1)
+    out_of_band_gain: float = Field(0.8, gt=0, le=10)
 
 
 class Datapath(_Table):
@@ -128,15 +121,18 @@ class Datapath(_Table):
 
 
 class Training(_Table):
-    """Learning by Adam on the mean squared error of the symbols."""
+    """Learning on circular blocks of the link: a joint start without data, then Adam on the mean
+    squared error of the symbols, in floating and then in fixed point."""
 
     launch_power_dbm: float = Field(0.5, ge=-30, le=20)
     symbols: int = Field(131072, ge=1024, le=1 << 26)
-    batch_blocks: int = Field(64, ge=1, le=65536)
-    block_symbols: int = Field(256, ge=32, le=1 << 16)
+    validation_symbols: int = Field(32768, ge=1024, le=1 << 26)
+    block_symbols: int = Field(512, ge=64, le=1 << 16, multiple_of=4)
+    batch_blocks: int = Field(32, ge=2, le=65536)
     learning_rate: float = Field(1e-3, gt=0, le=1)
-    float_iterations: int = Field(1500, ge=0, le=10_000_000)
-    quantized_iterations: int = Field(800, ge=0, le=10_000_000)
+    start_iterations: int = Field(1000, ge=0, le=10_000_000)
+    float_iterations: int = Field(400, ge=0, le=10_000_000)
+    quantized_iterations: int = Field(1000, ge=0, le=10_000_000)
 
 
 class Evaluation(_Table):
@@ -262,8 +258,3 @@ def _check_together(config: Config) -> None:
                 f"{name}.rotation_offset_km = {filters.rotation_offset_km}: must be at most "
                 f"link.span_km = {config.link.span_km}"
             )
-    if config.learned.start_taps < config.learned.taps:
-        raise InputError(
-            f"learned.start_taps = {config.learned.start_taps}: must be at least "
-            f"learned.taps = {config.learned.taps}"
-        )

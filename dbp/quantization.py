@@ -55,10 +55,10 @@ def export(filters: FloatFilters, formats: config.Filters, datapath: config.Data
         shift = coefficient_shift(max(np.abs(half.real).max(), np.abs(half.imag).max()), c)
         i, q = (_round(part * 2.0**shift) for part in (half.real, half.imag))
         rows.append(Filter(c, shift, s, i, q))
-    branch_bits = min(datapath.branch_bits, s)
-    # K of a rotation per microwatt, at phase_shift 0: phi = K |b|^2 for codes b of the branch.
-    unit = 2.0 ** (datapath.phase_fraction_bits - 2 * (branch_bits - 1))
-    per_uw = 1e-3 * filters.kerr_rad_per_mw / (2 * (datapath.adc_rms_permille / 1000) ** 2) * unit
+    unit = _kerr_unit(
+        datapath.adc_rms_permille, min(datapath.branch_bits, s), datapath.phase_fraction_bits
+    )
+    per_uw = filters.kerr_rad_per_mw * unit
     largest = MAX_POWER_UW * np.abs(per_uw).max(initial=0)
     high = fixed.code_range(datapath.kerr_bits)[1]
     phase_shift = math.floor(math.log2(high / largest)) if largest else 0
@@ -83,6 +83,16 @@ def export(filters: FloatFilters, formats: config.Filters, datapath: config.Data
         for gain in gains
     )
     return Design(f"c{c}-s{s}", s, datapath.adc_rms_permille, tuple(rows), rotations)
+
+
+def _kerr_unit(adc_rms_permille: int, branch_bits: int, phase_fraction_bits: int) -> float:
+    """K / 2**phase_shift per microwatt for a rotation of 1 rad per mW.
+
+    A signal of mean power 1 has ``2 * loading**2`` in units of full scale, and |x|^2 is that of
+    codes of the branch.
+    """
+    loading = adc_rms_permille / 1000
+    return 1e-3 / (2 * loading**2) * 2.0 ** (phase_fraction_bits - 2 * (branch_bits - 1))
 
 
 def coefficient_shift(largest: float, bits: int) -> int:
@@ -134,14 +144,14 @@ class _Rotate(torch.autograd.Function):
         y = torch.empty_like(x)
         torch.addcmul(i, q, phase, value=-1, out=y[:, 0])
         torch.addcmul(q, i, phase, out=y[:, 1])
-        ctx.save_for_backward(x, branch, phase, power, kerr)
+        ctx.save_for_backward(x, phase, power, kerr)
         ctx.fmt = fmt
         return requantise_(y.mul_(fmt.output_scale), fmt.output_limits)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):
-        x, branch, phase, power, kerr = ctx.saved_tensors
+        x, phase, power, kerr = ctx.saved_tensors
         fmt = ctx.fmt
         i, q = x[:, 0], x[:, 1]
         gradient = gradient * fmt.output_scale
@@ -151,8 +161,8 @@ class _Rotate(torch.autograd.Function):
         gradient_x = torch.empty_like(x)
         torch.addcmul(gi, gq, phase, out=gradient_x[:, 0])
         torch.addcmul(gq, gi, phase, value=-1, out=gradient_x[:, 1])
-        gradient_phase.mul_(2 * kerr * fmt.branch_scale)
-        gradient_x.addcmul_(branch, gradient_phase.unsqueeze(1))
+        gradient_phase.mul_(2 * kerr * fmt.branch_scale**2)
+        gradient_x.addcmul_(x, gradient_phase.unsqueeze(1))
         return gradient_x, gradient_kerr, None
 
 
@@ -174,8 +184,9 @@ class QuantizedModel(nn.Module):
 
     Learns ``half_taps`` (shape ``(filters, half, 2)``: gain from input code to output code) and
     ``kerr`` (K per microwatt). They start at the values of the design; the taps start before their
-    rounding where ``filters``, from which `export` made the design, are given. Taps of the filters
-    that the mask ``rounded`` leaves out pass unrounded; by default all are rounded.
+    rounding where ``filters``, from which `export` made the design, are given. While ``rounded`` is
+    false the taps pass unrounded, and only the signals and Kerr constants are rounded. ``steps``
+    and ``limits`` (in steps): of the coefficients of each filter, shape ``(filters, 1, 1)``.
     """
 
     def __init__(self, design: Design, filters: FloatFilters | None = None) -> None:
@@ -190,14 +201,14 @@ class QuantizedModel(nn.Module):
             [functional.pad(torch.ones_like(row), (half - row.shape[1], 0)) for row in rows]
         ).mT.to(self._dtype)
         steps = torch.tensor([2.0**-f.shift for f in design.filters], dtype=self._dtype)
-        self._steps = steps[:, None, None]
+        self.steps = steps[:, None, None]
         limits = [fixed.code_range(f.coefficient_bits) for f in design.filters]
-        self._low, self._high = torch.tensor(limits, dtype=self._dtype).T[:, :, None, None]
-        start = codes.mT * self._steps if filters is None else half_taps(filters)
+        self.limits = tuple(torch.tensor(limits, dtype=self._dtype).T[:, :, None, None])
+        start = codes.mT * self.steps if filters is None else half_taps(filters)
         self.half_taps = nn.Parameter(start.to(self._dtype))
         kerr = [r.kerr_gain / 2.0**r.kerr_shift for r in design.rotations]
         self.kerr = nn.Parameter(torch.tensor(kerr, dtype=torch.float64))
-        self.rounded = torch.ones(len(rows), dtype=torch.bool)
+        self.rounded = True
         self._outputs = [Limits(*fixed.code_range(f.output_bits)) for f in design.filters]
         self._formats = [
             RotationFormat.of(r, design.rotation_input_bits(k))
@@ -206,10 +217,10 @@ class QuantizedModel(nn.Module):
 
     def forward(self, x: Tensor, launch_power_uw: int) -> Tensor:
         """Receive codes, a signal as `to_frames` makes it; codes of the same shape, no delay."""
-        codes = torch.where(
-            self.rounded[:, None, None], self._codes() * self._steps, self.half_taps
-        )
-        taps = _Straight.apply(self.half_taps, codes.detach()) * self._mask
+        taps = self.half_taps
+        if self.rounded:
+            taps = _Straight.apply(taps, (self._codes() * self.steps).detach())
+        taps = taps * self._mask
         kerr = self._kerr(launch_power_uw).to(self._dtype).unbind()
         for k, matrix in enumerate(toeplitz(taps).unbind()):
             if k:
@@ -244,8 +255,26 @@ class QuantizedModel(nn.Module):
         name = name or self._template.name
         return replace(self._template, name=name, filters=filters, rotations=self._rotations())
 
+    def floats(self) -> FloatFilters:
+        """The taps before rounding and the Kerr constants, for `dbp.model.Model`."""
+        design = self._template
+        units = [
+            _kerr_unit(
+                design.adc_rms_permille,
+                r.branch_width(design.rotation_input_bits(k)),
+                r.phase_fraction_bits,
+            )
+            * 2.0**r.phase_shift
+            for k, r in enumerate(design.rotations)
+        ]
+        halves = torch.view_as_complex(self.half_taps.detach().double()).numpy()
+        return FloatFilters(
+            tuple(np.concatenate((half, half[-2::-1])) for half in halves),
+            self.kerr.detach().numpy() / np.array(units),
+        )
+
     def _codes(self) -> Tensor:
-        return torch.floor(self.half_taps / self._steps + 0.5).clamp(self._low, self._high)
+        return torch.floor(self.half_taps / self.steps + 0.5).clamp(*self.limits)
 
     def _rotations(self) -> tuple[Rotation, ...]:
         return tuple(

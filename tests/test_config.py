@@ -28,8 +28,8 @@ def test_presets_are_the_papers_link(name):
         ("[learned]\ntaps = 24", "learned.taps = 24: must be odd"),
         ("[learned]\ntaps = '15'", "learned.taps = '15': .* integer"),
         (
-            "[learned]\nstart_taps = 13",
-            "learned.start_taps = 13: must be at least learned.taps = 15",
+            "[training]\nblock_symbols = 510",
+            "training.block_symbols = 510: Input should be a multiple of 4",
         ),
         ("[baseline]\nrotation_offset_km = 120.0", "must be at most link.span_km = 100.0"),
         ("[evaluation]\nlaunch_power_dbm = []", "evaluation.launch_power_dbm = .* at least 1"),

@@ -1,0 +1,122 @@
+"""Rounding all taps of a receiver filter together: an integer least-squares problem.
+
+Rounded one by one, taps add up their errors over the whole chain. But a chain of filters has many
+directions in which taps may move with hardly any effect, so nearly every rounding error can be made
+up for by the way in which other taps are rounded. Near the learned taps the mean squared error of
+the symbols is the quadratic form of its Gauss-Newton matrix; the lattice point that makes it
+small is found by successive interference cancellation with the ordering of V-BLAST (Wolniansky et
+al., ISSSE 1998; for weights of neural networks the same is optimal brain quantization, Frantar and
+Alistarh, NeurIPS 2022), then by moves of one and of two taps. At 6 bits this costs under 0.02 dB
+where independent rounding costs over 4 dB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dbp.filters import FloatFilters
+from dbp.model import Convolve, Detector, Model, Rotate, toeplitz
+
+# Step of the finite differences: above the rounding noise of float32, below the curvature.
+STEP = 2e-3
+# Added to the diagonal: moves of all taps this large are outside the quadratic approximation.
+DAMPING = 1e-4
+MAX_MOVES = 200
+
+
+def gauss_newton(
+    filters: FloatFilters, launch_power_mw: float, x: Tensor, sent: Tensor, detector: Detector
+) -> NDArray[np.float64]:
+    """J^T J of the symbol errors by all taps, relative to the power of the symbols.
+
+    Rows and columns as ``dbp.model.half_taps(filters)``, flattened; symmetric, float64. ``x``: a
+    signal of the model; ``sent``: its symbols, shape ``(symbols, blocks)``. Forward differences,
+    each propagated only from the filter that it moves.
+    """
+    model = Model(filters)
+    kerr = (model.kerr * launch_power_mw).unbind()
+    taps = model.half_taps.detach()
+    half = taps.shape[1]
+
+    def receive(x: Tensor, taps: Tensor, first: int, inputs: list[Tensor] | None = None) -> Tensor:
+        for k, matrix in enumerate(toeplitz(taps[first:]).unbind(), first):
+            if inputs is not None:
+                inputs.append(x)
+            x = Convolve.apply(x, matrix, half, None)
+            if k < len(kerr):
+                x = Rotate.apply(x, kerr[k])
+        return detector.symbols(x).flatten()
+
+    with torch.no_grad():
+        inputs: list[Tensor] = []
+        received = receive(x, taps, 0, inputs)
+        sent = sent.flatten()
+        energy = torch.vdot(sent, sent).real
+        gain = torch.vdot(sent, received) / energy
+        rows = torch.empty(taps.numel(), 2 * sent.numel())
+        for n in range(taps.numel()):
+            first = n // (2 * half)
+            moved = taps.clone()
+            moved.view(-1)[n] += STEP
+            slope = (receive(inputs[first], moved, first) - received) / (STEP * gain)
+            # A complex gain common to all symbols is none of the error.
+            slope -= received / gain * (torch.vdot(sent, slope) / energy)
+            rows[n] = torch.view_as_real(slope).flatten()
+        rows = rows.double()
+        return ((rows @ rows.T) / energy).numpy()
+
+
+def round_together(
+    taps: NDArray[np.float64],
+    matrix: NDArray[np.float64],
+    steps: NDArray[np.float64],
+    limits: Sequence[NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """Multiples of ``steps`` within ``limits`` (codes) with a small e^T matrix e, e their error.
+
+    All arguments flat, in the order of the matrix; returns the rounded taps.
+    """
+    low, high = limits
+
+    def nearest(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.clip(np.floor(x / steps + 0.5), low, high) * steps
+
+    matrix = matrix + DAMPING * np.eye(len(taps))
+    inverse = np.linalg.inv(matrix)
+    x, free = taps.copy(), np.ones(len(taps), dtype=bool)
+    for _ in range(len(taps)):
+        # First those that the others can make up for the least.
+        n = np.argmin(np.where(free, np.diagonal(inverse), np.inf))
+        column, pivot = inverse[:, n].copy(), inverse[n, n]
+        error = nearest(x)[n] - x[n]
+        x[free] += column[free] * (error / pivot)
+        free[n] = False
+        inverse -= np.outer(column, column / pivot)
+    return _descend(nearest(x), taps, matrix, steps, low, high)
+
+
+def _descend(x, wanted, matrix, steps, low, high) -> NDArray[np.float64]:
+    """The best move of one tap or of two by a step each, again and again while one helps."""
+    count = len(x)
+    tap = np.tile(np.arange(count), 2)
+    move = np.concatenate((steps, -steps))
+    cross = 2 * move[:, None] * move * matrix[np.ix_(tap, tap)]
+    cross[tap[:, None] == tap] = np.inf
+    own = move**2 * np.diagonal(matrix)[tap]
+    for _ in range(MAX_MOVES):
+        single = 2 * move * (matrix @ (x - wanted))[tap] + own
+        code = np.rint((x[tap] + move) / steps[tap])
+        single[(code < low[tap]) | (code > high[tap])] = np.inf
+        one = int(np.argmin(single))
+        pairs = single[:, None] + single + cross
+        two = np.unravel_index(int(np.argmin(pairs)), pairs.shape)
+        if min(single[one], pairs[two]) >= -1e-12:
+            break
+        moves = [one] if single[one] <= pairs[two] else list(two)
+        x[tap[moves]] += move[moves]
+    return x
