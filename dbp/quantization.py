@@ -231,8 +231,8 @@ class QuantizedModel(nn.Module):
     def stream(self, x: golden.Samples, launch_power_uw: int) -> golden.Samples:
         """`dbp.golden.receive` by this model: one causal stream, shape ``(n,)``, zero history."""
         delay, length = self._template.delay, x.i.size
-        # So many zeros behind the stream that the circle is a line, and at least one window.
-        behind = max(2 * delay, 2 * FRAME)
+        # So many zeros behind the stream that the circle is a line, and holds a window of frames.
+        behind = 2 * delay + 3 * FRAME
         behind += -(length + behind) % FRAME
         with torch.no_grad():
             frames = to_frames(np.pad(x.i + 1j * x.q, (0, behind))[None], self._dtype)

@@ -17,7 +17,7 @@ def samples(design, length, seed):
     return golden.Samples(*parts)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(designs(), st.integers(1, 300), st.integers(0, 5000), st.integers(0, 1 << 32))
 def test_forward_is_golden_in_every_sample(design, length, power_uw, seed):
     x = samples(design, length, seed)
