@@ -104,8 +104,12 @@ def round_shift(m: Module, name: str, x: Exact, shift: int) -> Exact:
     rounded = Exact(total.value[shift:], min(total.low >> shift, -1), max(total.high >> shift, 0))
     signal = Signal(rounded.shape, name=f"{name}_rounded")
     # Lint passes over signals called unused; kept, since nothing but the name makes it harmless.
-    dropped = Signal(shift, name=f"{name}_dropped_unused", attrs={"keep": 1})
-    m.d.comb += Cat(dropped, signal).eq(total.value)
+    # Rounding may also bring the sum back into a narrower range than that of x: then the top goes.
+    dropped, top = (
+        Signal(max(width, 0), name=f"{name}_{end}_unused", attrs={"keep": 1})
+        for end, width in (("dropped", shift), ("top", len(x.value) - shift - len(signal)))
+    )
+    m.d.comb += Cat(dropped, signal, top).eq(total.value)
     return Exact(signal, rounded.low, rounded.high)
 
 

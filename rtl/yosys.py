@@ -30,7 +30,7 @@ def run_yosys(script: str, cwd: str | Path, timeout_s: float) -> str:
     with tempfile.TemporaryDirectory(prefix="dbp-yosys-") as folder:
         # A name without blanks, since Yosys splits its commands at them.
         (Path(folder) / "script.ys").write_text(script.rstrip("\n") + "\n", encoding="utf-8")
-        child = subprocess.Popen(
+        with subprocess.Popen(
             # -P: a file of the working folder must not shadow a Python module.
             [sys.executable, "-P", "-c", _CHILD, f"{folder}/script.ys"],
             cwd=cwd,
@@ -40,15 +40,14 @@ def run_yosys(script: str, cwd: str | Path, timeout_s: float) -> str:
             encoding="utf-8",
             errors="replace",
             start_new_session=True,
-        )
-        try:
-            log, _ = child.communicate(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            raise ToolError(f"Yosys took longer than {timeout_s:g} s and was ended") from None
-        finally:
-            if child.returncode is None:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+        ) as child:
+            try:
+                log, _ = child.communicate(timeout=timeout_s)
+            except subprocess.TimeoutExpired:
+                raise ToolError(f"Yosys took longer than {timeout_s:g} s and was ended") from None
+            finally:
+                if child.returncode is None:
+                    os.killpg(child.pid, signal.SIGKILL)
     if child.returncode != 0:
         errors = [line for line in log.splitlines() if "ERROR" in line] or log.splitlines()[-1:]
         raise ToolError(f"Yosys failed: {errors[-1].strip() if errors else 'no output'}")

@@ -1,10 +1,13 @@
-"""Plays words through a component in Amaranth's simulator."""
+"""Plays words through components in Amaranth's simulator; makes small runs for the others."""
 
 import numpy as np
 from amaranth.sim import Simulator
 
 from dbp import fixed
+from dbp.design import Design, Filter, Rotation
 from dbp.golden import Samples
+from dbp.rtl import emit
+from dbp.stimulus import Stimulus
 
 
 def pack(codes, bits):
@@ -79,3 +82,48 @@ def play(block, x, valid, writes=(), ports=()):
         for k in range(2)
     ]
     return Samples(*parts), latencies
+
+
+def play_lane(lane, inputs):
+    """Clock the rows of ``inputs`` (port name to values) through a lane; its outputs, aligned."""
+    length = len(next(iter(inputs.values())))
+    rows = []
+
+    async def bench(ctx):
+        for n in range(length + lane.latency):
+            for name, values in inputs.items():
+                ctx.set(getattr(lane, name), int(values[min(n, length - 1)]))
+            await ctx.tick()
+            rows.append((ctx.get(lane.out_i), ctx.get(lane.out_q)))
+
+    simulator = Simulator(lane)
+    simulator.add_clock(2.4e-9)
+    simulator.add_testbench(bench)
+    simulator.run()
+    i, q = np.array(rows[lane.latency - 1 :][:length], np.int64).T
+    return Samples(i, q)
+
+
+def small_design(seed=0, taps=(5, 1, 7), bits=8):
+    """A chain with other tap counts and formats in every step; its signals do not just saturate."""
+    rng = np.random.default_rng(seed)
+    filters, input_bits = [], bits
+    for k, length in enumerate(taps):
+        half = (length + 1) // 2
+        # Away from zero, so that every tap matters.
+        row = rng.choice([-1, 1], (2, half)) * rng.integers(3, 16, (2, half))
+        filters.append(Filter(6, 5, bits - k % 2, *(tuple(map(int, part)) for part in row)))
+        input_bits = filters[-1].output_bits
+    rotations = [Rotation(4, 8, -8000 - k, 17, 7, 6, 5, bits) for k in range(len(taps) - 1)]
+    return Design("small", bits, 250, tuple(filters), tuple(rotations))
+
+
+def make_run(folder, design, lanes=3, samples=150):
+    """A run folder as `dbp rtl` and the command line leave it."""
+    low, high = fixed.code_range(design.signal_bits)
+    normal = np.random.default_rng(1).normal(0, high / 4, (2, samples))
+    x = Samples(*np.clip(np.round(normal), low, high).astype(np.int64))
+    design.save(folder / "design.json")
+    Stimulus(x, 1000, design.hash, 1).save(folder / "stimulus.npz")
+    emit(design, folder / "rtl", lanes)
+    return folder

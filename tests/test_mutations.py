@@ -1,0 +1,91 @@
+"""Broken on purpose, the RTL must fail: one rounding constant, one sign, one tap address."""
+
+import json
+import re
+import shutil
+
+import pytest
+from hardware import make_run, small_design
+
+from dbp.sim import MismatchError, simulate
+
+
+def mutate(folder, module, pattern, replacement):
+    """Change exactly one place in the one module file whose name begins so."""
+    (path,) = folder.glob(f"rtl/{module}*.v")
+    text = path.read_text()
+    changed, count = re.subn(pattern, replacement, text, count=1, flags=re.MULTILINE)
+    assert count == 1 and changed != text
+    path.write_text(changed)
+
+
+def halve(match):
+    """The constant of a requantiser, one bit lower."""
+    return f"{match[1]}{int(match[2], 16) // 2:x}{match[3]}"
+
+
+# Module, what to find in it, what to put instead.
+MUTATIONS = {
+    "rounding constant of a filter": (
+        "filter_lane_s8_c6_t5",
+        r"(out_i_dropped_unused \} = .*'h)([0-9a-f]+)(\);)$",
+        halve,
+    ),
+    "rounding constant of phi": (
+        "rotation_lane_s8",
+        r"(phi_dropped_unused \} = .*'h)([0-9a-f]+)(\);)$",
+        halve,
+    ),
+    "sign of a product": (
+        "filter_lane_s8_c6_t7",
+        r"(product_i_2_next = \S+) - ",
+        r"\1 + ",
+    ),
+    "sign of the rotation": (
+        "rotation_lane_s8",
+        r"(turned_i = .*) - ",
+        r"\1 + ",
+    ),
+    "address of a tap register": (
+        "step_x3_s8_c6_t5",
+        r"cfg_address == 3'h2",
+        "cfg_address == 3'h3",
+    ),
+    "sample that a tap reads": (
+        "filter_lane_s8_c6_t7",
+        r"window_q\[15:8\]",
+        "window_q[23:16]",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("unbroken"), small_design())
+
+
+@pytest.fixture
+def run(unbroken, tmp_path):
+    """A copy to break."""
+    return shutil.copytree(unbroken, tmp_path, dirs_exist_ok=True)
+
+
+def test_unbroken_rtl_passes(run):
+    assert simulate(run, simulator="icarus")["mismatches"] == 0
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_broken_rtl_fails(run, name):
+    mutate(run, *MUTATIONS[name])
+    with pytest.raises(MismatchError, match="the RTL differs from golden in"):
+        simulate(run, simulator="icarus")
+    metrics = json.loads((run / "sim" / "metrics.json").read_text())
+    assert metrics["mismatches"] > 0
+    first = metrics["first_mismatch"]
+    assert first["expected"] != first["got"]
+
+
+def test_wrong_latency_fails(run):
+    mutate(run, "filter_x3_s8_c6_t5", r"out_valid = valid\[2\]", "out_valid = valid[1]")
+    with pytest.raises(MismatchError):
+        simulate(run, simulator="icarus")

@@ -1,0 +1,143 @@
+"""The one requantiser and its neighbours, for every input there is, against `dbp.fixed`."""
+
+import itertools
+
+import numpy as np
+import pytest
+from amaranth.hdl import Module, Signal, signed
+from amaranth.sim import Simulator
+from hardware import pack, play_lane
+
+from dbp import fixed, golden
+from dbp.design import Filter, Rotation
+from dbp.golden import Samples
+from dbp.rtl import arithmetic
+from dbp.rtl.arithmetic import Exact
+from dbp.rtl.filter import FilterLane
+from dbp.rtl.pipeline import FilterPipeline, RotationPipeline
+from dbp.rtl.rotation import RotationLane
+
+
+def evaluate(bits, build, *columns):
+    """Outputs of a combinational circuit for all rows of input columns, in one simulation.
+
+    ``build(m, *inputs)`` returns a list of `Exact`; the answer has a row per input row. Checks
+    that no output leaves the interval that it claims.
+    """
+    m = Module()
+    inputs = [Signal(signed(bits), name=f"x{k}") for k in range(len(columns))]
+    outputs = build(m, *(Exact.signed(x, bits) for x in inputs))
+    signals = []
+    for k, out in enumerate(outputs):
+        # As wide as the value itself, so that a value beyond its interval is seen.
+        signals.append(Signal(out.value.shape(), name=f"y{k}"))
+        m.d.comb += signals[-1].eq(out.value)
+    rows = []
+
+    async def bench(ctx):
+        for row in zip(*columns, strict=True):
+            for x, value in zip(inputs, row, strict=True):
+                ctx.set(x, int(value))
+            rows.append([ctx.get(signal) for signal in signals])
+
+    simulator = Simulator(m)
+    simulator.add_testbench(bench)
+    simulator.run()
+    answer = np.array(rows)
+    for out, column in zip(outputs, answer.T, strict=True):
+        assert out.low <= column.min() and column.max() <= out.high
+        assert out.shape.width <= len(out.value)
+    return answer
+
+
+def every(bits):
+    low, high = fixed.code_range(bits)
+    return np.arange(low, high + 1)
+
+
+def test_requantise_for_every_code_shift_and_width():
+    codes = every(9)
+    formats = list(itertools.product(range(12), range(2, 11)))
+    got = evaluate(
+        9,
+        lambda m, x: [
+            arithmetic.requantise(m, f"y_{shift}_{bits}", x, shift, bits) for shift, bits in formats
+        ],
+        codes,
+    )
+    for (shift, bits), column in zip(formats, got.T, strict=True):
+        assert (column == fixed.requantise(codes, shift, bits)).all(), (shift, bits)
+
+
+def test_saturate_and_round_shift_for_every_code():
+    codes = every(8)
+    got = evaluate(
+        8,
+        lambda m, x: [
+            *(arithmetic.saturate(m, f"s_{bits}", x, bits) for bits in range(2, 10)),
+            *(arithmetic.round_shift(m, f"r_{shift}", x, shift) for shift in range(10)),
+        ],
+        codes,
+    )
+    expected = [fixed.saturate(codes, bits) for bits in range(2, 10)]
+    expected += [fixed.round_shift(codes, shift) for shift in range(10)]
+    assert np.array_equal(got.T, expected)
+
+
+@pytest.mark.parametrize("bits", [4, 5])
+def test_cut_and_squared_magnitude_for_every_sample(bits):
+    i, q = (part.ravel() for part in np.meshgrid(every(bits), every(bits)))
+    widths = range(2, bits + 2)
+    got = evaluate(
+        bits,
+        lambda m, x, y: [
+            *(arithmetic.cut(x, bits, width) for width in widths),
+            *(arithmetic.squared_magnitude(x, y, bits, width) for width in widths),
+        ],
+        i,
+        q,
+    )
+    expected = [fixed.cut(i, bits, width) for width in widths]
+    expected += [fixed.squared_magnitude(i, q, bits, width) for width in widths]
+    assert np.array_equal(got.T, expected)
+
+
+@pytest.mark.parametrize(
+    "rotation",
+    [
+        # Nothing cut, phi saturates, one bit less out.
+        Rotation(4, 3, 0, 0, 2, 3, 3, 3),
+        # Cut branch, phi of more bits than needed, one bit more out.
+        Rotation(2, 3, 0, 0, 0, 8, 4, 5),
+        # Large phi against one: the output saturates.
+        Rotation(3, 3, 0, 0, 0, 5, 1, 4),
+        # A phase shift beyond the width: phi is always zero.
+        Rotation(3, 3, 0, 0, 20, 4, 3, 4),
+    ],
+)
+def test_rotation_for_every_sample_and_every_kerr(rotation):
+    i, q, kerr = (part.ravel() for part in np.meshgrid(every(4), every(4), every(3)))
+    # With no register before K is used, K may change with every sample.
+    lane = RotationLane(rotation, 4, RotationPipeline())
+    y = play_lane(lane, {"in_i": i, "in_q": q, "kerr": kerr})
+    expected = golden.rotate(rotation, kerr, 4, Samples(i, q))
+    assert (y.i == expected.i).all() and (y.q == expected.q).all()
+
+
+@pytest.mark.parametrize("taps", [1, 3, 15, 25])
+def test_filter_sums_are_exact_at_the_corners(taps):
+    """Extreme taps times extreme samples, nothing shifted out, 16 bits out: no wire overflows."""
+    half, (low, high) = (taps + 1) // 2, fixed.code_range(4)
+    for hi, hq in itertools.product((low, high), repeat=2):
+        filter_ = Filter(4, 0, 16, (hi,) * half, (hq,) * half)
+        block = FilterLane(filter_, 4, FilterPipeline())
+        i, q = np.array(list(itertools.product((low, high), repeat=2))).T
+        windows = {
+            "window_i": [pack([value] * taps, 4) for value in i],
+            "window_q": [pack([value] * taps, 4) for value in q],
+            "taps_i": [pack([hi] * half, 4)] * len(i),
+            "taps_q": [pack([hq] * half, 4)] * len(i),
+        }
+        y = play_lane(block, windows)
+        assert (y.i == taps * (hi * i - hq * q)).all()
+        assert (y.q == taps * (hi * q + hq * i)).all()

@@ -1,0 +1,162 @@
+# amaranth: UnusedElaboratable=no
+"""What an emission writes: clean under lint, described truly, small, and the same every time."""
+
+import json
+import re
+import subprocess
+
+import pytest
+from designs import designs
+from hardware import make_run, small_design
+from hypothesis import Phase, assume, given, settings
+from hypothesis import strategies as st
+
+from dbp.design import Design, Filter, Rotation
+from dbp.errors import InputError, MissingError, ToolError
+from dbp.rtl import emit, emit_step
+from dbp.rtl.chain import Step
+from dbp.rtl.pipeline import Pipeline
+from dbp.rtl.verilog import to_verilog
+from dbp.rtl.yosys import run_yosys, yosys_warnings
+from dbp.sim.simulators import environment
+
+
+def paper_like(steps=32, taps=15):
+    """Formats of the paper, two kinds of step."""
+    half = (taps + 1) // 2
+    filters = tuple(Filter(6, 6, 9, (k % 30,) * half, (1,) * half) for k in range(steps + 1))
+    rotations = tuple(Rotation(5, 10, -100 - k, 20, 8, 8, 9, 9) for k in range(steps))
+    return Design("paper-like", 9, 250, filters, rotations)
+
+
+def lint(folder, top="chain"):
+    """All that Verilator has to say at -Wall."""
+    try:
+        variables = environment("verilator")
+    except MissingError as error:
+        pytest.skip(str(error))
+    command = ["verilator", "--lint-only", "-Wall", "--quiet", "--top-module", top]
+    files = sorted(map(str, folder.glob("*.v")))
+    answer = subprocess.run(
+        [*command, *files], env=variables, capture_output=True, text=True, check=False, timeout=120
+    )
+    return (answer.stdout + answer.stderr).strip()
+
+
+def check(folder, top="chain"):
+    """Warnings of Yosys on reading the Verilog back; `check -assert` raises by itself."""
+    script = f"read_verilog {folder}/*.v\nhierarchy -check -top {top}\nproc\ncheck -assert"
+    return yosys_warnings(run_yosys(script, folder, 120))
+
+
+@pytest.mark.parametrize("lanes", [1, 4, 20])
+def test_lint_and_check_accept_the_chain(tmp_path, lanes):
+    for design in (small_design(), paper_like(2)):
+        folder = tmp_path / design.name
+        emit(design, folder, lanes)
+        assert lint(folder) == ""
+        assert check(folder) == []
+
+
+@given(designs(max_steps=2), st.integers(1, 8))
+@settings(max_examples=6, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+def test_lint_and_check_accept_random_designs(tmp_path_factory, design, lanes):
+    for k, rotation in enumerate(design.rotations):
+        # A phi that is zero whatever K leaves gates without a use, which lint may well say.
+        largest = 2 ** (2 * rotation.branch_width(design.rotation_input_bits(k)) - 2)
+        largest *= 2 ** (rotation.kerr_bits - 1)
+        assume(largest >> rotation.phase_shift)
+    folder = tmp_path_factory.mktemp("rtl")
+    emit(design, folder, lanes)
+    assert lint(folder) == ""
+    assert check(folder) == []
+
+
+@pytest.mark.parametrize("step", range(3))
+def test_lint_and_check_accept_single_steps(tmp_path, step):
+    block = Step(small_design(), step, 2, Pipeline())
+    for name, text in to_verilog(block).items():
+        (tmp_path / f"{name}.v").write_text(text)
+    assert lint(tmp_path, block.module_name) == ""
+    assert check(tmp_path, block.module_name) == []
+
+
+def test_equal_steps_share_modules_so_that_text_does_not_grow_with_them(tmp_path):
+    few, many = (emit(paper_like(k), tmp_path / f"{k}", 4) for k in (2, 32))
+    assert few["modules"] == many["modules"] == 7
+    assert many["steps"] == 33
+    # Only the chain itself grows, by an instance and its wires for each further step.
+    assert many["lines"] - few["lines"] < 25 * 30
+    top = (tmp_path / "32" / "chain.v").read_text()
+    assert all(re.search(rf"^  step_x4_\S+ step_{k} \($", top, re.MULTILINE) for k in range(33))
+
+
+def test_ports_json_says_what_the_verilog_has(tmp_path):
+    design = small_design()
+    metrics = emit(design, tmp_path, 3)
+    ports = json.loads((tmp_path / "ports.json").read_text())
+    header = (tmp_path / "chain.v").read_text()
+    for port in ports["ports"]:
+        width = rf"\[{port['width'] - 1}:0\] " if port["width"] > 1 else ""
+        assert re.search(rf"^  {port['direction']} {width}{port['name']};$", header, re.MULTILINE)
+    assert ports["lanes"] == metrics["lanes"] == 3
+    assert ports["latency_cycles"] == metrics["latency_cycles"]
+    assert ports["latency_cycles"] == sum(step["latency_cycles"] for step in ports["steps"])
+    assert metrics["design_hash"] == ports["design_hash"] == design.hash
+    assert metrics["lines"] == sum(len(p.read_text().splitlines()) for p in tmp_path.glob("*.v"))
+    assert metrics == json.loads((tmp_path / "metrics.json").read_text())
+    for step, filter_ in zip(ports["steps"], design.filters, strict=True):
+        half = len(filter_.half_taps_i)
+        assert (tmp_path / f"{step['module']}.v").exists()
+        assert step["addresses"]["half_taps_i"] == list(range(0, 2 * half, 2))
+        assert step["addresses"]["half_taps_q"] == list(range(1, 2 * half, 2))
+        assert step["addresses"].get("kerr") == (2 * half if step["step"] < 2 else None)
+
+
+def test_emission_is_reproducible_and_leaves_nothing_stale(tmp_path):
+    first = make_run(tmp_path, small_design())
+    texts = {p.name: p.read_text() for p in first.glob("rtl/*.v")}
+    assert not any(str(tmp_path) in text for text in texts.values())
+    emit(small_design(), tmp_path / "rtl", 3)
+    assert texts == {p.name: p.read_text() for p in tmp_path.glob("rtl/*.v")}
+    emit(small_design(), tmp_path / "rtl", 2)
+    assert not any("_x3_" in p.name for p in tmp_path.glob("rtl/*.v"))
+
+
+def test_registers_of_taps_and_data_have_no_reset(tmp_path):
+    text = emit_step(small_design(), 0, 2, tmp_path / "step.v")
+    verilog = (tmp_path / "step.v").read_text()
+    for module in re.findall(r"^module .*?^endmodule", verilog, re.MULTILINE | re.DOTALL):
+        if module.startswith(("module filter_lane", "module rotation_lane")):
+            assert "rst" not in module
+    # Reset reaches the histories and the valid bits of the filter and the rotation, no more.
+    assert len(re.findall(r"= rst \?", verilog)) == 4
+    assert not re.search(r"\binitial\b|reg .*=", verilog)
+    assert text["reset"] == "rst"
+
+
+@pytest.mark.parametrize("lanes", [0, -1, 1025, 2.0, "4", True])
+def test_impossible_lanes_are_refused(tmp_path, lanes):
+    with pytest.raises(InputError, match=r"lanes = .*must be an integer in 1\.\.1024"):
+        emit(small_design(), tmp_path, lanes)
+    with pytest.raises(InputError, match="lanes"):
+        emit_step(small_design(), 0, lanes, tmp_path / "step.v")
+
+
+@pytest.mark.parametrize("step", [-1, 3, None])
+def test_impossible_steps_are_refused(tmp_path, step):
+    with pytest.raises(InputError, match=r"step = .*must be an integer in 0\.\.2"):
+        emit_step(small_design(), step, 2, tmp_path / "step.v")
+
+
+def test_latency_follows_the_pipeline():
+    design = small_design()
+    assert Step(design, 0, 2, Pipeline()).latency == 3 + 2
+    assert Step(design, 2, 2, Pipeline()).latency == 3
+
+
+def test_yosys_errors_and_limits_end_the_child_only(tmp_path):
+    with pytest.raises(ToolError, match=r"Yosys failed: ERROR: .*nothing\.v"):
+        run_yosys("read_verilog nothing.v", tmp_path, 60)
+    with pytest.raises(ToolError, match="longer than 1 s"):
+        run_yosys("exec -- sleep 60", tmp_path, 1)

@@ -1,0 +1,125 @@
+"""`simulate` on a small chain: what it compares, what it refuses, what it writes."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from hardware import make_run, small_design
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dbp import fixed, golden
+from dbp.design import MAX_LAUNCH_POWER_UW
+from dbp.errors import InputError, MissingError, ToolError
+from dbp.rtl import emit
+from dbp.sim import simulate, simulators
+from dbp.sim.vectors import vectors
+from dbp.sim.words import pack_words, unpack_words
+from dbp.stimulus import Stimulus
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run folder with a blank in its name, simulated once."""
+    folder = tmp_path_factory.mktemp("a run")
+    make_run(folder, small_design())
+    simulate(folder, simulator="icarus", waves=True)
+    return folder
+
+
+def test_every_sample_equals_golden(run):
+    metrics = json.loads((run / "sim" / "metrics.json").read_text())
+    design = small_design()
+    assert metrics["simulator"] == "icarus"
+    assert metrics["mismatches"] == 0 and metrics["first_mismatch"] is None
+    assert metrics["lanes"] == 3 and metrics["steps"] == 3
+    assert metrics["design_hash"] == design.hash
+    assert {"cocotb", "icarus", "dbp"} <= set(metrics["versions"])
+    ports = json.loads((run / "rtl" / "ports.json").read_text())
+    assert metrics["latency_cycles"] == ports["latency_cycles"]
+    each = {vector["name"]: vector for vector in metrics["vectors"]}
+    assert metrics["samples_compared"] == sum(vector["samples"] for vector in each.values())
+    assert each["received"]["samples"] == 150
+    assert each["received"]["pauses"] == 0 and each["received_with_gaps"]["pauses"] > 10
+    # The vectors that are there to saturate do; the received waveform hardly does.
+    assert each["received"]["saturated_samples"] < 60
+    for name in ("all_largest", "all_smallest", "random_full_scale_with_gaps"):
+        assert each[name]["saturated_samples"] > 100
+        assert each[name]["launch_power_uw"] == MAX_LAUNCH_POWER_UW
+
+
+def test_waveform_file_is_there_on_request_only(run, tmp_path):
+    text = (run / "sim" / "waves.vcd").read_text()
+    assert "$enddefinitions" in text and "step_0" in text
+    make_run(tmp_path, small_design(taps=(1,)), lanes=1, samples=8)
+    simulate(tmp_path, simulator="icarus")
+    assert not (tmp_path / "sim" / "waves.vcd").exists()
+
+
+def test_verilator_agrees(tmp_path):
+    try:
+        simulators.environment("verilator")
+    except MissingError as error:
+        pytest.skip(str(error))
+    make_run(tmp_path, small_design(), lanes=2)
+    metrics = simulate(tmp_path, simulator="verilator")
+    assert metrics["mismatches"] == 0
+    assert metrics["latency_cycles"] == 13
+
+
+def test_stale_or_missing_rtl_is_refused(run, tmp_path):
+    make_run(tmp_path, small_design())
+    other = small_design(seed=1)
+    emit(other, tmp_path / "rtl", 3)
+    with pytest.raises(InputError, match=r"generated from another design .* run `dbp rtl` again"):
+        simulate(tmp_path)
+    (tmp_path / "rtl" / "ports.json").write_text('{"format": ')
+    with pytest.raises(InputError, match="no complete emission"):
+        simulate(tmp_path)
+    shutil.rmtree(tmp_path / "rtl")
+    with pytest.raises(InputError, match="run `dbp rtl` first"):
+        simulate(tmp_path)
+
+
+def test_unknown_and_missing_simulators(run, monkeypatch, tmp_path):
+    with pytest.raises(InputError, match="simulator = 'questa': must be one of"):
+        simulate(run, simulator="questa")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingError, match=r"Icarus Verilog .* is missing: `apt install iverilog`"):
+        simulate(run, simulator="icarus")
+    with pytest.raises(MissingError, match=r"Verilator .* missing.*; or Icarus"):
+        simulate(run)
+
+
+def test_verilog_that_does_not_compile_is_a_failed_tool(tmp_path):
+    make_run(tmp_path, small_design())
+    (tmp_path / "rtl" / "chain.v").write_text("module chain (\n")
+    with pytest.raises(ToolError, match=r"icarus failed: see .*icarus\.log"):
+        simulate(tmp_path, simulator="icarus")
+    assert "syntax error" in (tmp_path / "sim" / "icarus.log").read_text()
+    assert not (tmp_path / "sim" / "metrics.json").exists()
+
+
+@given(st.integers(2, 16), st.integers(1, 100), st.integers(0, 5), st.integers(0, 2**32 - 1))
+def test_words_round_trip(bits, lanes, count, seed):
+    low, high = fixed.code_range(bits)
+    codes = np.random.default_rng(seed).integers(low, high + 1, lanes * count)
+    words = pack_words(codes, bits, lanes)
+    assert len(words) == count
+    for n, word in enumerate(words):
+        for p in range(lanes):
+            assert (word >> (p * bits)) & (2**bits - 1) == codes[n * lanes + p] % 2**bits
+    assert (unpack_words(words, bits, lanes) == codes).all()
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 8])
+def test_vectors_fill_their_valid_words(tmp_path, lanes):
+    design = small_design()
+    make_run(tmp_path, design, lanes)
+    stimulus = Stimulus.load(tmp_path / "stimulus.npz", design)
+    for vector in vectors(design, stimulus, lanes, 100):
+        assert len(vector.samples.i) == len(vector.samples.q) == lanes * vector.valid.sum()
+        assert vector.valid.all() == ("gaps" not in vector.name)
+        # Golden takes them: no sample lies beyond the format.
+        golden.receive(design, vector.samples, vector.launch_power_uw)
