@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dbp.errors import InputError
 
+Kit = Literal["nangate45", "asap7", "sky130hd", "ihp-sg13g2"]
 Modulation = Literal["qpsk", "16qam", "64qam", "gaussian"]
 LaunchPowers = Annotated[tuple[Annotated[float, Field(ge=-30, le=20)], ...], Field(min_length=1)]
 
@@ -78,7 +79,7 @@ class Filters(_Table):
     signal_bits: int = Field(ge=2, le=16)
     rotation_offset_km: float = Field(0.0, ge=0)
     bandwidth: float = Field(gt=0, le=1)
-    out_of_band_gain: float = Field(gt=0, le=10)
+    out_of_band_gain: float = Field(ge=1e-3, le=10)
     kerr_scale: float = Field(1.0, ge=0, le=2)
 
     @field_validator("taps")
@@ -96,7 +97,7 @@ class Baseline(Filters):
     coefficient_bits: int = Field(9, ge=2, le=16)
     signal_bits: int = Field(9, ge=2, le=16)
     bandwidth: float = Field(0.525, gt=0, le=1)
-    out_of_band_gain: float = Field(0.3, gt=0, le=10)
+    out_of_band_gain: float = Field(0.3, ge=1e-3, le=10)
 
 
 class Learned(Filters):
@@ -107,7 +108,7 @@ class Learned(Filters):
     signal_bits: int = Field(9, ge=2, le=16)
     rotation_offset_km: float = Field(14.8, ge=0)
     bandwidth: float = Field(0.55, gt=0, le=1)
-    out_of_band_gain: float = Field(0.8, gt=0, le=10)
+    out_of_band_gain: float = Field(0.8, ge=1e-3, le=10)
 
 
 class Datapath(_Table):
@@ -153,9 +154,10 @@ class Hardware(_Table):
 
     lanes: int = Field(4, ge=1, le=1024)
     synthesis_lanes: int = Field(2, ge=1, le=1024)
-    clock_mhz: float = Field(416.7, gt=0, le=100_000)
-    pdk: str = Field("nangate45", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
-    stimulus_symbols: int = Field(4096, ge=64, le=1 << 20)
+    clock_mhz: float = Field(416.7, gt=0, le=10_000)
+    pdk: Kit = "nangate45"
+    # Enough for 1,000 clocks of 30 lanes.
+    stimulus_symbols: int = Field(16384, ge=64, le=1 << 20)
 
 
 class Config(_Table):
@@ -223,7 +225,7 @@ def parse(text: str) -> Config:
     """Check the text of a TOML configuration; `InputError` as in `load`."""
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"not TOML: {error}") from None
     try:
         config = Config.model_validate(content)
@@ -258,3 +260,16 @@ def _check_together(config: Config) -> None:
                 f"{name}.rotation_offset_km = {filters.rotation_offset_km}: must be at most "
                 f"link.span_km = {config.link.span_km}"
             )
+    training = config.training
+    least = training.batch_blocks * training.block_symbols
+    if training.symbols < least:
+        raise InputError(
+            f"training.symbols = {training.symbols}: must be at least one batch, "
+            f"training.batch_blocks * training.block_symbols = {least}"
+        )
+    longest = max(config.baseline.taps, config.learned.taps)
+    if training.block_symbols < longest:
+        raise InputError(
+            f"training.block_symbols = {training.block_symbols}: must be at least the longest "
+            f"filter, {longest} taps"
+        )

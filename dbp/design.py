@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from dbp.files import write_text
 FORMAT = "dbp-design"
 VERSION = 1
 
-# Every exact intermediate of a valid design fits in this many signed bits, so int64 is exact.
-MAX_WIRE_BITS = 62
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# The signal before any receiver, and the frequency-domain reference receivers.
+RESERVED_NAMES = ("received", "linear", "dbp1", "dbp50")
 MAX_LAUNCH_POWER_UW = 1_000_000
 
 
@@ -112,6 +114,11 @@ class Rotation:
         _check_int("phase_fraction_bits", self.phase_fraction_bits, 0, 20)
         _check_int("output_bits", self.output_bits, 2, 16)
 
+    def kerr_saturates(self, launch_power_uw: int) -> bool:
+        """Whether the rule of `kerr` meets the end of ``kerr_bits`` at this launch power."""
+        exact = fixed.round_shift(self.kerr_gain * launch_power_uw, self.kerr_shift)
+        return int(exact) != self.kerr(launch_power_uw)
+
     def kerr(self, launch_power_uw: int) -> int:
         """K at a launch power: requantise(kerr_gain * launch_power_uw, kerr_shift) to kerr_bits."""
         _check_int("launch_power_uw", launch_power_uw, 0, MAX_LAUNCH_POWER_UW)
@@ -144,8 +151,15 @@ class Design:
     rotations: tuple[Rotation, ...]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not 1 <= len(self.name) <= 100:
-            raise InputError(f"design: name = {self.name!r}: must be a text of 1..100 characters")
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
+            raise InputError(
+                f"design: name = {self.name!r}: must be 1..100 letters, digits, '.', '_' and '-', "
+                "a letter or digit first"
+            )
+        if self.name in RESERVED_NAMES:
+            raise InputError(
+                f"design: name = {self.name!r}: {', '.join(RESERVED_NAMES)} are no designs' names"
+            )
         _check_int("signal_bits", self.signal_bits, 2, 16)
         _check_int("adc_rms_permille", self.adc_rms_permille, 1, 1000)
         if len(self.filters) != len(self.rotations) + 1:
@@ -155,10 +169,10 @@ class Design:
             )
         for k, filter_ in enumerate(self.filters):
             bits = filter_.accumulator_bits(self.filter_input_bits(k))
-            if bits > MAX_WIRE_BITS or filter_.shift >= bits:
+            if filter_.shift >= bits:
                 raise InputError(
-                    f"design: filters[{k}]: accumulator of {bits} bits, shift {filter_.shift}: "
-                    f"must be at most {MAX_WIRE_BITS} bits and the shift below the width"
+                    f"design: filters[{k}]: shift = {filter_.shift}: must be below the "
+                    f"accumulator's {bits} bits"
                 )
         for k, rotation in enumerate(self.rotations):
             shift = rotation.output_shift(self.rotation_input_bits(k))
@@ -210,7 +224,7 @@ class Design:
         """Read the text of a ``design.json``; refuse with `InputError` what does not fit."""
         try:
             content = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"design: not a complete JSON text: {error}") from None
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise InputError(f'design: the field "format" must be "{FORMAT}"')

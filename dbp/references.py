@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from dbp import config, fiber, link
+from dbp.design import RESERVED_NAMES
 
 # Names that no design may have; the command line evaluates these receivers under them.
-NAMES = ("linear", "dbp1", "dbp50")
+NAMES = RESERVED_NAMES[1:]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = {"dbp": "dbp", "dbp.rtl": "rtl", "dbp.sim": "sim", "dbp.synthesis": "synthesis"}
 COMMAND_LINE = {"dbp.cli", "dbp.commands"}
 TORCH_ALLOWED = {
+    "dbp.cascade",
+    "dbp.rounding",
     "dbp.model",
     "dbp.quantization",
     "dbp.training",

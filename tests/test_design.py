@@ -63,6 +63,10 @@ def edited(**changes):
         (edited(version="1"), "version = '1'"),
         (edited(taylor_order=2), "taylor_order"),
         (edited(signal_bits=None), "signal_bits"),
+        (edited(name="file/../x"), "name = 'file/../x': must be 1..100 letters"),
+        (edited(name="linear"), "no designs' names"),
+        ('{"format": ' + "[" * 100_000, "not a complete JSON text"),
+        ('{"signal_bits": ' + "9" * 5000 + "}", "not a complete JSON text"),
         (edited(signal_bits=9.0), "signal_bits = 9.0: must be an integer in 2..16"),
         (edited(signal_bits=True), "signal_bits = True"),
         (
@@ -71,7 +75,10 @@ def edited(**changes):
         ),
         (edited(filters__0__half_taps_i=[]), "1..128 taps"),
         (edited(filters__0__half_taps_q=[1]), "equally many"),
-        (edited(filters__1__shift=20), r"filters\[1\]: accumulator of 19 bits, shift 20"),
+        (
+            edited(filters__1__shift=20),
+            r"filters\[1\]: shift = 20: must be below the accumulator's 19",
+        ),
         (edited(filters=[]), "0 filters and 1 rotations"),
         (edited(filters=3), "filters: must be a list"),
         (edited(rotations__0__output_bits=0), "output_bits = 0"),
@@ -103,6 +110,8 @@ def test_kerr_follows_launch_power_by_the_integer_rule():
     assert ROTATION.kerr(1000) == -40
     assert ROTATION.kerr(2000) == -80
     assert ROTATION.kerr(1_000_000) == -512
+    assert ROTATION.kerr_saturates(1_000_000)
+    assert not ROTATION.kerr_saturates(2000)
     with pytest.raises(InputError, match="launch_power_uw"):
         ROTATION.kerr(-1)
 
