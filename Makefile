@@ -6,7 +6,7 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 BIN := .venv/bin
-DEBIAN_PACKAGES := g++ iverilog opensta
+DEBIAN_PACKAGES := g++ iverilog opensta python3-venv
 
 .PHONY: demo test setup tools clean
 
@@ -22,12 +22,12 @@ setup: tools .venv/.ready
 
 # Without root: says what to install and goes on; the stages that miss a tool say so too.
 tools:
-	@if command -v g++ >/dev/null && command -v iverilog >/dev/null && command -v sta >/dev/null; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  apt-get update -qq && \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends $(DEBIAN_PACKAGES); \
+	@if command -v g++ >/dev/null && command -v iverilog >/dev/null && command -v sta >/dev/null \
+	    && $(PYTHON) -c 'import ensurepip' 2>/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends $(DEBIAN_PACKAGES); then :; \
 	else \
-	  echo "Simulation and synthesis need: apt-get install $(DEBIAN_PACKAGES) (as root)"; \
+	  echo "Some of these packages are missing: apt-get install $(DEBIAN_PACKAGES) (as root)"; \
 	fi
 
 .venv/.ready: pyproject.toml

@@ -82,7 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("rtl", _rtl, "generate Verilog from a design")
     sub.add_argument("design", metavar="DESIGN", help=design_help)
     out(sub)
-    sub.add_argument("--lanes", type=_positive, default=4, help="samples per clock (default 4)")
+    sub.add_argument(
+        "--lanes", type=_positive, help="samples per clock (default: the configuration's)"
+    )
 
     sub = command(
         "sim", _sim, "simulate the Verilog with cocotb and compare it with the golden model"
@@ -95,9 +97,11 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("synth", _synth, "synthesise one step: area, timing, activity and power")
     sub.add_argument("run", type=Path, metavar="RUN", help="a folder that holds a design")
-    sub.add_argument("--pdk", default="nangate45", metavar="NAME", help="the design kit")
+    sub.add_argument("--pdk", metavar="NAME", help="the design kit (default: the configuration's)")
     sub.add_argument("--step", type=int, metavar="K", help="default: the middle one")
-    sub.add_argument("--lanes", type=_positive, default=2, help="samples per clock (default 2)")
+    sub.add_argument(
+        "--lanes", type=_positive, help="samples per clock (default: the configuration's)"
+    )
 
     sub = command("ber", _ber, "bit error ratio and effective SNR against launch power")
     sub.add_argument(

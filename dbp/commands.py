@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from importlib import resources
@@ -70,14 +72,14 @@ def train(settings: Config, out: Path) -> None:
     from dbp import training
 
     stopwatch = metrics.Stopwatch()
+    out.mkdir(parents=True, exist_ok=True)
     print(
         f"Learning {settings.learned.taps} taps with {settings.learned.coefficient_bits}-bit "
         f"coefficients and {settings.learned.signal_bits}-bit signals, seed {settings.seed}",
         flush=True,
     )
     result = training.train(settings)
-    write_text(out / "config.toml", settings.to_toml())
-    result.design.save(out / "design.json")
+    _place(result.design, settings, out)
     result.filters.save(out / "train" / "float.npz")
     result.write_history(out / "train" / "history.csv")
     written = metrics.write_metrics(
@@ -98,13 +100,28 @@ def train(settings: Config, out: Path) -> None:
     )
 
 
+def _place(design: Design, settings: Config, out: Path) -> None:
+    """Put a design and its configuration into a run's folder.
+
+    What later stages made there of another design or configuration is removed.
+    """
+    text = settings.to_toml()
+    place, toml = out / "design.json", out / "config.toml"
+    if place.is_file() or toml.is_file():
+        same = place.is_file() and place.read_text(encoding="utf-8") == design.to_json()
+        if not same or not toml.is_file() or toml.read_text(encoding="utf-8") != text:
+            for stage in ("rtl", "sim", "synth"):
+                shutil.rmtree(out / stage, ignore_errors=True)
+    design.save(place)
+    write_text(toml, text)
+
+
 def baseline(settings: Config, out: Path) -> None:
     """Write the least-squares baseline of the configuration into a folder of its own."""
     from dbp import training
 
     design, filters = training.baseline(settings)
-    write_text(out / "config.toml", settings.to_toml())
-    design.save(out / "design.json")
+    _place(design, settings, out)
     filters.save(out / "train" / "float.npz")
 
 
@@ -120,20 +137,21 @@ def make_stimulus(folder: Path, design: Design, settings: Config) -> None:
     count = 2 * settings.hardware.stimulus_symbols
     samples = golden.convert(received.waveform.reshape(-1)[:count], design)
     power_uw = launch_power_uw(power_dbm)
-    Stimulus(samples, power_uw, design.hash, settings.seed).save(folder / "stimulus.npz")
+    stimulus = Stimulus(samples, power_uw, design.hash, settings.hash, settings.seed)
+    stimulus.save(folder / "stimulus.npz")
 
 
 def ensure_stimulus(folder: Path) -> None:
     """Make the stimulus of a run's design unless the right one is already there."""
-    design = Design.load(folder / "design.json")
-    try:
-        Stimulus.load(folder / "stimulus.npz", design)
-    except InputError:
-        print(f"Simulating the link for {folder / 'stimulus.npz'}", flush=True)
-        make_stimulus(folder, design, config_of(folder))
+    design, settings = Design.load(folder / "design.json"), config_of(folder)
+    with contextlib.suppress(InputError):
+        if Stimulus.load(folder / "stimulus.npz", design).config_hash == settings.hash:
+            return
+    print(f"Simulating the link for {folder / 'stimulus.npz'}", flush=True)
+    make_stimulus(folder, design, settings)
 
 
-def rtl(design: Design, folder: Path | None, out: Path, lanes: int) -> None:
+def rtl(design: Design, folder: Path | None, out: Path, lanes: int | None) -> None:
     """Generate the Verilog of a design into ``out/rtl``, with the design and its configuration.
 
     ``folder`` is where the design comes from, None for a shipped one.
@@ -141,9 +159,11 @@ def rtl(design: Design, folder: Path | None, out: Path, lanes: int) -> None:
     from dbp.rtl import emit
 
     settings = config_of(folder)
+    lanes = lanes or settings.hardware.lanes
     print(f"Generating Verilog of {design.name}: {len(design.filters)} filters, {lanes} lanes")
-    design.save(out / "design.json")
-    write_text(out / "config.toml", settings.to_toml())
+    if (out / "design.json").is_file() and Design.load(out / "design.json").hash != design.hash:
+        raise InputError(f"{out}: holds another design: choose another folder")
+    _place(design, settings, out)
     written = emit(design, out / "rtl", lanes, config_hash=settings.hash, seed=settings.seed)
     print(
         f"Latency {written['latency_cycles']} clocks, {written['modules']} modules, "
@@ -167,12 +187,13 @@ def sim(run: Path, simulator: str | None, waves: bool) -> None:
     )
 
 
-def synth(run: Path, pdk: str, step: int | None, lanes: int) -> None:
+def synth(run: Path, pdk: str | None, step: int | None, lanes: int | None) -> None:
     """Synthesise one step of a run's design: area, timing, simulated activity and power."""
     from dbp.synthesis import synthesize
 
     settings = config_of(run)
     clock_mhz = settings.hardware.clock_mhz
+    pdk, lanes = pdk or settings.hardware.pdk, lanes or settings.hardware.synthesis_lanes
     ensure_stimulus(run)
     print(f"Synthesising {run} for {pdk}, {lanes} lanes at {clock_mhz:g} MHz", flush=True)
     written = synthesize(
@@ -227,6 +248,11 @@ def ber(
             receivers.append(FloatReceiver(label, FloatFilters.load(path)))
 
     stopwatch = metrics.Stopwatch()
+    out.mkdir(parents=True, exist_ok=True)
+    for label, entry in zip(labels, found, strict=True):
+        for power in powers_dbm if entry and arithmetic != "float" else ():
+            if any(r.kerr_saturates(launch_power_uw(power)) for r in entry[0].rotations):
+                print(f"Note: {label}: K is at the end of its range at {power:+g} dBm")
     print(
         f"Counting bit errors of {', '.join(dict.fromkeys(labels))} at "
         f"{', '.join(f'{power:+g}' for power in powers_dbm)} dBm",
@@ -240,23 +266,22 @@ def ber(
         max_bits=max_bits or settings.evaluation.max_bits,
         seed=settings.seed,
     )
-    designs = [entry[0] for entry in found if entry]
-    metrics.write_metrics(
+    hashes = {label: entry[0].hash for label, entry in zip(labels, found, strict=True) if entry}
+    written = metrics.write_metrics(
         out / "metrics.json",
-        {"points": points, "design_hashes": {d.name: d.hash for d in designs}},
-        design_hash=designs[0].hash if len(designs) == 1 else None,
+        {"points": [{**point, "design_hash": hashes.get(point["design"])} for point in points]},
+        design_hash=next(iter(hashes.values())) if len(hashes) == 1 else None,
         config_hash=settings.hash,
         seed=settings.seed,
         versions=metrics.package_versions("torch", "numpy", "scipy"),
         stopwatch=stopwatch,
     )
     write(points, out)
-    best = best_points(points)
+    best = best_points([metrics.Point(**point) for point in written["points"]])
     for (label, kind), point in best.items():
         print(
-            f"{label:>12} {kind:5}  BER {point['ber']:.2e} ({point['ber_low']:.2e} .. "
-            f"{point['ber_high']:.2e})  SNR {point['snr_db']:5.2f} dB  at "
-            f"{point['launch_power_dbm']:+g} dBm"
+            f"{label:>16} {kind:5}  BER {point.ber:.2e} ({point.ber_low:.2e} .. "
+            f"{point.ber_high:.2e})  SNR {point.snr_db:5.2f} dB  at {point.launch_power_dbm:+g} dBm"
         )
     _save_constellations(receivers, best, settings, out)
     print(f"{stopwatch.seconds:.0f} s -> {out / 'ber.csv'}", flush=True)
@@ -264,7 +289,7 @@ def ber(
 
 def _save_constellations(
     receivers: Sequence[Any],
-    best: Mapping[tuple[str, str], Mapping[str, Any]],
+    best: Mapping[tuple[str, str], metrics.Point],
     settings: Config,
     out: Path,
 ) -> None:
@@ -276,7 +301,7 @@ def _save_constellations(
     from dbp.link import simulate
 
     first = receivers[0]
-    power_dbm = best[first.name, first.arithmetic]["launch_power_dbm"]
+    power_dbm = best[first.name, first.arithmetic].launch_power_dbm
     blocks = -(-GROUP_SYMBOLS // settings.link.block_symbols)
     received = simulate(
         settings.link, power_dbm, blocks, seed=settings.seed, purpose="evaluate", progress=False
@@ -305,41 +330,48 @@ def run(settings: Config, out: Path) -> None:
     A stage that lacks a tool or a kit is left out and named in the report; a stage that fails
     does not stop the others, but makes the whole run fail in the end.
     """
-    learned, reference = out / "learned", out / "baseline"
-    train(settings, learned)
-    baseline(settings, reference)
-    names = [str(learned), str(reference), "linear"]
+    if settings.link.modulation == "gaussian":
+        raise InputError("link.modulation = 'gaussian': has no bits to count: use dbp train")
+    folders = out / "learned", out / "baseline"
+    train(settings, folders[0])
+    baseline(settings, folders[1])
     ber(
-        names,
+        [*(str(folder) for folder in folders), "linear"],
         settings.evaluation.launch_power_dbm,
         out,
-        config_name=str(learned / "config.toml"),
+        config_name=str(folders[0] / "config.toml"),
         arithmetic="both",
         min_errors=None,
         max_bits=None,
         seed=None,
     )
-    jobs: dict[str, tuple[Callable[..., None], tuple[Any, ...]]] = {}
-    hardware = settings.hardware
-    for folder in (learned, reference):
-        design = Design.load(folder / "design.json")
-        rtl(design, folder, folder, hardware.lanes)
+    jobs: dict[str, Job] = {}
+    for folder in folders:
         ensure_stimulus(folder)
-        step = (hardware.pdk, None, hardware.synthesis_lanes)
-        jobs[f"simulation of {folder.name}"] = (sim, (folder, None, False))
-        jobs[f"synthesis of {folder.name}"] = (synth, (folder, *step))
+        jobs[f"{folder.name}/sim"] = (_emit_and_simulate, (folder,))
+        jobs[f"{folder.name}/synth/{settings.hardware.pdk}"] = (synth, (folder, None, None, None))
     missing, failed = _run_all(jobs)
     write_json(out / "absent.json", missing | failed)
-    report([out])
+    from dbp.report import summary, write_report
+
+    page = write_report([out])
+    print(summary(out))
     for name, reason in (missing | failed).items():
         print(f"absent: {name}: {reason}")
+    print(f"Report -> {page}", flush=True)
     if failed:
-        raise DbpError(f"failed: {', '.join(failed)}: see {out / 'report.html'}")
+        raise DbpError(f"failed: {', '.join(failed)}: see {page}")
 
 
-def _run_all(
-    jobs: dict[str, tuple[Callable[..., None], tuple[Any, ...]]],
-) -> tuple[dict[str, str], dict[str, str]]:
+Job = tuple[Callable[..., None], tuple[Any, ...]]
+
+
+def _emit_and_simulate(folder: Path) -> None:
+    rtl(Design.load(folder / "design.json"), folder, folder, None)
+    sim(folder, None, False)
+
+
+def _run_all(jobs: dict[str, Job]) -> tuple[dict[str, str], dict[str, str]]:
     """Run jobs in processes, as many at a time as there are cores.
 
     Returns the reasons of those that lacked a tool or a kit, and of those that failed.
@@ -354,6 +386,6 @@ def _run_all(
                 job.result()
             except MissingError as error:
                 missing[name] = str(error)
-            except DbpError as error:
-                failed[name] = str(error)
+            except Exception as error:  # whatever ended one job, the others and the report go on
+                failed[name] = f"{type(error).__name__}: {error}"
     return missing, failed

@@ -1,4 +1,7 @@
-"""``metrics.json``: the figures of one stage, with the provenance that every stage states alike."""
+"""``metrics.json``: the figures of one stage, with the provenance that every stage states alike.
+
+The models below are the keys that other tools may rely on; a file may hold more.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,117 @@ import time
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 import dbp
+from dbp.errors import InputError
 from dbp.files import write_json
+
+
+class Metrics(BaseModel):
+    """What every stage states. Times in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    design_hash: str | None
+    config_hash: str | None
+    seed: int | None
+    versions: dict[str, str]
+    wall_time_s: float
+
+
+class TrainMetrics(Metrics):
+    """Effective SNR on validation data at one launch power."""
+
+    launch_power_dbm: float
+    snr_db_baseline: float
+    snr_db_float: float
+    snr_db_quantized: float
+
+
+class RtlMetrics(Metrics):
+    """The generated chain."""
+
+    lanes: int
+    steps: int
+    latency_cycles: int
+    modules: int
+
+
+class SimMetrics(Metrics):
+    """RTL against golden; the latency is None where it was not the same for all words."""
+
+    simulator: str
+    samples_compared: int
+    mismatches: int
+    latency_cycles: int | None
+    lanes: int
+    steps: int
+
+
+class PowerW(BaseModel):
+    """Watts by kind."""
+
+    switching: float
+    internal: float
+    leakage: float
+    total: float
+
+
+class SynthMetrics(Metrics):
+    """One step, mapped to a kit."""
+
+    pdk: str
+    step: int
+    lanes: int
+    clock_mhz: float
+    cell_area_um2: float
+    cells: int
+    slack_ns: float
+    power_w: PowerW
+    activity: Literal["simulated"]
+    nets_annotated_fraction: float
+    gate_level_mismatches: int
+
+
+class Point(BaseModel):
+    """One design at one launch power; the interval is 95 %."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    design: str
+    design_hash: str | None
+    arithmetic: Literal["float", "fixed"]
+    launch_power_dbm: float
+    bits: int
+    errors: int
+    ber: float
+    ber_low: float
+    ber_high: float
+    snr_db: float
+
+
+class BerMetrics(Metrics):
+    """All points of an evaluation."""
+
+    points: list[Point]
+
+
+Kind = TypeVar("Kind", bound=Metrics)
+
+
+def read_metrics(path: Path, kind: type[Kind]) -> Kind | None:
+    """A stage's figures; None where there are none, `InputError` where a field does not fit."""
+    if not path.is_file():
+        return None
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"]) or "the file"
+        raise InputError(f"{path}: {field}: {problem['msg']}: run that stage again") from None
 
 
 class Stopwatch:

@@ -7,15 +7,25 @@ import csv
 import html
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from dbp import config, figures
 from dbp.design import Design
 from dbp.errors import InputError
 from dbp.files import read_npz, write_text
+from dbp.metrics import (
+    BerMetrics,
+    Kind,
+    Metrics,
+    Point,
+    RtlMetrics,
+    SimMetrics,
+    SynthMetrics,
+    TrainMetrics,
+    read_metrics,
+)
 
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#222}
@@ -32,90 +42,115 @@ img{max-width:100%} .lead{font-size:1.1rem} .absent{color:#a00} code{font-size:.
 class DesignRun:
     """One design's folder and what each stage wrote there; None where a stage did not run."""
 
+    name: str
     folder: Path
     design: Design
     config: config.Config | None
-    train: dict[str, Any] | None
-    rtl: dict[str, Any] | None
-    sim: dict[str, Any] | None
-    synth: dict[str, dict[str, Any]]
+    train: TrainMetrics | None
+    rtl: RtlMetrics | None
+    sim: SimMetrics | None
+    synth: dict[str, SynthMetrics]
     history: list[dict[str, str]]
-
-    @property
-    def name(self) -> str:
-        return self.design.name
 
     @classmethod
     def load(cls, folder: Path) -> DesignRun:
         """Read a run's folder; `InputError` where a file is damaged or of another design."""
         design = Design.load(folder / "design.json")
-        toml, history = folder / "config.toml", folder / "train" / "history.csv"
-        rows: list[dict[str, str]] = []
-        if history.is_file():
-            with history.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
+        toml = folder / "config.toml"
 
-        def stage(path: Path) -> dict[str, Any] | None:
-            metrics = read_metrics(path)
-            if metrics is not None and metrics.get("design_hash") != design.hash:
+        def stage(path: Path, kind: type[Kind]) -> Kind | None:
+            metrics = read_metrics(path / "metrics.json", kind)
+            if metrics is not None and metrics.design_hash != design.hash:
                 raise InputError(f"{path}: belongs to another design: run that stage again")
             return metrics
 
-        kits = {
-            path.parent.name: stage(path) for path in sorted(folder.glob("synth/*/metrics.json"))
-        }
+        kits = {p.name: stage(p, SynthMetrics) for p in sorted(folder.glob("synth/*"))}
         return cls(
+            name=design.name,
             folder=folder,
             design=design,
             config=config.load(str(toml)) if toml.is_file() else None,
-            train=stage(folder / "train" / "metrics.json"),
-            rtl=stage(folder / "rtl" / "metrics.json"),
-            sim=stage(folder / "sim" / "metrics.json"),
+            train=stage(folder / "train", TrainMetrics),
+            rtl=stage(folder / "rtl", RtlMetrics),
+            sim=stage(folder / "sim", SimMetrics),
             synth={name: metrics for name, metrics in kits.items() if metrics is not None},
-            history=rows,
+            history=_history(folder / "train" / "history.csv"),
         )
 
 
-def read_metrics(path: Path) -> dict[str, Any] | None:
-    """A stage's ``metrics.json``; None where there is none, `InputError` where it is damaged."""
+def _history(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
-        return None
+        return []
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        rows = list(csv.DictReader(file))
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: must be an object")
-    return content
+        for row in rows:
+            int(row["iteration"]), float(row["snr_db"]), row["phase"]
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path}: must have the columns iteration, phase, snr_db") from None
+    return rows
 
 
-def best_points(points: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[str, Any]]:
+def best_points(points: Sequence[Point]) -> dict[tuple[str, str], Point]:
     """For each (design, arithmetic) the point of least BER, at that design's own best power."""
-    best: dict[tuple[str, str], Mapping[str, Any]] = {}
+    best: dict[tuple[str, str], Point] = {}
     for point in points:
-        key = (point["design"], point["arithmetic"])
-        if key not in best or point["ber"] < best[key]["ber"]:
+        key = (point.design, point.arithmetic)
+        if key not in best or point.ber < best[key].ber:
             best[key] = point
     return best
+
+
+@dataclass(frozen=True)
+class _Content:
+    """All that a page is about."""
+
+    folders: Sequence[Path]
+    runs: list[DesignRun]
+    evaluations: list[BerMetrics]
+
+    @classmethod
+    def load(cls, folders: Sequence[Path]) -> _Content:
+        runs: list[DesignRun] = []
+        for folder in folders:
+            places = [folder, *(p for p in sorted(folder.glob("*")) if p.is_dir())]
+            found = [place for place in places if (place / "design.json").is_file()]
+            if not found:
+                raise InputError(f"{folder}: no run: no design.json in it or in a folder of it")
+            runs += [DesignRun.load(place) for place in found]
+        # The learned designs first, and of each kind in the order given.
+        runs.sort(key=lambda run: not run.history)
+        names = [run.name for run in runs]
+        runs = [
+            replace(run, name=f"{run.name} ({run.folder})") if names.count(run.name) > 1 else run
+            for run in runs
+        ]
+        found = [read_metrics(folder / "metrics.json", BerMetrics) for folder in folders]
+        return cls(folders, runs, [metrics for metrics in found if metrics])
+
+    @property
+    def points(self) -> list[Point]:
+        """Points of these runs, under the names of the runs, and of reference receivers.
+
+        Points of designs that are not here, such as an earlier one of a run, are left out.
+        """
+        names = {run.design.hash: run.name for run in self.runs}
+        points = [point for metrics in self.evaluations for point in metrics.points]
+        return [
+            point.model_copy(update={"design": names.get(point.design_hash, point.design)})
+            for point in points
+            if point.design_hash is None or point.design_hash in names
+        ]
 
 
 def write_report(folders: Sequence[Path]) -> Path:
     """Write ``report.html`` into the first folder, over all designs found in ``folders``.
 
     A folder is a design's (it holds ``design.json``) or holds such folders, as `dbp run` makes
-    them. Returns the page's path.
+    them. Returns the page's path; `InputError` for folders and files that do not fit.
     """
-    runs: list[DesignRun] = []
-    for folder in folders:
-        places = [folder, *(p for p in sorted(folder.glob("*")) if p.is_dir())]
-        found = [place for place in places if (place / "design.json").is_file()]
-        if not found:
-            raise InputError(f"{folder}: no run: neither it nor a folder in it has a design.json")
-        runs += [DesignRun.load(place) for place in found]
-    # The learned designs first, and of each kind in the order given.
-    runs.sort(key=lambda run: run.train is None or not run.history)
-    evaluated = [(folder, read_metrics(folder / "metrics.json")) for folder in folders]
-    points = [p for _, m in evaluated if m for p in m.get("points", [])]
+    content = _Content.load(folders)
+    runs, points = content.runs, content.points
     body = [
         *_introduction(runs, points),
         *_ber(folders, points),
@@ -125,7 +160,7 @@ def write_report(folders: Sequence[Path]) -> Path:
         *_hardware(runs),
         *_published(runs),
         *_absent(folders),
-        _provenance(runs, [m for _, m in evaluated if m]),
+        _provenance(runs, content.evaluations),
     ]
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -136,6 +171,34 @@ def write_report(folders: Sequence[Path]) -> Path:
     path = folders[0] / "report.html"
     write_text(path, page)
     return path
+
+
+def summary(folder: Path) -> str:
+    """The figures that matter of all designs in a folder, as a table for a terminal."""
+    content = _Content.load([folder])
+    best = best_points(content.points)
+    rows = [["design", "taps", "bits c/s", "BER", "at dBm", "RTL mismatches", "um2", "mW"]]
+    for run in content.runs:
+        middle = run.design.filters[len(run.design.filters) // 2]
+        point = best.get((run.name, "fixed"))
+        synth = next(iter(run.synth.values()), None)
+        rows.append(
+            [
+                run.name,
+                str(middle.taps),
+                f"{middle.coefficient_bits}/{run.design.signal_bits}",
+                f"{point.ber:.2e}" if point else "-",
+                f"{point.launch_power_dbm:+g}" if point else "-",
+                f"{run.sim.mismatches} of {run.sim.samples_compared}" if run.sim else "-",
+                f"{synth.cell_area_um2:.0f}" if synth else "-",
+                f"{1e3 * synth.power_w.total:.1f}" if synth else "-",
+            ]
+        )
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
 
 
 def _text(value: object) -> str:
@@ -153,11 +216,11 @@ def _image(svg: str, text: str) -> str:
     return f'<p><img alt="{_text(text)}" src="data:image/svg+xml;base64,{data}"></p>'
 
 
-def _interval(point: Mapping[str, Any]) -> str:
-    return f"{point['ber']:.2e} ({point['ber_low']:.2e} .. {point['ber_high']:.2e})"
+def _interval(point: Point) -> str:
+    return f"{point.ber:.2e} ({point.ber_low:.2e} .. {point.ber_high:.2e})"
 
 
-def _introduction(runs: Sequence[DesignRun], points: Sequence[Mapping[str, Any]]) -> list[str]:
+def _introduction(runs: Sequence[DesignRun], points: Sequence[Point]) -> list[str]:
     lines = ["<h1>Digital backpropagation: from filters to watts</h1>"]
     link = next((run.config.link for run in runs if run.config), None)
     if link:
@@ -174,22 +237,22 @@ def _introduction(runs: Sequence[DesignRun], points: Sequence[Mapping[str, Any]]
         if point:
             lines.append(
                 f'<p class="lead"><b>{_text(run.name)}</b>: BER {_interval(point)} in fixed point '
-                f"at {point['launch_power_dbm']:+g} dBm, its best of the tried launch powers "
-                f"({point['errors']} errors in {point['bits']:.3g} bits, 95 % interval).</p>"
+                f"at {point.launch_power_dbm:+g} dBm, its best of the tried launch powers "
+                f"({point.errors} errors in {point.bits:.3g} bits, 95 % interval).</p>"
             )
     return lines
 
 
-def _ber(folders: Sequence[Path], points: Sequence[Mapping[str, Any]]) -> list[str]:
+def _ber(folders: Sequence[Path], points: Sequence[Point]) -> list[str]:
     lines = ["<h2>Bit error ratio</h2>"]
     for folder in folders:
         drawing = folder / "ber.svg"
         if drawing.is_file():
-            lines.append(_image(drawing.read_text(encoding="utf-8"), "BER against launch power"))
+            lines.append(_image(drawing.read_text("utf-8", "replace"), "BER against launch power"))
     if not points:
         return [*lines, '<p class="absent">Not evaluated.</p>']
     rows = [
-        [name, arithmetic, f"{p['launch_power_dbm']:+g}", _interval(p), f"{p['snr_db']:.2f}"]
+        [name, arithmetic, f"{p.launch_power_dbm:+g}", _interval(p), f"{p.snr_db:.2f}"]
         for (name, arithmetic), p in best_points(points).items()
     ]
     header = ["design", "arithmetic", "best power (dBm)", "BER (95 % interval)", "SNR (dB)"]
@@ -250,12 +313,12 @@ def _hardware(runs: Sequence[DesignRun]) -> list[str]:
         rows = [
             [
                 run.name,
-                run.sim["steps"],
-                run.sim["lanes"],
-                run.sim["latency_cycles"],
-                f"{run.sim['samples_compared']:,}",
-                run.sim["mismatches"],
-                run.sim["simulator"],
+                run.sim.steps,
+                run.sim.lanes,
+                run.sim.latency_cycles or "varies",
+                f"{run.sim.samples_compared:,}",
+                run.sim.mismatches,
+                run.sim.simulator,
             ]
             for run in proved
         ]
@@ -265,40 +328,47 @@ def _hardware(runs: Sequence[DesignRun]) -> list[str]:
         lines.append('<p class="absent">The RTL was not simulated.</p>')
     kits = list(dict.fromkeys(kit for run in runs for kit in run.synth))
     for kit in kits:
-        rows = [_synthesis_row(run.name, run.synth[kit]) for run in runs if kit in run.synth]
-        header = [f"one step in {kit}", "lanes", "area (µm²)", "cells", "slack (ns)"]
-        header += ["power (mW)", "switching", "internal", "leakage", "gate-level mismatches"]
-        lines.append(_table(header, rows))
-        if len(rows) == 2:
-            lines.append(_ratio(*(run.synth[kit] for run in runs if kit in run.synth)))
+        synths = {run.name: run.synth[kit] for run in runs if kit in run.synth}
+        rows = [_synthesis_row(name, synth) for name, synth in synths.items()]
+        header = [f"one step in {kit}", "step", "lanes", "clock (MHz)", "area (µm²)", "cells"]
+        header += ["slack (ns)", "power (mW)", "switching", "internal", "leakage"]
+        lines.append(_table([*header, "gate-level mismatches"], rows))
+        if any(synth.slack_ns < 0 for synth in synths.values()):
+            lines.append(
+                '<p class="absent">Negative slack: the clock is missed; activity is that of a '
+                "clock slow enough, power is stated for the clock in the table.</p>"
+            )
+        if len(synths) == 2:
+            lines.append(_ratio(*synths.values()))
     if not kits:
         lines.append('<p class="absent">Area and power: absent, nothing was synthesised.</p>')
     return lines
 
 
-def _synthesis_row(name: str, synth: Mapping[str, Any]) -> list[object]:
-    power = synth["power_w"]
+def _synthesis_row(name: str, synth: SynthMetrics) -> list[object]:
+    power = synth.power_w
     return [
         name,
-        synth["lanes"],
-        f"{synth['cell_area_um2']:,.0f}",
-        f"{synth['cells']:,}",
-        f"{synth['slack_ns']:+.3f}",
-        *(f"{1e3 * power[kind]:.2f}" for kind in ("total", "switching", "internal", "leakage")),
-        synth["gate_level_mismatches"],
+        synth.step,
+        synth.lanes,
+        f"{synth.clock_mhz:g}",
+        f"{synth.cell_area_um2:,.0f}",
+        f"{synth.cells:,}",
+        f"{synth.slack_ns:+.3f}",
+        *(f"{1e3 * w:.2f}" for w in (power.total, power.switching, power.internal, power.leakage)),
+        synth.gate_level_mismatches,
     ]
 
 
-def _ratio(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
-    if first["lanes"] != second["lanes"]:
+def _ratio(first: SynthMetrics, second: SynthMetrics) -> str:
+    if (first.lanes, first.step, first.clock_mhz) != (second.lanes, second.step, second.clock_mhz):
         return ""
-    area = first["cell_area_um2"] / second["cell_area_um2"]
-    power = first["power_w"]["total"] / second["power_w"]["total"]
+    area = first.cell_area_um2 / second.cell_area_um2
+    power = first.power_w.total / second.power_w.total
     return (
-        f"<p>The first over the second: {area:.2f} in area, {power:.2f} in power. One middle step, "
-        f"at {first['clock_mhz']:g} MHz, without a clock tree, activity from a delay-annotated "
-        "simulation with samples of the link. These are figures of an open kit, not scaled to "
-        "28 nm.</p>"
+        f"<p>The first over the second: {area:.2f} in area, {power:.2f} in power. One step without "
+        "a clock tree; activity from a delay-annotated simulation with samples of the link at its "
+        "input. These are figures of an open kit, not scaled to 28 nm.</p>"
     )
 
 
@@ -322,8 +392,8 @@ def _published(runs: Sequence[DesignRun]) -> list[str]:
     return [
         "<h2>What the paper reports for these formats</h2>",
         _table(header, rows),
-        "<p>Fougstedt et al., ECOC 2018 (from the authors' slides): BER on the same link, read off "
-        "a plot; one step of 96 lanes at 416.7 MHz in a commercial 28-nm library.</p>",
+        "<p>Fougstedt et al., ECOC 2018 (from the authors' slides): BER on the paper's link, read "
+        "off a plot; one step of 96 lanes at 416.7 MHz in a commercial 28-nm library.</p>",
     ]
 
 
@@ -339,23 +409,30 @@ def _published_key(row: Mapping[str, str]) -> tuple[str, ...]:
 def _absent(folders: Sequence[Path]) -> list[str]:
     lines = []
     for folder in folders:
-        reasons = read_metrics(folder / "absent.json") or {}
-        items = "".join(f"<li>{_text(k)}: {_text(v)}</li>" for k, v in reasons.items())
+        path = folder / "absent.json"
+        if not path.is_file():
+            continue
+        try:
+            reasons = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
+            raise InputError(f"{path}: must be an object of stages and reasons") from None
+        # What was made since then is no longer absent.
+        left = {k: v for k, v in reasons.items() if not (folder / k / "metrics.json").is_file()}
+        items = "".join(f"<li>{_text(k)}: {_text(v)}</li>" for k, v in left.items())
         if items:
             lines.append(f'<h2>Absent</h2><ul class="absent">{items}</ul>')
     return lines
 
 
-def _provenance(runs: Sequence[DesignRun], evaluations: Sequence[Mapping[str, Any]]) -> str:
+def _provenance(runs: Sequence[DesignRun], evaluations: Sequence[BerMetrics]) -> str:
     rows = []
 
-    def add(name: str, stage: str, metrics: Mapping[str, Any] | None) -> None:
+    def add(name: str, stage: str, metrics: Metrics | None) -> None:
         if metrics:
-            versions = ", ".join(f"{k} {v}" for k, v in metrics["versions"].items())
-            row = [f"{name}: {stage}"]
-            row += [(metrics[key] or "-")[:12] for key in ("design_hash", "config_hash")]
-            row += ["-" if metrics["seed"] is None else metrics["seed"]]
-            rows.append([*row, f"{metrics['wall_time_s']:.1f}", versions])
+            versions = ", ".join(f"{k} {v}" for k, v in metrics.versions.items())
+            hashes = [(h or "-")[:12] for h in (metrics.design_hash, metrics.config_hash)]
+            seed = "-" if metrics.seed is None else metrics.seed
+            rows.append([f"{name}: {stage}", *hashes, seed, f"{metrics.wall_time_s:.1f}", versions])
 
     for run in runs:
         add(run.name, "train", run.train)

@@ -24,11 +24,13 @@ class Stimulus:
     """One stream of converter codes, the launch power they belong to, and where they come from.
 
     ``samples``: I and Q, shape ``(n,)``, ``design.signal_bits`` bits, 2 per symbol.
+    ``config_hash``: that of the configuration whose link was simulated.
     """
 
     samples: Samples
     launch_power_uw: int
     design_hash: str
+    config_hash: str
     seed: int
 
     def save(self, path: str | Path) -> None:
@@ -39,6 +41,7 @@ class Stimulus:
             samples_q=self.samples.q.astype(np.int16),
             launch_power_uw=np.int64(self.launch_power_uw),
             design_hash=np.array(self.design_hash),
+            config_hash=np.array(self.config_hash),
             seed=np.int64(self.seed),
         )
 
@@ -46,7 +49,8 @@ class Stimulus:
     def load(cls, path: str | Path, design: Design) -> Stimulus:
         """Read the stimulus of ``design``; `InputError` where it does not fit."""
         content = read_npz(path)
-        expected = {"samples_i", "samples_q", "launch_power_uw", "design_hash", "seed"}
+        expected = {"samples_i", "samples_q", "launch_power_uw", "seed"}
+        expected |= {"design_hash", "config_hash"}
         if set(content) != expected:
             raise InputError(f"{path}: fields {sorted(content)}: must be {sorted(expected)}")
         i, q = content["samples_i"], content["samples_q"]
@@ -72,4 +76,4 @@ class Stimulus:
                 f"not to {design.hash[:12]}: make it anew"
             )
         samples = Samples(i.astype(np.int64), q.astype(np.int64))
-        return cls(samples, int(power), design.hash, int(seed))
+        return cls(samples, int(power), design.hash, str(content["config_hash"]), int(seed))

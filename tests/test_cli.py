@@ -9,7 +9,7 @@ import sys
 import pytest
 from test_design import DESIGN
 
-from dbp import cli
+from dbp import cli, config
 
 
 def run(*arguments, capsys):
@@ -117,8 +117,10 @@ def make_stimulus(folder):
     from dbp.golden import Samples
     from dbp.stimulus import Stimulus
 
-    codes = np.random.default_rng(1).integers(-256, 256, (2, 64))
-    Stimulus(Samples(*codes), 1000, DESIGN.hash, 1).save(folder / "stimulus.npz")
+    codes = np.random.default_rng(1).integers(-256, 256, (2, 4096))
+    Stimulus(Samples(*codes), 1000, DESIGN.hash, config.load("paper").hash, 1).save(
+        folder / "stimulus.npz"
+    )
 
 
 def test_a_missing_tool_is_one_line_that_says_what_to_install(tmp_path, monkeypatch, capsys):

@@ -11,7 +11,9 @@ from dbp.files import write_npz
 from dbp.golden import Samples
 from dbp.stimulus import Stimulus
 
-STIMULUS = Stimulus(Samples(np.arange(-256, 256), np.arange(255, -257, -1)), 1259, DESIGN.hash, 7)
+STIMULUS = Stimulus(
+    Samples(np.arange(-256, 256), np.arange(255, -257, -1)), 1259, DESIGN.hash, "c" * 64, 7
+)
 
 
 def test_round_trip(tmp_path):
@@ -21,7 +23,7 @@ def test_round_trip(tmp_path):
     assert (again.samples.i == STIMULUS.samples.i).all()
     assert (again.samples.q == STIMULUS.samples.q).all()
     assert again.samples.i.dtype == np.int64
-    assert (again.launch_power_uw, again.seed) == (1259, 7)
+    assert (again.launch_power_uw, again.config_hash, again.seed) == (1259, "c" * 64, 7)
 
 
 def test_another_design_is_refused(tmp_path):
