@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,10 @@ from tqdm import tqdm
 
 from dbp import fixed, golden
 from dbp.design import Design
-from dbp.errors import DbpError, InputError
+from dbp.errors import DbpError
 from dbp.golden import Samples
 from dbp.metrics import Stopwatch, package_versions, write_metrics
+from dbp.sim.ports import read_ports
 from dbp.sim.simulators import choose, run_job
 from dbp.sim.vectors import Vector, vectors
 from dbp.sim.words import pack_words, unpack_words
@@ -89,25 +89,6 @@ def simulate(
             f"the latency is {latencies} clock cycles instead of {ports['latency_cycles']}"
         )
     return metrics
-
-
-def read_ports(rtl_dir: Path, design: Design) -> dict[str, Any]:
-    """``ports.json`` of an emission of ``design``; `InputError` where it is stale or unreadable."""
-    try:
-        ports = json.loads((rtl_dir / "ports.json").read_text(encoding="utf-8"))
-        metrics = json.loads((rtl_dir / "metrics.json").read_text(encoding="utf-8"))
-        found = {ports["design_hash"], metrics["design_hash"]}
-        if (ports["format"], ports["version"]) != ("dbp-ports", 1):
-            raise InputError(f"{rtl_dir}/ports.json: not of a format that this dbp reads")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{rtl_dir}: no complete emission: {error}: run `dbp rtl` first") from None
-    if found != {design.hash}:
-        raise InputError(
-            f"{rtl_dir}: generated from another design than {design.hash[:12]}: run `dbp rtl` again"
-        )
-    return ports
 
 
 def _job(design: Design, ports: dict[str, Any], todo: list[Vector]) -> dict[str, Any]:

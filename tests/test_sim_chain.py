@@ -14,6 +14,7 @@ from dbp.design import MAX_LAUNCH_POWER_UW
 from dbp.errors import InputError, MissingError, ToolError
 from dbp.rtl import emit
 from dbp.sim import simulate, simulators
+from dbp.sim.ports import read_ports
 from dbp.sim.vectors import vectors
 from dbp.sim.words import pack_words, unpack_words
 from dbp.stimulus import Stimulus
@@ -80,6 +81,44 @@ def test_stale_or_missing_rtl_is_refused(run, tmp_path):
     shutil.rmtree(tmp_path / "rtl")
     with pytest.raises(InputError, match="run `dbp rtl` first"):
         simulate(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("way", "value", "message"),
+    [
+        (["lanes"], None, "lanes = None: must be an integer in 1..1024"),
+        (["lanes"], "4", "lanes = '4': must be an integer"),
+        (["lanes"], 0, "lanes = 0:"),
+        (["lanes"], 4, "width of port in_i = 24: must be an integer in 32..32"),
+        (["top"], "x; $finish", "top = .*must be a module name"),
+        (["top"], ["chain"], "top"),
+        (["input_bits"], 9, "input_bits = 9: must be an integer in 8..8"),
+        (["latency_cycles"], 10**9, "latency_cycles = 1000000000: must be an integer in 1..300"),
+        (["ports"], [], "width of port in_i = None"),
+        (["ports"], 3, "ports = 3: must be a list"),
+        (["ports", 0], "clk", "ports = .*must be a list of objects"),
+        (["steps"], 3, "steps = 3: must be a list of 3"),
+        (["steps"], [], "steps = .*must be a list of 3"),
+        (["steps", 1], 7, r"steps\[1\] = 7: must be an object with addresses"),
+        (["steps", 1, "step"], 0, r"steps\[1\]\.step = 0: must be an integer in 1..1"),
+        (["steps", 0, "addresses"], {}, r"steps\[0\]\.half_taps_i = None: must be a list of 3"),
+        (["steps", 0, "addresses", "half_taps_q", 1], "1", r"an address of steps\[0\] = '1'"),
+        (["steps", 0, "addresses", "kerr"], None, r"an address of steps\[0\] = None"),
+        (["steps", 2, "addresses", "kerr"], 8, r"steps\[2\]\.kerr = 'there': must be absent"),
+    ],
+)
+def test_odd_descriptions_of_the_ports_are_refused_by_name(run, tmp_path, way, value, message):
+    design = small_design()
+    ports = json.loads((run / "rtl" / "ports.json").read_text())
+    target = ports
+    for key in way[:-1]:
+        target = target[key]
+    target[way[-1]] = value
+    (tmp_path / "ports.json").write_text(json.dumps(ports))
+    shutil.copy(run / "rtl" / "metrics.json", tmp_path)
+    with pytest.raises(InputError, match=message) as caught:
+        read_ports(tmp_path, design)
+    assert "\n" not in str(caught.value)
 
 
 def test_unknown_and_missing_simulators(run, monkeypatch, tmp_path):
