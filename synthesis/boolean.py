@@ -19,6 +19,7 @@ from dbp.errors import InputError
 _NAME = re.compile(r"[A-Za-z_][\w\[\].]*")
 _TOKEN = re.compile(rf"\s*(?:{_NAME.pattern}|[01]|[!'^*&+|()])")
 MAX_VARIABLES = 14
+MAX_NESTING = 64
 
 Probability = NDArray[np.float64] | float
 
@@ -134,6 +135,7 @@ class _Parser:
             self._tokens.append(match.group().strip())
             position = match.end()
         self._at = 0
+        self._depth = 0
 
     def parse(self, values: Mapping[str, NDArray[np.bool_]] | None) -> NDArray[np.bool_] | bool:
         self._values = values
@@ -176,6 +178,11 @@ class _Parser:
 
     def _unary(self):
         token = self._peek()
+        self._depth += 1
+        if self._depth > MAX_NESTING:
+            raise InputError(
+                f"Boolean expression {self.text[:20]!r}...: nested more than {MAX_NESTING} deep"
+            )
         if token == "!":
             self._take()
             value, text = self._unary()
@@ -198,4 +205,5 @@ class _Parser:
         while self._peek() == "'":
             self._take()
             value, text = value ^ True, f"(!{text})"
+        self._depth -= 1
         return value, text

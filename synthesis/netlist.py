@@ -19,6 +19,7 @@ _TOKEN = re.compile(
 )
 CONSTANTS = {"1'b0": 0, "1'b1": 1}
 MAX_BITS = 1 << 20
+MAX_NESTING = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,22 +168,25 @@ class _Parser:
 
     def _integer(self) -> int:
         token = self._next()
-        if not token.isdigit() or int(token) > MAX_BITS:
-            raise self._error(token)
+        # The length first: Python refuses to convert thousands of digits.
+        if not token.isdigit() or len(token) > 9 or int(token) > MAX_BITS:
+            raise self._error(token[:20])
         return int(token)
 
     def _bits(self, name: str) -> list[str]:
         indices = self.ranges.get(name)
         return [name] if indices is None else [f"{name}[{k}]" for k in indices]
 
-    def _operand(self) -> list[str]:
+    def _operand(self, depth: int = 0) -> list[str]:
         """Single-bit nets of a name, a bit, a range, a constant or a concatenation."""
         if self.token == "{":
+            if depth > MAX_NESTING:
+                raise self._error("{")
             self._next()
-            bits = self._operand()
+            bits = self._operand(depth + 1)
             while self.token == ",":
                 self._next()
-                bits += self._operand()
+                bits += self._operand(depth + 1)
             self._expect("}")
             return bits
         if self.token[:1].isdigit():
@@ -203,10 +207,13 @@ class _Parser:
         return bits
 
     def _constant(self, token: str) -> list[str]:
-        found = re.fullmatch(r"(\d+)'[sS]?([bhdBHD])([0-9a-fA-F_]+)", token)
+        found = re.fullmatch(r"(\d{1,9})'[sS]?([bhdBHD])([0-9a-fA-F_]+)", token)
         if found is None or int(found[1]) > MAX_BITS:
-            raise self._error(token)
-        value = int(found[3], {"b": 2, "h": 16, "d": 10}[found[2].lower()])
+            raise self._error(token[:20])
+        try:
+            value = int(found[3], {"b": 2, "h": 16, "d": 10}[found[2].lower()])
+        except ValueError:  # a digit that the base does not have, or none at all
+            raise self._error(token[:20]) from None
         return [f"1'b{value >> k & 1}" for k in reversed(range(int(found[1])))]
 
     def _assign(self) -> None:

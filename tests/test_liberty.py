@@ -151,10 +151,19 @@ def test_boolean_expressions(text, python):
         assert expression.truth[k] == eval(python, {}, lower)
 
 
-@pytest.mark.parametrize("text", ["", "A +", "(A", "A)", "A & & B", "A $ B", "'A"])
+NESTED = ["(" * 5000 + "A" + ")" * 5000, "!" * 5000 + "A", "(" * 5000]
+
+
+@pytest.mark.parametrize("text", ["", "A +", "(A", "A)", "A & & B", "A $ B", "'A", *NESTED])
 def test_broken_expressions_are_refused(text):
-    with pytest.raises(InputError, match="Boolean expression"):
+    with pytest.raises(InputError, match="Boolean expression") as caught:
         boolean.parse(text)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 200
+
+
+def test_nesting_up_to_the_limit_is_read():
+    expression = boolean.parse("(" * 60 + "A" + ")" * 60)
+    assert list(expression.truth) == [False, True]
 
 
 @given(st.lists(st.floats(0, 1), min_size=4, max_size=4))
