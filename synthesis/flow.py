@@ -55,8 +55,8 @@ def synthesize(
     ``RUN/synth/PDK`` and returns the metrics (keys: ``docs/power.md``).
 
     `InputError` for what does not fit; `MissingError` where a tool or the kit is not there;
-    `ToolError` where a tool fails or the gates do not do what golden does. After a failure the
-    intermediate files stay in ``RUN/synth/PDK/work``.
+    `ToolError` where a tool fails, its intermediate files left in ``RUN/synth/PDK/work``, or where
+    the gates do not do what golden does, after the metrics are written.
     """
     stopwatch, run_dir = Stopwatch(), Path(run_dir)
     if not 0 < clock_mhz <= MAX_CLOCK_MHZ:
@@ -64,7 +64,6 @@ def synthesize(
     if type(clocks) is not int or clocks < 1:
         raise InputError(f"clocks = {clocks!r}: must be an integer of at least 1")
     kit, files = kits.find(pdk)
-    tools.require("sta")
     design = Design.load(run_dir / "design.json")
     stimulus = Stimulus.load(run_dir / "stimulus.npz", design)
     step = len(design.filters) // 2 if step is None else step
@@ -75,9 +74,12 @@ def synthesize(
 
     with tqdm(total=5, desc="Synthesis", disable=None, leave=False) as progress:
         described = emit_step(design, step, lanes, work / VERILOG)
-        bench = Bench(design, stimulus, described, clocks)
-        (folder / "metrics.json").unlink(missing_ok=True)
         library = liberty_reader.read(*files)
+        bench = Bench(design, stimulus, described, clocks)
+        # After the inputs: who has both a bad file and no tool should not install the tool first.
+        tools.require("sta")
+        opensta = tools.version(["sta", "-version"])
+        (folder / "metrics.json").unlink(missing_ok=True)
         libraries = [_unpack(file, work) for file in files]
         progress.update()
         mapping.synthesise(work, libraries, VERILOG, described["top"], library, kit.dont_use)
@@ -111,13 +113,8 @@ def synthesize(
     gates.activity.write(folder / "activity.csv.gz")
     watts.write(folder / "power.csv.gz")
     _keep(work, folder)
-    if mismatches:
-        raise ToolError(
-            f"the gates differ from the golden model in {mismatches} of {compared} samples; "
-            f"netlist: {folder / NETLIST}.gz"
-        )
     rates = [t for net, t in gates.activity.toggles_per_clock.items() if net != CLOCK]
-    return write_metrics(
+    metrics = write_metrics(
         folder / "metrics.json",
         {
             "pdk": pdk,
@@ -128,6 +125,7 @@ def synthesize(
             "wire_load": wire_load,
             "voltage_v": library.voltage_v,
             "slack_ns": timed.slack_ns,
+            "timing_met": timed.slack_ns >= 0,
             "critical_path": [
                 {"instance": name, "cell": cell, "arrival_ns": at}
                 for name, cell, at in timed.critical_path
@@ -143,10 +141,15 @@ def synthesize(
         design_hash=design.hash,
         config_hash=config_hash,
         seed=stimulus.seed,
-        versions=package_versions("amaranth", "pyosys", "numba")
-        | {"opensta": tools.version(["sta", "-version"])},
+        versions=package_versions("amaranth", "pyosys", "numba") | {"opensta": opensta},
         stopwatch=stopwatch,
     )
+    if mismatches:
+        raise ToolError(
+            f"the gates differ from the golden model in {mismatches} of {compared} samples; "
+            f"netlist: {folder / NETLIST}.gz"
+        )
+    return metrics
 
 
 def _figures(mapped: Netlist, library: Library, watts: power.Power) -> dict[str, Any]:

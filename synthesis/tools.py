@@ -14,6 +14,7 @@ from dbp.errors import InputError, MissingError, ToolError
 
 PACKAGES = {"sta": "opensta", "iverilog": "iverilog", "vvp": "iverilog"}
 _LAST_LINES = 3
+_VERSION_TIMEOUT_S = 30
 
 
 def require(*programs: str) -> None:
@@ -62,10 +63,23 @@ def run(command: Sequence[str], folder: Path, log: str, timeout_s: float) -> str
 
 
 def version(command: Sequence[str]) -> str:
-    """First line of what a program says of its version; "unknown" if it says nothing."""
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False
-    )
+    """First line of what a program says of its version; "unknown" if it says nothing.
+
+    `ToolError` where it does not end.
+    """
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_VERSION_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ToolError(
+            f"{' '.join(command)} took longer than {_VERSION_TIMEOUT_S:g} s and was ended"
+        ) from None
     lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
     return lines[0] if lines else "unknown"
 

@@ -40,7 +40,7 @@ def run_dir(tmp_path):
     waveform = rng.normal(size=3000) + 1j * rng.normal(size=3000)
     design.save(tmp_path / "design.json")
     samples = golden.convert(waveform, design)
-    Stimulus(samples, 200, design.hash, 5).save(tmp_path / "stimulus.npz")
+    Stimulus(samples, 200, design.hash, "", 5).save(tmp_path / "stimulus.npz")
     return tmp_path
 
 
@@ -52,7 +52,7 @@ def test_a_step_becomes_gates_that_equal_golden(run_dir):
     assert result["gate_level_mismatches"] == 0
     assert result["gate_level_samples"] >= 2 * 1000
     assert result["nets_annotated_fraction"] == 1.0
-    assert result["slack_ns"] > 0
+    assert result["slack_ns"] > 0 and result["timing_met"] is True
     assert (result["pdk"], result["step"], result["lanes"]) == ("nangate45", 0, 2)
     assert result["activity"] == "simulated"
     power, groups = result["power_w"], result["groups"]
@@ -83,10 +83,12 @@ def test_the_last_step_has_a_filter_only_and_a_wrong_one_shows(run_dir, monkeypa
 
     monkeypatch.setattr(bench.Bench, "compare", broken)
     with pytest.raises(ToolError, match=r"differ from the golden model in 1 of \d+ samples"):
-        synthesize(run_dir, "nangate45", step=1, lanes=1, clocks=1000)
+        synthesize(run_dir, "nangate45", step=1, lanes=1, clocks=1000, clock_mhz=5000.0)
     ((samples, mismatches),) = counts
     assert samples >= 1000 and mismatches == 0
-    assert not (run_dir / "synth" / "nangate45" / "metrics.json").exists()
+    metrics = json.loads((run_dir / "synth" / "nangate45" / "metrics.json").read_text())
+    assert metrics["gate_level_samples"] == samples and metrics["gate_level_mismatches"] == 1
+    assert metrics["slack_ns"] < 0 and metrics["timing_met"] is False
 
 
 @pytest.mark.parametrize(
@@ -100,8 +102,9 @@ def test_the_last_step_has_a_filter_only_and_a_wrong_one_shows(run_dir, monkeypa
     ],
 )
 def test_bad_options_are_refused(run_dir, monkeypatch, options, complaint):
-    monkeypatch.setattr(kits, "find", lambda name: (kits.KITS[name], []))
-    monkeypatch.setattr(tools, "require", lambda *programs: None)
+    library = Path(__file__).with_name("tiny.lib")
+    monkeypatch.setattr(kits, "find", lambda name: (kits.KITS[name], [library]))
+    monkeypatch.setenv("PATH", "")  # before anything is said of missing tools
     with pytest.raises(InputError, match=complaint):
         synthesize(run_dir, "nangate45", **options)
 
@@ -124,9 +127,21 @@ def test_a_kit_that_is_not_liberty_is_refused(run_dir, monkeypatch, tmp_path):
     (tmp_path / "nangate45").mkdir()
     (tmp_path / "nangate45" / "x.lib").write_text("module x; endmodule\n")
     monkeypatch.setenv("DBP_PDK_ROOT", str(tmp_path))
-    monkeypatch.setattr(tools, "require", lambda *programs: None)
+    monkeypatch.setenv("PATH", "")  # before anything is said of missing tools
     with pytest.raises(InputError, match=r"x\.lib: not a Liberty file"):
         synthesize(run_dir, "nangate45")
+
+
+def test_a_missing_tool_leaves_earlier_figures_alone(run_dir, monkeypatch):
+    library = Path(__file__).with_name("tiny.lib")
+    monkeypatch.setattr(kits, "find", lambda name: (kits.KITS[name], [library]))
+    monkeypatch.setenv("PATH", "")
+    metrics = run_dir / "synth" / "nangate45" / "metrics.json"
+    metrics.parent.mkdir(parents=True)
+    metrics.write_text("{}")
+    with pytest.raises(MissingError, match="sta is missing"):
+        synthesize(run_dir, "nangate45", clocks=100)
+    assert metrics.read_text() == "{}"
 
 
 def test_a_missing_tool_says_what_to_install(monkeypatch):
@@ -144,6 +159,12 @@ def test_a_failed_tool_shows_its_last_words_and_its_log(tmp_path, monkeypatch):
     with pytest.raises(ToolError, match=r"sh took longer than 0\.2 s"):
         tools.run(["sh", "-c", "sleep 30"], tmp_path, "x.log", 0.2)
     assert tools.run(["sh", "-c", "echo well"], tmp_path, "x.log", 10) == "well\n"
+
+
+def test_a_version_that_never_comes_is_a_failed_tool(monkeypatch):
+    monkeypatch.setattr(tools, "_VERSION_TIMEOUT_S", 0.2)
+    with pytest.raises(ToolError, match=r"sleep 30 took longer than 0\.2 s"):
+        tools.version(["sleep", "30"])
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x;exit", "[exec ls]", "$x", "a\nb", "-x", "../x"])
