@@ -248,7 +248,9 @@ class _Count:
     def point(self, launch_power_dbm: float) -> dict[str, Any]:
         """The finished point, with the keys `COLUMNS`."""
         low, high = interval(self.errors, self.bits)
-        snr_db = 10 * math.log10(self.signal / self.noise)
+        # The difference of energies knows no less; of a link without noise it may be 0.
+        noise = max(self.noise, np.finfo(np.float64).eps * self.signal)
+        snr_db = 10 * math.log10(self.signal / noise)
         values = (
             *(self.receiver.name, self.receiver.arithmetic, float(launch_power_dbm)),
             *(self.bits, self.errors, self.errors / self.bits, low, high, snr_db),

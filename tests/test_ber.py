@@ -120,6 +120,16 @@ def test_a_dead_receiver_is_counted():
     assert point["ber"] == pytest.approx(0.5, abs=0.01) and point["snr_db"] == 0
 
 
+@pytest.mark.parametrize("excess", [0.0, -1e-9])
+def test_no_noise_has_the_snr_of_the_arithmetic(excess):
+    """Nothing is left of a lossless link without noise, or by rounding less than nothing."""
+    count = ber._Count(Plain(), bits=100, signal=1e4, noise=excess)
+    assert count.point(0.0)["snr_db"] == pytest.approx(156.5, abs=0.1)
+    lossless = AWGN.model_copy(update={"attenuation_db_per_km": 0.0, "precision": "complex128"})
+    (point,) = ber.evaluate([Reference("linear", lossless)], lossless, [0.0], **LIMITS)
+    assert point["errors"] == 0 and 120 < point["snr_db"] < 157
+
+
 def test_what_cannot_be_evaluated_is_refused():
     with pytest.raises(InputError, match="names must differ"):
         ber.evaluate([Plain(), Plain()], AWGN, [0.0], **LIMITS)
