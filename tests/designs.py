@@ -4,32 +4,49 @@ from hypothesis import strategies as st
 
 from dbp.design import Design, Filter, Rotation
 
+# Each range twice: what designs of the paper's kind have, often, and all that `dbp.design` allows.
+BITS = st.integers(4, 10) | st.integers(2, 16)
+
 
 @st.composite
-def designs(draw, max_steps=3, max_taps=25):
-    """Designs of 0..max_steps rotations with formats and tap counts of their own in every block."""
-    bits = st.integers(4, 10)
-    steps = draw(st.integers(0, max_steps))
-    signal_bits = draw(bits)
-    filters, rotations = [], []
-    for k in range(steps + 1):
-        c = draw(st.integers(3, 10))
-        tap = st.integers(-(2 ** (c - 1)), 2 ** (c - 1) - 1)
-        half = draw(st.integers(1, (max_taps + 1) // 2))
-        row = st.lists(tap, min_size=half, max_size=half).map(tuple)
-        filters.append(Filter(c, draw(st.integers(0, c + 2)), draw(bits), draw(row), draw(row)))
-        if k < steps:
-            rotations.append(
-                Rotation(
-                    branch_bits=draw(st.integers(2, 10)),
-                    kerr_bits=draw(st.integers(3, 10)),
-                    kerr_gain=draw(st.integers(-4000, 4000)),
-                    kerr_shift=draw(st.integers(0, 16)),
-                    phase_shift=draw(st.integers(0, 12)),
-                    phase_bits=draw(st.integers(3, 10)),
-                    # At least 6, so that the output shift of 4..10 bits is never negative.
-                    phase_fraction_bits=draw(st.integers(6, 12)),
-                    output_bits=draw(bits),
-                )
-            )
-    return Design("random", signal_bits, 250, tuple(filters), tuple(rotations))
+def filters(draw, input_bits, max_taps):
+    """Filters of 1..max_taps taps for signals of ``input_bits``."""
+    c = draw(BITS)
+    tap = st.integers(-(2 ** (c - 1)), 2 ** (c - 1) - 1)
+    half = draw(st.integers(1, (max_taps + 1) // 2))
+    row = st.lists(tap, min_size=half, max_size=half).map(tuple)
+    rows = draw(row), draw(row)
+    accumulator_bits = Filter(c, 0, 2, *rows).accumulator_bits(input_bits)
+    shift = st.integers(0, c + 2) | st.integers(0, min(accumulator_bits - 1, 40))
+    return Filter(c, draw(shift), draw(BITS), *rows)
+
+
+@st.composite
+def rotations(draw, input_bits):
+    """Rotations for signals of ``input_bits``."""
+    output_bits = draw(BITS)
+    # Below it the shift of the output would be negative.
+    least = max(output_bits - input_bits, 0)
+    return Rotation(
+        branch_bits=draw(BITS),
+        kerr_bits=draw(BITS),
+        kerr_gain=draw(st.integers(-4000, 4000) | st.integers(-(1 << 31), (1 << 31) - 1)),
+        kerr_shift=draw(st.integers(0, 16) | st.integers(0, 40)),
+        phase_shift=draw(st.integers(0, 12) | st.integers(0, 40)),
+        phase_bits=draw(BITS),
+        phase_fraction_bits=draw(
+            st.integers(max(least, 6), max(least, 12)) | st.integers(least, 20)
+        ),
+        output_bits=output_bits,
+    )
+
+
+@st.composite
+def designs(draw, min_steps=0, max_steps=3, max_taps=25):
+    """Designs of min_steps..max_steps rotations, every block with formats and taps of its own."""
+    signal_bits = draw(BITS)
+    chain, turns = [draw(filters(signal_bits, max_taps))], []
+    for _ in range(draw(st.integers(min_steps, max_steps))):
+        turns.append(draw(rotations(chain[-1].output_bits)))
+        chain.append(draw(filters(turns[-1].output_bits, max_taps)))
+    return Design("random", signal_bits, 250, tuple(chain), tuple(turns))
