@@ -82,9 +82,11 @@ class FilterLane(Block):
             for taps in (self.taps_i, self.taps_q)
         )
         cut = self.pipeline.after_product
+        # The tap second: Yosys recodes the second factor (Booth), and recoding what stands still
+        # halves the power of the whole filter, since its select lines never toggle.
         return (
-            keep(m, f"product_i_{k}", hi * xi - hq * xq, registered=cut),
-            keep(m, f"product_q_{k}", hi * xq + hq * xi, registered=cut),
+            keep(m, f"product_i_{k}", xi * hi - xq * hq, registered=cut),
+            keep(m, f"product_q_{k}", xq * hi + xi * hq, registered=cut),
         )
 
     def _sum(self, m: Module, name: str, terms: list[Exact]) -> Exact:

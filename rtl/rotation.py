@@ -59,7 +59,7 @@ class RotationLane(Block):
         xi, xq = pass_on("beside_power", p.after_power)
 
         kerr = Exact.signed(self.kerr, r.kerr_bits)
-        scaled = keep(m, "kerr_times_power", kerr * power, registered=p.after_kerr)
+        scaled = keep(m, "kerr_times_power", power * kerr, registered=p.after_kerr)
         xi, xq = pass_on("beside_kerr", p.after_kerr)
 
         phi = requantise(m, "phi", scaled, r.phase_shift, r.phase_bits)

@@ -124,6 +124,9 @@ def make_run(folder, design, lanes=3, samples=150):
     normal = np.random.default_rng(1).normal(0, high / 4, (2, samples))
     x = Samples(*np.clip(np.round(normal), low, high).astype(np.int64))
     design.save(folder / "design.json")
-    Stimulus(x, 1000, design.hash, 1).save(folder / "stimulus.npz")
+    stimulus = Stimulus(
+        x, launch_power_uw=1000, design_hash=design.hash, config_hash="none", seed=1
+    )
+    stimulus.save(folder / "stimulus.npz")
     emit(design, folder / "rtl", lanes)
     return folder
