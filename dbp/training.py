@@ -37,15 +37,15 @@ from dbp.quantization import QuantizedModel, export
 # Every batch is split between so many threads, whatever the machine, so that sums of gradients
 # are the same everywhere.
 WORKERS = 2
-# Coefficient scale for which the start is designed, and what learning keeps within: half of full
-# scale, less what rounding could add.
-LARGEST_TAP = 0.49
+# What start and learning keep both parts of every tap within: unlimited, some filters of a chain
+# grow a tap larger than one and with it the scale and the rounding errors of all their taps.
+LARGEST_TAP = 0.98
 BETAS = 0.9, 0.99
 ROW_EVERY = 50
 VALIDATE_EVERY = 10
 # Part of the fixed-point iterations before the taps are rounded.
-ROUND_AFTER = 0.8
-# Blocks that the rounding is measured on.
+ROUND_AFTER = 0.9
+# Symbols on which the effect of taps is measured for their rounding: many times their number.
 ROUNDING_SYMBOLS = 8192
 
 
@@ -271,7 +271,7 @@ class _Learner:
         floats = model.floats()
 
         def matrix(worker: int) -> np.ndarray:
-            blocks = slice(worker * count, (worker + 1) * count)
+            blocks = np.arange(worker * count, (worker + 1) * count) % len(data.waveform)
             x = to_frames(data.waveform[blocks])
             return rounding.gauss_newton(
                 floats, launch_power_mw, x, data.symbols[:, blocks], data.detector
