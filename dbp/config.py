@@ -139,9 +139,9 @@ class Training(_Table):
 class Evaluation(_Table):
     """Where and how long the bit error ratio is counted."""
 
-    launch_power_dbm: LaunchPowers = (-2.0, -1.0, 0.0, 1.0)
+    launch_power_dbm: LaunchPowers = (-1.0, -0.5, 0.0, 0.5, 1.0)
     min_errors: int = Field(400, ge=1)
-    max_bits: int = Field(2_000_000, ge=1)
+    max_bits: int = Field(1_500_000, ge=1)
 
     @field_validator("launch_power_dbm", mode="before")
     @classmethod
