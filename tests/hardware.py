@@ -107,13 +107,12 @@ def play_lane(lane, inputs):
 def small_design(seed=0, taps=(5, 1, 7), bits=8):
     """A chain with other tap counts and formats in every step; its signals do not just saturate."""
     rng = np.random.default_rng(seed)
-    filters, input_bits = [], bits
+    filters = []
     for k, length in enumerate(taps):
         half = (length + 1) // 2
         # Away from zero, so that every tap matters.
         row = rng.choice([-1, 1], (2, half)) * rng.integers(3, 16, (2, half))
         filters.append(Filter(6, 5, bits - k % 2, *(tuple(map(int, part)) for part in row)))
-        input_bits = filters[-1].output_bits
     rotations = [Rotation(4, 8, -8000 - k, 17, 7, 6, 5, bits) for k in range(len(taps) - 1)]
     return Design("small", bits, 250, tuple(filters), tuple(rotations))
 
