@@ -35,8 +35,6 @@ def read_config(name_or_path: str, seed: int | None) -> Config:
 def shipped_designs() -> dict[str, Design]:
     """The designs that come with the package, by name."""
     folder = resources.files("dbp") / "designs"
-    if not folder.is_dir():
-        return {}
     files = sorted(folder.iterdir(), key=lambda file: file.name)
     return {
         file.name.removesuffix(".json"): Design.from_json(file.read_text(encoding="utf-8"))
@@ -306,15 +304,20 @@ def _save_constellations(
     received = simulate(
         settings.link, power_dbm, blocks, seed=settings.seed, purpose="evaluate", progress=False
     )
-    clouds = {"received": received.waveform}
+    clouds: dict[str, Any] = {}
     for receiver in receivers:
         # One arithmetic of each design is enough to see: the one named first.
         clouds.setdefault(receiver.name, receiver(received.waveform, power_dbm))
-    symbols = {}
+    # As it came, nothing of it stands at the symbols sent: shown at its own power.
+    raw = matched_filter(received.waveform, settings.link.roll_off)
+    symbols = {"received": raw / np.sqrt(np.mean(np.abs(raw) ** 2))}
     for name, waveform in clouds.items():
-        aligned = align(received.symbols, matched_filter(waveform, settings.link.roll_off))
-        symbols[name] = aligned.reshape(-1)[:CONSTELLATION_POINTS].astype(np.complex64)
-    write_npz(out / "constellation.npz", **symbols)
+        equalised = matched_filter(waveform, settings.link.roll_off)
+        symbols[name] = align(received.symbols, equalised)
+    some = {name: x.reshape(-1)[:CONSTELLATION_POINTS] for name, x in symbols.items()}
+    write_npz(
+        out / "constellation.npz", **{name: x.astype(np.complex64) for name, x in some.items()}
+    )
 
 
 def report(runs: Sequence[Path]) -> None:
