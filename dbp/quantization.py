@@ -278,7 +278,9 @@ class QuantizedModel(nn.Module):
 
     def _rotations(self) -> tuple[Rotation, ...]:
         return tuple(
-            replace(r, kerr_gain=math.floor(kerr * 2.0**r.kerr_shift + 0.5))
+            replace(
+                r, kerr_gain=int(fixed.saturate(math.floor(kerr * 2.0**r.kerr_shift + 0.5), 32))
+            )
             for r, kerr in zip(self._template.rotations, self.kerr.tolist(), strict=True)
         )
 

@@ -186,6 +186,7 @@ class _Parser:
         if token == "!":
             self._take()
             value, text = self._unary()
+            self._depth -= 1
             return value ^ True, f"(!{text})"
         if token == "(":
             self._take()

@@ -220,3 +220,7 @@ def test_kits(kit):
     (output,) = library.cells[nand].outputs
     assert output.function.truth.tolist() == [True, True, True, False]
     assert all(1e-12 < float(arc.rise_delay(10e-12, 2e-15)) < 200e-12 for arc in output.arcs)
+
+
+def test_many_negations_side_by_side_are_not_deep():
+    assert boolean.parse(" + ".join(["!a"] * 500)).truth.tolist() == [True, False]

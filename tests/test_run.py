@@ -82,7 +82,7 @@ def test_every_stage_leaves_its_figures(finished):
     assert {"snr_db_baseline", "snr_db_float", "snr_db_quantized"} <= set(train)
     with (finished / "learned" / "train" / "history.csv").open(newline="") as file:
         phases = {row["phase"] for row in csv.DictReader(file)}
-    assert phases == {"float", "quantized"}
+    assert phases == {"float", "signals", "rotations"}
     assert configs == {train["config_hash"]}
 
 
