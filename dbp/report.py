@@ -31,7 +31,7 @@ STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#222}
 h1{margin-bottom:.2rem} h2{margin-top:2.2rem;border-bottom:1px solid #ddd}
 table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums}
-th,td{padding:.25rem .8rem;text-align:right;border-bottom:1px solid #e5e5e5}
+th,td{padding:.25rem .55rem;text-align:right;border-bottom:1px solid #e5e5e5}
 th:first-child,td:first-child{text-align:left;white-space:nowrap} th{font-weight:600}
 img{max-width:100%} .lead{font-size:1.1rem} .absent{color:#a00} code{font-size:.85em}
 .small{font-size:.85rem;color:#555}
