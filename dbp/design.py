@@ -21,7 +21,7 @@ from dbp.errors import InputError
 from dbp.files import write_text
 
 FORMAT = "dbp-design"
-VERSION = 1
+VERSION = 2
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # The signal before any receiver, and the frequency-domain reference receivers.
@@ -88,42 +88,71 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """A nonlinear step: rotate each sample x by phi = K \\|x\\|^2 to first order, x (1 + j phi).
+    """A nonlinear step: rotate each sample x by phi, in proportion to the power around it.
 
-    The branch cuts I and Q to ``branch_bits``; ``K * |x|^2`` is requantised by ``phase_shift`` to
-    the ``phase_bits`` of phi, whose unit is ``2**-phase_fraction_bits`` radian. K has ``kerr_bits``
-    signed bits and follows the launch power by the integer rule of `kerr`.
+    The branch cuts I and Q to ``branch_bits`` and takes ``power_offset``, the same for all samples,
+    from their \\|x\\|^2. The rotation constants K, a symmetric real FIR filter over that power
+    (filtered or "enhanced" split-step: Li et al., Optics Express 19, 22 (2011); Secondini et al.,
+    ECOC 2014), have ``kerr_bits`` signed bits and follow the launch power by the integer rule of
+    `kerr`; ``kerr_gains`` holds half of them, the outermost first, the centre last. Their sum of
+    products is requantised by ``phase_shift`` to the ``phase_bits`` of phi, whose unit is
+    ``2**-phase_fraction_bits`` radian. The rotation is exp(j phi) to ``taylor_order`` 1 or 2:
+    1 + j phi or 1 - phi^2 / 2 + j phi.
     """
 
     branch_bits: int
+    power_offset: int
     kerr_bits: int
-    kerr_gain: int
+    kerr_gains: tuple[int, ...]
     kerr_shift: int
     phase_shift: int
     phase_bits: int
     phase_fraction_bits: int
+    taylor_order: int
     output_bits: int
 
     def __post_init__(self) -> None:
         _check_int("branch_bits", self.branch_bits, 2, 16)
+        _check_int("power_offset", self.power_offset, 0, (1 << 31) - 1)
         _check_int("kerr_bits", self.kerr_bits, 2, 16)
-        _check_int("kerr_gain", self.kerr_gain, -(1 << 31), (1 << 31) - 1)
+        if not isinstance(self.kerr_gains, tuple) or not 1 <= len(self.kerr_gains) <= 64:
+            raise InputError("design: kerr_gains must be a list of 1..64 gains, outermost first")
+        for k, gain in enumerate(self.kerr_gains):
+            _check_int(f"kerr_gains[{k}]", gain, -(1 << 31), (1 << 31) - 1)
         _check_int("kerr_shift", self.kerr_shift, 0, 40)
         _check_int("phase_shift", self.phase_shift, 0, 40)
         _check_int("phase_bits", self.phase_bits, 2, 16)
         _check_int("phase_fraction_bits", self.phase_fraction_bits, 0, 20)
+        _check_int("taylor_order", self.taylor_order, 1, 2)
         _check_int("output_bits", self.output_bits, 2, 16)
+
+    @property
+    def kerr_taps(self) -> int:
+        """Number of rotation constants, always odd."""
+        return 2 * len(self.kerr_gains) - 1
+
+    @property
+    def delay(self) -> int:
+        """Group delay in samples: a sample waits until the power around it is known."""
+        return len(self.kerr_gains) - 1
 
     def kerr_saturates(self, launch_power_uw: int) -> bool:
         """Whether the rule of `kerr` meets the end of ``kerr_bits`` at this launch power."""
-        exact = fixed.round_shift(self.kerr_gain * launch_power_uw, self.kerr_shift)
-        return int(exact) != self.kerr(launch_power_uw)
+        return self._exact_kerr(launch_power_uw) != self.kerr(launch_power_uw)
 
-    def kerr(self, launch_power_uw: int) -> int:
-        """K at a launch power: requantise(kerr_gain * launch_power_uw, kerr_shift) to kerr_bits."""
+    def kerr(self, launch_power_uw: int) -> tuple[int, ...]:
+        """K at a launch power, half of them, the outermost first.
+
+        Each is requantise(kerr_gain * launch_power_uw, kerr_shift) to kerr_bits.
+        """
+        exact = self._exact_kerr(launch_power_uw)
+        return tuple(int(fixed.saturate(k, self.kerr_bits)) for k in exact)
+
+    def _exact_kerr(self, launch_power_uw: int) -> tuple[int, ...]:
         _check_int("launch_power_uw", launch_power_uw, 0, MAX_LAUNCH_POWER_UW)
-        return int(
-            fixed.requantise(self.kerr_gain * launch_power_uw, self.kerr_shift, self.kerr_bits)
+        return tuple(
+            int(fixed.round_shift(gain * launch_power_uw, self.kerr_shift))
+            for gain in self.kerr_gains
         )
 
     def branch_width(self, input_bits: int) -> int:
@@ -175,7 +204,14 @@ class Design:
                     f"accumulator's {bits} bits"
                 )
         for k, rotation in enumerate(self.rotations):
-            shift = rotation.output_shift(self.rotation_input_bits(k))
+            input_bits = self.rotation_input_bits(k)
+            largest = 1 << (2 * rotation.branch_width(input_bits) - 1)
+            if rotation.power_offset > largest:
+                raise InputError(
+                    f"design: rotations[{k}]: power_offset = {rotation.power_offset}: must be at "
+                    f"most {largest}, the largest |x|^2"
+                )
+            shift = rotation.output_shift(input_bits)
             if shift < 0:
                 raise InputError(
                     f"design: rotations[{k}]: output_bits = {rotation.output_bits}: must be at "
@@ -198,7 +234,7 @@ class Design:
     @property
     def delay(self) -> int:
         """Group delay of the whole chain in samples (the hardware adds its pipeline latency)."""
-        return sum(f.delay for f in self.filters)
+        return sum(block.delay for block in (*self.filters, *self.rotations))
 
     @property
     def hash(self) -> str:

@@ -7,6 +7,7 @@ leading axes are independent streams. All filters are causal and start from zero
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -44,15 +45,10 @@ def convert(waveform: NDArray[np.complexfloating], design: Design) -> Samples:
 
 def filter_samples(filter_: Filter, x: Samples) -> Samples:
     """y[n] = requantise(sum_k h[k] x[n - k]), the sum exact; same shape as ``x``."""
-    taps, length = filter_.taps, x.i.shape[-1]
-    padding = [(0, 0)] * (x.i.ndim - 1) + [(taps - 1, 0)]
-    xi, xq = np.pad(x.i, padding), np.pad(x.q, padding)
     sum_i, sum_q = np.zeros_like(x.i), np.zeros_like(x.q)
-    for k, (hi, hq) in enumerate(zip(filter_.half_taps_i, filter_.half_taps_q, strict=True)):
-        # Tap k reads x[n - k], which the padding has moved to n - k + taps - 1; mirror: n + k.
-        pi, pq = xi[..., taps - 1 - k :][..., :length], xq[..., taps - 1 - k :][..., :length]
-        if k != filter_.delay:
-            pi, pq = pi + xi[..., k : k + length], pq + xq[..., k : k + length]
+    pairs = zip(_folded(x.i, filter_.taps), _folded(x.q, filter_.taps), strict=True)
+    half_taps = zip(filter_.half_taps_i, filter_.half_taps_q, strict=True)
+    for (hi, hq), (pi, pq) in zip(half_taps, pairs, strict=True):
         sum_i += hi * pi - hq * pq
         sum_q += hi * pq + hq * pi
     return Samples(
@@ -61,16 +57,44 @@ def filter_samples(filter_: Filter, x: Samples) -> Samples:
     )
 
 
-def rotate(rotation: Rotation, kerr: int, input_bits: int, x: Samples) -> Samples:
-    """y = requantise((I - phi Q) + j (Q + phi I)) with phi = requantise(K \\|x\\|^2)."""
-    power = fixed.squared_magnitude(x.i, x.q, input_bits, rotation.branch_bits)
-    phi = fixed.requantise(kerr * power, rotation.phase_shift, rotation.phase_bits)
-    one = 1 << rotation.phase_fraction_bits
+def rotate(rotation: Rotation, kerr: Sequence[int], input_bits: int, x: Samples) -> Samples:
+    """y = requantise(x (1 + j phi)), to second order requantise(x (1 - phi^2 / 2 + j phi)).
+
+    phi = requantise(sum_m K[m] (\\|x[n - m]\\|^2 - offset)), and x waits for the centre of that
+    sum. ``kerr``: half of K, as `dbp.design.Rotation.kerr` gives it. Same shape as ``x``.
+    """
+    # The power of the history, zeros, counts as that of any other sample.
+    padded = (_padded(part, rotation.kerr_taps) for part in x)
+    power = fixed.squared_magnitude(*padded, input_bits, rotation.branch_bits)
+    pairs = _folded(power - rotation.power_offset, rotation.kerr_taps, padded=True)
+    total = sum(k * pair for k, pair in zip(kerr, pairs, strict=True))
+    phi = fixed.requantise(total, rotation.phase_shift, rotation.phase_bits)
+    length = x.i.shape[-1]
+    i, q = (_padded(part, rotation.delay + 1)[..., :length] for part in x)
+    fraction = rotation.phase_fraction_bits
+    cosine = 1 << fraction
+    if rotation.taylor_order == 2:
+        cosine = cosine - fixed.round_shift(phi * phi, fraction + 1)
     shift, bits = rotation.output_shift(input_bits), rotation.output_bits
     return Samples(
-        fixed.requantise(one * x.i - phi * x.q, shift, bits),
-        fixed.requantise(one * x.q + phi * x.i, shift, bits),
+        fixed.requantise(cosine * i - phi * q, shift, bits),
+        fixed.requantise(cosine * q + phi * i, shift, bits),
     )
+
+
+def _padded(x: Codes, taps: int) -> Codes:
+    """The stream behind the zero history of a filter of ``taps`` taps."""
+    return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(taps - 1, 0)])
+
+
+def _folded(x: Codes, taps: int, *, padded: bool = False) -> Iterator[Codes]:
+    """x[n - k] + x[n - taps + 1 + k] for each half tap k, the outermost first; the centre alone."""
+    x = x if padded else _padded(x, taps)
+    length = x.shape[-1] - taps + 1
+    for k in range(taps // 2):
+        # The padding has moved x[n - k] to n - k + taps - 1.
+        yield x[..., taps - 1 - k :][..., :length] + x[..., k : k + length]
+    yield x[..., taps // 2 :][..., :length]
 
 
 def trace(design: Design, x: Samples, launch_power_uw: int) -> list[Samples]:

@@ -22,21 +22,24 @@ def filters(draw, input_bits, max_taps):
 
 
 @st.composite
-def rotations(draw, input_bits):
+def rotations(draw, input_bits, max_half_kerr=4):
     """Rotations for signals of ``input_bits``."""
-    output_bits = draw(BITS)
+    branch_bits, output_bits = draw(BITS), draw(BITS)
+    gain = st.integers(-4000, 4000) | st.integers(-(1 << 31), (1 << 31) - 1)
     # Below it the shift of the output would be negative.
     least = max(output_bits - input_bits, 0)
     return Rotation(
-        branch_bits=draw(BITS),
+        branch_bits=branch_bits,
+        power_offset=draw(st.just(0) | st.integers(0, 1 << (2 * min(branch_bits, input_bits) - 1))),
         kerr_bits=draw(BITS),
-        kerr_gain=draw(st.integers(-4000, 4000) | st.integers(-(1 << 31), (1 << 31) - 1)),
+        kerr_gains=tuple(draw(st.lists(gain, min_size=1, max_size=max_half_kerr))),
         kerr_shift=draw(st.integers(0, 16) | st.integers(0, 40)),
         phase_shift=draw(st.integers(0, 12) | st.integers(0, 40)),
         phase_bits=draw(BITS),
         phase_fraction_bits=draw(
             st.integers(max(least, 6), max(least, 12)) | st.integers(least, 20)
         ),
+        taylor_order=draw(st.integers(1, 2)),
         output_bits=output_bits,
     )
 

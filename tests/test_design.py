@@ -13,7 +13,7 @@ from dbp.design import Design, Filter, Rotation
 from dbp.errors import InputError
 
 FILTER = Filter(6, 5, 9, (1, -3, 20), (0, 5, -10))
-ROTATION = Rotation(5, 10, -2621, 16, 7, 8, 9, 9)
+ROTATION = Rotation(5, 12, 10, (300, -2621), 16, 7, 8, 9, 2, 9)
 DESIGN = Design("example", 9, 250, (FILTER, FILTER), (ROTATION,))
 
 
@@ -27,7 +27,7 @@ def test_json_round_trips_exactly(design):
 
 def test_hash_is_stable_and_ignores_the_label_only():
     # Pinned: other people's files carry these hashes.
-    assert DESIGN.hash == "f3441a9afa4adb34490e312c3b94b022704c79dd7eb842222a1224349c88cb6e"
+    assert DESIGN.hash == "c5c17a0c84c2686d8194883d43fc59ee230b4384fdef6607b886df74a4b4d50e"
     assert dataclasses.replace(DESIGN, name="other").hash == DESIGN.hash
     assert dataclasses.replace(DESIGN, adc_rms_permille=251).hash != DESIGN.hash
 
@@ -59,9 +59,10 @@ def edited(**changes):
         (DESIGN.to_json()[:200], "not a complete JSON text"),
         ("[]", '"format" must be "dbp-design"'),
         (edited(format="else"), '"format" must be "dbp-design"'),
-        (edited(version=2), "version = 2: this dbp reads version 1 only, a newer dbp wrote it"),
+        (edited(version=3), "version = 3: this dbp reads version 2 only, a newer dbp wrote it"),
         (edited(version="1"), "version = '1'"),
-        (edited(taylor_order=2), "taylor_order"),
+        (edited(version=1), "version = 1: this dbp reads version 2 only"),
+        (edited(lanes=2), "lanes"),
         (edited(signal_bits=None), "signal_bits"),
         (edited(name="file/../x"), "name = 'file/../x': must be 1..100 letters"),
         (edited(name="linear"), "no designs' names"),
@@ -82,6 +83,10 @@ def edited(**changes):
         (edited(filters=[]), "0 filters and 1 rotations"),
         (edited(filters=3), "filters: must be a list"),
         (edited(rotations__0__output_bits=0), "output_bits = 0"),
+        (edited(rotations__0__taylor_order=3), "taylor_order = 3: must be an integer in 1..2"),
+        (edited(rotations__0__kerr_gains=-2621), "kerr_gains must be a list of 1..64 gains"),
+        (edited(rotations__0__kerr_gains__1=0.5), r"kerr_gains\[1\] = 0.5"),
+        (edited(rotations__0__power_offset=513), "power_offset = 513: must be at most 512"),
         (edited(rotations__0__phase_fraction_bits=0, rotations__0__output_bits=10), "at most 9"),
     ],
 )
@@ -107,9 +112,9 @@ def test_any_value_in_any_field_is_refused_cleanly_or_accepted(value, field):
 
 def test_kerr_follows_launch_power_by_the_integer_rule():
     # -2621 * 1000 / 2^16 = -39.99..., at 2 mW twice that; the constant saturates, never wraps.
-    assert ROTATION.kerr(1000) == -40
-    assert ROTATION.kerr(2000) == -80
-    assert ROTATION.kerr(1_000_000) == -512
+    assert ROTATION.kerr(1000) == (5, -40)
+    assert ROTATION.kerr(2000) == (9, -80)
+    assert ROTATION.kerr(1_000_000) == (511, -512)
     assert ROTATION.kerr_saturates(1_000_000)
     assert not ROTATION.kerr_saturates(2000)
     with pytest.raises(InputError, match="launch_power_uw"):
@@ -118,5 +123,6 @@ def test_kerr_follows_launch_power_by_the_integer_rule():
 
 def test_delay_and_widths():
     assert FILTER.taps == 5
-    assert DESIGN.delay == 4
+    assert ROTATION.kerr_taps == 3
+    assert DESIGN.delay == 2 + 1 + 2
     assert FILTER.accumulator_bits(9) == 9 + 6 + 1 + 3

@@ -38,13 +38,23 @@ def receive_one_by_one(design, stream, launch_power_uw):
             return stream
         r, out = design.rotations[k], []
         drop = 2 ** max(bits - r.branch_bits, 0)
-        for i, q in stream:
-            # Twice the middle of each cut interval, squared; the shared constant left out.
-            middle = 1 if drop > 1 else 0
-            twice = [2 * (part // drop) + middle for part in (i, q)]
-            power = (twice[0] ** 2 + twice[1] ** 2 - 2 * middle) // 4
-            phi = requantise(r.kerr(launch_power_uw) * power, r.phase_shift, r.phase_bits)
+        # Twice the middle of each cut interval, squared; the shared constant left out.
+        middle = 1 if drop > 1 else 0
+        kerr = list(r.kerr(launch_power_uw))
+        kerr += kerr[-2::-1]
+        history = [(0, 0)] * len(kerr)
+        for sample in stream:
+            history = [sample, *history[:-1]]
+            total = 0
+            for constant, parts in zip(kerr, history, strict=True):
+                twice = [2 * (part // drop) + middle for part in parts]
+                power = (twice[0] ** 2 + twice[1] ** 2 - 2 * middle) // 4
+                total += constant * (power - r.power_offset)
+            phi = requantise(total, r.phase_shift, r.phase_bits)
+            i, q = history[len(kerr) // 2]
             one, shift = 2**r.phase_fraction_bits, r.phase_fraction_bits + bits - r.output_bits
+            if r.taylor_order == 2:
+                one -= (phi**2 + 2**r.phase_fraction_bits) // 2 ** (r.phase_fraction_bits + 1)
             out.append(
                 (
                     requantise(one * i - phi * q, shift, r.output_bits),
