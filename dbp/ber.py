@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy import special
 from tqdm import tqdm
 
-from dbp import config, fiber, golden, link, modulation
+from dbp import config, golden, link, modulation
 from dbp.design import Design, launch_power_uw
 from dbp.errors import InputError
 from dbp.files import write_text
@@ -92,11 +92,22 @@ class FloatReceiver:
         power_mw = 1e3 * link.watts(launch_power_dbm)
         for k, taps in enumerate(self.filters.taps):
             if k:
-                phase = float(self.filters.kerr_rad_per_mw[k - 1] * power_mw)
-                spectrum = torch.fft.fft(fiber.rotate_(torch.fft.ifft(spectrum), phase))
+                field = torch.fft.ifft(spectrum)
+                half_kerr = self.filters.kerr_rad_per_mw[k - 1] * power_mw
+                spectrum = torch.fft.fft(field.mul_(torch.exp(1j * _phase(field, half_kerr))))
             response = frequency_response(taps, waveform.shape[-1])
             spectrum = spectrum.mul_(torch.from_numpy(response).to(spectrum.dtype))
         return torch.fft.ifft(spectrum).numpy()
+
+
+def _phase(field: torch.Tensor, half_kerr: NDArray[np.float64]) -> torch.Tensor:
+    """sum_m K[m] \\|x[n - m]\\|^2, circular; ``half_kerr`` outermost first."""
+    power = field.real.square() + field.imag.square()
+    *outer, centre = half_kerr.tolist()
+    phase = centre * power
+    for distance, constant in enumerate(reversed(outer), 1):
+        phase += constant * (power.roll(distance, -1) + power.roll(-distance, -1))
+    return phase
 
 
 def frequency_response(taps: NDArray[np.complex128], samples: int) -> NDArray[np.complex128]:

@@ -55,7 +55,7 @@ class Objective:
         self._later = torch.triu(torch.ones(count, count, dtype=torch.bool), 1)
 
     def __call__(self, taps: Tensor) -> Tensor:
-        """``taps``: float64, shape ``(filters, half, 2)`` as `dbp.model.toeplitz` has them."""
+        """``taps``: float64, shape ``(filters, half, 2)`` as `dbp.model.half_taps` has them."""
         half = taps.shape[1]
         distance = torch.arange(half - 1, -1, -1)
         basis = (
@@ -83,6 +83,7 @@ def design(
     link_: config.Link,
     rotation_offset_km: float,
     taps: int,
+    kerr_taps: int,
     *,
     largest_tap: float,
     iterations: int,
@@ -90,12 +91,13 @@ def design(
 ) -> FloatFilters:
     """Filters of ``taps`` taps each, from those of `dbp.filters.receiver` as a start.
 
-    L-BFGS for ``iterations``. The seed breaks the symmetry of equal filters.
+    The filters over the power get ``kerr_taps``, new ones zero. L-BFGS for
+    ``iterations``. The seed breaks the symmetry of equal filters.
     """
     lengths_km = np.full(len(filters.taps), link_.span_km)
     lengths_km[0], lengths_km[-1] = link_.span_km - rotation_offset_km, rotation_offset_km
     objective = Objective(link_, lengths_km, largest_tap)
-    start = _resize(half_taps(filters).double(), taps // 2 + 1).numpy()
+    start = _resize(half_taps(filters).double().numpy(), taps // 2 + 1)
     start += np.random.default_rng(seed).normal(0, 3e-3, start.shape)
 
     def value_and_slope(flat: np.ndarray) -> tuple[float, np.ndarray]:
@@ -114,13 +116,13 @@ def design(
     )
     halves = result.x.reshape(start.shape).view(np.complex128)[..., 0]
     return FloatFilters(
-        tuple(np.concatenate((half, half[-2::-1])) for half in halves), filters.kerr_rad_per_mw
+        tuple(np.concatenate((half, half[-2::-1])) for half in halves),
+        _resize(filters.kerr_rad_per_mw, kerr_taps // 2 + 1),
     )
 
 
-def _resize(halves: Tensor, half: int) -> Tensor:
-    """Drop outer taps, or put zeros outside."""
+def _resize(halves: np.ndarray, half: int) -> np.ndarray:
+    """Drop outer taps, or put zeros outside; taps along the second axis, outermost first."""
     excess = halves.shape[1] - half
-    return (
-        halves[:, excess:] if excess >= 0 else torch.nn.functional.pad(halves, (0, 0, -excess, 0))
-    )
+    outside = [(0, 0), (max(-excess, 0), 0)] + [(0, 0)] * (halves.ndim - 2)
+    return np.pad(halves[:, max(excess, 0) :], outside)

@@ -101,7 +101,10 @@ class Baseline(Filters):
 
 
 class Learned(Filters):
-    """The learned design; learning starts from its LS-CO filters, designed jointly."""
+    """The learned design; learning starts from its LS-CO filters, designed jointly.
+
+    Every rotation turns by the power around a sample, weighted by ``kerr_taps`` constants.
+    """
 
     taps: int = Field(15, ge=1, le=255)
     coefficient_bits: int = Field(6, ge=2, le=16)
@@ -109,16 +112,31 @@ class Learned(Filters):
     rotation_offset_km: float = Field(14.8, ge=0)
     bandwidth: float = Field(0.55, gt=0, le=1)
     out_of_band_gain: float = Field(0.8, ge=1e-3, le=10)
+    kerr_taps: int = Field(1, ge=1, le=127)
+
+    @field_validator("kerr_taps")
+    @classmethod
+    def _odd_kerr(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("must be odd: the filters over the power are symmetric")
+        return value
 
 
 class Datapath(_Table):
-    """Formats that both designs share; ``docs/datapath.md`` says where each stands."""
+    """Formats that both designs share; ``docs/datapath.md`` says where each stands.
+
+    ``rotation_guard_bits`` more than the signal's leave every filter that a rotation follows.
+    ``centre_power`` takes the mean of \\|x\\|^2 out of the phase.
+    """
 
     adc_rms_permille: int = Field(250, ge=1, le=1000)
     branch_bits: int = Field(5, ge=2, le=16)
     kerr_bits: int = Field(10, ge=2, le=16)
     phase_bits: int = Field(8, ge=2, le=16)
     phase_fraction_bits: int = Field(9, ge=0, le=20)
+    taylor_order: int = Field(1, ge=1, le=2)
+    rotation_guard_bits: int = Field(0, ge=0, le=4)
+    centre_power: bool = False
 
 
 class Training(_Table):
@@ -259,6 +277,11 @@ def _check_together(config: Config) -> None:
             raise InputError(
                 f"{name}.rotation_offset_km = {filters.rotation_offset_km}: must be at most "
                 f"link.span_km = {config.link.span_km}"
+            )
+        if filters.signal_bits + config.datapath.rotation_guard_bits > 16:
+            raise InputError(
+                f"datapath.rotation_guard_bits = {config.datapath.rotation_guard_bits}: with "
+                f"{name}.signal_bits = {filters.signal_bits} at most 16"
             )
     training = config.training
     least = training.batch_blocks * training.block_symbols

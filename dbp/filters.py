@@ -16,6 +16,7 @@ from dbp.files import read_npz, write_npz
 
 MAX_TAPS = 255
 MAX_FILTERS = 1001
+MAX_HALF_KERR = 64
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,10 @@ class FloatFilters:
     """A receiver filter in floating point: ``taps[0]``, rotation 0, ``taps[1]``, ..., ``taps[-1]``.
 
     ``taps[k]``: complex128, odd length, symmetric about the centre. ``kerr_rad_per_mw``: float64,
-    shape ``(len(taps) - 1,)``; rotation k multiplies a sample x of a signal of unit mean power by
-    ``exp(1j * kerr_rad_per_mw[k] * launch_power_mw * abs(x)**2)``: negative where it undoes the
-    Kerr effect of a fibre.
+    shape ``(len(taps) - 1, half)``: half of a symmetric filter over the power, the outermost
+    first, the centre last. Rotation k multiplies the samples of a signal of unit mean power by
+    exp(j phi), ``phi[n] = launch_power_mw * sum_m kerr_rad_per_mw[k][m] * abs(x[n - m])**2``:
+    negative where it undoes the Kerr effect of a fibre.
     """
 
     taps: tuple[NDArray[np.complex128], ...]
@@ -43,10 +45,16 @@ class FloatFilters:
                     f"{MAX_TAPS}, symmetric about the centre"
                 )
         kerr = self.kerr_rad_per_mw
-        if kerr.dtype != np.float64 or kerr.shape != (len(self.taps) - 1,):
+        rotations = len(self.taps) - 1
+        if (
+            kerr.dtype != np.float64
+            or kerr.ndim != 2
+            or kerr.shape[0] != rotations
+            or not 1 <= kerr.shape[1] <= MAX_HALF_KERR
+        ):
             raise InputError(
                 f"filters: kerr_rad_per_mw: {kerr.dtype} of shape {kerr.shape}: must be float64 "
-                f"of shape ({len(self.taps) - 1},), one rotation fewer than filters"
+                f"of shape ({rotations}, 1..{MAX_HALF_KERR}), one rotation fewer than filters"
             )
         if not np.isfinite(kerr).all():
             raise InputError("filters: kerr_rad_per_mw: must be finite")
@@ -137,7 +145,7 @@ def receiver(filters: config.Filters, link_: config.Link, taps: int | None = Non
     kerr = -1e-3 * link.kerr_rad_per_w(link_) * filters.kerr_scale
     return FloatFilters(
         (compensate(span_km - offset_km), *between, compensate(offset_km)),
-        np.full(link_.spans, kerr),
+        np.full((link_.spans, 1), kerr),
     )
 
 

@@ -4,7 +4,8 @@
 float32 where every exact intermediate stays below 2**24 and in float64 elsewhere: its output is
 golden's, sample by sample. Gradients pass every rounding and saturation as if it were not there
 (straight-through; Bengio et al., "Estimating or propagating gradients through stochastic neurons",
-arXiv:1308.3432), so backward it is the Taylor form x (1 + j phi) of the floating-point model.
+arXiv:1308.3432), so backward it is the Taylor form x (1 + j phi) or x (1 - phi^2 / 2 + j phi) of
+the floating-point model.
 """
 
 from __future__ import annotations
@@ -18,22 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
 from dbp import config, fixed, golden
 from dbp.design import Design, Filter, Rotation
 from dbp.errors import InputError
 from dbp.filters import FloatFilters
-from dbp.model import (
-    FRAME,
-    Convolve,
-    Limits,
-    from_frames,
-    half_taps,
-    requantise_,
-    to_frames,
-    toeplitz,
-)
+from dbp.model import convolve, float_filters, from_signal, half_taps, to_signal, turn
 
 # K is kerr_gain * launch power / 2**KERR_SHIFT, and must not saturate up to this launch power.
 KERR_SHIFT = 20
@@ -50,15 +41,23 @@ def export(filters: FloatFilters, formats: config.Filters, datapath: config.Data
     """
     c, s = formats.coefficient_bits, formats.signal_bits
     rows = []
-    for taps in filters.taps:
+    for k, taps in enumerate(filters.taps):
+        guard = datapath.rotation_guard_bits if k + 1 < len(filters.taps) else 0
         half = taps[: taps.size // 2 + 1]
-        shift = coefficient_shift(max(np.abs(half.real).max(), np.abs(half.imag).max()), c)
-        i, q = (_round(part * 2.0**shift) for part in (half.real, half.imag))
-        rows.append(Filter(c, shift, s, i, q))
-    unit = _kerr_unit(
-        datapath.adc_rms_permille, min(datapath.branch_bits, s), datapath.phase_fraction_bits
+        largest = max(np.abs(half.real).max(), np.abs(half.imag).max())
+        scale = coefficient_shift(largest, c)
+        if scale < guard:
+            raise InputError(
+                f"datapath.rotation_guard_bits = {guard}: a tap of {largest:.3g} in {c} bits "
+                f"has only {scale} bits below one to give"
+            )
+        i, q = (_round(part * 2.0**scale) for part in (half.real, half.imag))
+        rows.append(Filter(c, scale - guard, s + guard, i, q))
+    input_bits = s + datapath.rotation_guard_bits
+    width = min(datapath.branch_bits, input_bits)
+    per_uw = filters.kerr_rad_per_mw * _kerr_unit(
+        datapath.adc_rms_permille, width, datapath.phase_fraction_bits
     )
-    per_uw = filters.kerr_rad_per_mw * unit
     largest = MAX_POWER_UW * np.abs(per_uw).max(initial=0)
     high = fixed.code_range(datapath.kerr_bits)[1]
     phase_shift = math.floor(math.log2(high / largest)) if largest else 0
@@ -68,31 +67,37 @@ def export(filters: FloatFilters, formats: config.Filters, datapath: config.Data
             f"{np.abs(filters.kerr_rad_per_mw).max():.3g} rad per mW"
         )
     phase_shift = min(phase_shift, 40)
-    gains = _round(per_uw * 2.0 ** (phase_shift + KERR_SHIFT))
+    offset = 0
+    if datapath.centre_power:
+        # |x|^2 of a cut code leaves a constant out: a quarter of each quadrature's square.
+        left_out = 0.5 if width < input_bits else 0.0
+        offset = math.floor(_mean_power(datapath.adc_rms_permille, width) - left_out + 0.5)
     rotations = tuple(
         Rotation(
             branch_bits=datapath.branch_bits,
+            power_offset=max(offset, 0),
             kerr_bits=datapath.kerr_bits,
-            kerr_gain=gain,
+            kerr_gains=_round(gains),
             kerr_shift=KERR_SHIFT,
             phase_shift=phase_shift,
             phase_bits=datapath.phase_bits,
             phase_fraction_bits=datapath.phase_fraction_bits,
+            taylor_order=datapath.taylor_order,
             output_bits=s,
         )
-        for gain in gains
+        for gains in per_uw * 2.0 ** (phase_shift + KERR_SHIFT)
     )
     return Design(f"c{c}-s{s}", s, datapath.adc_rms_permille, tuple(rows), rotations)
 
 
-def _kerr_unit(adc_rms_permille: int, branch_bits: int, phase_fraction_bits: int) -> float:
-    """K / 2**phase_shift per microwatt for a rotation of 1 rad per mW.
+def _mean_power(adc_rms_permille: int, branch_bits: int) -> float:
+    """Mean \\|x\\|^2 in codes of the branch, of a signal of mean power 1."""
+    return 2 * (adc_rms_permille / 1000 * 2.0 ** (branch_bits - 1)) ** 2
 
-    A signal of mean power 1 has ``2 * loading**2`` in units of full scale, and |x|^2 is that of
-    codes of the branch.
-    """
-    loading = adc_rms_permille / 1000
-    return 1e-3 / (2 * loading**2) * 2.0 ** (phase_fraction_bits - 2 * (branch_bits - 1))
+
+def _kerr_unit(adc_rms_permille: int, branch_bits: int, phase_fraction_bits: int) -> float:
+    """K / 2**phase_shift per microwatt for a rotation of 1 rad per mW."""
+    return 1e-3 * 2.0**phase_fraction_bits / _mean_power(adc_rms_permille, branch_bits)
 
 
 def coefficient_shift(largest: float, bits: int) -> int:
@@ -109,14 +114,18 @@ def _round(x: np.ndarray) -> tuple[int, ...]:
 
 
 class RotationFormat(NamedTuple):
-    """The arithmetic of a `dbp.design.Rotation` as factors, all of them powers of two."""
+    """The arithmetic of a `dbp.design.Rotation` as factors, scales and limits of codes."""
 
     branch_scale: float
     branch_middle: float
-    phase_limits: Limits
+    power_offset: float
+    phase_low: float
+    phase_high: float
     phase_unit: float
+    taylor_order: int
     output_scale: float
-    output_limits: Limits
+    output_low: float
+    output_high: float
 
     @classmethod
     def of(cls, rotation: Rotation, input_bits: int) -> RotationFormat:
@@ -124,46 +133,13 @@ class RotationFormat(NamedTuple):
         return cls(
             2.0 ** (width - input_bits),
             float(width < input_bits),
-            Limits(*fixed.code_range(rotation.phase_bits)),
+            float(rotation.power_offset),
+            *map(float, fixed.code_range(rotation.phase_bits)),
             2.0**-rotation.phase_fraction_bits,
+            rotation.taylor_order,
             2.0 ** (rotation.output_bits - input_bits),
-            Limits(*fixed.code_range(rotation.output_bits)),
+            *map(float, fixed.code_range(rotation.output_bits)),
         )
-
-
-class _Rotate(torch.autograd.Function):
-    """`dbp.golden.rotate` on codes; ``kerr`` is K / 2**phase_shift."""
-
-    @staticmethod
-    def forward(ctx, x, kerr, fmt):
-        i, q = x[:, 0], x[:, 1]
-        branch = (x * fmt.branch_scale).floor_()
-        squares = torch.addcmul(branch * fmt.branch_middle, branch, branch)
-        power = squares[:, 0] + squares[:, 1]
-        phase = requantise_(power * kerr, fmt.phase_limits).mul_(fmt.phase_unit)
-        y = torch.empty_like(x)
-        torch.addcmul(i, q, phase, value=-1, out=y[:, 0])
-        torch.addcmul(q, i, phase, out=y[:, 1])
-        ctx.save_for_backward(x, phase, power, kerr)
-        ctx.fmt = fmt
-        return requantise_(y.mul_(fmt.output_scale), fmt.output_limits)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, gradient):
-        x, phase, power, kerr = ctx.saved_tensors
-        fmt = ctx.fmt
-        i, q = x[:, 0], x[:, 1]
-        gradient = gradient * fmt.output_scale
-        gi, gq = gradient[:, 0], gradient[:, 1]
-        gradient_phase = torch.addcmul(gq * i, gi, q, value=-1).mul_(fmt.phase_unit)
-        gradient_kerr = torch.sum(gradient_phase * power)
-        gradient_x = torch.empty_like(x)
-        torch.addcmul(gi, gq, phase, out=gradient_x[:, 0])
-        torch.addcmul(gq, gi, phase, value=-1, out=gradient_x[:, 1])
-        gradient_phase.mul_(2 * kerr * fmt.branch_scale**2)
-        gradient_x.addcmul_(x, gradient_phase.unsqueeze(1))
-        return gradient_x, gradient_kerr, None
 
 
 class _Straight(torch.autograd.Function):
@@ -179,70 +155,93 @@ class _Straight(torch.autograd.Function):
         return gradient, None
 
 
+def requantise(x: Tensor, low: float, high: float) -> Tensor:
+    """Round ties towards +infinity, then saturate; straight-through."""
+    return _Straight.apply(x, torch.floor(x.detach() + 0.5).clamp_(low, high))
+
+
+def _rotate(x: Tensor, half_kerr: Tensor, fmt: RotationFormat) -> Tensor:
+    """`dbp.golden.rotate` on codes, circular; ``half_kerr`` holds K / 2**phase_shift."""
+    branch = torch.floor(x.detach() * fmt.branch_scale)
+    exact = (branch * (branch + fmt.branch_middle)).sum(1, keepdim=True) - fmt.power_offset
+    power = _Straight.apply((x * fmt.branch_scale).square().sum(1, keepdim=True), exact)
+    phase = requantise(convolve(power, half_kerr[:, None]), fmt.phase_low, fmt.phase_high)
+    phase = phase * fmt.phase_unit
+    cosine = torch.ones_like(phase)
+    if fmt.taylor_order == 2:
+        square = phase.square() / 2
+        cosine = cosine - _Straight.apply(
+            square, torch.floor(square.detach() / fmt.phase_unit + 0.5) * fmt.phase_unit
+        )
+    y = turn(x, cosine, phase) * fmt.output_scale
+    return requantise(y, fmt.output_low, fmt.output_high)
+
+
 class QuantizedModel(nn.Module):
     """The fixed-point form of a receiver filter, with the formats of ``design``.
 
-    Learns ``half_taps`` (shape ``(filters, half, 2)``: gain from input code to output code) and
-    ``kerr`` (K per microwatt). They start at the values of the design; the taps start before their
-    rounding where ``filters``, from which `export` made the design, are given. While ``rounded`` is
-    false the taps pass unrounded, and only the signals and Kerr constants are rounded. ``steps``
-    and ``limits`` (in steps): of the coefficients of each filter, shape ``(filters, 1, 1)``.
+    Learns ``half_taps`` (shape ``(filters, half, 2)``: gain in units of full scale) and ``kerr``
+    (K per microwatt, shape ``(rotations, half)``). They start at the values of the design; the
+    taps start before their rounding where ``filters``, from which `export` made the design, are
+    given. While ``rounded`` is false the taps pass unrounded, and only the signals and Kerr
+    constants are rounded. ``steps`` and ``limits`` (in steps): of the coefficients of each filter,
+    shape ``(filters, 1, 1)``.
     """
 
     def __init__(self, design: Design, filters: FloatFilters | None = None) -> None:
         super().__init__()
         self._template = design
-        self._dtype = torch.float32 if _exact_bits(design) <= 24 else torch.float64
-        rows = [torch.tensor((f.half_taps_i, f.half_taps_q)) for f in design.filters]
-        half = max(row.shape[1] for row in rows)
-        codes = torch.stack([functional.pad(row, (half - row.shape[1], 0)) for row in rows])
-        # Filters shorter than the longest stay so.
-        self._mask = torch.stack(
-            [functional.pad(torch.ones_like(row), (half - row.shape[1], 0)) for row in rows]
-        ).mT.to(self._dtype)
+        self._dtype = torch.float32 if _fits_float32(design) else torch.float64
+        codes = [np.stack((f.half_taps_i, f.half_taps_q), axis=-1) for f in design.filters]
+        codes, self._mask = (x.to(self._dtype) for x in _stacked(codes))
+        # From codes that enter a filter to codes that leave it.
+        gains = [f.output_bits - design.filter_input_bits(k) for k, f in enumerate(design.filters)]
+        self._gains = 2.0 ** torch.tensor(gains, dtype=self._dtype)[:, None, None]
         steps = torch.tensor([2.0**-f.shift for f in design.filters], dtype=self._dtype)
-        self.steps = steps[:, None, None]
+        self.steps = steps[:, None, None] / self._gains
         limits = [fixed.code_range(f.coefficient_bits) for f in design.filters]
         self.limits = tuple(torch.tensor(limits, dtype=self._dtype).T[:, :, None, None])
-        start = codes.mT * self.steps if filters is None else half_taps(filters)
+        start = codes * self.steps if filters is None else half_taps(filters)
         self.half_taps = nn.Parameter(start.to(self._dtype))
-        kerr = [r.kerr_gain / 2.0**r.kerr_shift for r in design.rotations]
-        self.kerr = nn.Parameter(torch.tensor(kerr, dtype=torch.float64))
+        kerr = [np.array(r.kerr_gains) / 2.0**r.kerr_shift for r in design.rotations]
+        none = torch.zeros(0, 1, dtype=torch.float64)
+        kerr, self._kerr_mask = _stacked(kerr) if kerr else (none, none)
+        self.kerr = nn.Parameter(kerr)
         self.rounded = True
-        self._outputs = [Limits(*fixed.code_range(f.output_bits)) for f in design.filters]
+        self._outputs = [fixed.code_range(f.output_bits) for f in design.filters]
         self._formats = [
             RotationFormat.of(r, design.rotation_input_bits(k))
             for k, r in enumerate(design.rotations)
         ]
 
     def forward(self, x: Tensor, launch_power_uw: int) -> Tensor:
-        """Receive codes, a signal as `to_frames` makes it; codes of the same shape, no delay."""
-        taps = self.half_taps
-        if self.rounded:
-            taps = _Straight.apply(taps, (self._codes() * self.steps).detach())
-        taps = taps * self._mask
-        kerr = self._kerr(launch_power_uw).to(self._dtype).unbind()
-        for k, matrix in enumerate(toeplitz(taps).unbind()):
+        """Receive codes, a signal as `convert` makes it; codes of the same shape, no delay."""
+        return self.plain(x, launch_power_uw)
+
+    def plain(self, x: Tensor, launch_power_uw: int) -> Tensor:
+        """`forward` in torch's own operations."""
+        kerr = self._kerr(launch_power_uw)
+        x = x.permute(2, 0, 1)
+        for k, half in enumerate(self._taps()):
             if k:
-                x = _Rotate.apply(x, kerr[k - 1], self._formats[k - 1])
-            x = Convolve.apply(x, matrix, taps.shape[1], self._outputs[k])
-        return x
+                x = _rotate(x, kerr[k - 1], self._formats[k - 1])
+            x = requantise(convolve(x, half), *self._outputs[k])
+        return x.permute(1, 2, 0)
 
     def stream(self, x: golden.Samples, launch_power_uw: int) -> golden.Samples:
         """`dbp.golden.receive` by this model: one causal stream, shape ``(n,)``, zero history."""
         delay, length = self._template.delay, x.i.size
-        # So many zeros behind the stream that the circle is a line, and holds a window of frames.
-        behind = 2 * delay + 3 * FRAME
-        behind += -(length + behind) % FRAME
+        # So many zeros behind the stream that the circle is a line, and longer than every filter.
+        behind = 2 * delay + 2 * max(self.half_taps.shape[1], self.kerr.shape[1])
         with torch.no_grad():
-            frames = to_frames(np.pad(x.i + 1j * x.q, (0, behind))[None], self._dtype)
-            received = np.roll(from_frames(self(frames, launch_power_uw))[0], delay)[:length]
+            signal = to_signal(np.pad(x.i + 1j * x.q, (0, behind))[None], self._dtype)
+            received = np.roll(from_signal(self(signal, launch_power_uw))[0], delay)[:length]
         return golden.Samples(received.real.astype(np.int64), received.imag.astype(np.int64))
 
-    def frames(self, waveform: NDArray[np.complexfloating]) -> Tensor:
+    def convert(self, waveform: NDArray[np.complexfloating]) -> Tensor:
         """Gain control, over all blocks alike, and conversion of ``(blocks, samples)`` to codes."""
         i, q = golden.convert(waveform.reshape(-1), self._template)
-        return to_frames((i + 1j * q).reshape(waveform.shape), self._dtype)
+        return to_signal((i + 1j * q).reshape(waveform.shape), self._dtype)
 
     def design(self, name: str | None = None) -> Design:
         """The design with the taps and rotation constants as they are now, rounded."""
@@ -267,38 +266,79 @@ class QuantizedModel(nn.Module):
             * 2.0**r.phase_shift
             for k, r in enumerate(design.rotations)
         ]
-        halves = torch.view_as_complex(self.half_taps.detach().double()).numpy()
-        return FloatFilters(
-            tuple(np.concatenate((half, half[-2::-1])) for half in halves),
-            self.kerr.detach().numpy() / np.array(units),
+        kerr = self.kerr.detach() * self._kerr_mask
+        return float_filters(
+            self.half_taps.detach() * self._mask,
+            kerr / torch.tensor(units, dtype=torch.float64)[:, None],
         )
 
     def _codes(self) -> Tensor:
         return torch.floor(self.half_taps / self.steps + 0.5).clamp(*self.limits)
 
+    def _taps(self) -> Tensor:
+        """Gain of every half tap from input code to output code."""
+        taps = self.half_taps
+        if self.rounded:
+            taps = _Straight.apply(taps, (self._codes() * self.steps).detach())
+        return taps * (self._mask * self._gains)
+
     def _rotations(self) -> tuple[Rotation, ...]:
         return tuple(
             replace(
-                r, kerr_gain=int(fixed.saturate(math.floor(kerr * 2.0**r.kerr_shift + 0.5), 32))
+                r,
+                kerr_gains=tuple(
+                    int(fixed.saturate(math.floor(kerr * 2.0**r.kerr_shift + 0.5), 32))
+                    for kerr in row[-len(r.kerr_gains) :]
+                ),
             )
-            for r, kerr in zip(self._template.rotations, self.kerr.tolist(), strict=True)
+            for r, row in zip(self._template.rotations, self.kerr.tolist(), strict=True)
         )
 
     def _kerr(self, launch_power_uw: int) -> Tensor:
-        """K / 2**phase_shift of every rotation."""
-        rotations = self._rotations()
-        exact = [r.kerr(launch_power_uw) * 2.0**-r.phase_shift for r in rotations]
-        units = torch.tensor([launch_power_uw * 2.0**-r.phase_shift for r in rotations])
-        return _Straight.apply(self.kerr * units, torch.tensor(exact, dtype=torch.float64))
+        """K / 2**phase_shift of every rotation, half of them."""
+        exact = torch.zeros_like(self.kerr)
+        units = torch.zeros_like(self.kerr)
+        for k, r in enumerate(self._rotations()):
+            own = slice(-len(r.kerr_gains), None)
+            exact[k, own] = torch.tensor(r.kerr(launch_power_uw)) * 2.0**-r.phase_shift
+            units[k, own] = launch_power_uw * 2.0**-r.phase_shift
+        return _Straight.apply(self.kerr * units, exact.detach()).to(self._dtype)
 
 
-def _exact_bits(design: Design) -> int:
-    """Bits that hold every exact intermediate, halves for rounding included."""
-    widths = [0]
-    for k, f in enumerate(design.filters):
-        widths.append(max(f.accumulator_bits(design.filter_input_bits(k)), f.shift) + 1)
+def _stacked(rows: list[NDArray]) -> tuple[Tensor, Tensor]:
+    """Half filters of several lengths with zeros outside, and a mask of what is inside."""
+    longest = max(len(row) for row in rows)
+    outside = [[(longest - len(row), 0)] + [(0, 0)] * (row.ndim - 1) for row in rows]
+    padded, inside = (
+        np.stack([np.pad(part, pad) for part, pad in zip(parts, outside, strict=True)])
+        for parts in (rows, [np.ones_like(row) for row in rows])
+    )
+    return torch.from_numpy(padded), torch.from_numpy(inside)
+
+
+def _fits_float32(design: Design) -> bool:
+    """Whether the 24 bits of float32 hold every exact intermediate.
+
+    Each is a sum of integers, at most so large, to which half of the step to which it will be
+    rounded is added; scaling by a power of two costs nothing.
+    """
+
+    def fits(largest: int, shift: int) -> bool:
+        half = 1 << max(shift - 1, 0)
+        return (largest if shift else 2 * largest) + half <= 1 << 24
+
+    exact = [
+        fits(f.taps << (design.filter_input_bits(k) + f.coefficient_bits - 1), f.shift)
+        for k, f in enumerate(design.filters)
+    ]
     for k, r in enumerate(design.rotations):
         s = design.rotation_input_bits(k)
-        widths.append(max(r.kerr_bits + 2 * r.branch_width(s), r.phase_shift) + 1)
-        widths.append(max(r.phase_bits, r.phase_fraction_bits + 1) + s + 2)
-    return max(widths)
+        one, phase = 1 << r.phase_fraction_bits, 1 << (r.phase_bits - 1)
+        sums = r.kerr_taps << (r.kerr_bits - 1 + 2 * r.branch_width(s) - 1)
+        exact.append(fits(sums, r.phase_shift))
+        cosine = one
+        if r.taylor_order == 2:
+            exact.append(fits(phase**2, r.phase_fraction_bits + 1))
+            cosine = max(one, (phase**2 >> (r.phase_fraction_bits + 1)) + 1)
+        exact.append(fits((cosine + phase) << (s - 1), r.output_shift(s)))
+    return all(exact)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dbp.filters import FloatFilters
-from dbp.model import Convolve, Detector, Model, Rotate, toeplitz
+from dbp.model import Detector, Model, convolve, turn
 
 # Step of the finite differences: above the rounding noise of float32, below the curvature.
 STEP = 2e-3
@@ -39,18 +39,20 @@ def gauss_newton(
     each propagated only from the filter that it moves.
     """
     model = Model(filters)
-    kerr = (model.kerr * launch_power_mw).unbind()
     taps = model.half_taps.detach()
     half = taps.shape[1]
 
     def receive(x: Tensor, taps: Tensor, first: int, inputs: list[Tensor] | None = None) -> Tensor:
-        for k, matrix in enumerate(toeplitz(taps[first:]).unbind(), first):
+        x = x.permute(2, 0, 1)
+        kerr = model.kerr * launch_power_mw
+        for k, row in enumerate(taps[first:], first):
             if inputs is not None:
-                inputs.append(x)
-            x = Convolve.apply(x, matrix, half, None)
+                inputs.append(x.permute(1, 2, 0))
+            x = convolve(x, row)
             if k < len(kerr):
-                x = Rotate.apply(x, kerr[k])
-        return detector.symbols(x).flatten()
+                phase = convolve(x.square().sum(1, keepdim=True), kerr[k, :, None])
+                x = turn(x, torch.cos(phase), torch.sin(phase))
+        return detector.symbols(x.permute(1, 2, 0)).flatten()
 
     with torch.no_grad():
         inputs: list[Tensor] = []

@@ -31,7 +31,7 @@ from dbp.config import Config
 from dbp.design import Design, launch_power_uw
 from dbp.files import write_text
 from dbp.filters import FloatFilters
-from dbp.model import Detector, Model, to_frames
+from dbp.model import Detector, Model, to_signal
 from dbp.quantization import QuantizedModel, export
 
 # Every batch is split between so many threads, whatever the machine, so that sums of gradients
@@ -108,7 +108,7 @@ def _train(settings: Config, pool: ThreadPoolExecutor) -> Result:
     history: list[Row] = []
 
     model = Model(_start(settings))
-    learner = _Learner(model, lambda x: model(x, power_mw), data, to_frames, settings, history)
+    learner = _Learner(model, lambda x: model(x, power_mw), data, to_signal, settings, history)
     learner.float_phase()
     floats = model.filters()
     snr_db_float = learner.validate()
@@ -116,13 +116,13 @@ def _train(settings: Config, pool: ThreadPoolExecutor) -> Result:
     design = export(floats, settings.learned, settings.datapath)
     quantized = QuantizedModel(design, floats)
     learner = _Learner(
-        quantized, lambda x: quantized(x, power_uw), data, quantized.frames, settings, history
+        quantized, lambda x: quantized(x, power_uw), data, quantized.convert, settings, history
     )
     learner.quantized_phase(power_mw)
     snr_db_quantized = learner.validate()
 
     reference = QuantizedModel(baseline(settings)[0])
-    snr_db_baseline = data.snr_db(lambda x: reference(x, power_uw), reference.frames)
+    snr_db_baseline = data.snr_db(lambda x: reference(x, power_uw), reference.convert)
     figures = {
         "launch_power_dbm": settings.training.launch_power_dbm,
         "snr_db_baseline": snr_db_baseline,
@@ -139,6 +139,7 @@ def _start(settings: Config) -> FloatFilters:
         settings.link,
         learned.rotation_offset_km,
         learned.taps,
+        learned.kerr_taps,
         largest_tap=LARGEST_TAP,
         iterations=settings.training.start_iterations,
         seed=settings.seed,
@@ -189,10 +190,10 @@ class _Data:
     def snr_db(
         self,
         receive: Callable[[Tensor], Tensor],
-        frames: Callable[[np.ndarray], Tensor],
+        convert: Callable[[np.ndarray], Tensor],
     ) -> float:
         """Effective SNR of a receiver on the validation data."""
-        signal = frames(self.validation.waveform)
+        signal = convert(self.validation.waveform)
         with torch.no_grad():
             received = torch.cat(
                 list(self.pool.map(_no_grad(receive), signal.split(self._chunk, -1))), -1
@@ -221,25 +222,25 @@ class _Learner:
         model: Model | QuantizedModel,
         receive: Callable[[Tensor], Tensor],
         data: _Data,
-        frames: Callable[[np.ndarray], Tensor],
+        convert: Callable[[np.ndarray], Tensor],
         settings: Config,
         history: list[Row],
     ) -> None:
         self.model = model
-        self._receive, self._data, self._frames = receive, data, frames
+        self._receive, self._data, self._convert = receive, data, convert
         self._training, self._taps = settings.training, settings.learned.taps
         self._history = history
-        self._signal = frames(data.waveform)
+        self._signal = convert(data.waveform)
         self._batches = data.batches()
         # Taps are of the order of 1; Kerr constants get steps relative to their own size.
-        self._sizes = [1.0, float(model.kerr.detach().abs().mean()) if model.kerr.numel() else 1.0]
+        self._sizes = [1.0, float(model.kerr.detach().abs().max()) if model.kerr.numel() else 1.0]
         self._adam = torch.optim.Adam(
             [{"params": [p]} for p in (model.half_taps, model.kerr)], betas=BETAS
         )
 
     def validate(self) -> float:
         """Effective SNR in dB on the validation data."""
-        return self._data.snr_db(self._receive, self._frames)
+        return self._data.snr_db(self._receive, self._convert)
 
     def float_phase(self) -> None:
         """Learn everything, with a step size that falls to almost nothing."""
@@ -272,7 +273,7 @@ class _Learner:
 
         def matrix(worker: int) -> np.ndarray:
             blocks = np.arange(worker * count, (worker + 1) * count) % len(data.waveform)
-            x = to_frames(data.waveform[blocks])
+            x = to_signal(data.waveform[blocks])
             return rounding.gauss_newton(
                 floats, launch_power_mw, x, data.symbols[:, blocks], data.detector
             )

@@ -149,10 +149,10 @@ def precise(float_filters, uw_at_one_mw=1000):
     # |x|^2 = 1 is the code 2 loading^2 2^30; phi has 15 fractional bits, so that K in units of
     # 2^(15 + phase_shift - 30) / (2 loading^2) rad.
     rotations = []
-    for phase in float_filters.kerr_rad_per_mw:
+    for (phase,) in float_filters.kerr_rad_per_mw:
         scale = 2.0 ** (15 + 26 - 30) / (2 * loading**2)
         gain = round(phase * scale * 2**8 / uw_at_one_mw)
-        rotations.append(Rotation(16, 16, gain, 8, 26, 16, 15, 16))
+        rotations.append(Rotation(16, 0, 16, (gain,), 8, 26, 16, 15, 1, 16))
     return Design("precise", 16, round(1000 * loading), tuple(chain), tuple(rotations))
 
 

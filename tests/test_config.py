@@ -26,6 +26,13 @@ def test_presets_are_the_papers_link(name):
         ("[link]\nmodulation = '8psk'", "link.modulation = '8psk': .*'16qam'"),
         ("[link]\nsamples_per_symbol = 7", "link.samples_per_symbol = 7: must be even"),
         ("[learned]\ntaps = 24", "learned.taps = 24: must be odd"),
+        ("[learned]\nkerr_taps = 2", "learned.kerr_taps = 2: must be odd"),
+        ("[datapath]\ntaylor_order = 3", "datapath.taylor_order = 3: .* less than or equal to 2"),
+        ("[datapath]\ncentre_power = 1", "datapath.centre_power = 1: .* boolean"),
+        (
+            "[baseline]\nsignal_bits = 14\n[datapath]\nrotation_guard_bits = 3",
+            "datapath.rotation_guard_bits = 3: with baseline.signal_bits = 14 at most 16",
+        ),
         ("[learned]\ntaps = '15'", "learned.taps = '15': .* integer"),
         (
             "[training]\nblock_symbols = 510",

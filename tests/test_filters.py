@@ -105,6 +105,7 @@ def test_receiver_undoes_every_kilometre_once(offset_km, lengths):
     expected = np.exp(-1j * KAPPA * 32 * 0.3**2)
     assert abs(np.angle(total / expected)) < 0.35
     effective_km = link.span(LINK).effective_length_km
+    assert receiver.kerr_rad_per_mw.shape == (32, 1)
     np.testing.assert_allclose(receiver.kerr_rad_per_mw, -0.9 * 1.3e-3 * effective_km)
     assert filters.receiver(baseline, LINK, taps=31).taps[1].size == 31
 
@@ -119,7 +120,7 @@ def test_filters_come_back_from_their_file(tmp_path):
     np.testing.assert_array_equal(loaded.kerr_rad_per_mw, receiver.kerr_rad_per_mw)
 
 
-ONE, KERR = np.ones(1, np.complex128), np.zeros(1)
+ONE, KERR = np.ones(1, np.complex128), np.zeros((1, 1))
 
 
 @pytest.mark.parametrize(
@@ -127,6 +128,8 @@ ONE, KERR = np.ones(1, np.complex128), np.zeros(1)
     [
         ({"filter_0": ONE, "kerr_rad_per_mw": KERR}, "one rotation fewer"),
         ({"filter_0": ONE, "filter_2": ONE, "kerr_rad_per_mw": KERR}, "fields"),
+        ({"filter_0": ONE, "filter_1": ONE, "kerr_rad_per_mw": KERR[0]}, "1..64"),
+        ({"filter_0": ONE, "filter_1": ONE, "kerr_rad_per_mw": np.zeros((1, 65))}, "1..64"),
         ({"filter_0": ONE, "filter_1": ONE}, "fields"),
         ({"filter_0": np.ones(2, complex), "filter_1": ONE, "kerr_rad_per_mw": KERR}, "odd"),
         ({"filter_0": np.arange(3) + 0j, "filter_1": ONE, "kerr_rad_per_mw": KERR}, "symmetric"),

@@ -5,11 +5,11 @@ from designs import designs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbp import config, golden
+from dbp import config, fixed, golden
 from dbp.design import launch_power_uw
 from dbp.errors import InputError
 from dbp.filters import FloatFilters
-from dbp.model import Detector, Model, from_frames, to_frames
+from dbp.model import Detector, Model, from_signal, to_signal
 from dbp.quantization import QuantizedModel, export
 
 
@@ -33,11 +33,11 @@ def test_forward_is_golden_in_every_sample(design, length, power_uw, seed):
     assert np.array_equal(received.q, expected.q)
 
 
-def random_filters(rng, taps, size=0.3):
+def random_filters(rng, taps, half_kerr=1, size=0.3):
     halves = [rng.uniform(-size, size, (n // 2 + 1, 2)).view(np.complex128)[:, 0] for n in taps]
     return FloatFilters(
         tuple(np.concatenate((h, h[-2::-1])) for h in halves),
-        rng.uniform(-0.05, 0.01, len(taps) - 1),
+        rng.uniform(-0.05, 0.01, (len(taps) - 1, half_kerr)),
     )
 
 
@@ -51,6 +51,7 @@ def test_what_has_been_learned_is_exported_as_it_was_computed(design, power_uw, 
         model.half_taps += torch.from_numpy(rng.normal(0, 2, model.half_taps.shape)) * model.steps
         model.kerr *= 1.1
     learned = model.design("learned")
+    assert [r.kerr_taps for r in learned.rotations] == [r.kerr_taps for r in design.rotations]
     x = samples(learned, 100, seed)
     expected = golden.receive(learned, x, power_uw)
     received = model.stream(x, power_uw)
@@ -97,44 +98,93 @@ def test_rotations_follow_the_launch_power_without_saturation():
         )
 
 
-def test_fine_formats_compute_what_real_numbers_do():
-    """Scales of taps, rotations, loading and launch power, against complex arithmetic."""
+@pytest.mark.parametrize(
+    ("taylor_order", "guard_bits", "half_kerr", "centre_power"),
+    [(1, 0, 1, False), (2, 0, 1, False), (1, 2, 3, False), (2, 2, 3, True), (1, 0, 2, True)],
+)
+def test_fine_formats_compute_what_real_numbers_do(
+    taylor_order, guard_bits, half_kerr, centre_power
+):
+    """Scales of taps, rotations, loading, offset and power, against complex arithmetic."""
     rng = np.random.default_rng(3)
-    chain = random_filters(rng, (5, 9, 15))
-    formats = config.Learned(coefficient_bits=16, signal_bits=16)
+    chain = random_filters(rng, (5, 9, 15), half_kerr)
+    chain = FloatFilters(chain.taps, chain.kerr_rad_per_mw / (2 * half_kerr - 1))
+    formats = config.Learned(coefficient_bits=16, signal_bits=16 - guard_bits)
     datapath = config.Datapath(
-        adc_rms_permille=100, branch_bits=16, kerr_bits=16, phase_bits=16, phase_fraction_bits=18
+        adc_rms_permille=100,
+        branch_bits=16,
+        kerr_bits=16,
+        phase_bits=16,
+        phase_fraction_bits=15,
+        taylor_order=taylor_order,
+        rotation_guard_bits=guard_bits,
+        centre_power=centre_power,
     )
     design = export(chain, formats, datapath)
+    assert [f.output_bits for f in design.filters] == [16, 16, 16 - guard_bits]
     x = rng.normal(size=(1, 256, 2)).view(np.complex128)[..., 0]
     x /= np.sqrt(np.mean(np.abs(x) ** 2))
     expected = x[0]
     for k, taps in enumerate(chain.taps):
         if k:
-            phase = chain.kerr_rad_per_mw[k - 1] * 10**0.3 * np.abs(expected) ** 2
-            expected = expected * (1 + 1j * phase)
-        shifts = np.arange(taps.size) - taps.size // 2
-        expected = sum(h * np.roll(expected, n) for h, n in zip(taps, shifts, strict=True))
-    model = QuantizedModel(design)
-    codes = from_frames(model(model.frames(x), launch_power_uw(3.0)))[0]
-    received = codes / 2**15 / (0.1 * np.sqrt(2))
-    assert np.linalg.norm(received - expected) < 1e-3 * np.linalg.norm(expected)
+            power = np.abs(expected) ** 2 - centre_power
+            half = chain.kerr_rad_per_mw[k - 1] * 10**0.3
+            kerr = np.concatenate((half, half[-2::-1]))
+            phase = convolve(power, kerr)
+            expected = expected * (1 + 1j * phase - (taylor_order - 1) * phase**2 / 2)
+        expected = convolve(expected, taps)
+    model = QuantizedModel(design, chain)
+    for rounded in (True, False):
+        model.rounded = rounded
+        codes = from_signal(model(model.convert(x), launch_power_uw(3.0)))[0]
+        received = codes / 2 ** (15 - guard_bits) / (0.1 * np.sqrt(2))
+        assert np.linalg.norm(received - expected) < 1e-3 * 2**guard_bits * np.linalg.norm(expected)
+
+
+def convolve(x, taps):
+    shifts = np.arange(taps.size) - taps.size // 2
+    return sum(h * np.roll(x, n) for h, n in zip(taps, shifts, strict=True))
+
+
+def test_the_offset_is_the_mean_of_the_power_in_the_branch():
+    chain = random_filters(np.random.default_rng(7), (1, 1))
+    design = export(chain, config.Learned(), config.Datapath(centre_power=True))
+    rng = np.random.default_rng(8)
+    x = golden.convert(rng.normal(size=(100_000, 2)).view(np.complex128)[:, 0], design)
+    power = fixed.squared_magnitude(*x, design.signal_bits, design.rotations[0].branch_bits)
+    # The gain of a loading of a quarter, clipped at four sigma.
+    assert design.rotations[0].power_offset == pytest.approx(power.mean(), abs=0.6)
+
+
+def test_more_guard_bits_than_the_taps_leave_are_refused():
+    chain = random_filters(np.random.default_rng(9), (3, 3), size=0.9)
+    formats = config.Learned(coefficient_bits=3)
+    with pytest.raises(InputError, match=r"rotation_guard_bits = 3: a tap of .* in 3 bits"):
+        export(chain, formats, config.Datapath(rotation_guard_bits=3))
 
 
 def test_floats_are_what_export_takes():
-    chain = random_filters(np.random.default_rng(4), (5, 5, 5))
-    design = export(chain, config.Learned(), config.Datapath())
+    chain = random_filters(np.random.default_rng(4), (5, 5, 5), half_kerr=2)
+    datapath = config.Datapath(rotation_guard_bits=1, taylor_order=2, centre_power=True)
+    design = export(chain, config.Learned(), datapath)
     back = QuantizedModel(design, chain).floats()
     for given_, taps in zip(chain.taps, back.taps, strict=True):
         np.testing.assert_allclose(taps, given_, atol=1e-7)
-    assert export(back, config.Learned(), config.Datapath()) == design
+    assert export(back, config.Learned(), datapath) == design
 
 
-def test_straight_through_gradients_are_those_of_floating_point():
+@pytest.mark.parametrize(
+    ("taylor_order", "half_kerr", "scale", "guard_bits"),
+    [(1, 1, 0.05, 0), (1, 2, 0.02, 2), (2, 2, 0.5, 1)],
+)
+def test_straight_through_gradients_are_those_of_floating_point(
+    taylor_order, half_kerr, scale, guard_bits
+):
     """At fine formats; so every gradient passes every rounding, with the right scale."""
     rng = np.random.default_rng(5)
-    chain = random_filters(rng, (9, 9, 9))
-    chain = FloatFilters(chain.taps, chain.kerr_rad_per_mw / 20)  # first order is as good as exp
+    chain = random_filters(rng, (9, 9, 9), half_kerr)
+    # So small a phase that the series is as good as exp.
+    chain = FloatFilters(chain.taps, chain.kerr_rad_per_mw * scale)
     x = rng.normal(size=(2, 128, 2)).view(np.complex128)[..., 0]
     sent = torch.from_numpy(rng.normal(size=(64, 2, 2)).view(np.complex128)[..., 0])
     detector, power_mw = Detector(0.1, 128), 1.0
@@ -145,13 +195,20 @@ def test_straight_through_gradients_are_those_of_floating_point():
         return taps.double(), kerr.double() * model.kerr.detach()
 
     formats = config.Learned(coefficient_bits=12, signal_bits=12)
-    datapath = config.Datapath(branch_bits=11, kerr_bits=14, phase_bits=14, phase_fraction_bits=14)
+    datapath = config.Datapath(
+        branch_bits=11,
+        kerr_bits=14,
+        phase_bits=14,
+        phase_fraction_bits=14,
+        taylor_order=taylor_order,
+        rotation_guard_bits=guard_bits,
+    )
     model = QuantizedModel(export(chain, formats, datapath), chain)
     unit = x / np.sqrt(np.mean(np.abs(x) ** 2))
-    expected = slopes(Model(chain), to_frames(unit), power_mw)
+    expected = slopes(Model(chain), to_signal(unit), power_mw)
     for rounded in (False, True):
         model.rounded = rounded
-        for got, wanted in zip(slopes(model, model.frames(x), 1000), expected, strict=True):
+        for got, wanted in zip(slopes(model, model.convert(x), 1000), expected, strict=True):
             assert torch.linalg.norm(got - wanted) < 0.05 * torch.linalg.norm(wanted)
 
 

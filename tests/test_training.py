@@ -6,7 +6,7 @@ import torch
 
 from dbp import ber, config, link, rounding, training
 from dbp.filters import FloatFilters
-from dbp.model import Detector, Model, half_taps, to_frames
+from dbp.model import Detector, Model, half_taps, to_signal
 
 # Four short spans at a power where the Kerr effect counts: learned in seconds.
 SMALL = config.Config(
@@ -116,9 +116,10 @@ def test_gauss_newton_predicts_the_effect_of_small_moves():
     rng = np.random.default_rng(1)
     halves = [rng.normal(0, 0.3, (3, 2)).view(np.complex128)[:, 0] for _ in range(3)]
     chain = FloatFilters(
-        tuple(np.concatenate((h, h[-2::-1])) for h in halves), np.array([-0.1, -0.1])
+        tuple(np.concatenate((h, h[-2::-1])) for h in halves),
+        np.array([[0.02, -0.1], [0.01, -0.1]]),
     )
-    x = to_frames(rng.normal(size=(4, 128, 2)).view(np.complex128)[..., 0])
+    x = to_signal(rng.normal(size=(4, 128, 2)).view(np.complex128)[..., 0])
     detector, model = Detector(0.1, 128), Model(chain)
     with torch.no_grad():
         # The received symbols themselves as reference: no error, no slope, pure curvature.
