@@ -3,6 +3,8 @@
 A receiver filter is a chain of complex symmetric FIR filters with a Kerr rotation between each two
 (Haeger and Pfister, "Nonlinear Interference Mitigation via Deep Neural Networks", OFC 2018).
 `Model` computes it on circular blocks; `dbp.quantization.QuantizedModel` is its fixed-point form.
+Both have two forms of equal results: on a CPU the compiled `dbp.kernels`, and on any device, and as
+their check, torch's own operations.
 
 A signal is a real tensor of shape ``(2, samples, blocks)``: I and Q apart, the same sample of all
 independent blocks together.
@@ -10,13 +12,18 @@ independent blocks together.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from dbp import kernels
 from dbp.filters import FloatFilters
+from dbp.kernels import Arithmetic
 from dbp.modulation import root_raised_cosine
 
 
@@ -66,8 +73,7 @@ def convolve(x: Tensor, half: Tensor) -> Tensor:
     else:
         weight = taps.T[None]
     reach = half.shape[0] - 1
-    if x.shape[-1] <= 2 * reach:
-        raise ValueError(f"blocks of {x.shape[-1]} samples for {2 * reach + 1} taps")
+    _check_length(x.shape[-1], half.shape[0])
     return functional.conv1d(functional.pad(x, (reach, reach), mode="circular"), weight)
 
 
@@ -75,6 +81,89 @@ def turn(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """(cosine + j sine) x; ``x``: shape ``(blocks, 2, samples)``."""
     i, q = x[:, :1], x[:, 1:]
     return torch.cat((cosine * i - sine * q, cosine * q + sine * i), 1)
+
+
+class _Chain(torch.autograd.Function):
+    """The compiled chain, ``apply(x, half_taps, half_kerr, arithmetic, differentiable)``."""
+
+    @staticmethod
+    def forward(ctx, x, half_taps, half_kerr, arithmetic, differentiable):
+        operands = _operands(x, half_taps, half_kerr)
+        _, rows, blocks = x.shape
+        shape = (-(-blocks // kernels.LANES), len(half_kerr), 2, rows * kernels.LANES)
+        kept = np.empty(shape if differentiable else (0, 0, 0, 0), operands[0].dtype)
+        y = kernels.forward(*operands, arithmetic, kept)
+        ctx.operands, ctx.arithmetic, ctx.kept = operands, arithmetic, kept
+        return torch.from_numpy(y)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        x, *constants = ctx.operands
+        gradient = gradient.contiguous().numpy()
+        gradients = kernels.adjoint(x, gradient, *constants, ctx.arithmetic, ctx.kept)
+        return *(torch.from_numpy(g.astype(x.dtype, copy=False)) for g in gradients), None, None
+
+
+def _operands(*tensors: Tensor) -> list[NDArray]:
+    """Signal, half taps and half Kerr constants for `dbp.kernels`."""
+    x, half_taps, half_kerr = operands = [t.detach().contiguous().numpy() for t in tensors]
+    if not x.dtype == half_taps.dtype == half_kerr.dtype:
+        raise TypeError(f"a signal of {x.dtype} in a model of {half_taps.dtype}")
+    _check_length(x.shape[1], max(half_taps.shape[1], half_kerr.shape[1]))
+    return operands
+
+
+def _check_length(samples: int, half: int) -> None:
+    if samples < 2 * half - 1:
+        raise ValueError(f"blocks of {samples} samples for {2 * half - 1} taps")
+
+
+def receive(x: Tensor, half_taps: Tensor, half_kerr: Tensor, arithmetic: Arithmetic) -> Tensor:
+    """A signal on the CPU through the compiled chain, differentiable; see `dbp.kernels.forward`."""
+    return _Chain.apply(x, half_taps, half_kerr, arithmetic, torch.is_grad_enabled())
+
+
+class Tangents(Sequence[Tensor]):
+    """The derivative of the received signal by every parameter of a model, filter by filter.
+
+    Entry n below the number of filters belongs to filter n, those after it to the rotations, so
+    that all of them are in the order of the flattened ``half_taps`` and ``kerr`` of the model. An
+    entry has the shape ``(2, samples, parameters, blocks)``. It is computed when asked for; threads
+    may ask side by side. ``scales``: of what the chain computes with, by each parameter.
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        half_taps: Tensor,
+        half_kerr: Tensor,
+        arithmetic: Arithmetic,
+        scales: tuple[Tensor, Tensor],
+    ) -> None:
+        x, *self._constants = _operands(x, half_taps, half_kerr)
+        self._chain = kernels.linearise(x, *self._constants, arithmetic)
+        self._constants.append(arithmetic)
+        self._shape = x.shape
+        self._scales = [
+            row.flatten()[:, None] for scale in scales for row in scale.detach().unbind()
+        ]
+
+    def __len__(self) -> int:
+        return len(self._scales)
+
+    def __getitem__(self, n: int) -> Tensor:
+        if not 0 <= n < len(self):
+            raise IndexError(n)
+        scale = self._scales[n]
+        parts, rows, blocks = self._shape
+        out = np.empty((parts, rows, len(scale), blocks), self._constants[0].dtype)
+        filters = len(self._constants[0])
+        if n < filters:
+            kernels.tap_tangents(n, *self._constants, self._chain, out)
+        else:
+            kernels.kerr_tangents(n - filters, *self._constants, self._chain, out)
+        return torch.from_numpy(out).mul_(scale)
 
 
 class Model(nn.Module):
@@ -88,13 +177,20 @@ class Model(nn.Module):
         super().__init__()
         self.half_taps = nn.Parameter(half_taps(filters))
         self.kerr = nn.Parameter(torch.tensor(filters.kerr_rad_per_mw, dtype=torch.float32))
+        self._arithmetic = Arithmetic(
+            False,
+            np.zeros((len(filters.taps), 2), np.float32),
+            np.zeros(len(self.kerr), kernels.format_type(np.float32)),
+        )
 
     def forward(self, x: Tensor, launch_power_mw: float) -> Tensor:
         """Receive a signal of mean power 1; same shape back, without delay."""
-        return self.plain(x, launch_power_mw)
+        if x.device.type != "cpu":
+            return self.plain(x, launch_power_mw)
+        return receive(x, self.half_taps, self.kerr * launch_power_mw, self._arithmetic)
 
     def plain(self, x: Tensor, launch_power_mw: float) -> Tensor:
-        """`forward` in torch's own operations."""
+        """`forward` in torch's own operations, on any device."""
         kerr = self.kerr * launch_power_mw
         x = x.permute(2, 0, 1)
         for k, half in enumerate(self.half_taps):
@@ -104,6 +200,17 @@ class Model(nn.Module):
                 x = turn(x, torch.cos(phase), torch.sin(phase))
             x = convolve(x, half)
         return x.permute(1, 2, 0)
+
+    def tangents(self, x: Tensor, launch_power_mw: float) -> Tangents:
+        """The derivative of `forward`, a signal on the CPU, by ``half_taps`` and ``kerr``."""
+        power = torch.tensor(launch_power_mw, dtype=torch.float32)
+        return Tangents(
+            x,
+            self.half_taps,
+            self.kerr * power,
+            self._arithmetic,
+            (torch.ones_like(self.half_taps), power.expand_as(self.kerr)),
+        )
 
     def filters(self) -> FloatFilters:
         """The taps and Kerr constants as they are now."""

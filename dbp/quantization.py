@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +23,17 @@ from dbp import config, fixed, golden
 from dbp.design import Design, Filter, Rotation
 from dbp.errors import InputError
 from dbp.filters import FloatFilters
-from dbp.model import convolve, float_filters, from_signal, half_taps, to_signal, turn
+from dbp.kernels import FORMAT, Arithmetic, format_type
+from dbp.model import (
+    Tangents,
+    convolve,
+    float_filters,
+    from_signal,
+    half_taps,
+    receive,
+    to_signal,
+    turn,
+)
 
 # K is kerr_gain * launch power / 2**KERR_SHIFT, and must not saturate up to this launch power.
 KERR_SHIFT = 20
@@ -113,33 +122,16 @@ def _round(x: np.ndarray) -> tuple[int, ...]:
     return tuple(int(v) for v in np.floor(x + 0.5))
 
 
-class RotationFormat(NamedTuple):
-    """The arithmetic of a `dbp.design.Rotation` as factors, scales and limits of codes."""
-
-    branch_scale: float
-    branch_middle: float
-    power_offset: float
-    phase_low: float
-    phase_high: float
-    phase_unit: float
-    taylor_order: int
-    output_scale: float
-    output_low: float
-    output_high: float
-
-    @classmethod
-    def of(cls, rotation: Rotation, input_bits: int) -> RotationFormat:
-        width = rotation.branch_width(input_bits)
-        return cls(
-            2.0 ** (width - input_bits),
-            float(width < input_bits),
-            float(rotation.power_offset),
-            *map(float, fixed.code_range(rotation.phase_bits)),
-            2.0**-rotation.phase_fraction_bits,
-            rotation.taylor_order,
-            2.0 ** (rotation.output_bits - input_bits),
-            *map(float, fixed.code_range(rotation.output_bits)),
-        )
+def _format(rotation: Rotation, input_bits: int) -> tuple[float, ...]:
+    """`dbp.kernels.FORMAT` of a rotation."""
+    width = rotation.branch_width(input_bits)
+    return (
+        *(2.0 ** (width - input_bits), float(width < input_bits), float(rotation.power_offset)),
+        *map(float, fixed.code_range(rotation.phase_bits)),
+        *(2.0**-rotation.phase_fraction_bits, float(rotation.taylor_order)),
+        2.0 ** (rotation.output_bits - input_bits),
+        *map(float, fixed.code_range(rotation.output_bits)),
+    )
 
 
 class _Straight(torch.autograd.Function):
@@ -160,21 +152,23 @@ def requantise(x: Tensor, low: float, high: float) -> Tensor:
     return _Straight.apply(x, torch.floor(x.detach() + 0.5).clamp_(low, high))
 
 
-def _rotate(x: Tensor, half_kerr: Tensor, fmt: RotationFormat) -> Tensor:
+def _rotate(x: Tensor, half_kerr: Tensor, fmt: dict[str, float]) -> Tensor:
     """`dbp.golden.rotate` on codes, circular; ``half_kerr`` holds K / 2**phase_shift."""
-    branch = torch.floor(x.detach() * fmt.branch_scale)
-    exact = (branch * (branch + fmt.branch_middle)).sum(1, keepdim=True) - fmt.power_offset
-    power = _Straight.apply((x * fmt.branch_scale).square().sum(1, keepdim=True), exact)
-    phase = requantise(convolve(power, half_kerr[:, None]), fmt.phase_low, fmt.phase_high)
-    phase = phase * fmt.phase_unit
+    branch = torch.floor(x.detach() * fmt["branch_scale"])
+    squares = branch * (branch + fmt["branch_middle"])
+    power = _Straight.apply(
+        (x * fmt["branch_scale"]).square().sum(1, keepdim=True),
+        squares.sum(1, keepdim=True) - fmt["power_offset"],
+    )
+    phase = convolve(power, half_kerr[:, None])
+    unit = fmt["phase_unit"]
+    phase = requantise(phase, fmt["phase_low"], fmt["phase_high"]) * unit
     cosine = torch.ones_like(phase)
-    if fmt.taylor_order == 2:
+    if fmt["taylor_order"] == 2:
         square = phase.square() / 2
-        cosine = cosine - _Straight.apply(
-            square, torch.floor(square.detach() / fmt.phase_unit + 0.5) * fmt.phase_unit
-        )
-    y = turn(x, cosine, phase) * fmt.output_scale
-    return requantise(y, fmt.output_low, fmt.output_high)
+        cosine = cosine - unit * requantise(square / unit, -math.inf, math.inf)
+    y = turn(x, cosine, phase) * fmt["output_scale"]
+    return requantise(y, fmt["output_low"], fmt["output_high"])
 
 
 class QuantizedModel(nn.Module):
@@ -208,25 +202,42 @@ class QuantizedModel(nn.Module):
         kerr, self._kerr_mask = _stacked(kerr) if kerr else (none, none)
         self.kerr = nn.Parameter(kerr)
         self.rounded = True
-        self._outputs = [fixed.code_range(f.output_bits) for f in design.filters]
-        self._formats = [
-            RotationFormat.of(r, design.rotation_input_bits(k))
-            for k, r in enumerate(design.rotations)
+        dtype = codes.numpy().dtype
+        formats = [
+            _format(r, design.rotation_input_bits(k)) for k, r in enumerate(design.rotations)
         ]
+        self._arithmetic = Arithmetic(
+            True,
+            np.array([fixed.code_range(f.output_bits) for f in design.filters], dtype),
+            np.array(formats, format_type(dtype)),
+        )
 
     def forward(self, x: Tensor, launch_power_uw: int) -> Tensor:
         """Receive codes, a signal as `convert` makes it; codes of the same shape, no delay."""
-        return self.plain(x, launch_power_uw)
+        if x.device.type != "cpu":
+            return self.plain(x, launch_power_uw)
+        return receive(x, self._taps(), self._kerr(launch_power_uw), self._arithmetic)
 
     def plain(self, x: Tensor, launch_power_uw: int) -> Tensor:
-        """`forward` in torch's own operations."""
-        kerr = self._kerr(launch_power_uw)
+        """`forward` in torch's own operations, on any device."""
+        kerr, (_, limits, formats) = self._kerr(launch_power_uw), self._arithmetic
         x = x.permute(2, 0, 1)
         for k, half in enumerate(self._taps()):
             if k:
-                x = _rotate(x, kerr[k - 1], self._formats[k - 1])
-            x = requantise(convolve(x, half), *self._outputs[k])
+                fmt = dict(zip(FORMAT, formats[k - 1].item(), strict=True))
+                x = _rotate(x, kerr[k - 1], fmt)
+            x = requantise(convolve(x, half), *limits[k].tolist())
         return x.permute(1, 2, 0)
+
+    def tangents(self, x: Tensor, launch_power_uw: int) -> Tangents:
+        """The straight-through derivative of `forward` by ``half_taps`` and ``kerr``."""
+        return Tangents(
+            x,
+            self._taps(),
+            self._kerr(launch_power_uw),
+            self._arithmetic,
+            (self._tap_scales(), self._kerr_scales(launch_power_uw).to(self._dtype)),
+        )
 
     def stream(self, x: golden.Samples, launch_power_uw: int) -> golden.Samples:
         """`dbp.golden.receive` by this model: one causal stream, shape ``(n,)``, zero history."""
@@ -280,7 +291,10 @@ class QuantizedModel(nn.Module):
         taps = self.half_taps
         if self.rounded:
             taps = _Straight.apply(taps, (self._codes() * self.steps).detach())
-        return taps * (self._mask * self._gains)
+        return taps * self._tap_scales()
+
+    def _tap_scales(self) -> Tensor:
+        return self._mask * self._gains
 
     def _rotations(self) -> tuple[Rotation, ...]:
         return tuple(
@@ -296,13 +310,15 @@ class QuantizedModel(nn.Module):
 
     def _kerr(self, launch_power_uw: int) -> Tensor:
         """K / 2**phase_shift of every rotation, half of them."""
-        exact = torch.zeros_like(self.kerr)
-        units = torch.zeros_like(self.kerr)
-        for k, r in enumerate(self._rotations()):
-            own = slice(-len(r.kerr_gains), None)
-            exact[k, own] = torch.tensor(r.kerr(launch_power_uw)) * 2.0**-r.phase_shift
-            units[k, own] = launch_power_uw * 2.0**-r.phase_shift
-        return _Straight.apply(self.kerr * units, exact.detach()).to(self._dtype)
+        exact = torch.zeros_like(self.kerr.detach())
+        for row, r in zip(exact, self._rotations(), strict=True):
+            row[-len(r.kerr_gains) :] = torch.tensor(r.kerr(launch_power_uw)) * 2.0**-r.phase_shift
+        scaled = self.kerr * self._kerr_scales(launch_power_uw)
+        return _Straight.apply(scaled, exact).to(self._dtype)
+
+    def _kerr_scales(self, launch_power_uw: int) -> Tensor:
+        units = [launch_power_uw * 2.0**-r.phase_shift for r in self._template.rotations]
+        return self._kerr_mask * torch.tensor(units, dtype=torch.float64)[:, None]
 
 
 def _stacked(rows: list[NDArray]) -> tuple[Tensor, Tensor]:

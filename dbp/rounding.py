@@ -19,58 +19,43 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dbp.filters import FloatFilters
-from dbp.model import Detector, Model, convolve, turn
+from dbp.model import Detector, Model
+from dbp.quantization import QuantizedModel
 
-# Step of the finite differences: above the rounding noise of float32, below the curvature.
-STEP = 2e-3
 # Added to the diagonal: moves of all taps this large are outside the quadratic approximation.
 DAMPING = 1e-4
 MAX_MOVES = 200
 
 
 def gauss_newton(
-    filters: FloatFilters, launch_power_mw: float, x: Tensor, sent: Tensor, detector: Detector
-) -> NDArray[np.float64]:
-    """J^T J of the symbol errors by all taps, relative to the power of the symbols.
+    model: Model | QuantizedModel,
+    launch_power: float,
+    x: Tensor,
+    sent: Tensor,
+    detector: Detector,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """J^T J and J^T e of the symbol errors e, relative to the power of the symbols.
 
-    Rows and columns as ``dbp.model.half_taps(filters)``, flattened; symmetric, float64. ``x``: a
-    signal of the model; ``sent``: its symbols, shape ``(symbols, blocks)``. Forward differences,
-    each propagated only from the filter that it moves.
+    J is the derivative by all parameters, the flattened ``half_taps`` and then ``kerr`` of the
+    model, at its operating point; symmetric, float64. Near it the loss of ``detector`` after a move
+    d is e^T e + 2 d^T J^T e + d^T J^T J d. ``launch_power``: as the model takes it. ``x``: a signal
+    of the model; ``sent``: its symbols, shape ``(symbols, blocks)``.
     """
-    model = Model(filters)
-    taps = model.half_taps.detach()
-    half = taps.shape[1]
-
-    def receive(x: Tensor, taps: Tensor, first: int, inputs: list[Tensor] | None = None) -> Tensor:
-        x = x.permute(2, 0, 1)
-        kerr = model.kerr * launch_power_mw
-        for k, row in enumerate(taps[first:], first):
-            if inputs is not None:
-                inputs.append(x.permute(1, 2, 0))
-            x = convolve(x, row)
-            if k < len(kerr):
-                phase = convolve(x.square().sum(1, keepdim=True), kerr[k, :, None])
-                x = turn(x, torch.cos(phase), torch.sin(phase))
-        return detector.symbols(x.permute(1, 2, 0)).flatten()
-
     with torch.no_grad():
-        inputs: list[Tensor] = []
-        received = receive(x, taps, 0, inputs)
-        sent = sent.flatten()
-        energy = torch.vdot(sent, sent).real
-        gain = torch.vdot(sent, received) / energy
-        rows = torch.empty(taps.numel(), 2 * sent.numel())
-        for n in range(taps.numel()):
-            first = n // (2 * half)
-            moved = taps.clone()
-            moved.view(-1)[n] += STEP
-            slope = (receive(inputs[first], moved, first) - received) / (STEP * gain)
+        received = detector.symbols(model(x, launch_power))
+        energy = torch.view_as_real(sent).square().sum()
+        gain = torch.vdot(sent.flatten(), received.flatten()) / energy
+        received /= gain
+        rows = [torch.view_as_real(received - sent).flatten()[None]]
+        for tangent in model.tangents(x, launch_power):
+            slope = detector.symbols(tangent.flatten(2)).unflatten(1, tangent.shape[2:]) / gain
             # A complex gain common to all symbols is none of the error.
-            slope -= received / gain * (torch.vdot(sent, slope) / energy)
-            rows[n] = torch.view_as_real(slope).flatten()
-        rows = rows.double()
-        return ((rows @ rows.T) / energy).numpy()
+            common = torch.einsum("spb,sb->p", slope, sent.conj()) / energy
+            slope -= received[:, None] * common[:, None]
+            rows.append(torch.view_as_real(slope.transpose(0, 1)).flatten(1))
+    errors = torch.cat(rows).numpy()
+    products = (errors @ errors.T).astype(np.float64) / energy.item()
+    return products[1:, 1:], products[1:, 0]
 
 
 def round_together(

@@ -269,14 +269,16 @@ class _Learner:
         """Round all taps together."""
         model, data = self.model, self._data
         count = max(1, ROUNDING_SYMBOLS // WORKERS // self._training.block_symbols)
-        floats = model.floats()
+        floats = Model(model.floats())
+        size = model.half_taps.numel()
 
         def matrix(worker: int) -> np.ndarray:
             blocks = np.arange(worker * count, (worker + 1) * count) % len(data.waveform)
             x = to_signal(data.waveform[blocks])
-            return rounding.gauss_newton(
+            products, _ = rounding.gauss_newton(
                 floats, launch_power_mw, x, data.symbols[:, blocks], data.detector
             )
+            return products[:size, :size]
 
         taps = model.half_taps.detach().double()
         flat = [p.expand_as(taps).double().numpy().ravel() for p in (model.steps, *model.limits)]

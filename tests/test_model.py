@@ -72,6 +72,48 @@ def test_model_equals_the_receiver_in_the_frequency_domain(half_kerr):
         assert not taps[:outside].any()
 
 
+@pytest.mark.parametrize(("taps", "half_kerr", "blocks"), [(15, 1, 3), (13, 4, 17), (1, 2, 16)])
+def test_compiled_and_plain_form_are_equal(taps, half_kerr, blocks):
+    rng = np.random.default_rng(taps)
+    model = Model(random_filters(rng, (taps,) * 5, half_kerr))
+    x = to_signal(complex_normal(rng, blocks, 90)).requires_grad_()
+    sent = torch.from_numpy(complex_normal(rng, 45, blocks).astype(np.complex64))
+    detector = Detector(0.1, 90)
+
+    def results(receive):
+        received = receive(x, 2.0)
+        loss = detector.loss(received, sent)
+        return received, *torch.autograd.grad(loss, (x, model.half_taps, model.kerr))
+
+    for compiled, plain in zip(results(model), results(model.plain), strict=True):
+        assert torch.linalg.norm(compiled - plain) < 1e-5 * torch.linalg.norm(plain)
+
+
+def test_sine_and_cosine_hold_for_any_phase():
+    phase = torch.linspace(-40, 40, 1001)
+    x = torch.stack((torch.sqrt(phase.abs()), torch.zeros(1001)))[..., None]
+    one = np.ones(1, np.complex128)
+    for sign in (-1.0, 1.0):
+        model = Model(FloatFilters((one, one), np.full((1, 1), sign)))
+        received = from_signal(model(x, 1.0))[0]
+        expected = x[0, :, 0].numpy() * np.exp(1j * sign * phase.abs().double().numpy())
+        # A few roundings of the phase itself.
+        np.testing.assert_allclose(received, expected, atol=4e-5)
+
+
+def test_tangents_are_the_gradients_of_every_sample():
+    rng = np.random.default_rng(3)
+    model = Model(random_filters(rng, (9, 5, 7), 2))
+    x = to_signal(complex_normal(rng, 18, 40))
+    weights = torch.from_numpy(rng.normal(size=x.shape).astype(np.float32))
+    slopes = torch.autograd.grad((weights * model(x, 2.0)).sum(), (model.half_taps, model.kerr))
+    tangents = model.tangents(x, 2.0)
+    assert [t.shape[2] for t in tangents] == [10, 10, 10, 2, 2]
+    products = [(weights[:, :, None] * t).sum((0, 1, 3)) for t in tangents]
+    expected = torch.cat([slope.flatten() for slope in slopes])
+    np.testing.assert_allclose(torch.cat(products), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_loss_is_the_inverse_of_the_effective_snr():
     rng = np.random.default_rng(2)
     x = complex_normal(rng, 2, 256)

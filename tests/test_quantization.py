@@ -28,9 +28,34 @@ def samples(design, length, seed):
 def test_forward_is_golden_in_every_sample(design, length, power_uw, seed):
     x = samples(design, length, seed)
     expected = golden.receive(design, x, power_uw)
-    received = QuantizedModel(design).stream(x, power_uw)
-    assert np.array_equal(received.i, expected.i)
-    assert np.array_equal(received.q, expected.q)
+    model = QuantizedModel(design)
+    for form in (model.forward, model.plain):
+        model.forward = form
+        received = model.stream(x, power_uw)
+        assert np.array_equal(received.i, expected.i)
+        assert np.array_equal(received.q, expected.q)
+
+
+@settings(max_examples=50, deadline=None)
+@given(designs(), st.integers(1, 2000), st.integers(1, 20), st.integers(0, 1 << 32))
+def test_both_forms_have_the_same_gradients(design, power_uw, blocks, seed):
+    model = QuantizedModel(design)
+    x = samples(design, 60 * blocks, seed)
+    signal = torch.from_numpy(np.stack(x).reshape(2, 60, blocks)).to(model.half_taps.dtype)
+    weights = torch.from_numpy(np.random.default_rng(seed).normal(size=signal.shape))
+    parameters = model.half_taps, model.kerr
+
+    def slopes(receive):
+        product = (weights.to(signal) * receive(signal, power_uw)).sum()
+        return torch.autograd.grad(product, parameters, allow_unused=True, materialize_grads=True)
+
+    plain = slopes(model.plain)
+    for compiled, expected in zip(slopes(model), plain, strict=True):
+        assert torch.linalg.norm(compiled - expected) <= 1e-5 * torch.linalg.norm(expected)
+    tangents = model.tangents(signal, power_uw)
+    products = torch.cat([(weights.to(signal)[:, :, None] * t).sum((0, 1, 3)) for t in tangents])
+    expected = torch.cat([p.flatten() for p in plain])
+    assert torch.linalg.norm(products - expected) <= 1e-5 * torch.linalg.norm(expected)
 
 
 def random_filters(rng, taps, half_kerr=1, size=0.3):

@@ -6,7 +6,7 @@ import torch
 
 from dbp import ber, config, link, rounding, training
 from dbp.filters import FloatFilters
-from dbp.model import Detector, Model, half_taps, to_signal
+from dbp.model import Detector, Model, to_signal
 
 # Four short spans at a power where the Kerr effect counts: learned in seconds.
 SMALL = config.Config(
@@ -112,7 +112,8 @@ def test_rounding_together_beats_rounding_alone():
     assert cost(together) < cost(alone) / 10
 
 
-def test_gauss_newton_predicts_the_effect_of_small_moves():
+@pytest.mark.parametrize("error", [0.0, 0.03])
+def test_gauss_newton_predicts_the_effect_of_small_moves(error):
     rng = np.random.default_rng(1)
     halves = [rng.normal(0, 0.3, (3, 2)).view(np.complex128)[:, 0] for _ in range(3)]
     chain = FloatFilters(
@@ -121,15 +122,22 @@ def test_gauss_newton_predicts_the_effect_of_small_moves():
     )
     x = to_signal(rng.normal(size=(4, 128, 2)).view(np.complex128)[..., 0])
     detector, model = Detector(0.1, 128), Model(chain)
+    parameters = model.half_taps, model.kerr
     with torch.no_grad():
-        # The received symbols themselves as reference: no error, no slope, pure curvature.
+        # Symbols near the received ones as reference: little error, little but curvature.
         sent = detector.symbols(model(x, 1.0))
-        matrix = rounding.gauss_newton(chain, 1.0, x, sent, detector)
-        move = rng.normal(0, 2e-3, model.half_taps.shape)
-        model.half_taps += torch.from_numpy(move)
-        loss = detector.loss(model(x, 1.0), sent).item()
-    assert matrix.shape == (half_taps(chain).numel(),) * 2
-    assert move.ravel() @ matrix @ move.ravel() == pytest.approx(loss, rel=0.1)
+        noise = rng.normal(0, error, (*sent.shape, 2)).astype(np.float32)
+        sent += torch.view_as_complex(torch.from_numpy(noise)) * sent.abs().square().mean().sqrt()
+        matrix, slope = rounding.gauss_newton(model, 1.0, x, sent, detector)
+        before = detector.loss(model(x, 1.0), sent).item()
+        moves = [torch.from_numpy(rng.normal(0, 2e-3, p.shape)) for p in parameters]
+        for parameter, move in zip(parameters, moves, strict=True):
+            parameter += move
+        after = detector.loss(model(x, 1.0), sent).item()
+    move = np.concatenate([m.numpy().ravel() for m in moves])
+    assert matrix.shape == (move.size, move.size) and move.size == 3 * 3 * 2 + 4
+    predicted = before + 2 * move @ slope + move @ matrix @ move
+    assert after - before == pytest.approx(predicted - before, rel=0.1)
 
 
 def test_data_come_from_purposes_that_evaluation_does_not_share(monkeypatch):
