@@ -7,6 +7,7 @@ just wide enough. So no wire of the datapath overflows, by construction, and non
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, ValueLike, signed
@@ -80,6 +81,19 @@ def delay(m: Module, name: str, x: Exact, *, registered: bool) -> Exact:
     return keep(m, name, x, registered=True) if registered else x
 
 
+def adder_tree(m: Module, name: str, terms: Sequence[Exact], cuts: Sequence[bool]) -> Exact:
+    """The sum of ``terms``, a pair at a time, with a register after each level that has a cut."""
+    terms = list(terms)
+    for level, cut in enumerate(cuts, start=1):
+        pairs = [terms[k : k + 2] for k in range(0, len(terms), 2)]
+        terms = [
+            keep(m, f"{name}_{level}_{k}", sum(rest, first), registered=cut)
+            for k, (first, *rest) in enumerate(pairs)
+        ]
+    (total,) = terms
+    return total
+
+
 def cut(x: Exact, from_bits: int, to_bits: int) -> Exact:
     """`dbp.fixed.cut`: the ``to_bits`` most significant of ``from_bits`` bits, a plain floor."""
     shift = max(from_bits - to_bits, 0)
@@ -95,13 +109,16 @@ def squared_magnitude(i: Exact, q: Exact, from_bits: int, to_bits: int) -> Exact
 
 
 def round_shift(m: Module, name: str, x: Exact, shift: int) -> Exact:
-    """`dbp.fixed.round_shift`: divide signed ``x`` by ``2**shift``, ties towards plus infinity."""
+    """`dbp.fixed.round_shift`: divide ``x`` by ``2**shift``, ties towards plus infinity."""
     if shift == 0:
         return x
     half = 1 << (shift - 1)
     total = x + Exact(Const(half), half, half)
-    # Signed even where nothing negative is left, since `saturate` looks at a sign bit.
-    rounded = Exact(total.value[shift:], min(total.low >> shift, -1), max(total.high >> shift, 0))
+    low, high = total.low >> shift, total.high >> shift
+    if x.low < 0:
+        # Signed even where nothing negative is left, since `saturate` looks at a sign bit.
+        low, high = min(low, -1), max(high, 0)
+    rounded = Exact(total.value[shift:], low, high)
     signal = Signal(rounded.shape, name=f"{name}_rounded")
     # Lint passes over signals called unused; kept, since nothing but the name makes it harmless.
     # Rounding may also bring the sum back into a narrower range than that of x: then the top goes.

@@ -78,8 +78,24 @@ def place(m: Module, name: str, block: Block, platform: object) -> None:
     m.submodules[name] = Instance(block.module_name, **ports)
 
 
-def delayed_valid(m: Module, valid: Value, cycles: int) -> Value:
+def delayed_valid(m: Module, name: str, valid: Value, cycles: int) -> Value:
     """``valid`` after ``cycles`` clocks; reset clears it on the way, so that no old word leaves."""
-    stages = Signal(cycles, name="valid")
+    if cycles == 0:
+        return valid
+    stages = Signal(cycles, name=name)
     m.d.sync += stages.eq(Cat(valid, stages)[:cycles])
     return stages[-1]
+
+
+def stream(m: Module, name: str, word: Value, valid: Value, length: int, reset: int = 0) -> Value:
+    """The last ``length`` bits before this word, then the word: oldest first.
+
+    That history is ``reset`` after reset and advances with every valid word.
+    """
+    if length == 0:
+        return word
+    history = Signal(length, name=name, init=reset)
+    whole = Cat(history, word)
+    with m.If(valid):
+        m.d.sync += history.eq(whole[-length:])
+    return whole

@@ -17,10 +17,11 @@ from dbp.rtl.rotation import RotationLanes
 class Step(StreamBlock):
     """``filters[k]`` and, where there is one, ``rotations[k]``, with the registers they read.
 
-    The registers hold the half taps and K. They have no reset value: write all of them before the
-    first sample. Address ``2 k`` is the I part of half tap ``k`` (the outermost is 0), ``2 k + 1``
-    its Q part, and the address after the taps is K. A register takes the low bits of ``cfg_data``
-    at the clock edge where ``cfg_write`` is high; other addresses write nothing.
+    The registers hold the half taps and half of K. They have no reset value: write all of them
+    before the first sample. Address ``2 k`` is the I part of half tap ``k`` (the outermost is 0),
+    ``2 k + 1`` its Q part; after the taps come the K, the outermost first. A register takes the low
+    bits of ``cfg_data`` at the clock edge where ``cfg_write`` is high; other addresses write
+    nothing.
     """
 
     def __init__(self, design: Design, k: int, lanes: int, pipeline: Pipeline) -> None:
@@ -38,7 +39,8 @@ class Step(StreamBlock):
         self.coefficient_bits = filter_.coefficient_bits
         self.kerr_bits = design.rotations[k].kerr_bits if self.rotation else 0
         self.output_bits = design.rotations[k].output_bits if self.rotation else filter_.output_bits
-        self.addresses = 2 * self.half + bool(self.rotation)
+        self.kerr_half = self.rotation.lane.half if self.rotation else 0
+        self.addresses = 2 * self.half + self.kerr_half
         self.module_name = f"step_x{lanes}_" + "__".join(b.lane.format_name for b in blocks)
         self.summary = "One step: " + ", then ".join(b.module_name for b in blocks)
         super().__init__(
@@ -50,13 +52,13 @@ class Step(StreamBlock):
             }
         )
 
-    def address_map(self) -> dict[str, list[int] | int]:
-        """Addresses of the half taps, the outermost first, and of K where the step has one."""
-        taps = {
+    def address_map(self) -> dict[str, list[int]]:
+        """Addresses of the half taps and of half of K (none in the last step), outermost first."""
+        return {
             "half_taps_i": [2 * k for k in range(self.half)],
             "half_taps_q": [2 * k + 1 for k in range(self.half)],
+            "kerr": [2 * self.half + k for k in range(self.kerr_half)],
         }
-        return taps | ({"kerr": 2 * self.half} if self.rotation else {})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -86,8 +88,10 @@ class Step(StreamBlock):
                 self.rotation.in_valid.eq(self.filter.out_valid),
                 self.rotation.in_i.eq(self.filter.out_i),
                 self.rotation.in_q.eq(self.filter.out_q),
-                self.rotation.kerr.eq(register("kerr", self.kerr_bits, 2 * self.half)),
             ]
+            for k in range(self.kerr_half):
+                value = register(f"kerr_{k}", self.kerr_bits, 2 * self.half + k)
+                m.d.comb += element(self.rotation.kerr, k, self.kerr_bits).eq(value)
             place(m, "rotation", self.rotation, platform)
         m.d.comb += [
             self.out_valid.eq(last.out_valid),

@@ -17,7 +17,7 @@ from dbp.rtl.verilog import to_verilog
 
 MAX_LANES = 1024
 FORMAT = "dbp-ports"
-VERSION = 1
+VERSION = 2
 
 
 def emit(

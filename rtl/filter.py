@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal, Value, signed
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib.wiring import In, Out
 
 from dbp.design import Filter
-from dbp.rtl.arithmetic import Exact, keep, requantise
-from dbp.rtl.block import Block, StreamBlock, delayed_valid, element, place, stream_ports
+from dbp.rtl.arithmetic import Exact, adder_tree, keep, requantise
+from dbp.rtl.block import Block, StreamBlock, delayed_valid, element, place, stream, stream_ports
 from dbp.rtl.pipeline import FilterPipeline
 
 
@@ -52,10 +52,11 @@ class FilterLane(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         products = [self._product(m, k) for k in range(self.half)]
+        cuts = self.pipeline.tree_cuts(self.half)
         for name, terms, out in zip(
             "iq", zip(*products, strict=True), (self.out_i, self.out_q), strict=True
         ):
-            total = self._sum(m, name, list(terms))
+            total = adder_tree(m, f"sum_{name}", terms, cuts)
             bits = self.filter.accumulator_bits(self.input_bits)
             assert total.shape.width <= bits, "the contract states a narrower accumulator"
             y = requantise(m, f"out_{name}", total, self.filter.shift, self.filter.output_bits)
@@ -89,16 +90,6 @@ class FilterLane(Block):
             keep(m, f"product_q_{k}", xq * hi + xi * hq, registered=cut),
         )
 
-    def _sum(self, m: Module, name: str, terms: list[Exact]) -> Exact:
-        """The adder tree, a pair at a time, cut by registers where the pipeline says."""
-        for level, cut in enumerate(self.pipeline.tree_cuts(self.half), start=1):
-            pairs = [terms[k : k + 2] for k in range(0, len(terms), 2)]
-            terms = [
-                keep(m, f"sum_{name}_{level}_{k}", sum(rest, first), registered=cut)
-                for k, (first, *rest) in enumerate(pairs)
-            ]
-        return terms[0]
-
 
 class FilterLanes(StreamBlock):
     """P lanes of a filter: a word of P samples in and out per clock, lane 0 the oldest.
@@ -123,9 +114,10 @@ class FilterLanes(StreamBlock):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.d.comb += self.out_valid.eq(delayed_valid(m, self.in_valid, self.latency))
-        stream_i = self._stream(m, "history_i", self.in_i)
-        stream_q = self._stream(m, "history_q", self.in_q)
+        m.d.comb += self.out_valid.eq(delayed_valid(m, "valid", self.in_valid, self.latency))
+        history = (self.filter.taps - 1) * self.input_bits
+        stream_i = stream(m, "history_i", self.in_i, self.in_valid, history)
+        stream_q = stream(m, "history_q", self.in_q, self.in_valid, history)
         bits = self.output_bits
         for p in range(self.lanes):
             lane = FilterLane(self.filter, self.input_bits, self.pipeline)
@@ -140,14 +132,3 @@ class FilterLanes(StreamBlock):
             ]
             place(m, f"lane_{p}", lane, platform)
         return m
-
-    def _stream(self, m: Module, name: str, word: Signal) -> Value:
-        """The last ``taps - 1`` samples before this word, then the word: oldest first."""
-        length = (self.filter.taps - 1) * self.input_bits
-        if length == 0:
-            return word
-        history = Signal(length, name=name)
-        stream = Cat(history, word)
-        with m.If(self.in_valid):
-            m.d.sync += history.eq(stream[-length:])
-        return stream

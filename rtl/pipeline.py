@@ -7,7 +7,9 @@ keep glitches from spreading; further ones cost more than they save.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
+
+from dbp.design import Rotation
 
 
 @dataclass(frozen=True)
@@ -36,17 +38,30 @@ class FilterPipeline:
 
 @dataclass(frozen=True)
 class RotationPipeline:
-    """Cuts of a rotation, in order; its output is always a register."""
+    """Cuts of a rotation, in order; its output is always a register.
+
+    ``after_fold`` counts where there are several K, ``after_versine`` to second order: see `of`.
+    """
 
     after_power: bool = False
+    after_fold: bool = True
     after_kerr: bool = False
     after_phase: bool = True
+    after_versine: bool = True
     after_product: bool = False
+
+    def of(self, rotation: Rotation) -> RotationPipeline:
+        """The cuts that ``rotation`` has."""
+        return replace(
+            self,
+            after_fold=self.after_fold and rotation.kerr_taps > 1,
+            after_versine=self.after_versine and rotation.taylor_order == 2,
+        )
 
     @property
     def latency(self) -> int:
         """Clock cycles from the input to the output register."""
-        return self.after_power + self.after_kerr + self.after_phase + self.after_product + 1
+        return sum(astuple(self)) + 1
 
 
 @dataclass(frozen=True)

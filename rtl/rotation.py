@@ -1,42 +1,76 @@
 # amaranth: UnusedElaboratable=no
-"""The nonlinear step: rotate each sample by phi = K |x|^2, to first order."""
+"""The nonlinear step: rotate each sample by phi, in proportion to the power around it."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, signed
+from dataclasses import replace
+
+from amaranth.hdl import Cat, Const, Module, signed
 from amaranth.lib.wiring import In, Out
 
 from dbp.design import Rotation
-from dbp.rtl.arithmetic import Exact, delay, keep, requantise, squared_magnitude
-from dbp.rtl.block import Block, StreamBlock, delayed_valid, element, place, stream_ports
+from dbp.rtl.arithmetic import (
+    Exact,
+    adder_tree,
+    delay,
+    keep,
+    requantise,
+    round_shift,
+    squared_magnitude,
+)
+from dbp.rtl.block import Block, StreamBlock, delayed_valid, element, place, stream, stream_ports
 from dbp.rtl.pipeline import RotationPipeline
 
 
+def _less_offset(rotation: Rotation, power: Exact) -> Exact:
+    offset = rotation.power_offset
+    return power - Exact(Const(offset), offset, offset) if offset else power
+
+
+def _any_power(rotation: Rotation, input_bits: int) -> Exact:
+    """Stands for |x|^2 - offset of any sample: asked for its interval and its shape."""
+    x = Exact.signed(Const(0, signed(input_bits)), input_bits)
+    return _less_offset(rotation, squared_magnitude(x, x, input_bits, rotation.branch_bits))
+
+
 class RotationLane(Block):
-    """One sample per clock: |x|^2, phi = requantise(K |x|^2), x (1 + j phi), requantise."""
+    """One sample per clock, rotated by phi = requantise(sum over K times the powers around it).
+
+    ``in_i``, ``in_q``: the sample x[n - delay]; ``powers``: |x|^2 - offset of
+    x[n - kerr_taps + 1] ... x[n], the oldest first; ``kerr``: half of K, the outermost first. The
+    two powers that share a K are added first, as in a filter. To second order the cosine of phi is
+    2^p - versine with the narrow versine = round_shift(phi^2, p + 1).
+    """
 
     has_reset = False
 
     def __init__(self, rotation: Rotation, input_bits: int, pipeline: RotationPipeline) -> None:
         self.rotation, self.input_bits, self.pipeline = rotation, input_bits, pipeline
-        self.latency = pipeline.latency
+        self.latency = pipeline.latency - pipeline.after_power
+        self.half = len(rotation.kerr_gains)
+        self.any_power = _any_power(rotation, input_bits)
+        self.power_bits = self.any_power.shape.width
+        branch_bits = rotation.branch_width(input_bits)
         self.format_name = (
-            f"s{input_bits}_b{rotation.branch_width(input_bits)}_k{rotation.kerr_bits}"
-            f"_r{rotation.phase_shift}_p{rotation.phase_bits}"
-            f"_f{rotation.phase_fraction_bits}_o{rotation.output_bits}"
+            f"s{input_bits}_b{branch_bits}_d{rotation.power_offset}_k{rotation.kerr_bits}"
+            f"_t{rotation.kerr_taps}_r{rotation.phase_shift}_p{rotation.phase_bits}"
+            f"_f{rotation.phase_fraction_bits}_n{rotation.taylor_order}_o{rotation.output_bits}"
         )
         self.module_name = f"rotation_lane_{self.format_name}"
         self.summary = (
-            f"One lane of a nonlinear step: samples of {input_bits} bits, cut to "
-            f"{rotation.branch_width(input_bits)} bits for |x|^2, K of {rotation.kerr_bits} bits, "
-            f"phi of {rotation.phase_bits} bits with {rotation.phase_fraction_bits} fraction bits "
-            f"after a shift by {rotation.phase_shift}, out {rotation.output_bits} bits"
+            f"One lane of a nonlinear step: samples of {input_bits} bits, |x|^2 of "
+            f"{branch_bits} bits less {rotation.power_offset}, {rotation.kerr_taps} K of "
+            f"{rotation.kerr_bits} bits, phi of {rotation.phase_bits} bits with "
+            f"{rotation.phase_fraction_bits} fraction bits after a shift by "
+            f"{rotation.phase_shift}, order {rotation.taylor_order}, "
+            f"out {rotation.output_bits} bits"
         )
         super().__init__(
             {
                 "in_i": In(signed(input_bits)),
                 "in_q": In(signed(input_bits)),
-                "kerr": In(signed(rotation.kerr_bits)),
+                "powers": In(rotation.kerr_taps * self.power_bits),
+                "kerr": In(self.half * rotation.kerr_bits),
                 "out_i": Out(signed(rotation.output_bits)),
                 "out_q": Out(signed(rotation.output_bits)),
             }
@@ -54,23 +88,33 @@ class RotationLane(Block):
                 delay(m, f"q_{stage}", xq, registered=registered),
             )
 
-        power = squared_magnitude(xi, xq, self.input_bits, r.branch_bits)
-        power = keep(m, "power", power, registered=p.after_power)
-        xi, xq = pass_on("beside_power", p.after_power)
+        folded = [self._folded(m, k) for k in range(self.half)]
+        xi, xq = pass_on("beside_fold", p.after_fold)
 
-        kerr = Exact.signed(self.kerr, r.kerr_bits)
-        scaled = keep(m, "kerr_times_power", power * kerr, registered=p.after_kerr)
+        # K second: see `dbp.rtl.filter`.
+        scaled = [
+            keep(m, f"kerr_times_power_{k}", power * self._kerr(k), registered=p.after_kerr)
+            for k, power in enumerate(folded)
+        ]
         xi, xq = pass_on("beside_kerr", p.after_kerr)
 
-        phi = requantise(m, "phi", scaled, r.phase_shift, r.phase_bits)
+        levels = (self.half - 1).bit_length()
+        total = adder_tree(m, "phase_sum", scaled, levels * (False,))
+        phi = requantise(m, "phi", total, r.phase_shift, r.phase_bits)
         phi = keep(m, "phi", phi, registered=p.after_phase)
         xi, xq = pass_on("beside_phi", p.after_phase)
 
-        one = r.phase_fraction_bits
+        versine = self._versine(m, phi)
+        phi = delay(m, "phi_beside_versine", phi, registered=p.after_versine)
+        xi, xq = pass_on("beside_versine", p.after_versine)
+
         phi_q = keep(m, "phi_times_q", phi * xq, registered=False)
         phi_i = keep(m, "phi_times_i", phi * xi, registered=False)
-        turned_i = keep(m, "turned_i", (xi << one) - phi_q, registered=p.after_product)
-        turned_q = keep(m, "turned_q", (xq << one) + phi_i, registered=p.after_product)
+        along_i, along_q = (
+            self._times_cosine(m, name, x, versine) for name, x in (("i", xi), ("q", xq))
+        )
+        turned_i = keep(m, "turned_i", along_i - phi_q, registered=p.after_product)
+        turned_q = keep(m, "turned_q", along_q + phi_i, registered=p.after_product)
 
         shift = r.output_shift(self.input_bits)
         for name, turned, out in (("i", turned_i, self.out_i), ("q", turned_q, self.out_q)):
@@ -78,33 +122,97 @@ class RotationLane(Block):
             m.d.comb += out.eq(keep(m, f"y_{name}", y, registered=True).value)
         return m
 
+    def _kerr(self, k: int) -> Exact:
+        bits = self.rotation.kerr_bits
+        return Exact.signed(element(self.kerr, k, bits).as_signed(), bits)
+
+    def _power(self, k: int) -> Exact:
+        value = element(self.powers, k, self.power_bits)
+        return replace(self.any_power, value=value.as_signed() if self.any_power.low < 0 else value)
+
+    def _folded(self, m: Module, k: int) -> Exact:
+        """The two powers that share K number k, or the centre one alone."""
+        total = self._power(k)
+        if k != self.rotation.delay:
+            total = total + self._power(self.rotation.kerr_taps - 1 - k)
+        return keep(m, f"power_{k}", total, registered=self.pipeline.after_fold)
+
+    def _versine(self, m: Module, phi: Exact) -> Exact | None:
+        """phi^2 / 2, by which the cosine falls short of one; None where that is always nothing."""
+        if self.rotation.taylor_order == 1:
+            return None
+        square = keep(m, "phi_squared", phi.squared(), registered=False)
+        versine = round_shift(m, "versine", square, self.rotation.phase_fraction_bits + 1)
+        if versine.high == 0:
+            return None
+        return keep(m, "versine", versine, registered=self.pipeline.after_versine)
+
+    def _times_cosine(self, m: Module, name: str, x: Exact, versine: Exact | None) -> Exact:
+        """(2^p - versine) x, in which the wide factor costs a shift only."""
+        bits = self.rotation.phase_fraction_bits
+        whole = x << bits
+        if versine is None:
+            return whole
+        short = keep(m, f"versine_times_{name}", versine * x, registered=False)
+        # Both terms hold x: the interval is that of the product, tighter than that of a difference.
+        cosine = Exact(Const(1 << bits), 1 << bits, 1 << bits) - versine
+        product = replace(cosine * x, value=(whole - short).value)
+        return keep(m, f"cosine_times_{name}", product, registered=False)
+
 
 class RotationLanes(StreamBlock):
-    """P lanes of a nonlinear step, one K for all."""
+    """P lanes of a nonlinear step, one set of K for all.
+
+    Each |x|^2 is computed once. The powers of the last ``kerr_taps - 1`` samples and the last
+    ``delay`` samples themselves are kept; after reset these are zeros and the powers of zeros.
+    """
 
     def __init__(
         self, rotation: Rotation, input_bits: int, lanes: int, pipeline: RotationPipeline
     ) -> None:
-        self.lane = RotationLane(rotation, input_bits, pipeline)
-        self.rotation, self.pipeline = rotation, pipeline
+        self.rotation, self.pipeline = rotation, pipeline.of(rotation)
+        self.lane = RotationLane(rotation, input_bits, self.pipeline)
         self.lanes, self.input_bits, self.output_bits = lanes, input_bits, rotation.output_bits
-        self.latency = self.lane.latency
+        self.latency = self.pipeline.latency
         self.module_name = f"rotation_x{lanes}_{self.lane.format_name}"
-        self.summary = f"{lanes} lanes of {self.lane.module_name}"
+        self.summary = f"{lanes} lanes of {self.lane.module_name}, and what they share"
         super().__init__(
             stream_ports(lanes, input_bits, rotation.output_bits)
-            | {"kerr": In(signed(rotation.kerr_bits))}
+            | {"kerr": In(self.lane.half * rotation.kerr_bits)}
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.d.comb += self.out_valid.eq(delayed_valid(m, self.in_valid, self.latency))
+        r, power_bits = self.rotation, self.lane.power_bits
+        powers, samples_i, samples_q = [], [], []
+        cut = self.pipeline.after_power
+        for p in range(self.lanes):
+            xi, xq = (
+                Exact.signed(element(word, p, self.input_bits).as_signed(), self.input_bits)
+                for word in (self.in_i, self.in_q)
+            )
+            power = squared_magnitude(xi, xq, self.input_bits, r.branch_bits)
+            power = _less_offset(r, keep(m, f"magnitude_{p}", power, registered=False))
+            powers.append(keep(m, f"power_{p}", power, registered=cut).value)
+            samples_i.append(delay(m, f"i_beside_power_{p}", xi, registered=cut).value)
+            samples_q.append(delay(m, f"q_beside_power_{p}", xq, registered=cut).value)
+        valid = delayed_valid(m, "power_valid", self.in_valid, int(cut))
+        m.d.comb += self.out_valid.eq(delayed_valid(m, "valid", valid, self.lane.latency))
+
+        power_of_zero = -r.power_offset % (1 << power_bits)
+        zeros = sum(power_of_zero << k * power_bits for k in range(r.kerr_taps - 1))
+        length = (r.kerr_taps - 1) * power_bits
+        stream_p = stream(m, "history_power", Cat(powers), valid, length, zeros)
+        length = r.delay * self.input_bits
+        stream_i = stream(m, "history_i", Cat(samples_i), valid, length)
+        stream_q = stream(m, "history_q", Cat(samples_q), valid, length)
         bits = self.output_bits
         for p in range(self.lanes):
-            lane = RotationLane(self.rotation, self.input_bits, self.pipeline)
+            lane = RotationLane(r, self.input_bits, self.pipeline)
             m.d.comb += [
-                lane.in_i.eq(element(self.in_i, p, self.input_bits)),
-                lane.in_q.eq(element(self.in_q, p, self.input_bits)),
+                lane.in_i.eq(element(stream_i, p, self.input_bits)),
+                lane.in_q.eq(element(stream_q, p, self.input_bits)),
+                lane.powers.eq(stream_p[p * power_bits : (p + r.kerr_taps) * power_bits]),
                 lane.kerr.eq(self.kerr),
                 element(self.out_i, p, bits).eq(lane.out_i),
                 element(self.out_q, p, bits).eq(lane.out_q),

@@ -28,7 +28,7 @@ def read_ports(rtl_dir: Path, design: Design) -> dict[str, Any]:
         ports = json.loads(path.read_text(encoding="utf-8"))
         metrics = json.loads((rtl_dir / "metrics.json").read_text(encoding="utf-8"))
         found = {ports["design_hash"], metrics["design_hash"]}
-        known = (ports["format"], ports["version"]) == ("dbp-ports", 1)
+        known = (ports["format"], ports["version"]) == ("dbp-ports", 2)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{rtl_dir}: no complete emission: {error}: run `dbp rtl` first") from None
     if not known:
@@ -85,11 +85,11 @@ def _check(ports: dict[str, Any], design: Design) -> None:
         addresses = step.get("addresses") if isinstance(step, dict) else None
         _require(isinstance(addresses, dict), f"steps[{k}]", step, "an object with addresses")
         _require_int(f"steps[{k}].step", step.get("step"), k, k)
-        names, half = ("half_taps_i", "half_taps_q"), len(filter_.half_taps_i)
-        for name in names:
-            fits = isinstance(addresses.get(name), list) and len(addresses[name]) == half
-            _require(fits, f"steps[{k}].{name}", addresses.get(name), f"a list of {half}")
-        kerr = [addresses.get("kerr")] if k < len(design.rotations) else []
-        for address in (*addresses[names[0]], *addresses[names[1]], *kerr):
-            _require_int(f"an address of steps[{k}]", address, 0, 2 ** width["cfg_address"] - 1)
-        _require(bool(kerr) == ("kerr" in addresses), f"steps[{k}].kerr", "there", "absent")
+        half = len(filter_.half_taps_i)
+        kerr_half = len(design.rotations[k].kerr_gains) if k < len(design.rotations) else 0
+        for name, count in (("half_taps_i", half), ("half_taps_q", half), ("kerr", kerr_half)):
+            row = addresses.get(name)
+            fits = isinstance(row, list) and len(row) == count
+            _require(fits, f"steps[{k}].{name}", row, f"a list of {count}")
+            for address in row:
+                _require_int(f"an address of steps[{k}]", address, 0, 2 ** width["cfg_address"] - 1)

@@ -127,8 +127,8 @@ def _registers(
         for name in ("half_taps_i", "half_taps_q"):
             taps = getattr(filter_, name)
             values |= {(k, a): tap for a, tap in zip(addresses[name], taps, strict=True)}
-        if "kerr" in addresses:
-            values[k, addresses["kerr"]] = design.rotations[k].kerr(launch_power_uw)
+        kerr = design.rotations[k].kerr(launch_power_uw) if k < len(design.rotations) else ()
+        values |= {(k, a): gain for a, gain in zip(addresses["kerr"], kerr, strict=True)}
     return values
 
 

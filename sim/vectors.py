@@ -54,8 +54,9 @@ def vectors(design: Design, stimulus: Stimulus, lanes: int, max_samples: int) ->
     def head(length: int) -> Samples:
         return Samples(stimulus.samples.i[:length], stimulus.samples.q[:length])
 
-    # Long enough for the response to pass every tap of every filter.
+    # Long enough for the response to pass every tap of every filter and of every K.
     response = sum(filter_.taps - 1 for filter_ in design.filters) + 1
+    response += sum(rotation.kerr_taps - 1 for rotation in design.rotations)
     impulse = np.zeros(response, np.int64)
     impulse[0] = high
     alternating = np.where(np.arange(corner) % 2 == 0, high, low)

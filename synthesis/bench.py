@@ -30,8 +30,9 @@ class Bench:
     ) -> None:
         self.described, step = described, described["step"]
         lanes, filter_ = described["lanes"], design.filters[step]
-        # Until the histories of all filters so far are full and the pipeline with them.
+        # Until the histories of all blocks so far are full and the pipeline with them.
         history = sum(filter_.taps for filter_ in design.filters[: step + 1])
+        history += sum(rotation.kerr_taps for rotation in design.rotations[: step + 1])
         warm_up = WARM_UP_CLOCKS + described["latency_cycles"] + history // lanes
         needed = lanes * (warm_up + clocks)
         samples = stimulus.samples
@@ -50,9 +51,9 @@ class Bench:
         for name in ("half_taps_i", "half_taps_q"):
             taps = getattr(filter_, name)
             self.registers |= dict(zip(addresses[name], taps, strict=True))
-        if "kerr" in addresses:
+        if step < len(design.rotations):
             kerr = design.rotations[step].kerr(stimulus.launch_power_uw)
-            self.registers[addresses["kerr"]] = kerr
+            self.registers |= dict(zip(addresses["kerr"], kerr, strict=True))
 
     def words(self, inputs: Sequence[str]) -> NDArray[np.uint8]:
         """Reset and write the registers, then a word of samples with every clock."""

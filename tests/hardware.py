@@ -105,7 +105,7 @@ def play_lane(lane, inputs):
 
 
 def small_design(seed=0, taps=(5, 1, 7), bits=8):
-    """A chain with other tap counts and formats in every step; its signals do not just saturate."""
+    """Up to three steps of other taps, formats and rotation; its signals do not just saturate."""
     rng = np.random.default_rng(seed)
     filters = []
     for k, length in enumerate(taps):
@@ -113,8 +113,10 @@ def small_design(seed=0, taps=(5, 1, 7), bits=8):
         # Away from zero, so that every tap matters.
         row = rng.choice([-1, 1], (2, half)) * rng.integers(3, 16, (2, half))
         filters.append(Filter(6, 5, bits - k % 2, *(tuple(map(int, part)) for part in row)))
-    rotations = [Rotation(4, 8, -8000 - k, 17, 7, 6, 5, bits) for k in range(len(taps) - 1)]
-    return Design("small", bits, 250, tuple(filters), tuple(rotations))
+    filtered = Rotation(4, 11, 8, (3000, -8000), 17, 7, 6, 5, 2, bits)
+    plain = Rotation(4, 0, 8, (-8001,), 17, 7, 6, 5, 1, bits)
+    rotations = (filtered, plain)[: len(taps) - 1]
+    return Design("small", bits, 250, tuple(filters), rotations)
 
 
 def make_run(folder, design, lanes=3, samples=150):

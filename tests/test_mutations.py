@@ -1,4 +1,4 @@
-"""Broken on purpose, the RTL must fail: one rounding constant, one sign, one tap address."""
+"""Broken on purpose, the RTL must fail: one rounding constant, one sign, one address, one delay."""
 
 import json
 import re
@@ -55,6 +55,41 @@ MUTATIONS = {
         "filter_lane_s8_c6_t7",
         r"window_q\[15:8\]",
         "window_q[23:16]",
+    ),
+    "address of a register of K": (
+        "step_x3_s8_c6_t5",
+        r"cfg_address == 3'h6",
+        "cfg_address == 3'h7",
+    ),
+    "offset of the power": (
+        "rotation_x3_s8",
+        r"(power_1 = magnitude_1) - .*;$",
+        r"\1;",
+    ),
+    "powers that K reads": (
+        "rotation_x3_s8",
+        r"\{ power_1, power_0, history_power\[15:8\] \}",
+        "{ power_0, history_power }",
+    ),
+    "history of the powers": (
+        "rotation_x3_s8",
+        r"\{ power_2, power_1 \} : history_power",
+        "{ power_1, power_0 } : history_power",
+    ),
+    "power before the first sample": (
+        "rotation_x3_s8",
+        r"rst \? 16'hf5f5",
+        "rst ? 16'h0000",
+    ),
+    "sample that waits for its power": (
+        "rotation_x3_s8",
+        r"\.in_i\(in_i\[7:0\]\)",
+        ".in_i(in_i[15:8])",
+    ),
+    "sign of the second order": (
+        "rotation_lane_s8",
+        r"(cosine_times_q = .*) - ",
+        r"\1 + ",
     ),
 }
 

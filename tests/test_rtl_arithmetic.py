@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from amaranth.hdl import Module, Signal, signed
 from amaranth.sim import Simulator
-from hardware import pack, play_lane
+from hardware import pack, play, play_lane
 
 from dbp import fixed, golden
 from dbp.design import Filter, Rotation
@@ -15,14 +15,14 @@ from dbp.rtl import arithmetic
 from dbp.rtl.arithmetic import Exact
 from dbp.rtl.filter import FilterLane
 from dbp.rtl.pipeline import FilterPipeline, RotationPipeline
-from dbp.rtl.rotation import RotationLane
+from dbp.rtl.rotation import RotationLanes
 
 
-def evaluate(bits, build, *columns):
+def evaluate(bits, build, *columns, tight=False):
     """Outputs of a combinational circuit for all rows of input columns, in one simulation.
 
     ``build(m, *inputs)`` returns a list of `Exact`; the answer has a row per input row. Checks
-    that no output leaves the interval that it claims.
+    that no output leaves the interval that it claims, and if ``tight`` that it fills it.
     """
     m = Module()
     inputs = [Signal(signed(bits), name=f"x{k}") for k in range(len(columns))]
@@ -47,6 +47,8 @@ def evaluate(bits, build, *columns):
     for out, column in zip(outputs, answer.T, strict=True):
         assert out.low <= column.min() and column.max() <= out.high
         assert out.shape.width <= len(out.value)
+        if tight:
+            assert (out.low, out.high) == (column.min(), column.max())
     return answer
 
 
@@ -84,6 +86,20 @@ def test_saturate_and_round_shift_for_every_code():
     assert np.array_equal(got.T, expected)
 
 
+def test_the_rounded_square_of_every_code_is_as_narrow_as_its_values():
+    codes = every(6)
+    shifts = range(12)
+    got = evaluate(
+        6,
+        lambda m, x: [
+            arithmetic.round_shift(m, f"r_{shift}", x.squared(), shift) for shift in shifts
+        ],
+        codes,
+        tight=True,
+    )
+    assert np.array_equal(got.T, [fixed.round_shift(codes**2, shift) for shift in shifts])
+
+
 @pytest.mark.parametrize("bits", [4, 5])
 def test_cut_and_squared_magnitude_for_every_sample(bits):
     i, q = (part.ravel() for part in np.meshgrid(every(bits), every(bits)))
@@ -106,22 +122,31 @@ def test_cut_and_squared_magnitude_for_every_sample(bits):
     "rotation",
     [
         # Nothing cut, phi saturates, one bit less out.
-        Rotation(4, 3, 0, 0, 2, 3, 3, 3),
+        Rotation(4, 0, 3, (0,), 0, 2, 3, 3, 1, 3),
         # Cut branch, phi of more bits than needed, one bit more out.
-        Rotation(2, 3, 0, 0, 0, 8, 4, 5),
+        Rotation(2, 0, 3, (0,), 0, 0, 8, 4, 1, 5),
         # Large phi against one: the output saturates.
-        Rotation(3, 3, 0, 0, 0, 5, 1, 4),
+        Rotation(3, 0, 3, (0,), 0, 0, 5, 1, 1, 4),
         # A phase shift beyond the width: phi is always zero.
-        Rotation(3, 3, 0, 0, 20, 4, 3, 4),
+        Rotation(3, 0, 3, (0,), 0, 20, 4, 3, 1, 4),
+        # Second order, phi of both signs and up to 1.9 radian: the cosine becomes negative.
+        Rotation(4, 40, 3, (0,), 0, 3, 6, 4, 2, 4),
+        # The same with a cut branch, more bits out, and a phi that saturates.
+        Rotation(3, 12, 3, (0,), 0, 0, 5, 4, 2, 6),
+        # Second order that never shows: phi^2 / 2 always rounds to nothing.
+        Rotation(4, 9, 3, (0,), 0, 4, 3, 6, 2, 4),
+        # An offset of all there can be: phi of one sign only.
+        Rotation(3, 32, 3, (0,), 0, 1, 6, 4, 2, 4),
     ],
 )
 def test_rotation_for_every_sample_and_every_kerr(rotation):
-    i, q, kerr = (part.ravel() for part in np.meshgrid(every(4), every(4), every(3)))
-    # With no register before K is used, K may change with every sample.
-    lane = RotationLane(rotation, 4, RotationPipeline())
-    y = play_lane(lane, {"in_i": i, "in_q": q, "kerr": kerr})
-    expected = golden.rotate(rotation, kerr, 4, Samples(i, q))
-    assert (y.i == expected.i).all() and (y.q == expected.q).all()
+    i, q = (part.ravel() for part in np.meshgrid(every(4), every(4)))
+    x = Samples(i, q)
+    for kerr in every(3):
+        block = RotationLanes(rotation, 4, 1, RotationPipeline())
+        y, _ = play(block, x, np.ones(len(i), np.bool_), ports=[("kerr", pack([kerr], 3))])
+        expected = golden.rotate(rotation, [kerr], 4, x)
+        assert (y.i == expected.i).all() and (y.q == expected.q).all()
 
 
 @pytest.mark.parametrize("taps", [1, 3, 15, 25])

@@ -20,7 +20,7 @@ POWERS = st.sampled_from([0, 300, 5000, 10**6])
 PIPELINES = st.builds(
     Pipeline,
     st.builds(FilterPipeline, st.booleans(), st.booleans(), st.integers(1, 4), st.booleans()),
-    st.builds(RotationPipeline, st.booleans(), st.booleans(), st.booleans(), st.booleans()),
+    st.builds(RotationPipeline, *6 * [st.booleans()]),
 )
 
 
@@ -41,7 +41,7 @@ def writes(design, k, launch_power_uw, step=None):
     ]
     if k < len(design.rotations):
         kerr = design.rotations[k].kerr(launch_power_uw)
-        taps.append((step, 2 * len(filter_.half_taps_i), kerr))
+        taps += [(step, 2 * len(filter_.half_taps_i) + n, gain) for n, gain in enumerate(kerr)]
     return taps
 
 
@@ -71,8 +71,9 @@ def test_rotation_equals_golden(design, lanes, pipeline, seed):
     block = RotationLanes(rotation, bits, lanes, pipeline.rotation)
     x, valid = stimulus(rng, bits, lanes)
     half = 2 ** (rotation.kerr_bits - 1)
-    kerr = int(rng.choice([-half, half - 1, rng.integers(-half, half)]))
-    y, latencies = play(block, x, valid, ports=[("kerr", kerr)])
+    pool = np.array([-half, half - 1, *rng.integers(-half, half, 3)])
+    kerr = rng.choice(pool, len(rotation.kerr_gains))
+    y, latencies = play(block, x, valid, ports=[("kerr", pack(kerr, rotation.kerr_bits))])
     assert_equal(y, golden.rotate(rotation, kerr, bits, x), latencies, block)
 
 

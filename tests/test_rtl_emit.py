@@ -25,7 +25,7 @@ def paper_like(steps=32, taps=15):
     """Formats of the paper, two kinds of step."""
     half = (taps + 1) // 2
     filters = tuple(Filter(6, 6, 9, (k % 30,) * half, (1,) * half) for k in range(steps + 1))
-    rotations = tuple(Rotation(5, 10, -100 - k, 20, 8, 8, 9, 9) for k in range(steps))
+    rotations = tuple(Rotation(5, 0, 10, (-100 - k,), 20, 8, 8, 9, 1, 9) for k in range(steps))
     return Design("paper-like", 9, 250, filters, rotations)
 
 
@@ -64,7 +64,7 @@ def test_lint_and_check_accept_random_designs(tmp_path_factory, design, lanes):
     for k, rotation in enumerate(design.rotations):
         # A phi that is zero whatever K leaves gates without a use, which lint may well say.
         largest = 2 ** (2 * rotation.branch_width(design.rotation_input_bits(k)) - 2)
-        largest *= 2 ** (rotation.kerr_bits - 1)
+        largest *= 2 ** (rotation.kerr_bits - 1) * rotation.kerr_taps
         assume(largest >> rotation.phase_shift)
     folder = tmp_path_factory.mktemp("rtl")
     emit(design, folder, lanes)
@@ -110,7 +110,8 @@ def test_ports_json_says_what_the_verilog_has(tmp_path):
         assert (tmp_path / f"{step['module']}.v").exists()
         assert step["addresses"]["half_taps_i"] == list(range(0, 2 * half, 2))
         assert step["addresses"]["half_taps_q"] == list(range(1, 2 * half, 2))
-        assert step["addresses"].get("kerr") == (2 * half if step["step"] < 2 else None)
+        kerr_half = (2, 1, 0)[step["step"]]
+        assert step["addresses"]["kerr"] == list(range(2 * half, 2 * half + kerr_half))
 
 
 def test_emission_is_reproducible_and_leaves_nothing_stale(tmp_path):
@@ -129,8 +130,9 @@ def test_registers_of_taps_and_data_have_no_reset(tmp_path):
     for module in re.findall(r"^module .*?^endmodule", verilog, re.MULTILINE | re.DOTALL):
         if module.startswith(("module filter_lane", "module rotation_lane")):
             assert "rst" not in module
-    # Reset reaches the histories and the valid bits of the filter and the rotation, no more.
-    assert len(re.findall(r"= rst \?", verilog)) == 4
+    # Reset reaches histories (of the samples and the powers) and valid bits of the filter and the
+    # rotation, no more.
+    assert len(re.findall(r"= rst \?", verilog)) == 7
     assert not re.search(r"\binitial\b|reg .*=", verilog)
     assert text["reset"] == "rst"
 
@@ -151,7 +153,8 @@ def test_impossible_steps_are_refused(tmp_path, step):
 
 def test_latency_follows_the_pipeline():
     design = small_design()
-    assert Step(design, 0, 2, Pipeline()).latency == 3 + 2
+    assert Step(design, 0, 2, Pipeline()).latency == 3 + 4
+    assert Step(design, 1, 2, Pipeline()).latency == 3 + 2
     assert Step(design, 2, 2, Pipeline()).latency == 3
 
 

@@ -27,8 +27,8 @@ needs_flow = pytest.mark.skipif(not HAS_FLOW, reason="needs nangate45 in DBP_PDK
 def small_design() -> Design:
     filters = [Filter(4, 3, 5, (1, 5), (-2, 3)), Filter(4, 3, 5, (-3, 6), (2, -1))]
     rotation = Rotation(
-        branch_bits=3, kerr_bits=5, kerr_gain=-700, kerr_shift=14, phase_shift=3, phase_bits=5,
-        phase_fraction_bits=6, output_bits=5,
+        branch_bits=3, power_offset=4, kerr_bits=5, kerr_gains=(300, -700), kerr_shift=14,
+        phase_shift=3, phase_bits=5, phase_fraction_bits=4, taylor_order=2, output_bits=5,
     )  # fmt: skip
     return Design("small", 5, 300, tuple(filters), (rotation,))
 
