@@ -153,7 +153,8 @@ class RotationLane(Block):
         whole = x << bits
         if versine is None:
             return whole
-        short = keep(m, f"versine_times_{name}", versine * x, registered=False)
+        # Second what is recoded, as in `dbp.rtl.filter`: the versine is small and toggles less.
+        short = keep(m, f"versine_times_{name}", x * versine, registered=False)
         # Both terms hold x: the interval is that of the product, tighter than that of a difference.
         cosine = Exact(Const(1 << bits), 1 << bits, 1 << bits) - versine
         product = replace(cosine * x, value=(whole - short).value)
