@@ -1,7 +1,8 @@
 """Speed of a training step: the compiled chain beside torch's own operations, in one run.
 
 Forward and backward through the 33 filters of the paper's link, 15 taps each, a batch of 64 blocks
-of 512 samples, on one thread. Million samples (MS) per CPU-second, the best of `REPEATS`.
+of 512 samples, on one thread. Million samples (MS) per CPU-second, the best of `REPEATS`. Beside
+it the Gauss-Newton matrix of all parameters on 8,192 symbols.
 
     python benchmarks/training.py
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -48,49 +50,36 @@ def step(
     return lambda: torch.autograd.grad(receive(x, power), parameters, gradient)
 
 
+def waveform(blocks: int, samples: int) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    return rng.normal(0, 0.5**0.5, (blocks, samples, 2)).view(np.complex128)[..., 0]
+
+
 def main() -> None:
     torch.set_num_threads(1)
-    rng = np.random.default_rng(1)
-    print(f"{'form':12}{'Kerr taps':>10}{'plain':>8}{'compiled':>10}{'ratio':>8}")
+    detector = Detector(0.1, GAUSS_NEWTON_SAMPLES)
+    print("form         Kerr taps   plain  compiled   ratio   Gauss-Newton, CPU-seconds")
     for kerr_taps in (1, 5):
         learned = config.Learned()
         start = filters.receiver(learned, config.Link())
         kerr = np.pad(start.kerr_rad_per_mw, [(0, 0), (kerr_taps // 2, 0)])
         chain = filters.FloatFilters(start.taps, kerr)
-        floats = Model(chain)
         quantized = QuantizedModel(export(chain, learned, config.Datapath()), chain)
-
-        def waveform(blocks: int, samples: int) -> np.ndarray:
-            return rng.normal(0, 0.5**0.5, (blocks, samples, 2)).view(np.complex128)[..., 0]
-
-        x = waveform(BLOCKS, SAMPLES)
-        for name, model, signal, power in (
-            ("float", floats, to_signal(x), 1.0),
-            ("fixed point", quantized, quantized.convert(x), 1000),
+        for name, model, convert, power in (
+            ("float", Model(chain), to_signal, 1.0),
+            ("fixed point", quantized, quantized.convert, 1000),
         ):
+            x = convert(waveform(BLOCKS, SAMPLES))
             plain, compiled = (
-                x.size / cpu_seconds(step(form, model, signal, power)) / 1e6
+                BLOCKS * SAMPLES / cpu_seconds(step(form, model, x, power)) / 1e6
                 for form in (model.plain, model)
             )
-            ratio = compiled / plain
-            print(f"{name:12}{kerr_taps:10}{plain:8.3f}{compiled:10.2f}{ratio:8.1f}")
-
-        x = waveform(GAUSS_NEWTON_BLOCKS, GAUSS_NEWTON_SAMPLES)
-        detector = Detector(0.1, GAUSS_NEWTON_SAMPLES)
-        for name, model, signal, power in (
-            ("float", floats, to_signal(x), 1.0),
-            ("fixed point", quantized, quantized.convert(x), 1000),
-        ):
-            sent = detector.symbols(model(signal, power)).detach()
-            seconds = cpu_seconds(
-                lambda model=model, power=power, signal=signal, sent=sent: rounding.gauss_newton(
-                    model, power, signal, sent, detector
-                )
-            )
-            parameters = model.half_taps.numel() + model.kerr.numel()
+            x = convert(waveform(GAUSS_NEWTON_BLOCKS, GAUSS_NEWTON_SAMPLES))
+            sent = detector.symbols(model(x, power)).detach()
+            seconds = cpu_seconds(partial(rounding.gauss_newton, model, power, x, sent, detector))
             print(
-                f"Gauss-Newton, {name}: {parameters} parameters, {sent.numel()} symbols, "
-                f"{seconds:.2f} CPU-seconds"
+                f"{name:12}{kerr_taps:10}{plain:8.3f}{compiled:10.2f}{compiled / plain:8.1f}"
+                f"{seconds:8.2f}"
             )
 
 

@@ -178,28 +178,35 @@ class QuantizedModel(nn.Module):
     (K per microwatt, shape ``(rotations, half)``). They start at the values of the design; the
     taps start before their rounding where ``filters``, from which `export` made the design, are
     given. While ``rounded`` is false the taps pass unrounded, and only the signals and Kerr
-    constants are rounded. ``steps`` and ``limits`` (in steps): of the coefficients of each filter,
-    shape ``(filters, 1, 1)``.
+    constants are rounded. ``steps``, ``lowest`` and ``highest`` (in steps): of the coefficients of
+    each filter, shape ``(filters, 1, 1)``.
     """
 
     def __init__(self, design: Design, filters: FloatFilters | None = None) -> None:
         super().__init__()
         self._template = design
         self._dtype = torch.float32 if _fits_float32(design) else torch.float64
-        codes = [np.stack((f.half_taps_i, f.half_taps_q), axis=-1) for f in design.filters]
-        codes, self._mask = (x.to(self._dtype) for x in _stacked(codes))
+        rows = [np.stack((f.half_taps_i, f.half_taps_q), axis=-1) for f in design.filters]
+        codes, mask = (x.to(self._dtype) for x in _stacked(rows))
         # From codes that enter a filter to codes that leave it.
-        gains = [f.output_bits - design.filter_input_bits(k) for k, f in enumerate(design.filters)]
-        self._gains = 2.0 ** torch.tensor(gains, dtype=self._dtype)[:, None, None]
+        bits = [f.output_bits - design.filter_input_bits(k) for k, f in enumerate(design.filters)]
+        gains = 2.0 ** torch.tensor(bits, dtype=self._dtype)[:, None, None]
         steps = torch.tensor([2.0**-f.shift for f in design.filters], dtype=self._dtype)
-        self.steps = steps[:, None, None] / self._gains
         limits = [fixed.code_range(f.coefficient_bits) for f in design.filters]
-        self.limits = tuple(torch.tensor(limits, dtype=self._dtype).T[:, :, None, None])
-        start = codes * self.steps if filters is None else half_taps(filters)
-        self.half_taps = nn.Parameter(start.to(self._dtype))
+        lowest, highest = torch.tensor(limits, dtype=self._dtype).T[:, :, None, None]
         kerr = [np.array(r.kerr_gains) / 2.0**r.kerr_shift for r in design.rotations]
         none = torch.zeros(0, 1, dtype=torch.float64)
-        kerr, self._kerr_mask = _stacked(kerr) if kerr else (none, none)
+        kerr, kerr_mask = _stacked(kerr) if kerr else (none, none)
+        for name, constant in (
+            ("steps", steps[:, None, None] / gains),
+            ("lowest", lowest),
+            ("highest", highest),
+            ("_tap_scales", mask * gains),
+            ("_kerr_mask", kerr_mask),
+        ):
+            self.register_buffer(name, constant, persistent=False)
+        start = codes * self.steps if filters is None else half_taps(filters)
+        self.half_taps = nn.Parameter(start.to(self._dtype))
         self.kerr = nn.Parameter(kerr)
         self.rounded = True
         dtype = codes.numpy().dtype
@@ -236,7 +243,7 @@ class QuantizedModel(nn.Module):
             self._taps(),
             self._kerr(launch_power_uw),
             self._arithmetic,
-            (self._tap_scales(), self._kerr_scales(launch_power_uw).to(self._dtype)),
+            (self._tap_scales, self._kerr_scales(launch_power_uw).to(self._dtype)),
         )
 
     def stream(self, x: golden.Samples, launch_power_uw: int) -> golden.Samples:
@@ -279,46 +286,45 @@ class QuantizedModel(nn.Module):
         ]
         kerr = self.kerr.detach() * self._kerr_mask
         return float_filters(
-            self.half_taps.detach() * self._mask,
-            kerr / torch.tensor(units, dtype=torch.float64)[:, None],
+            self.half_taps.detach() * (self._tap_scales > 0),
+            kerr / torch.tensor(units).to(kerr)[:, None],
         )
 
     def _codes(self) -> Tensor:
-        return torch.floor(self.half_taps / self.steps + 0.5).clamp(*self.limits)
+        return torch.floor(self.half_taps / self.steps + 0.5).clamp(self.lowest, self.highest)
 
     def _taps(self) -> Tensor:
         """Gain of every half tap from input code to output code."""
         taps = self.half_taps
         if self.rounded:
             taps = _Straight.apply(taps, (self._codes() * self.steps).detach())
-        return taps * self._tap_scales()
-
-    def _tap_scales(self) -> Tensor:
-        return self._mask * self._gains
+        return taps * self._tap_scales
 
     def _rotations(self) -> tuple[Rotation, ...]:
         return tuple(
-            replace(
-                r,
-                kerr_gains=tuple(
-                    int(fixed.saturate(math.floor(kerr * 2.0**r.kerr_shift + 0.5), 32))
-                    for kerr in row[-len(r.kerr_gains) :]
-                ),
-            )
-            for r, row in zip(self._template.rotations, self.kerr.tolist(), strict=True)
+            replace(r, kerr_gains=tuple(row[-len(r.kerr_gains) :]))
+            for r, row in zip(self._template.rotations, self._kerr_gains().tolist(), strict=True)
         )
 
+    def _kerr_gains(self) -> NDArray[np.int64]:
+        shifts = np.array([r.kerr_shift for r in self._template.rotations])
+        exact = np.floor(self.kerr.detach().cpu().numpy() * 2.0 ** shifts[:, None] + 0.5)
+        return np.clip(exact, *fixed.code_range(32)).astype(np.int64)
+
     def _kerr(self, launch_power_uw: int) -> Tensor:
-        """K / 2**phase_shift of every rotation, half of them."""
-        exact = torch.zeros_like(self.kerr.detach())
-        for row, r in zip(exact, self._rotations(), strict=True):
-            row[-len(r.kerr_gains) :] = torch.tensor(r.kerr(launch_power_uw)) * 2.0**-r.phase_shift
+        """K / 2**phase_shift of every rotation, half of them, by the rule of `Rotation.kerr`."""
+        exact = np.zeros(self.kerr.shape)
+        gains = self._kerr_gains() * launch_power_uw
+        for row, products, r in zip(exact, gains, self._template.rotations, strict=True):
+            k = fixed.requantise(products, r.kerr_shift, r.kerr_bits)
+            row[:] = k * 2.0**-r.phase_shift
         scaled = self.kerr * self._kerr_scales(launch_power_uw)
+        exact = torch.from_numpy(exact).to(scaled) * self._kerr_mask
         return _Straight.apply(scaled, exact).to(self._dtype)
 
     def _kerr_scales(self, launch_power_uw: int) -> Tensor:
         units = [launch_power_uw * 2.0**-r.phase_shift for r in self._template.rotations]
-        return self._kerr_mask * torch.tensor(units, dtype=torch.float64)[:, None]
+        return self._kerr_mask * torch.tensor(units).to(self._kerr_mask)[:, None]
 
 
 def _stacked(rows: list[NDArray]) -> tuple[Tensor, Tensor]:

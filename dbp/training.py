@@ -281,7 +281,10 @@ class _Learner:
             return products[:size, :size]
 
         taps = model.half_taps.detach().double()
-        flat = [p.expand_as(taps).double().numpy().ravel() for p in (model.steps, *model.limits)]
+        flat = [
+            p.expand_as(taps).double().numpy().ravel()
+            for p in (model.steps, model.lowest, model.highest)
+        ]
         rounded = rounding.round_together(
             taps.numpy().ravel(),
             sum(data.pool.map(matrix, range(WORKERS))) / WORKERS,

@@ -53,6 +53,10 @@ def test_a_block_shorter_than_a_filter_is_refused():
     model = Model(random_filters(np.random.default_rng(0), (17,)))
     with pytest.raises(ValueError, match="blocks of 16 samples for 17 taps"):
         model(torch.zeros(2, 16, 1), 1.0)
+    with pytest.raises(ValueError, match="blocks of 16 samples for 17 taps"):
+        model.plain(torch.zeros(2, 16, 1), 1.0)
+    with pytest.raises(TypeError, match="a signal of float64 in a model of float32"):
+        model(torch.zeros(2, 17, 1, dtype=torch.float64), 1.0)
 
 
 @pytest.mark.parametrize("half_kerr", [1, 3])
