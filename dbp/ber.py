@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -191,22 +192,16 @@ def evaluate(
 def _groups(link_: config.Link, launch_power_dbm: float, seed: int) -> Iterator[link.Received]:
     """Groups of at least `GROUP_SYMBOLS` symbols, without end."""
     blocks = math.ceil(GROUP_SYMBOLS / link_.block_symbols)
-    # Two at a time where blocks are short: transforms are faster in large batches.
-    together = 2 * blocks if blocks > 1 else 1
-    first = 0
-    while True:
-        received = link.simulate(
+    for first in itertools.count(0, blocks):
+        yield link.simulate(
             link_,
             launch_power_dbm,
-            together,
+            blocks,
             seed=seed,
             purpose="evaluate",
             first_block=first,
             progress=False,
         )
-        for start in range(0, together, blocks):
-            yield received.blocks(slice(start, start + blocks))
-        first += together
 
 
 @dataclass

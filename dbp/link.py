@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,14 +14,17 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dbp import config, fiber, modulation
+from dbp import cache, config, fiber, modulation
 
 Purpose = Literal["train", "validate", "evaluate", "stimulus"]
 _PURPOSES = ("train", "validate", "evaluate", "stimulus")
 
-# Samples that are propagated together. The transforms are fastest on many short blocks whose
-# field stays in a core's second-level cache.
-_SAMPLES_TOGETHER = 98304
+# Raise it with every change of this module, of `fiber` or of `modulation` that changes a number.
+VERSION = 1
+
+# Blocks are always simulated, and kept, in the same chunks of at least so many symbols. Short
+# enough for the field of a chunk to stay in a core's second-level cache.
+_CHUNK_SYMBOLS = 8192
 
 
 @dataclass(frozen=True)
@@ -100,31 +106,78 @@ def simulate(
 ) -> Received:
     """Transmit ``blocks`` blocks of ``link.block_symbols`` symbols.
 
-    Block b of a seed and purpose has its own data and noise, whatever the launch power and
-    whatever blocks are simulated with it (equal but for the rounding of transforms in batches);
-    ``first_block`` continues an earlier call. Training, evaluation and stimulus of one seed never
-    share random numbers, by ``purpose``. ``progress`` shows a bar on a terminal.
+    Block b of a seed and purpose has its own data and noise, whatever the launch power, and is the
+    same to the last bit whatever blocks are asked for with it; ``first_block`` continues an earlier
+    call. Training, evaluation and stimulus of one seed never share random numbers, by ``purpose``.
+    Chunks of blocks run in parallel and are kept in `dbp.cache`: the numbers are those of the
+    machine that simulated them. ``progress`` shows a bar on a terminal.
     """
-    together = max(1, _SAMPLES_TOGETHER // (link.block_symbols * link.samples_per_symbol))
-    numbers = range(first_block, first_block + blocks)
-    channel = _Channel(link, device)
-    parts = []
-    with tqdm(
-        total=blocks * link.block_symbols,
-        desc=f"link {launch_power_dbm:+g} dBm",
-        unit="sym",
-        unit_scale=True,
-        disable=None if progress else True,
-        leave=False,
-    ) as bar:
-        for start in range(0, blocks, together):
-            chunk = numbers[start : start + together]
-            generators = [block_generator(seed, purpose, block) for block in chunk]
-            parts.append(channel.transmit(launch_power_dbm, generators))
-            bar.update(len(chunk) * link.block_symbols)
-    symbols, labels, waveform = (np.concatenate(part) for part in zip(*parts, strict=True))
-    power_w = received_power_w(link, launch_power_dbm)
-    return Received(symbols, labels, waveform, launch_power_dbm, power_w)
+    size = chunk_blocks(link)
+    chunks = range(first_block // size, -(-(first_block + blocks) // size))
+
+    def waveform(chunk: int) -> NDArray[np.complexfloating]:
+        numbers = range(chunk * size, (chunk + 1) * size)
+        key = {
+            "version": VERSION,
+            "libraries": [np.__version__, torch.__version__],
+            "device": torch.device(device).type,
+            "link": link.model_dump(mode="json"),
+            "launch_power_dbm": float(launch_power_dbm),
+            "seed": seed,
+            "purpose": purpose,
+            "blocks": [numbers.start, numbers.stop],
+        }
+
+        def transmit() -> NDArray[np.complexfloating]:
+            generators = [block_generator(seed, purpose, block) for block in numbers]
+            return _channel(link, device).transmit(launch_power_dbm, generators)
+
+        return cache.array(key, transmit)
+
+    with (
+        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
+        tqdm(
+            total=len(chunks) * size * link.block_symbols,
+            desc=f"link {launch_power_dbm:+g} dBm",
+            unit="sym",
+            unit_scale=True,
+            disable=None if progress else True,
+            leave=False,
+        ) as bar,
+    ):
+        parts = []
+        for part in pool.map(waveform, chunks):
+            parts.append(part)
+            bar.update(size * link.block_symbols)
+    start = first_block - chunks.start * size
+    wanted = range(first_block, first_block + blocks)
+    symbols, labels = _draw(link, [block_generator(seed, purpose, block) for block in wanted])
+    return Received(
+        symbols.astype(link.precision),
+        labels,
+        np.concatenate(parts)[start : start + blocks],
+        launch_power_dbm,
+        received_power_w(link, launch_power_dbm),
+    )
+
+
+def chunk_blocks(link: config.Link) -> int:
+    """Blocks of a chunk: `simulate` takes as long for one of them as for all."""
+    return -(-_CHUNK_SYMBOLS // link.block_symbols)
+
+
+def _draw(
+    link: config.Link, generators: list[np.random.Generator]
+) -> tuple[NDArray[np.complex128], modulation.Labels]:
+    """Symbols and labels of one block per generator: the first thing that is drawn of it."""
+    drawn = [modulation.draw(link.modulation, link.block_symbols, g) for g in generators]
+    symbols, labels = (np.stack(part) for part in zip(*drawn, strict=True))
+    return symbols, labels
+
+
+@functools.lru_cache(maxsize=2)
+def _channel(link: config.Link, device: torch.device | str) -> _Channel:
+    return _Channel(link, device)
 
 
 class _Channel:
@@ -150,11 +203,10 @@ class _Channel:
 
     def transmit(
         self, launch_power_dbm: float, generators: list[np.random.Generator]
-    ) -> tuple[NDArray, NDArray, NDArray]:
-        """Symbols, labels and waveform of one block per generator."""
+    ) -> NDArray[np.complexfloating]:
+        """Waveform of one block per generator."""
         link = self._link
-        drawn = [modulation.draw(link.modulation, link.block_symbols, g) for g in generators]
-        symbols, labels = (np.stack(part) for part in zip(*drawn, strict=True))
+        symbols, _ = _draw(link, generators)
         # A train of symbols at one of samples_per_symbol samples has a periodic spectrum; the
         # factor makes the mean power of the waveform that of the symbols.
         amplitude = np.sqrt(watts(launch_power_dbm)) * link.samples_per_symbol
@@ -163,8 +215,7 @@ class _Channel:
         for noise in self._amplifier_noise(generators):
             field = self._fibre(field).mul_(self._gain).add_(noise)
         waveform = self._receive(field) / np.sqrt(received_power_w(link, launch_power_dbm))
-        dtype = np.dtype(link.precision)
-        return symbols.astype(dtype), labels, waveform.astype(dtype)
+        return waveform.astype(link.precision)
 
     def _amplifier_noise(self, generators: list[np.random.Generator]) -> Iterator[torch.Tensor]:
         """Spectrum of the noise of each amplifier in turn, one advancing generator per block."""
