@@ -20,7 +20,7 @@ Purpose = Literal["train", "validate", "evaluate", "stimulus"]
 _PURPOSES = ("train", "validate", "evaluate", "stimulus")
 
 # Raise it with every change of this module, of `fiber` or of `modulation` that changes a number.
-VERSION = 1
+VERSION = 2
 
 # Blocks are always simulated, and kept, in the same chunks of at least so many symbols. Short
 # enough for the field of a chunk to stay in a core's second-level cache.
