@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -262,7 +263,10 @@ def test_the_key_changes_with_all_that_link_data_depend_on(transmitted, monkeypa
 
     assert all(is_new(**change) for change in changes)
     assert not any(is_new(**change) for change in changes)
-    for module, name in ((link, "VERSION"), (np, "__version__"), (torch, "__version__")):
+    for module, name in [
+        (link, "VERSION"),
+        *((module, "__version__") for module in (np, numba, torch)),
+    ]:
         monkeypatch.setattr(module, name, "another")
         assert is_new()
 
