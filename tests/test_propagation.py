@@ -45,6 +45,16 @@ def test_fields_are_those_of_the_split_step_method(samples):
     assert error_db(propagated(launched, [*noise[:-1], 0 * noise[0]]), expected) > -30
 
 
+def test_many_half_turns_are_rotated_by():
+    samples, operators = 64, (np.ones((2, 64), complex), np.array([1.3]))
+    field = np.fft.ifft(random_spectra(lanes.COUNT, samples, 10.0))
+    phase = 1.3 * np.abs(field) ** 2
+    assert phase.max() > 20 * np.pi
+    spectrum = np.fft.fft(field).astype(np.complex64)
+    rotated = Propagation(*operators, 1.0)(spectrum, [0 * spectrum])
+    assert error_db(rotated, field * np.exp(1j * phase)) < -105
+
+
 def test_a_block_is_the_same_in_every_lane_and_beside_others():
     launched = random_spectra(2 * lanes.COUNT + 1, 96, 2e-3)
     noise = [random_spectra(len(launched), 96, 1e-5, seed) for seed in range(SPANS)]
