@@ -2,9 +2,11 @@
 
 LLVM vectorises a plain loop only where it can prove that no store hits a later load, and in a
 transform in place it cannot. Here an operation on vectors is a Python function of `Array`,
-`Vector` and `Complex` whose operators emit the instructions; `emit` makes of it what an
+`Vector` and `Complex` whose operators emit the instructions; `emit` makes of it what a
 `numba.extending.intrinsic` returns. Lanes never mix: each has the same result whatever is in the
 others.
+
+numba's cache of machine code does not see changes of this file: touch those that use it.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from numba import types
 from numba.core import cgutils
 from numpy.typing import NDArray
 
+# More than the registers hold would be slower: a stage of a transform keeps four complex vectors.
 COUNT = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8
 
 _BYTES = 4 * COUNT
