@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 from scipy import special
 from tqdm import tqdm
 
-from dbp import config, golden, link, modulation
+from dbp import config, golden, link, modulation, workers
 from dbp.design import Design, launch_power_uw
 from dbp.errors import InputError
 from dbp.files import write_text
@@ -186,26 +185,17 @@ def evaluate(
             bar.set_postfix_str(f"{launch_power_dbm:+g} dBm done")
             return [count.point(launch_power_dbm) for count in counts]
 
-        # A launch power per core: one core's transforms stay in its own cache.
-        threads = torch.get_num_threads()
-        workers = min(len(launch_powers_dbm), len(os.sched_getaffinity(0)))
-        try:
-            with ThreadPoolExecutor(
-                max(1, workers), initializer=torch.set_num_threads, initargs=(1,)
-            ) as pool:
-                rows = list(pool.map(point, launch_powers_dbm))
-        finally:
-            torch.set_num_threads(threads)
+        with workers.pool(len(launch_powers_dbm)) as pool:
+            rows = list(pool.map(point, launch_powers_dbm))
     return [row for row_of_power in rows for row in row_of_power]
 
 
 def _groups(link_: config.Link, launch_power_dbm: float, seed: int) -> Iterator[link.Received]:
     """Groups of at least `GROUP_SYMBOLS` symbols, without end."""
     blocks = math.ceil(GROUP_SYMBOLS / link_.block_symbols)
-    # Two at a time where blocks are short: transforms are faster in large batches.
-    together = 2 * blocks if blocks > 1 else 1
-    first = 0
-    while True:
+    # Whole chunks of the simulation, which are whole groups.
+    together = math.lcm(blocks, link.chunk_blocks(link_))
+    for first in itertools.count(0, together):
         received = link.simulate(
             link_,
             launch_power_dbm,
@@ -217,7 +207,6 @@ def _groups(link_: config.Link, launch_power_dbm: float, seed: int) -> Iterator[
         )
         for start in range(0, together, blocks):
             yield received.blocks(slice(start, start + blocks))
-        first += together
 
 
 @dataclass

@@ -37,7 +37,9 @@ class Link(_Table):
 
     Equal spans of fibre, each followed by an amplifier that restores the launch power and adds its
     own noise. Simulated circularly in blocks of ``block_symbols`` with ``samples_per_symbol``
-    samples and ``steps_per_span`` split steps of equal nonlinear phase ("logarithmic" steps).
+    samples and ``steps_per_span`` split steps of equal nonlinear phase ("logarithmic" steps). Up to
+    +2 dBm on the paper's link, effective SNRs of the default 6 samples and 16 steps are within
+    0.03 dB of those of 16 samples and 100 steps (``benchmarks/link_convergence.py``).
     Blocks should be some times longer than the memory of the link, 192 symbols for the paper's;
     short ones are simulated faster.
     """

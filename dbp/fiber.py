@@ -19,6 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dbp import propagation
+
 LIGHT_M_PER_S = 299_792_458.0
 PLANCK_J_S = 6.626_070_15e-34
 
@@ -98,13 +100,9 @@ class SplitStep:
         dtype: torch.dtype = torch.complex64,
         device: torch.device | str = "cpu",
     ) -> None:
-        positions, lengths = split(fiber, steps)
-        omega = angular_frequency(samples, sample_rate_ghz)
-        rate = -fiber.attenuation_per_km / 2 + 0.5j * fiber.beta2_ps2_per_km * omega**2
-        distances = np.diff(positions, prepend=0.0, append=fiber.length_km)
-        linear = np.exp(distances[:, None] * rate)
+        linear, kerr_per_w = operators(fiber, steps, samples, sample_rate_ghz)
         self._linear = torch.from_numpy(linear).to(device=device, dtype=dtype)
-        self._kerr_per_w = [float(fiber.gamma_per_w_km * length) for length in lengths]
+        self._kerr_per_w = kerr_per_w.tolist()
 
     def __call__(self, spectrum: Tensor) -> Tensor:
         """Spectrum at the input to spectrum at the output.
@@ -131,12 +129,30 @@ def split(fiber: Fiber, steps: int) -> tuple[NDArray[np.float64], NDArray[np.flo
     return positions, per_step * np.exp(alpha * positions)
 
 
-def rotate_(field: Tensor, kerr_per_w: float) -> Tensor:
-    """Multiply by ``exp(1j * kerr_per_w * |field|^2)`` in place; any shape.
+def operators(
+    fiber: Fiber, steps: int, samples: int, sample_rate_ghz: float
+) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
+    """What the steps of `SplitStep` multiply with.
 
-    Written in real arithmetic on the parts: three times as fast as `torch.polar` on a CPU.
+    The spectrum by the first, of shape ``(steps + 1, samples)``, before, between and after the
+    Kerr rotations, whose constants in rad/W are the second, of shape ``(steps,)``.
+    """
+    positions, lengths = split(fiber, steps)
+    omega = angular_frequency(samples, sample_rate_ghz)
+    rate = -fiber.attenuation_per_km / 2 + 0.5j * fiber.beta2_ps2_per_km * omega**2
+    distances = np.diff(positions, prepend=0.0, append=fiber.length_km)
+    return np.exp(distances[:, None] * rate), fiber.gamma_per_w_km * lengths
+
+
+def rotate_(field: Tensor, kerr_per_w: float) -> Tensor:
+    """Multiply by ``exp(1j * kerr_per_w * |field|^2)`` in place; complex and contiguous, any shape.
+
+    In single precision on a CPU by a compiled loop, ten times as fast as torch's operations.
     """
     parts = torch.view_as_real(field)
+    if field.dtype == torch.complex64 and field.device.type == "cpu":
+        propagation.rotate(parts.view(-1).numpy(), np.float32(kerr_per_w))
+        return field
     squares = parts * parts
     phase = torch.add(squares[..., 0], squares[..., 1]).mul_(kerr_per_w)
     torch.cos(phase, out=squares[..., 0])

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dbp import config, fiber, modulation
+from dbp import cache, config, fiber, modulation, propagation, workers
 
 Purpose = Literal["train", "validate", "evaluate", "stimulus"]
 _PURPOSES = ("train", "validate", "evaluate", "stimulus")
 
-# Samples that are propagated together. The transforms are fastest on many short blocks whose
-# field stays in a core's second-level cache.
-_SAMPLES_TOGETHER = 98304
+# Raise it with every change of this module, of `fiber`, `propagation` or `modulation` that changes
+# a number: what the cache holds is then found no more.
+VERSION = 3
+
+# Blocks are always simulated, and kept, in the same chunks of at least so many symbols.
+_CHUNK_SYMBOLS = 8192
+# Blocks up to this length are propagated side by side, so many at a time on any machine.
+_SHORT_SYMBOLS = 4096
+_LANES = 16
 
 
 @dataclass(frozen=True)
@@ -100,84 +108,161 @@ def simulate(
 ) -> Received:
     """Transmit ``blocks`` blocks of ``link.block_symbols`` symbols.
 
-    Block b of a seed and purpose has its own data and noise, whatever the launch power and
-    whatever blocks are simulated with it (equal but for the rounding of transforms in batches);
-    ``first_block`` continues an earlier call. Training, evaluation and stimulus of one seed never
-    share random numbers, by ``purpose``. ``progress`` shows a bar on a terminal.
+    Block b of a seed and purpose has its own data and noise, whatever the launch power, and is the
+    same to the last bit whatever blocks are asked for with it; ``first_block`` continues an earlier
+    call. Training, evaluation and stimulus of one seed never share random numbers, by ``purpose``.
+    Chunks of blocks run in parallel and are kept in `dbp.cache`: the numbers are those of the
+    machine that simulated them. ``progress`` shows a bar on a terminal.
     """
-    together = max(1, _SAMPLES_TOGETHER // (link.block_symbols * link.samples_per_symbol))
-    numbers = range(first_block, first_block + blocks)
-    channel = _Channel(link, device)
-    parts = []
-    with tqdm(
-        total=blocks * link.block_symbols,
-        desc=f"link {launch_power_dbm:+g} dBm",
-        unit="sym",
-        unit_scale=True,
-        disable=None if progress else True,
-        leave=False,
-    ) as bar:
-        for start in range(0, blocks, together):
-            chunk = numbers[start : start + together]
-            generators = [block_generator(seed, purpose, block) for block in chunk]
-            parts.append(channel.transmit(launch_power_dbm, generators))
-            bar.update(len(chunk) * link.block_symbols)
-    symbols, labels, waveform = (np.concatenate(part) for part in zip(*parts, strict=True))
-    power_w = received_power_w(link, launch_power_dbm)
-    return Received(symbols, labels, waveform, launch_power_dbm, power_w)
+    size = chunk_blocks(link)
+    chunks = range(first_block // size, -(-(first_block + blocks) // size))
+
+    def waveform(chunk: int) -> NDArray[np.complexfloating]:
+        numbers = range(chunk * size, (chunk + 1) * size)
+        key = {
+            "version": VERSION,
+            "libraries": [np.__version__, numba.__version__, torch.__version__],
+            "device": torch.device(device).type,
+            "link": link.model_dump(mode="json"),
+            "launch_power_dbm": float(launch_power_dbm),
+            "seed": seed,
+            "purpose": purpose,
+            "blocks": [numbers.start, numbers.stop],
+        }
+
+        def transmit() -> NDArray[np.complexfloating]:
+            generators = [block_generator(seed, purpose, block) for block in numbers]
+            return _channel(link, device).transmit(launch_power_dbm, generators)
+
+        return cache.array(key, transmit)
+
+    with (
+        workers.pool(len(chunks)) as pool,
+        tqdm(
+            total=len(chunks) * size * link.block_symbols,
+            desc=f"link {launch_power_dbm:+g} dBm",
+            unit="sym",
+            unit_scale=True,
+            disable=None if progress else True,
+            leave=False,
+        ) as bar,
+    ):
+        parts = []
+        for part in pool.map(waveform, chunks):
+            parts.append(part)
+            bar.update(size * link.block_symbols)
+    start = first_block - chunks.start * size
+    wanted = range(first_block, first_block + blocks)
+    symbols, labels = _draw(link, [block_generator(seed, purpose, block) for block in wanted])
+    return Received(
+        symbols.astype(link.precision),
+        labels,
+        np.concatenate(parts)[start : start + blocks],
+        launch_power_dbm,
+        received_power_w(link, launch_power_dbm),
+    )
+
+
+def chunk_blocks(link: config.Link) -> int:
+    """Blocks of a chunk: `simulate` takes as long for one of them as for all."""
+    group = -(-_CHUNK_SYMBOLS // link.block_symbols)
+    # Short blocks fill all lanes, in whole groups.
+    return group * -(-_LANES // group) if _is_short(link) else group
+
+
+def _is_short(link: config.Link) -> bool:
+    return link.block_symbols <= _SHORT_SYMBOLS
+
+
+def _draw(
+    link: config.Link, generators: list[np.random.Generator]
+) -> tuple[NDArray[np.complex128], modulation.Labels]:
+    """Symbols and labels of one block per generator: the first thing that is drawn of it."""
+    drawn = [modulation.draw(link.modulation, link.block_symbols, g) for g in generators]
+    symbols, labels = (np.stack(part) for part in zip(*drawn, strict=True))
+    return symbols, labels
+
+
+@functools.lru_cache(maxsize=2)
+def _channel(link: config.Link, device: torch.device | str) -> _Channel:
+    return _Channel(link, device)
 
 
 class _Channel:
-    """The link with its precomputed operators."""
+    """The link with its precomputed operators.
+
+    Short blocks in single precision on a CPU take `dbp.propagation`, three times as fast; all
+    others, and other devices, the split-step method on torch.
+    """
 
     def __init__(self, link: config.Link, device: torch.device | str) -> None:
         self._link = link
         self._device = device
-        self._dtype = getattr(torch, link.precision)
         self._real = np.float32 if link.precision == "complex64" else np.float64
         self._samples = link.block_symbols * link.samples_per_symbol
         rate_ghz = link.symbol_rate_gbd * link.samples_per_symbol
         fibre = span(link)
-        self._fibre = fiber.SplitStep(
-            fibre, link.steps_per_span, self._samples, rate_ghz, self._dtype, device
-        )
         self._gain = float(np.sqrt(fibre.gain))
+        in_lanes = (
+            link.precision == "complex64"
+            and torch.device(device).type == "cpu"
+            and _is_short(link)
+            and propagation.fits(self._samples)
+        )
+        steps = link.steps_per_span, self._samples, rate_ghz
+        if in_lanes:
+            linear, kerr_per_w = fiber.operators(fibre, *steps)
+            self._propagate = propagation.Propagation(linear, kerr_per_w, self._gain)
+        else:
+            dtype = getattr(torch, link.precision)
+            self._fibre = fiber.SplitStep(fibre, *steps, dtype, device)
+            self._propagate = self._on_torch
         # Each bin of an unnormalised transform holds the noise power of the whole band, times N.
-        self._noise = float(np.sqrt(ase_w_per_ghz(link) * rate_ghz * self._samples / 2))
+        self._noise = self._real(np.sqrt(ase_w_per_ghz(link) * rate_ghz * self._samples / 2))
         self._pulse = modulation.root_raised_cosine(
             link.roll_off, link.samples_per_symbol, self._samples
         )
 
     def transmit(
         self, launch_power_dbm: float, generators: list[np.random.Generator]
-    ) -> tuple[NDArray, NDArray, NDArray]:
-        """Symbols, labels and waveform of one block per generator."""
+    ) -> NDArray[np.complexfloating]:
+        """Waveform of one block per generator."""
         link = self._link
-        drawn = [modulation.draw(link.modulation, link.block_symbols, g) for g in generators]
-        symbols, labels = (np.stack(part) for part in zip(*drawn, strict=True))
+        symbols, _ = _draw(link, generators)
         # A train of symbols at one of samples_per_symbol samples has a periodic spectrum; the
         # factor makes the mean power of the waveform that of the symbols.
         amplitude = np.sqrt(watts(launch_power_dbm)) * link.samples_per_symbol
         spectrum = np.tile(np.fft.fft(symbols), link.samples_per_symbol) * self._pulse * amplitude
-        field = torch.from_numpy(spectrum).to(device=self._device, dtype=self._dtype)
-        for noise in self._amplifier_noise(generators):
-            field = self._fibre(field).mul_(self._gain).add_(noise)
+        spectrum = spectrum.astype(link.precision)
+        field = self._propagate(spectrum, self._amplifier_noise(generators))
         waveform = self._receive(field) / np.sqrt(received_power_w(link, launch_power_dbm))
-        dtype = np.dtype(link.precision)
-        return symbols.astype(dtype), labels, waveform.astype(dtype)
+        return waveform.astype(link.precision)
 
-    def _amplifier_noise(self, generators: list[np.random.Generator]) -> Iterator[torch.Tensor]:
+    def _on_torch(
+        self,
+        spectrum: NDArray[np.complexfloating],
+        noise: Iterator[NDArray[np.complexfloating]],
+    ) -> NDArray[np.complexfloating]:
+        """As `dbp.propagation.Propagation`, at any precision and length, on any device."""
+        field = torch.from_numpy(spectrum).to(self._device)
+        for of_amplifier in noise:
+            added = torch.from_numpy(of_amplifier).to(self._device)
+            field = self._fibre(field).mul_(self._gain).add_(added)
+        return torch.fft.ifft(field).cpu().numpy()
+
+    def _amplifier_noise(
+        self, generators: list[np.random.Generator]
+    ) -> Iterator[NDArray[np.complexfloating]]:
         """Spectrum of the noise of each amplifier in turn, one advancing generator per block."""
         for _ in range(self._link.spans):
             noise = np.empty((len(generators), self._samples, 2), self._real)
             for generator, block in zip(generators, noise, strict=True):
                 generator.standard_normal(out=block, dtype=self._real)
-            tensor = torch.from_numpy(noise).to(self._device).mul_(self._noise)
-            yield torch.view_as_complex(tensor)
+            noise *= self._noise
+            yield noise.view(self._link.precision)[..., 0]
 
-    def _receive(self, spectrum: torch.Tensor) -> NDArray[np.complexfloating]:
+    def _receive(self, field: NDArray[np.complexfloating]) -> NDArray[np.complexfloating]:
         """Low-pass to 2 samples per symbol by cutting the spectrum."""
-        half = self._link.block_symbols
-        spectrum = torch.cat((spectrum[:, :half], spectrum[:, -half:]), dim=1)
-        ratio = 2 / self._link.samples_per_symbol
-        return torch.fft.ifft(spectrum).mul_(ratio).cpu().numpy()
+        half, spectrum = self._link.block_symbols, np.fft.fft(field)
+        spectrum = np.concatenate((spectrum[:, :half], spectrum[:, -half:]), axis=1)
+        return np.fft.ifft(spectrum) * (2 / self._link.samples_per_symbol)

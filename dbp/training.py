@@ -18,7 +18,6 @@ import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -154,24 +153,21 @@ class _Data:
         blocks = -(-training.symbols // training.block_symbols)
         validation = -(-training.validation_symbols // training.block_symbols)
         link_ = settings.link.model_copy(update={"block_symbols": training.block_symbols})
-        bounds = [round(k * blocks / WORKERS) for k in range(WORKERS + 1)]
 
-        def simulate(purpose: link.Purpose, first: int, last: int) -> link.Received:
+        def simulate(purpose: link.Purpose, blocks: int) -> link.Received:
             return link.simulate(
                 link_,
                 training.launch_power_dbm,
-                last - first,
+                blocks,
                 seed=settings.seed,
                 purpose=purpose,
-                first_block=first,
-                progress=purpose == "train" and first == 0,
+                progress=purpose == "train",
             )
 
-        jobs = [pool.submit(simulate, "train", first, last) for first, last in pairwise(bounds)]
-        self.validation = pool.submit(simulate, "validate", 0, validation).result()
-        parts = [job.result() for job in jobs]
-        self.waveform = np.concatenate([part.waveform for part in parts])
-        self.symbols = _symbols(np.concatenate([part.symbols for part in parts]))
+        train = simulate("train", blocks)
+        self.validation = simulate("validate", validation)
+        self.waveform = train.waveform
+        self.symbols = _symbols(train.symbols)
         self.detector = Detector(link_.roll_off, 2 * training.block_symbols)
         self.pool = pool
         self._chunk = -(-training.batch_blocks // WORKERS)

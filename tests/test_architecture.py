@@ -19,6 +19,7 @@ TORCH_ALLOWED = {
     "dbp.link",
     "dbp.references",
     "dbp.ber",
+    "dbp.workers",
 }
 
 

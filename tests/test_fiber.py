@@ -108,3 +108,19 @@ def test_single_precision_is_accurate():
     single = propagate(start, STANDARD, 16, torch.complex64)
     assert single.dtype == np.complex64
     assert error_db(single, exact) < -110
+
+
+@pytest.mark.parametrize("kerr_per_w", [0.0, 1e-3, 1.0, -1.0, 40.0])
+def test_rotation_in_single_precision_is_that_in_double(kerr_per_w):
+    # Up to 33 turns, in which all quadrants are met; single precision knows their angle to 1e-5.
+    field = torch.from_numpy(random_field(1.0))
+    expected = fiber.rotate_(field.clone(), kerr_per_w).numpy()
+    field = field.to(torch.complex64)
+    phase = kerr_per_w * np.abs(field.numpy().ravel().astype(complex)) ** 2
+    rotated = fiber.rotate_(field, kerr_per_w)
+    assert rotated is field
+    assert np.ptp(phase) >= 5 * abs(kerr_per_w)
+    assert error_db(rotated.numpy(), expected) < (-135 if abs(kerr_per_w) <= 1 else -105)
+    # The power is kept: over a link of 32 spans errors of it would add up.
+    power = [np.sum(np.abs(x.astype(complex)) ** 2) for x in (rotated.numpy(), expected)]
+    assert power[0] == pytest.approx(power[1], rel=3e-8)

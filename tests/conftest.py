@@ -1,0 +1,19 @@
+"""The tests have caches of their own: never the user's."""
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_the_session(tmp_path_factory):
+    """For what fixtures of whole modules simulate."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DBP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path_factory, monkeypatch):
+    """Every test starts with an empty cache, so that what one breaks is not another's data."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("DBP_CACHE", str(folder))
+    return folder
