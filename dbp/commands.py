@@ -65,8 +65,11 @@ def config_of(folder: Path | None) -> Config:
     return config.load(str(toml) if toml and toml.is_file() else "paper")
 
 
-def train(settings: Config, out: Path) -> None:
-    """Learn a design and write it, its floats, its history and the baseline into ``out``."""
+def train(settings: Config, out: Path, device: str = "cpu") -> None:
+    """Learn a design and write it, its floats and its history into ``out``.
+
+    A killed run goes on from ``out/train/checkpoint.npz``.
+    """
     from dbp import training
 
     stopwatch = metrics.Stopwatch()
@@ -76,7 +79,8 @@ def train(settings: Config, out: Path) -> None:
         f"coefficients and {settings.learned.signal_bits}-bit signals, seed {settings.seed}",
         flush=True,
     )
-    result = training.train(settings)
+    checkpoint = out / "train" / "checkpoint.npz"
+    result = training.train(settings, checkpoint, device)
     _place(result.design, settings, out)
     result.filters.save(out / "train" / "float.npz")
     result.write_history(out / "train" / "history.csv")
@@ -86,9 +90,10 @@ def train(settings: Config, out: Path) -> None:
         design_hash=result.design.hash,
         config_hash=settings.hash,
         seed=settings.seed,
-        versions=metrics.package_versions("torch", "numpy"),
+        versions=metrics.package_versions("torch", "numpy", "numba"),
         stopwatch=stopwatch,
     )
+    checkpoint.unlink(missing_ok=True)
     print(
         f"Effective SNR at {written['launch_power_dbm']:+g} dBm on unseen data: "
         f"baseline {written['snr_db_baseline']:.2f} dB, learned {written['snr_db_float']:.2f} dB "

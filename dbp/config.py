@@ -142,18 +142,19 @@ class Datapath(_Table):
 
 
 class Training(_Table):
-    """Learning on circular blocks of the link: a joint start without data, then Adam on the mean
-    squared error of the symbols, in floating and then in fixed point."""
+    """Learning on circular blocks of the link: a joint start without data, then damped Gauss-Newton
+    steps in floating point, on rounded signals, and on rounded taps. The curvature of each step is
+    that of ``curvature_symbols`` of the data."""
 
     launch_power_dbm: float = Field(0.5, ge=-30, le=20)
     symbols: int = Field(131072, ge=1024, le=1 << 26)
-    validation_symbols: int = Field(32768, ge=1024, le=1 << 26)
+    validation_symbols: int = Field(65536, ge=1024, le=1 << 26)
     block_symbols: int = Field(512, ge=64, le=1 << 16, multiple_of=4)
-    batch_blocks: int = Field(32, ge=2, le=65536)
-    learning_rate: float = Field(1e-3, gt=0, le=1)
-    start_iterations: int = Field(1000, ge=0, le=10_000_000)
-    float_iterations: int = Field(400, ge=0, le=10_000_000)
-    quantized_iterations: int = Field(1000, ge=0, le=10_000_000)
+    curvature_symbols: int = Field(32768, ge=1024, le=1 << 26)
+    start_iterations: int = Field(3000, ge=0, le=10_000_000)
+    float_iterations: int = Field(5, ge=0, le=10_000)
+    signal_iterations: int = Field(5, ge=0, le=10_000)
+    tap_iterations: int = Field(8, ge=1, le=10_000)
 
 
 class Evaluation(_Table):
@@ -286,11 +287,10 @@ def _check_together(config: Config) -> None:
                 f"{name}.signal_bits = {filters.signal_bits} at most 16"
             )
     training = config.training
-    least = training.batch_blocks * training.block_symbols
-    if training.symbols < least:
+    if training.curvature_symbols > training.symbols:
         raise InputError(
-            f"training.symbols = {training.symbols}: must be at least one batch, "
-            f"training.batch_blocks * training.block_symbols = {least}"
+            f"training.curvature_symbols = {training.curvature_symbols}: must be at most "
+            f"training.symbols = {training.symbols}"
         )
     longest = max(config.baseline.taps, config.learned.taps)
     if training.block_symbols < longest:

@@ -59,23 +59,33 @@ class FloatFilters:
         if not np.isfinite(kerr).all():
             raise InputError("filters: kerr_rad_per_mw: must be finite")
 
+    def arrays(self) -> dict[str, NDArray]:
+        """Arrays ``filter_0``, ``filter_1``, ... and ``kerr_rad_per_mw``."""
+        return {
+            **{f"filter_{k}": taps for k, taps in enumerate(self.taps)},
+            "kerr_rad_per_mw": self.kerr_rad_per_mw,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, NDArray]) -> FloatFilters:
+        """The inverse of `arrays`; `InputError` says what is wrong with them."""
+        names = [f"filter_{k}" for k in range(len(arrays) - 1)]
+        if sorted(arrays) != sorted([*names, "kerr_rad_per_mw"]):
+            raise InputError(
+                f"fields {sorted(arrays)[:8]}: must be filter_0, filter_1, ... and kerr_rad_per_mw"
+            )
+        return cls(tuple(arrays[name] for name in names), arrays["kerr_rad_per_mw"])
+
     def save(self, path: str | Path) -> None:
-        """Write ``float.npz``: arrays ``filter_0``, ``filter_1``, ... and ``kerr_rad_per_mw``."""
-        arrays = {f"filter_{k}": taps for k, taps in enumerate(self.taps)}
-        write_npz(path, **arrays, kerr_rad_per_mw=self.kerr_rad_per_mw)
+        """Write ``float.npz``, the `arrays`."""
+        write_npz(path, **self.arrays())
 
     @classmethod
     def load(cls, path: str | Path) -> FloatFilters:
         """Read what `save` wrote; `InputError` names the file and what is wrong with it."""
         arrays = read_npz(path)
-        names = [f"filter_{k}" for k in range(len(arrays) - 1)]
-        if sorted(arrays) != sorted([*names, "kerr_rad_per_mw"]):
-            raise InputError(
-                f"{path}: fields {sorted(arrays)[:8]}: must be filter_0, filter_1, ... and "
-                "kerr_rad_per_mw"
-            )
         try:
-            return cls(tuple(arrays[name] for name in names), arrays["kerr_rad_per_mw"])
+            return cls.from_arrays(arrays)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
 

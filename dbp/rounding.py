@@ -15,47 +15,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-
-from dbp.model import Detector, Model
-from dbp.quantization import QuantizedModel
 
 # Added to the diagonal: moves of all taps this large are outside the quadratic approximation.
 DAMPING = 1e-4
 MAX_MOVES = 200
-
-
-def gauss_newton(
-    model: Model | QuantizedModel,
-    launch_power: float,
-    x: Tensor,
-    sent: Tensor,
-    detector: Detector,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """J^T J and J^T e of the symbol errors e, relative to the power of the symbols.
-
-    J is the derivative by all parameters, the flattened ``half_taps`` and then ``kerr`` of the
-    model, at its operating point; symmetric, float64. Near it the loss of ``detector`` after a move
-    d is e^T e + 2 d^T J^T e + d^T J^T J d. ``launch_power``: as the model takes it. ``x``: a signal
-    of the model; ``sent``: its symbols, shape ``(symbols, blocks)``.
-    """
-    with torch.no_grad():
-        received = detector.symbols(model(x, launch_power))
-        energy = torch.view_as_real(sent).square().sum()
-        gain = torch.vdot(sent.flatten(), received.flatten()) / energy
-        received /= gain
-        rows = [torch.view_as_real(received - sent).flatten()[None]]
-        for tangent in model.tangents(x, launch_power):
-            slope = detector.symbols(tangent.flatten(2)).unflatten(1, tangent.shape[2:]) / gain
-            # A complex gain common to all symbols is none of the error.
-            common = torch.einsum("spb,sb->p", slope, sent.conj()) / energy
-            slope -= received[:, None] * common[:, None]
-            rows.append(torch.view_as_real(slope.transpose(0, 1)).flatten(1))
-    errors = torch.cat(rows).numpy()
-    products = (errors @ errors.T).astype(np.float64) / energy.item()
-    return products[1:, 1:], products[1:, 0]
 
 
 def round_together(

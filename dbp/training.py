@@ -1,60 +1,61 @@
 """Learning a receiver filter: from least squares over floating point to the integers of a Design.
 
 1. Start: LS-CO filters, designed jointly as a chain (`dbp.cascade`), which needs no data.
-2. Floating point: Adam on the mean squared error of the symbols, taps and Kerr constants together.
-3. Fixed point: the same on `dbp.quantization.QuantizedModel`, first with signals and Kerr constants
-   rounded; then all taps are rounded together (`dbp.rounding`); then the Kerr constants learn on
-   and the best validated state is kept.
+2. ``float``: damped Gauss-Newton steps (`dbp.newton`) on the mean squared error of the symbols,
+   taps and Kerr constants together, in floating point.
+3. ``signals``: the same on `dbp.quantization.QuantizedModel` with signals and Kerr constants
+   rounded and the taps not yet.
+4. ``taps``: all taps are rounded together (`dbp.rounding`), then the Kerr constants take a step;
+   from the integers so found another Gauss-Newton step says where the taps would go now, and they
+   are rounded again. The best state on validation data is kept.
 
-Training, validation and evaluation of one seed never share random numbers (`dbp.link`).
+Training, validation and evaluation of one seed never share random numbers (`dbp.link`). After every
+step the state is written to a checkpoint, from which a killed run goes on to the same numbers.
 """
 
 from __future__ import annotations
 
-import copy
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dbp import cascade, filters, link, rounding
+from dbp import cascade, filters, link, newton, rounding, workers
 from dbp.config import Config
 from dbp.design import Design, launch_power_uw
-from dbp.files import write_text
+from dbp.errors import InputError
+from dbp.files import read_npz, write_npz, write_text
 from dbp.filters import FloatFilters
 from dbp.model import Detector, Model, to_signal
 from dbp.quantization import QuantizedModel, export
 
-# Every batch is split between so many threads, whatever the machine, so that sums of gradients
-# are the same everywhere.
-WORKERS = 2
 # What start and learning keep both parts of every tap within: unlimited, some filters of a chain
 # grow a tap larger than one and with it the scale and the rounding errors of all their taps.
 LARGEST_TAP = 0.98
-BETAS = 0.9, 0.99
-ROW_EVERY = 50
-VALIDATE_EVERY = 10
-# Part of the fixed-point iterations before the taps are rounded.
-ROUND_AFTER = 0.9
-# Symbols on which the effect of taps is measured for their rounding: many times their number.
-ROUNDING_SYMBOLS = 8192
+# Of the first step; the steps find their own. Rounded taps are far from where the quadratic
+# approximation leads, and want more.
+DAMPING = 1e-2
+ROUNDED_DAMPING = 3e-2
+# Batches run side by side.
+TASKS = 64
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of ``history.csv``; ``snr_db`` is the effective SNR on the validation data."""
+    """One line of ``history.csv``: the loss before and the validated effective SNR after a step."""
 
     iteration: int
     phase: str
-    taps: int
     loss: float
     snr_db: float
 
@@ -88,47 +89,74 @@ def baseline(settings: Config) -> tuple[Design, FloatFilters]:
     return replace(design, name=f"baseline-{design.name}"), floats
 
 
-def train(settings: Config) -> Result:
-    """Learn the design of a configuration. Same configuration, same machine: same result."""
-    threads = torch.get_num_threads()
-    # One thread per worker: threads inside torch's small operations would wait for each other.
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(WORKERS) as pool:
-            return _train(settings, pool)
-    finally:
-        torch.set_num_threads(threads)
+def train(
+    settings: Config, checkpoint: Path | None = None, device: torch.device | str = "cpu"
+) -> Result:
+    """Learn the design of a configuration. Same configuration, same machine: same result.
+
+    ``checkpoint``: a file that holds the state of learning after every step, from which it goes on
+    if it is there and of the same configuration. On a ``device`` other than the CPU, losses and
+    slopes are computed there, in torch's own operations.
+    """
+    state = _State.load(checkpoint, settings.hash)
+    with workers.pool(TASKS) as pool:
+        data = _Data(settings, torch.device(device), pool)
+        with tqdm(total=sum(_lengths(settings)), desc="learning", unit="it", disable=None) as bar:
+
+            def keep(phase: str, loss: float, learner: _Learner) -> None:
+                state.add(phase, loss, learner)
+                if checkpoint:
+                    state.save(checkpoint)
+                bar.update(len(state.history) - bar.n)
+                bar.set_postfix_str(f"{phase} {state.history[-1].snr_db:.2f} dB")
+
+            return _train(settings, data, state, keep)
 
 
-def _train(settings: Config, pool: ThreadPoolExecutor) -> Result:
-    data = _Data(settings, pool)
+def _lengths(settings: Config) -> tuple[int, int, int]:
+    training = settings.training
+    return training.float_iterations, training.signal_iterations, training.tap_iterations
+
+
+def _train(
+    settings: Config, data: _Data, state: _State, keep: Callable[[str, float, _Learner], None]
+) -> Result:
     power_mw = 1e3 * link.watts(settings.training.launch_power_dbm)
     power_uw = launch_power_uw(settings.training.launch_power_dbm)
-    history: list[Row] = []
+    float_end, signal_end, tap_end = accumulate(_lengths(settings))
 
-    model = Model(_start(settings))
-    learner = _Learner(model, lambda x: model(x, power_mw), data, to_signal, settings, history)
-    learner.float_phase()
-    floats = model.filters()
-    snr_db_float = learner.validate()
+    floats = state.floats
+    if floats is None:
+        # In a thread of the pool: torch would start threads for operations of microseconds.
+        model = Model(data.pool.submit(_start, settings).result())
+        learner = _Learner(model, power_mw, data, state)
+        while len(state.history) < float_end:
+            keep("float", learner.step(len(state.history)), learner)
+        floats = model.filters()
+        state.begin_fixed_point(floats)
+    snr_db_float = _Learner(Model(floats), power_mw, data).validate()
 
     design = export(floats, settings.learned, settings.datapath)
     quantized = QuantizedModel(design, floats)
-    learner = _Learner(
-        quantized, lambda x: quantized(x, power_uw), data, quantized.convert, settings, history
-    )
-    learner.quantized_phase(power_mw)
-    snr_db_quantized = learner.validate()
+    quantized.rounded = len(state.history) > signal_end
+    learner = _Learner(quantized, power_uw, data, state)
+    while len(state.history) < signal_end:
+        keep("signals", learner.step(len(state.history)), learner)
+    while len(state.history) < tap_end:
+        keep("taps", learner.round(len(state.history)), learner)
+    if state.best is not None:
+        learner.objective.parameters = state.best
+    quantized.rounded = True
 
-    reference = QuantizedModel(baseline(settings)[0])
-    snr_db_baseline = data.snr_db(lambda x: reference(x, power_uw), reference.convert)
+    reference = _Learner(QuantizedModel(baseline(settings)[0]), power_uw, data)
     figures = {
         "launch_power_dbm": settings.training.launch_power_dbm,
-        "snr_db_baseline": snr_db_baseline,
+        "snr_db_baseline": reference.validate(),
         "snr_db_float": snr_db_float,
-        "snr_db_quantized": snr_db_quantized,
+        "snr_db_quantized": learner.validate(),
     }
-    return Result(quantized.design(f"learned-{design.name}"), floats, figures, tuple(history))
+    named = quantized.design(f"learned-{design.name}")
+    return Result(named, floats, figures, tuple(state.history))
 
 
 def _start(settings: Config) -> FloatFilters:
@@ -148,185 +176,171 @@ def _start(settings: Config) -> FloatFilters:
 class _Data:
     """Training and validation data: circular blocks of the link, each a training example."""
 
-    def __init__(self, settings: Config, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, settings: Config, device: torch.device, pool: ThreadPoolExecutor) -> None:
         training = settings.training
-        blocks = -(-training.symbols // training.block_symbols)
-        validation = -(-training.validation_symbols // training.block_symbols)
         link_ = settings.link.model_copy(update={"block_symbols": training.block_symbols})
 
-        def simulate(purpose: link.Purpose, blocks: int) -> link.Received:
+        def simulate(purpose: link.Purpose, symbols: int) -> link.Received:
             return link.simulate(
                 link_,
                 training.launch_power_dbm,
-                blocks,
+                -(-symbols // training.block_symbols),
                 seed=settings.seed,
                 purpose=purpose,
                 progress=purpose == "train",
             )
 
-        train = simulate("train", blocks)
-        self.validation = simulate("validate", validation)
-        self.waveform = train.waveform
-        self.symbols = _symbols(train.symbols)
+        self.train = simulate("train", training.symbols)
+        self.validation = simulate("validate", training.validation_symbols)
         self.detector = Detector(link_.roll_off, 2 * training.block_symbols)
-        self.pool = pool
-        self._chunk = -(-training.batch_blocks // WORKERS)
-        self._random = np.random.default_rng(settings.seed)
-
-    def batches(self) -> Iterator[list[np.ndarray]]:
-        """Numbers of the blocks of one batch, split over the workers, without end."""
-        blocks = self.waveform.shape[0]
-        order = np.empty(0, np.int64)
-        while True:
-            while order.size < WORKERS * self._chunk:
-                order = np.concatenate((order, self._random.permutation(blocks)))
-            batch, order = np.split(order, [WORKERS * self._chunk])
-            yield np.split(batch, WORKERS)
-
-    def snr_db(
-        self,
-        receive: Callable[[Tensor], Tensor],
-        convert: Callable[[np.ndarray], Tensor],
-    ) -> float:
-        """Effective SNR of a receiver on the validation data."""
-        signal = convert(self.validation.waveform)
-        with torch.no_grad():
-            received = torch.cat(
-                list(self.pool.map(_no_grad(receive), signal.split(self._chunk, -1))), -1
-            )
-            loss = self.detector.loss(received, _symbols(self.validation.symbols))
-        return -10 * math.log10(loss.item())
-
-
-def _no_grad(receive: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    def run(x: Tensor) -> Tensor:
-        with torch.no_grad():  # a thread has its own mode
-            return receive(x.contiguous())
-
-    return run
-
-
-def _symbols(symbols: np.ndarray) -> Tensor:
-    return torch.from_numpy(symbols.T.astype(np.complex64))
+        self.device, self.pool = device, pool
+        self.curvature_blocks = -(-training.curvature_symbols // training.block_symbols)
+        self.seed = settings.seed
 
 
 class _Learner:
-    """Adam on the parameters of a model; each batch is split between the workers."""
+    """One model and its parameters on the way, which go on where a ``state`` was kept."""
 
     def __init__(
         self,
         model: Model | QuantizedModel,
-        receive: Callable[[Tensor], Tensor],
+        launch_power: float,
         data: _Data,
-        convert: Callable[[np.ndarray], Tensor],
-        settings: Config,
-        history: list[Row],
+        state: _State | None = None,
     ) -> None:
-        self.model = model
-        self._receive, self._data, self._convert = receive, data, convert
-        self._training, self._taps = settings.training, settings.learned.taps
-        self._history = history
-        self._signal = convert(data.waveform)
-        self._batches = data.batches()
-        # Taps are of the order of 1; Kerr constants get steps relative to their own size.
-        self._sizes = [1.0, float(model.kerr.detach().abs().max()) if model.kerr.numel() else 1.0]
-        self._adam = torch.optim.Adam(
-            [{"params": [p]} for p in (model.half_taps, model.kerr)], betas=BETAS
-        )
+        convert = model.convert if isinstance(model, QuantizedModel) else to_signal
+
+        def objective(received: link.Received) -> newton.Objective:
+            signal = convert(received.waveform).to(data.device)
+            sent = torch.from_numpy(received.symbols.T.astype(np.complex64)).to(data.device)
+            return newton.Objective(model, launch_power, signal, sent, data.detector, data.pool)
+
+        model.to(data.device)
+        self._data, self.damping = data, DAMPING
+        self.objective, self._validation = objective(data.train), objective(data.validation)
+        self._is_tap = np.arange(self.objective.parameters.size) < model.half_taps.numel()
+        self._limits = self._outermost(model)
+        if state is not None and state.parameters is not None:
+            self.objective.parameters, self.damping = state.parameters, state.damping
 
     def validate(self) -> float:
         """Effective SNR in dB on the validation data."""
-        return self._data.snr_db(self._receive, self._convert)
+        return -10 * math.log10(self._validation.loss())
 
-    def float_phase(self) -> None:
-        """Learn everything, with a step size that falls to almost nothing."""
-        total = self._training.float_iterations
-        for iteration in self._iterations("float", total):
-            self._step(self._rate(iteration, total))
-
-    def quantized_phase(self, launch_power_mw: float) -> None:
-        """Learn on rounded signals, round the taps, learn the rotations, keep the best state."""
-        total = self._training.quantized_iterations
-        last = math.floor(ROUND_AFTER * total)
-        self.model.rounded = False
-        for iteration in self._iterations("signals", last):
-            self._step(self._rate(iteration, last))
-        self._round(launch_power_mw)
-        best, state = self.validate(), copy.deepcopy(self.model.state_dict())
-        for iteration in self._iterations("rotations", total - last):
-            self._step(self._rate(iteration, total - last))
-            if iteration % VALIDATE_EVERY == VALIDATE_EVERY - 1:
-                snr_db = self.validate()
-                if snr_db > best:
-                    best, state = snr_db, copy.deepcopy(self.model.state_dict())
-        self.model.load_state_dict(state)
-
-    def _round(self, launch_power_mw: float) -> None:
-        """Round all taps together."""
-        model, data = self.model, self._data
-        count = max(1, ROUNDING_SYMBOLS // WORKERS // self._training.block_symbols)
-        floats = Model(model.floats())
-        size = model.half_taps.numel()
-
-        def matrix(worker: int) -> np.ndarray:
-            blocks = np.arange(worker * count, (worker + 1) * count) % len(data.waveform)
-            x = to_signal(data.waveform[blocks])
-            products, _ = rounding.gauss_newton(
-                floats, launch_power_mw, x, data.symbols[:, blocks], data.detector
-            )
-            return products[:size, :size]
-
-        taps = model.half_taps.detach().double()
-        flat = [
-            p.expand_as(taps).double().numpy().ravel()
-            for p in (model.steps, model.lowest, model.highest)
-        ]
-        rounded = rounding.round_together(
-            taps.numpy().ravel(),
-            sum(data.pool.map(matrix, range(WORKERS))) / WORKERS,
-            flat[0],
-            flat[1:],
+    def step(self, iteration: int) -> float:
+        """Move all parameters; returns the loss."""
+        everything = np.ones_like(self._is_tap)
+        loss, self.damping = newton.step(
+            self.objective, self._curvature(iteration), self.damping, everything, self._limits
         )
-        with torch.no_grad():
-            model.half_taps.copy_(torch.from_numpy(rounded).view_as(taps))
+        return loss
+
+    def round(self, iteration: int) -> float:
+        """Round the taps, again if they are rounded already, then move K; returns the loss."""
+        model, objective, taps = self.objective.model, self.objective, self._is_tap
+        curvature = self._curvature(iteration)
+        matrix = curvature[np.ix_(taps, taps)]
+        parameters = objective.parameters
+        wanted = parameters[taps]
+        if model.rounded:
+            damped = matrix + ROUNDED_DAMPING * np.eye(len(matrix))
+            wanted = wanted - np.linalg.solve(damped, objective.slope()[taps])
+        shape = model.half_taps.shape
+        steps, *limits = (
+            p.expand(shape).double().cpu().numpy().ravel()
+            for p in (model.steps, model.lowest, model.highest)
+        )
+        parameters[taps] = rounding.round_together(wanted, matrix, steps, limits)
+        objective.parameters = parameters
         model.rounded = True
-        model.half_taps.requires_grad_(False)
+        return newton.step(objective, curvature, DAMPING, ~taps, self._limits)[0]
 
-    def _rate(self, iteration: int, total: int) -> float:
-        """A step size that rises for a moment and falls to almost nothing."""
-        fall = 0.5 * (1 + math.cos(math.pi * iteration / total))
-        return self._training.learning_rate * min(1, (iteration + 1) / 20) * fall
+    def _curvature(self, iteration: int) -> NDArray[np.float64]:
+        random = np.random.default_rng((self._data.seed, iteration))
+        blocks = random.permutation(self.objective.blocks)[: self._data.curvature_blocks]
+        return self.objective.curvature(blocks)
 
-    def _step(self, rate: float) -> None:
-        for group, size in zip(self._adam.param_groups, self._sizes, strict=True):
-            group["lr"] = rate * size
-        jobs = list(self._data.pool.map(self._gradients, next(self._batches)))
-        self.loss = sum(loss for loss, _ in jobs) / len(jobs)
-        for parameter, *parts in zip(self._learned(), *(slopes for _, slopes in jobs), strict=True):
-            parameter.grad = sum(parts)
-        self._adam.step()
-        self._adam.zero_grad()
-        if self.model.half_taps.requires_grad:
-            with torch.no_grad():
-                self.model.half_taps.clamp_(-LARGEST_TAP, LARGEST_TAP)
+    def _outermost(self, model: Model | QuantizedModel) -> tuple[newton.Vector, newton.Vector]:
+        """What taps must not grow beyond: in fixed point, what the scale of their filter holds."""
+        low, high = (
+            np.where(self._is_tap, -LARGEST_TAP, -np.inf),
+            np.full(self._is_tap.size, np.inf),
+        )
+        high[self._is_tap] = LARGEST_TAP
+        if isinstance(model, QuantizedModel):
+            for limit, end in ((low, model.lowest), (high, model.highest)):
+                scaled = (end * model.steps).expand(model.half_taps.shape)
+                limit[self._is_tap] = scaled.double().cpu().numpy().ravel()
+        return low, high
 
-    def _learned(self) -> list[Tensor]:
-        return [p for p in (self.model.half_taps, self.model.kerr) if p.requires_grad]
 
-    def _gradients(self, blocks: np.ndarray) -> tuple[float, tuple[Tensor, ...]]:
-        blocks = torch.from_numpy(blocks)
-        received = self._receive(self._signal[..., blocks])
-        loss = self._data.detector.loss(received, self._data.symbols[:, blocks])
-        return loss.item(), torch.autograd.grad(loss, self._learned())
+@dataclass
+class _State:
+    """All that learning needs to go on.
 
-    def _iterations(self, phase: str, total: int) -> Iterator[int]:
-        """Count, show the loss, and write a row of history every `ROW_EVERY` iterations."""
-        start = self._history[-1].iteration if self._history else 0
-        with tqdm(total=total, desc=f"learning, {phase}", unit="it", disable=None) as bar:
-            for iteration in range(total):
-                yield iteration
-                bar.update()
-                bar.set_postfix_str(f"loss {10 * math.log10(self.loss):.2f} dB")
-                if (iteration + 1) % ROW_EVERY == 0 or iteration == total - 1:
-                    row = Row(start + iteration + 1, phase, self._taps, self.loss, self.validate())
-                    self._history.append(row)
+    ``parameters``, ``damping``: of the present model, None and the default where its phase is new;
+    ``floats``: what the float phase ended with; ``best``: the rounded parameters with the highest
+    validated effective SNR.
+    """
+
+    config_hash: str
+    history: list[Row] = field(default_factory=list)
+    parameters: newton.Vector | None = None
+    damping: float = DAMPING
+    floats: FloatFilters | None = None
+    best: newton.Vector | None = None
+    best_snr_db: float = -math.inf
+
+    def add(self, phase: str, loss: float, learner: _Learner) -> None:
+        """A step is done."""
+        row = Row(len(self.history) + 1, phase, loss, learner.validate())
+        self.history.append(row)
+        self.parameters, self.damping = learner.objective.parameters, learner.damping
+        if phase == "taps" and row.snr_db > self.best_snr_db:
+            self.best, self.best_snr_db = self.parameters, row.snr_db
+
+    def begin_fixed_point(self, floats: FloatFilters) -> None:
+        """The float phase is done."""
+        self.floats, self.parameters, self.damping = floats, None, DAMPING
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint."""
+        arrays: dict[str, Any] = {
+            "config_hash": self.config_hash,
+            "parameters": self.parameters,
+            "damping": self.damping,
+            "best_snr_db": self.best_snr_db,
+            **{key: [getattr(row, key) for row in self.history] for key in Row.__annotations__},
+        }
+        if self.floats is not None:
+            arrays |= self.floats.arrays()
+        if self.best is not None:
+            arrays["best"] = self.best
+        write_npz(path, **arrays)
+
+    @classmethod
+    def load(cls, path: Path | None, config_hash: str) -> _State:
+        """The state of a checkpoint; a new one where there is none of this configuration."""
+        new = cls(config_hash)
+        if path is None or not path.is_file():
+            return new
+        try:
+            arrays = read_npz(path)
+            if str(arrays.pop("config_hash")) != config_hash:
+                return new
+            rows = zip(*(arrays.pop(key).tolist() for key in Row.__annotations__), strict=True)
+            state = cls(
+                config_hash,
+                [Row(*row) for row in rows],
+                arrays.pop("parameters"),
+                arrays.pop("damping").item(),
+                best=arrays.pop("best", None),
+                best_snr_db=arrays.pop("best_snr_db").item(),
+            )
+            if arrays:
+                state.floats = FloatFilters.from_arrays(arrays)
+        except (InputError, KeyError, ValueError) as error:
+            raise InputError(
+                f"{path}: not a checkpoint: {error}; delete it to begin anew"
+            ) from None
+        return state
