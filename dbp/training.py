@@ -32,6 +32,7 @@ from dbp.files import write_text
 from dbp.filters import FloatFilters
 from dbp.model import Detector, Model, to_signal
 from dbp.quantization import QuantizedModel, export
+from dbp.turning import turned
 
 # Every batch is split between so many threads, whatever the machine, so that sums of gradients
 # are the same everywhere.
@@ -82,8 +83,11 @@ class Result:
 
 
 def baseline(settings: Config) -> tuple[Design, FloatFilters]:
-    """The unlearned LS-CO design of a configuration, and its filters in floating point."""
-    floats = filters.receiver(settings.baseline, settings.link)
+    """The unlearned LS-CO design of a configuration, and its filters in floating point.
+
+    They are turned by constant phases for the sake of their rounding (`dbp.turning`).
+    """
+    floats = turned(filters.receiver(settings.baseline, settings.link), settings.baseline)
     design = export(floats, settings.baseline, settings.datapath)
     return replace(design, name=f"baseline-{design.name}"), floats
 
