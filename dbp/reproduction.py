@@ -64,7 +64,8 @@ def _snr_db(ber: float) -> float:
 
 def to_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """The lines of `compare` as a table for a terminal."""
-    cells = [["curve", "paper", "at dBm", "ours", "95 % interval", "at dBm", "errors", "SNR dB"]]
+    cells = [["curve", "paper", "at dBm", "ours", "95 % interval", "at dBm", "errors"]]
+    cells[0].append("SNR difference dB")
     for row in rows:
         cells.append(
             [
