@@ -9,13 +9,10 @@ the literature on digital backpropagation; decisions are taken on y without bias
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,7 +24,6 @@ from tqdm import tqdm
 from dbp import config, golden, link, modulation, workers
 from dbp.design import Design, launch_power_uw
 from dbp.errors import InputError
-from dbp.files import write_text
 from dbp.filters import FloatFilters
 
 GROUP_SYMBOLS = 8192
@@ -258,17 +254,7 @@ class _Count:
         return dict(zip(COLUMNS, values, strict=True))
 
 
-def write(points: Sequence[dict[str, Any]], folder: str | Path) -> None:
-    """Write ``ber.csv`` and ``ber.svg``: BER and effective SNR against launch power."""
-    table = io.StringIO()
-    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(points)
-    write_text(Path(folder) / "ber.csv", table.getvalue())
-    write_text(Path(folder) / "ber.svg", draw(points))
-
-
-def draw(points: Sequence[dict[str, Any]]) -> str:
+def draw(points: Sequence[Mapping[str, Any]]) -> str:
     """The points as the text of an SVG, bars for the intervals; no errors: upper bound only."""
     from matplotlib.figure import Figure
 

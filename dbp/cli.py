@@ -106,17 +106,20 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("ber", _ber, "bit error ratio and effective SNR against launch power")
     sub.add_argument(
         "designs",
-        nargs="+",
+        nargs="*",
         metavar="DESIGN",
         help=design_help + ", or linear, dbp1, dbp50 (frequency-domain references)",
     )
-    sub.add_argument("--launch-power-dbm", type=_launch_powers, required=True, metavar="RANGE",
-                     help="START:STOP:STEP or values with commas")  # fmt: skip
+    sub.add_argument("--reproduce", choices=("paper",), help="the receivers of all its BER curves")
+    sub.add_argument("--launch-power-dbm", type=_launch_powers, metavar="RANGE",
+                     help="START:STOP:STEP or values with commas (default: CONFIG's)")  # fmt: skip
     out(sub)
     sub.add_argument(
         "--config", metavar="CONFIG", help="the link (default: the design's, or paper)"
     )
-    sub.add_argument("--arithmetic", choices=("fixed", "float", "both"), default="fixed")
+    sub.add_argument(
+        "--arithmetic", choices=("fixed", "float", "both"), help="of designs (default: fixed)"
+    )
     sub.add_argument("--min-errors", type=_positive, help="stop a point there (default: CONFIG's)")
     sub.add_argument("--max-bits", type=_positive, help="or there (default: CONFIG's)")
     seed(sub)
@@ -180,15 +183,22 @@ def _synth(options: argparse.Namespace) -> None:
 
 
 def _ber(options: argparse.Namespace) -> None:
+    shared = {
+        "config_name": options.config,
+        "min_errors": options.min_errors,
+        "max_bits": options.max_bits,
+        "seed": options.seed,
+    }
+    if options.reproduce:
+        if options.designs or options.arithmetic:
+            raise InputError("--reproduce has receivers of its own: no DESIGN, no --arithmetic")
+        commands.reproduce(options.launch_power_dbm, options.out, **shared)
+        return
+    if not options.designs:
+        raise InputError("dbp ber: must have DESIGN... or --reproduce")
+    arithmetic = options.arithmetic or "fixed"
     commands.ber(
-        options.designs,
-        options.launch_power_dbm,
-        options.out,
-        config_name=options.config,
-        arithmetic=options.arithmetic,
-        min_errors=options.min_errors,
-        max_bits=options.max_bits,
-        seed=options.seed,
+        options.designs, options.launch_power_dbm, options.out, arithmetic=arithmetic, **shared
     )
 
 

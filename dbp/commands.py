@@ -10,20 +10,27 @@ from concurrent.futures import ProcessPoolExecutor
 from importlib import resources
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dbp import config, golden, metrics
+from dbp.complexity import complexity
 from dbp.config import Config
 from dbp.design import Design, launch_power_uw
 from dbp.errors import DbpError, InputError, MissingError
-from dbp.files import write_json, write_npz, write_text
+from dbp.files import write_csv, write_json, write_npz, write_text
 from dbp.stimulus import Stimulus
+
+if TYPE_CHECKING:
+    from dbp.ber import Receiver
+    from dbp.filters import FloatFilters
 
 # torch and the hardware tools load slowly: each command imports its own, so that --help is quick.
 
 CONSTELLATION_POINTS = 3000
+# What comes with the package: NAME.json, and NAME.npz, its filters in floating point, for some.
+DESIGNS = resources.files("dbp") / "designs"
 
 
 def read_config(name_or_path: str, seed: int | None) -> Config:
@@ -34,8 +41,7 @@ def read_config(name_or_path: str, seed: int | None) -> Config:
 
 def shipped_designs() -> dict[str, Design]:
     """The designs that come with the package, by name."""
-    folder = resources.files("dbp") / "designs"
-    files = sorted(folder.iterdir(), key=lambda file: file.name)
+    files = sorted(DESIGNS.iterdir(), key=lambda file: file.name)
     return {
         file.name.removesuffix(".json"): Design.from_json(file.read_text(encoding="utf-8"))
         for file in files
@@ -57,6 +63,18 @@ def find_design(name_or_path: str) -> tuple[Design, Path | None]:
             f"design ({', '.join(shipped) or 'none'})"
         )
     return Design.load(path), path.parent
+
+
+def float_filters(name: str, folder: Path | None) -> FloatFilters:
+    """The filters in floating point of a design that `find_design` has found under that name."""
+    from dbp.filters import FloatFilters
+
+    file = folder / "train" / "float.npz" if folder else DESIGNS / f"{name}.npz"
+    if not file.is_file():
+        missing = "train/float.npz" if folder else file.name
+        raise InputError(f"{name}: no {missing} beside it: --arithmetic fixed only")
+    with resources.as_file(file) as path:
+        return FloatFilters.load(path)
 
 
 def config_of(folder: Path | None) -> Config:
@@ -213,7 +231,7 @@ def synth(run: Path, pdk: str | None, step: int | None, lanes: int | None) -> No
 
 def ber(
     names: Sequence[str],
-    powers_dbm: Sequence[float],
+    powers_dbm: Sequence[float] | None,
     out: Path,
     *,
     config_name: str | None,
@@ -222,46 +240,101 @@ def ber(
     max_bits: int | None,
     seed: int | None,
 ) -> None:
-    """Evaluate designs and reference receivers over launch powers."""
+    """Evaluate designs and reference receivers over launch powers, by default the CONFIG's."""
     from dbp import references
-    from dbp.ber import FixedReceiver, FloatReceiver, evaluate, write
-    from dbp.filters import FloatFilters
-    from dbp.report import best_points
+    from dbp.ber import draw
 
-    found = [None if name in references.NAMES else find_design(name) for name in names]
-    folders = [folder for _, folder in filter(None, found)]
+    stopwatch = metrics.Stopwatch()
+    found = {name: find_design(name) for name in names if name not in references.NAMES}
+    folders = [folder for _, folder in found.values()]
     settings = config.load(config_name) if config_name else config_of(next(iter(folders), None))
     if seed is not None:
         settings = settings.model_copy(update={"seed": seed})
-    labels = [entry[0].name if entry else name for name, entry in zip(names, found, strict=True)]
-    receivers: list[Any] = []
-    for name, label, entry in zip(names, labels, found, strict=True):
-        # Designs of the same name are told apart as they were typed.
-        label = name if labels.count(label) > 1 else label
-        if entry is None:
+    kinds = ("fixed", "float") if arithmetic == "both" else (arithmetic,)
+    wanted = [(name, kind) for name in names for kind in (kinds if name in found else ("float",))]
+    receivers, points = _evaluate(wanted, found, settings, powers_dbm, out, min_errors, max_bits)
+    write_text(out / "ber.svg", draw([point.model_dump() for point in points]))
+    _save_constellations(receivers, points, settings, out)
+    print(f"{stopwatch.seconds:.0f} s -> {out / 'ber.csv'}", flush=True)
+
+
+def reproduce(
+    powers_dbm: Sequence[float] | None,
+    out: Path,
+    *,
+    config_name: str | None,
+    min_errors: int | None,
+    max_bits: int | None,
+    seed: int | None,
+) -> None:
+    """Evaluate our receiver for every curve of the paper's BER and compare the two."""
+    from dbp import published, reproduction
+
+    stopwatch = metrics.Stopwatch()
+    settings = read_config(config_name or "paper", seed)
+    if settings.link.modulation != published.MODULATION:
+        raise InputError(
+            f"link.modulation = {settings.link.modulation!r}: must be that of the paper, "
+            f"{published.MODULATION!r}"
+        )
+    curves = published.ber_curves()
+    wanted = [(curve.receiver, curve.arithmetic) for curve in curves]
+    found = {name: find_design(name) for name, _ in wanted if name != "linear"}
+    _, points = _evaluate(wanted, found, settings, powers_dbm, out, min_errors, max_bits)
+    write_text(out / "ber.svg", reproduction.draw(curves, points))
+    rows = reproduction.compare(curves, points)
+    write_csv(out / "reproduction.csv", rows)
+    print(reproduction.to_text(rows))
+    print(f"{stopwatch.seconds:.0f} s -> {out / 'reproduction.csv'}", flush=True)
+
+
+def _evaluate(
+    wanted: Sequence[tuple[str, str]],
+    found: Mapping[str, tuple[Design, Path | None]],
+    settings: Config,
+    powers_dbm: Sequence[float] | None,
+    out: Path,
+    min_errors: int | None,
+    max_bits: int | None,
+) -> tuple[list[Receiver], list[metrics.Point]]:
+    """Count the bit errors of receivers; writes ``metrics.json`` and ``ber.csv``.
+
+    ``wanted``: name and arithmetic of each; the names in ``found`` are designs, the others
+    reference receivers. What is None is the configuration's. Returns the receivers and all points.
+    """
+    from dbp import ber, references
+
+    powers_dbm = powers_dbm or settings.evaluation.launch_power_dbm
+    names = list(dict.fromkeys(name for name, _ in wanted))
+    short = {name: found[name][0].name if name in found else name for name in names}
+    # Designs of the same name are told apart as they were typed.
+    labels = {
+        name: name if list(short.values()).count(label) > 1 else label
+        for name, label in short.items()
+    }
+    receivers: list[Receiver] = []
+    for name, arithmetic in wanted:
+        label = labels[name]
+        if name not in found:
             receivers.append(references.Reference(label, settings.link))
-            continue
-        design, folder = entry
-        if arithmetic in ("fixed", "both"):
-            receivers.append(FixedReceiver(label, design))
-        if arithmetic in ("float", "both"):
-            path = folder / "train" / "float.npz" if folder else None
-            if path is None or not path.is_file():
-                raise InputError(f"{name}: no train/float.npz beside it: --arithmetic fixed only")
-            receivers.append(FloatReceiver(label, FloatFilters.load(path)))
+        elif arithmetic == "fixed":
+            receivers.append(ber.FixedReceiver(label, found[name][0]))
+        else:
+            filters = float_filters(name, found[name][1])
+            receivers.append(ber.FloatReceiver(label, filters))
 
     stopwatch = metrics.Stopwatch()
     out.mkdir(parents=True, exist_ok=True)
-    for label, entry in zip(labels, found, strict=True):
-        for power in powers_dbm if entry and arithmetic != "float" else ():
-            if any(r.kerr_saturates(launch_power_uw(power)) for r in entry[0].rotations):
-                print(f"Note: {label}: K is at the end of its range at {power:+g} dBm")
+    for name, arithmetic in wanted:
+        for power in powers_dbm if arithmetic == "fixed" else ():
+            if any(r.kerr_saturates(launch_power_uw(power)) for r in found[name][0].rotations):
+                print(f"Note: {labels[name]}: K is at the end of its range at {power:+g} dBm")
     print(
-        f"Counting bit errors of {', '.join(dict.fromkeys(labels))} at "
+        f"Counting bit errors of {', '.join(labels.values())} at "
         f"{', '.join(f'{power:+g}' for power in powers_dbm)} dBm",
         flush=True,
     )
-    points = evaluate(
+    counted = ber.evaluate(
         receivers,
         settings.link,
         powers_dbm,
@@ -269,30 +342,52 @@ def ber(
         max_bits=max_bits or settings.evaluation.max_bits,
         seed=settings.seed,
     )
-    hashes = {label: entry[0].hash for label, entry in zip(labels, found, strict=True) if entry}
-    written = metrics.write_metrics(
+    designs = {labels[name]: design for name, (design, _) in found.items()}
+    points = [{**point, **_of_design(point, designs.get(point["design"]))} for point in counted]
+    hashes = [design.hash for design in designs.values()]
+    metrics.write_metrics(
         out / "metrics.json",
-        {"points": [{**point, "design_hash": hashes.get(point["design"])} for point in points]},
-        design_hash=next(iter(hashes.values())) if len(hashes) == 1 else None,
+        {"points": points},
+        design_hash=hashes[0] if len(hashes) == 1 else None,
         config_hash=settings.hash,
         seed=settings.seed,
         versions=metrics.package_versions("torch", "numpy", "scipy"),
         stopwatch=stopwatch,
     )
-    write(points, out)
-    best = best_points([metrics.Point(**point) for point in written["points"]])
-    for (label, kind), point in best.items():
-        print(
-            f"{label:>16} {kind:5}  BER {point.ber:.2e} ({point.ber_low:.2e} .. "
-            f"{point.ber_high:.2e})  SNR {point.snr_db:5.2f} dB  at {point.launch_power_dbm:+g} dBm"
-        )
-    _save_constellations(receivers, best, settings, out)
-    print(f"{stopwatch.seconds:.0f} s -> {out / 'ber.csv'}", flush=True)
+    write_csv(out / "ber.csv", points)
+    checked = [metrics.Point(**point) for point in points]
+    _print_best(checked)
+    return receivers, checked
+
+
+def _of_design(point: Mapping[str, Any], design: Design | None) -> dict[str, Any]:
+    """What a point tells of its design: hash and, in fixed point, the cost per complex sample."""
+    cost = complexity(design) if design and point["arithmetic"] == "fixed" else None
+    return {
+        "design_hash": design.hash if design else None,
+        "multiplier_bits": cost.multiplier_bits if cost else None,
+        "adder_bits": cost.adder_bits if cost else None,
+    }
+
+
+def _print_best(points: Sequence[metrics.Point]) -> None:
+    """A table of every receiver's best point."""
+    from dbp.report import aligned, best_points
+
+    rows = [["design", "arithmetic", "BER", "95 % interval", "SNR dB", "at dBm"]]
+    rows[0] += ["multiplier bits", "adder bits"]
+    for (label, kind), point in best_points(points).items():
+        interval = f"{point.ber_low:.2e} .. {point.ber_high:.2e}"
+        row = [label, kind, f"{point.ber:.2e}", interval, f"{point.snr_db:.2f}"]
+        costs = (point.multiplier_bits, point.adder_bits)
+        row += [f"{point.launch_power_dbm:+g}", *("-" if n is None else f"{n:,}" for n in costs)]
+        rows.append(row)
+    print(aligned(rows))
 
 
 def _save_constellations(
-    receivers: Sequence[Any],
-    best: Mapping[tuple[str, str], metrics.Point],
+    receivers: Sequence[Receiver],
+    points: Sequence[metrics.Point],
     settings: Config,
     out: Path,
 ) -> None:
@@ -302,9 +397,10 @@ def _save_constellations(
     """
     from dbp.ber import GROUP_SYMBOLS, align, matched_filter
     from dbp.link import simulate
+    from dbp.report import best_points
 
     first = receivers[0]
-    power_dbm = best[first.name, first.arithmetic].launch_power_dbm
+    power_dbm = best_points(points)[first.name, first.arithmetic].launch_power_dbm
     blocks = -(-GROUP_SYMBOLS // settings.link.block_symbols)
     received = simulate(
         settings.link, power_dbm, blocks, seed=settings.seed, purpose="evaluate", progress=False
@@ -345,7 +441,7 @@ def run(settings: Config, out: Path) -> None:
     baseline(settings, folders[1])
     ber(
         [*(str(folder) for folder in folders), "linear"],
-        settings.evaluation.launch_power_dbm,
+        None,
         out,
         config_name=str(folders[0] / "config.toml"),
         arithmetic="both",

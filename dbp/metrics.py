@@ -86,7 +86,11 @@ class SynthMetrics(Metrics):
 
 
 class Point(BaseModel):
-    """One design at one launch power; the interval is 95 %."""
+    """One design at one launch power; the interval is 95 %.
+
+    ``multiplier_bits`` and ``adder_bits`` per complex sample are those of `dbp.complexity`, of
+    fixed point only.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
@@ -100,6 +104,8 @@ class Point(BaseModel):
     ber_low: float
     ber_high: float
     snr_db: float
+    multiplier_bits: int | None = None
+    adder_bits: int | None = None
 
 
 class BerMetrics(Metrics):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -79,6 +81,20 @@ def bit_error_ratio_awgn(modulation: str, snr: ArrayLike) -> NDArray[np.float64]
             weight = (1 << (bit - 1)) - ((i << bit) + side) // (2 * side)
             total = total + (-1) ** fold * weight * erfc((2 * i + 1) * argument)
     return total / side / (side.bit_length() - 1)
+
+
+def snr_awgn(modulation: str, bit_error_ratio: float) -> float:
+    """The linear E_s / N_0 at which `bit_error_ratio_awgn` is that; infinite for a ratio of 0."""
+    from scipy.optimize import brentq
+
+    if not 0 < bit_error_ratio < 0.5:
+        return 0.0 if bit_error_ratio else math.inf
+
+    def excess(root: float) -> float:
+        return float(bit_error_ratio_awgn(modulation, root**2)) - bit_error_ratio
+
+    # Where erfc is below every positive double.
+    return brentq(excess, 0.0, 28 * _scale(_side(modulation)), xtol=1e-12) ** 2
 
 
 def root_raised_cosine(

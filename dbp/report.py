@@ -8,10 +8,9 @@ import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 
-from dbp import config, figures
+from dbp import config, figures, published
 from dbp.design import Design
 from dbp.errors import InputError
 from dbp.files import read_npz, write_text
@@ -194,7 +193,12 @@ def summary(folder: Path) -> str:
                 f"{1e3 * synth.power_w.total:.1f}" if synth else "-",
             ]
         )
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return aligned(rows)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as a table for a terminal."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
@@ -283,6 +287,12 @@ def _filters(runs: Sequence[DesignRun]) -> list[str]:
 
 def _formats(runs: Sequence[DesignRun]) -> str:
     rows = []
+    plain = {"K taps": 1, "power offset": 0, "Taylor order": 1, "guard bits": 0}
+    options = [
+        option
+        for option, value in plain.items()
+        if any(_options(run.design)[option] - {value} for run in runs)
+    ]
     for run in runs:
         design = run.design
         middle = design.filters[len(design.filters) // 2]
@@ -291,19 +301,36 @@ def _formats(runs: Sequence[DesignRun]) -> str:
             [
                 run.name,
                 len(design.filters),
-                " / ".join(str(t) for t in sorted({f.taps for f in design.filters}, reverse=True)),
+                _each({f.taps for f in design.filters}),
                 design.signal_bits,
                 middle.coefficient_bits,
                 rotation.branch_bits if rotation else "-",
                 f"{rotation.phase_bits} ({rotation.phase_fraction_bits})" if rotation else "-",
                 rotation.kerr_bits if rotation else "-",
+                *(_each(_options(design)[option]) for option in options),
                 f"{design.adc_rms_permille / 1000:g}",
                 design.hash[:12],
             ]
         )
     header = ["design", "filters", "taps", "signal bits", "coefficient bits", "|x|² branch bits"]
-    header += ["phase bits (fraction)", "K bits", "ADC rms / full scale", "hash"]
+    header += ["phase bits (fraction)", "K bits", *options, "ADC rms / full scale", "hash"]
     return "<h2>Formats</h2>" + _table(header, rows)
+
+
+def _options(design: Design) -> dict[str, set[int]]:
+    """The options of the datapath, with the values that a design's rotations have."""
+    rotations = design.rotations
+    return {
+        "K taps": {rotation.kerr_taps for rotation in rotations},
+        "power offset": {rotation.power_offset for rotation in rotations},
+        "Taylor order": {rotation.taylor_order for rotation in rotations},
+        "guard bits": {f.output_bits - design.signal_bits for f in design.filters[:-1]},
+    }
+
+
+def _each(values: set[int]) -> str:
+    """The values of all filters or rotations of a design, the largest first."""
+    return " / ".join(map(str, sorted(values, reverse=True))) or "-"
 
 
 def _hardware(runs: Sequence[DesignRun]) -> list[str]:
@@ -374,7 +401,7 @@ def _ratio(first: SynthMetrics, second: SynthMetrics) -> str:
 
 def _published(runs: Sequence[DesignRun]) -> list[str]:
     """What the paper reports for designs of these taps and formats on its own link and process."""
-    ber, power = (_published_rows(name) for name in ("paper_ber.csv", "paper_power.csv"))
+    ber, power = (published.rows(name) for name in ("paper_ber.csv", "paper_power.csv"))
     rows = []
     for run in runs:
         middle = run.design.filters[len(run.design.filters) // 2]
@@ -395,11 +422,6 @@ def _published(runs: Sequence[DesignRun]) -> list[str]:
         "<p>Fougstedt et al., ECOC 2018 (from the authors' slides): BER on the paper's link, read "
         "off a plot; one step of 96 lanes at 416.7 MHz in a commercial 28-nm library.</p>",
     ]
-
-
-def _published_rows(name: str) -> list[dict[str, str]]:
-    text = (resources.files("dbp") / "data" / name).read_text(encoding="utf-8")
-    return list(csv.DictReader(text.splitlines()))
 
 
 def _published_key(row: Mapping[str, str]) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ from dbp.files import read_npz, write_npz, write_text
 from dbp.filters import FloatFilters
 from dbp.model import Detector, Model, to_signal
 from dbp.quantization import QuantizedModel, export
+from dbp.turning import turned
 
 # What start and learning keep both parts of every tap within: unlimited, some filters of a chain
 # grow a tap larger than one and with it the scale and the rounding errors of all their taps.
@@ -83,8 +84,11 @@ class Result:
 
 
 def baseline(settings: Config) -> tuple[Design, FloatFilters]:
-    """The unlearned LS-CO design of a configuration, and its filters in floating point."""
-    floats = filters.receiver(settings.baseline, settings.link)
+    """The unlearned LS-CO design of a configuration, and its filters in floating point.
+
+    They are turned by constant phases for the sake of their rounding (`dbp.turning`).
+    """
+    floats = turned(filters.receiver(settings.baseline, settings.link), settings.baseline)
     design = export(floats, settings.baseline, settings.datapath)
     return replace(design, name=f"baseline-{design.name}"), floats
 

@@ -44,6 +44,11 @@ def test_json_refuses_nan(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_csv_has_a_line_per_row_and_nothing_for_none(tmp_path):
+    files.write_csv(tmp_path / "x.csv", [{"a": "one, two", "b": 1e-4}, {"a": "three", "b": None}])
+    assert (tmp_path / "x.csv").read_bytes() == b'a,b\n"one, two",0.0001\nthree,\n'
+
+
 def test_metrics_carry_their_provenance(tmp_path):
     written = metrics.write_metrics(
         tmp_path / "metrics.json",

@@ -76,6 +76,18 @@ def test_theory_of_awgn_is_the_sum_over_all_decisions(name, snr_db):
     assert theory == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("name", QAM)
+@pytest.mark.parametrize("snr_db", [-20.0, 3.0, 18.0, 25.0])
+def test_snr_of_a_bit_error_ratio_is_the_inverse_of_the_theory(name, snr_db):
+    theory = float(modulation.bit_error_ratio_awgn(name, 10 ** (snr_db / 10)))
+    assert 10 * np.log10(modulation.snr_awgn(name, theory)) == pytest.approx(snr_db, abs=1e-6)
+
+
+def test_snr_of_the_bit_error_ratios_at_the_ends():
+    assert modulation.snr_awgn("16qam", 0.0) == np.inf
+    assert modulation.snr_awgn("16qam", 0.5) == 0 == modulation.snr_awgn("16qam", 0.6)
+
+
 @pytest.mark.parametrize(("roll_off", "samples_per_symbol"), [(0.1, 2), (0.1, 6), (1.0, 8)])
 def test_pulse_has_no_intersymbol_interference(roll_off, samples_per_symbol):
     response = modulation.root_raised_cosine(roll_off, samples_per_symbol, 64 * samples_per_symbol)

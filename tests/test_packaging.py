@@ -36,9 +36,9 @@ def test_wheel_holds_these_packages_and_no_others(wheel):
     assert folders == {"dbp", "dbp/rtl", "dbp/sim", "dbp/synthesis"}
     top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == {"dbp"}
-    assert {"dbp/presets/paper.toml", "dbp/presets/demo.toml", "dbp/data/paper_ber.csv"} <= set(
-        names
-    )
+    designs = {f"dbp/designs/lsco-paper-c9-s9.{suffix}" for suffix in ("json", "npz")}
+    presets = {"dbp/presets/paper.toml", "dbp/presets/demo.toml"}
+    assert presets | designs | {"dbp/data/paper_ber.csv"} <= set(names)
 
 
 def test_installed_command_works_away_from_the_source(wheel, tmp_path):

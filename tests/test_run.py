@@ -9,6 +9,7 @@ import shutil
 import pytest
 
 from dbp import cli, commands
+from dbp.complexity import complexity
 from dbp.design import Design
 from dbp.files import read_npz
 
@@ -114,8 +115,28 @@ def test_points_are_counted_for_both_arithmetics(finished):
         assert point["ber_low"] <= point["ber"] <= point["ber_high"]
         assert point["ber"] == point["errors"] / point["bits"]
     with (finished / "ber.csv").open(newline="") as file:
-        assert len(list(csv.DictReader(file))) == len(points)
-    assert set(read_npz(finished / "constellation.npz")) == designs | {"received", "linear"}
+        rows = list(csv.DictReader(file))
+    for point, row in zip(points, rows, strict=True):
+        assert {k: "" if v is None else str(v) for k, v in point.items()} == row
+
+
+def test_points_in_fixed_point_state_their_cost(finished):
+    costs = {}
+    for run in ("learned", "baseline"):
+        design = Design.load(finished / run / "design.json")
+        cost = complexity(design)
+        costs[design.hash, "fixed"] = cost.multiplier_bits, cost.adder_bits
+    points = metrics(finished / "metrics.json")["points"]
+    assert costs.keys() <= {(point["design_hash"], point["arithmetic"]) for point in points}
+    for point in points:
+        cost = costs.get((point["design_hash"], point["arithmetic"]), (None, None))
+        assert (point["multiplier_bits"], point["adder_bits"]) == cost
+
+
+def test_there_is_a_constellation_of_every_receiver(finished):
+    points = metrics(finished / "metrics.json")["points"]
+    designs = {point["design"] for point in points}
+    assert set(read_npz(finished / "constellation.npz")) == designs | {"received"}
 
 
 def test_page_is_self_contained_and_shows_the_figures(finished):
