@@ -92,14 +92,27 @@ def baseline(settings: Config) -> tuple[Design, FloatFilters]:
     return replace(design, name=f"baseline-{design.name}"), floats
 
 
+def find_device(name: str) -> torch.device:
+    """A device of torch that this machine has; `InputError` where it is none."""
+    try:
+        # What learning needs of it; "meta", which only pretends, has nothing to copy back.
+        torch.ones(1, dtype=torch.float64, device=name).cpu()
+    except (RuntimeError, AssertionError, ImportError, TypeError):
+        raise InputError(
+            f"device = {name!r}: must be a device of torch with float64 that this machine has, "
+            "such as cpu or cuda"
+        ) from None
+    return torch.device(name)
+
+
 def train(
     settings: Config, checkpoint: Path | None = None, device: torch.device | str = "cpu"
 ) -> Result:
     """Learn the design of a configuration. Same configuration, same machine: same result.
 
     ``checkpoint``: a file that holds the state of learning after every step, from which it goes on
-    if it is there and of the same configuration. On a ``device`` other than the CPU, losses and
-    slopes are computed there, in torch's own operations.
+    if it is there and of the same configuration. On a ``device`` other than the CPU, the link is
+    simulated there, and losses and slopes are computed there in torch's own operations.
     """
     state = _State.load(checkpoint, settings)
     with workers.pool(TASKS) as pool:
@@ -190,6 +203,7 @@ class _Data:
                 -(-symbols // training.block_symbols),
                 seed=settings.seed,
                 purpose=purpose,
+                device=device,
                 progress=purpose == "train",
             )
 

@@ -158,7 +158,7 @@ def test_other_seeds_give_other_counts(finished, tmp_path):
 def test_without_tools_and_kits_the_run_goes_on_and_says_so(
     finished, tmp_path, monkeypatch, capsys
 ):
-    def no_training(settings, out):
+    def no_training(settings, out, device):
         shutil.copytree(finished / "learned", out, ignore=shutil.ignore_patterns("s*"))
 
     monkeypatch.setattr(commands, "train", no_training)

@@ -7,6 +7,8 @@ import pytest
 from dbp import ber, config, link, rounding, training
 from dbp.errors import InputError
 from dbp.files import read_npz, write_npz
+from dbp.model import Model
+from dbp.quantization import QuantizedModel
 
 # Four short spans at a power where the Kerr effect counts: learned in seconds.
 SMALL = config.Config(
@@ -75,6 +77,36 @@ def test_same_seed_same_result(learned):
     assert again.history == learned.history
     other = training.train(SMALL.model_copy(update={"seed": 2}))
     assert other.design.hash != learned.design.hash
+
+
+def test_torchs_operations_learn_the_same(monkeypatch):
+    """What runs on other devices, here on the CPU."""
+    # Noisier: of a loss of 1e-4, float32 leaves no four digits.
+    link_ = SMALL.link.model_copy(update={"noise_figure_db": 18.0})
+    quick = changed(float_iterations=2, signal_iterations=1, tap_iterations=1)
+    quick = quick.model_copy(update={"link": link_})
+    compiled = training.train(quick)
+    calls = []
+    for model in (Model, QuantizedModel):
+
+        def plain(self, x, power, plain=model.plain):
+            calls.append(type(self))
+            return plain(self, x, power)
+
+        monkeypatch.setattr(model, "forward", plain)
+    other = training.train(quick)
+    assert set(calls) == {Model, QuantizedModel}
+    for row, same in zip(compiled.history[:2], other.history[:2], strict=True):
+        assert row.loss == pytest.approx(same.loss, rel=1e-4)
+        assert row.snr_db == pytest.approx(same.snr_db, abs=1e-3)
+    # In some directions taps hardly matter, and differences grow.
+    for taps, same in zip(compiled.filters.taps, other.filters.taps, strict=True):
+        np.testing.assert_allclose(taps, same, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(
+        compiled.filters.kerr_rad_per_mw, other.filters.kerr_rad_per_mw, rtol=1e-3
+    )
+    # Where a difference of 1e-7 rounds another way, the search for taps goes on from there.
+    assert compiled.figures == pytest.approx(other.figures, abs=0.1)
 
 
 def test_history_is_written(learned, tmp_path):
