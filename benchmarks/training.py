@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dbp import config, filters, rounding
+from dbp import config, filters, newton
 from dbp.model import Detector, Model, to_signal
 from dbp.quantization import QuantizedModel, export
 
@@ -76,7 +76,7 @@ def main() -> None:
             )
             x = convert(waveform(GAUSS_NEWTON_BLOCKS, GAUSS_NEWTON_SAMPLES))
             sent = detector.symbols(model(x, power)).detach()
-            seconds = cpu_seconds(partial(rounding.gauss_newton, model, power, x, sent, detector))
+            seconds = cpu_seconds(partial(newton.gauss_newton, model, power, x, sent, detector))
             print(
                 f"{name:12}{kerr_taps:10}{plain:8.3f}{compiled:10.2f}{compiled / plain:8.1f}"
                 f"{seconds:8.2f}"

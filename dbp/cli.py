@@ -71,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     def seed(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--seed", type=_seed, help="default: the configuration's")
 
+    def device(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument(
+            "--device", default="cpu", metavar="NAME", help="where to learn, as torch names it"
+        )
+
     config_help = "a TOML file or the name of a preset (paper, demo)"
     design_help = "a design.json, a run's folder, or the name of a shipped design"
 
@@ -78,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("config", metavar="CONFIG", help=config_help)
     out(sub)
     seed(sub)
+    device(sub)
 
     sub = command("rtl", _rtl, "generate Verilog from a design")
     sub.add_argument("design", metavar="DESIGN", help=design_help)
@@ -131,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("config", metavar="CONFIG", help=config_help)
     out(sub)
     seed(sub)
+    device(sub)
     return parser
 
 
@@ -166,7 +173,8 @@ def _fail(message: object, status: int) -> int:
 
 
 def _train(options: argparse.Namespace) -> None:
-    commands.train(commands.read_config(options.config, options.seed), options.out)
+    settings = commands.read_config(options.config, options.seed)
+    commands.train(settings, options.out, options.device)
 
 
 def _rtl(options: argparse.Namespace) -> None:
@@ -207,7 +215,8 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    commands.run(commands.read_config(options.config, options.seed), options.out)
+    settings = commands.read_config(options.config, options.seed)
+    commands.run(settings, options.out, options.device)
 
 
 if __name__ == "__main__":

@@ -86,10 +86,11 @@ def config_of(folder: Path | None) -> Config:
 def train(settings: Config, out: Path, device: str = "cpu") -> None:
     """Learn a design and write it, its floats and its history into ``out``.
 
-    A killed run goes on from ``out/train/checkpoint.npz``.
+    A killed run goes on from ``out/train/checkpoint.npz``. ``device``: of torch, by its name.
     """
     from dbp import training
 
+    chosen = training.find_device(device)
     stopwatch = metrics.Stopwatch()
     out.mkdir(parents=True, exist_ok=True)
     print(
@@ -98,7 +99,7 @@ def train(settings: Config, out: Path, device: str = "cpu") -> None:
         flush=True,
     )
     checkpoint = out / "train" / "checkpoint.npz"
-    result = training.train(settings, checkpoint, device)
+    result = training.train(settings, checkpoint, chosen)
     _place(result.design, settings, out)
     result.filters.save(out / "train" / "float.npz")
     result.write_history(out / "train" / "history.csv")
@@ -428,7 +429,7 @@ def report(runs: Sequence[Path]) -> None:
     print(f"Report -> {write_report(runs)}", flush=True)
 
 
-def run(settings: Config, out: Path) -> None:
+def run(settings: Config, out: Path, device: str = "cpu") -> None:
     """Learned design and baseline, both through every stage, and one report over both.
 
     A stage that lacks a tool or a kit is left out and named in the report; a stage that fails
@@ -437,7 +438,7 @@ def run(settings: Config, out: Path) -> None:
     if settings.link.modulation == "gaussian":
         raise InputError("link.modulation = 'gaussian': has no bits to count: use dbp train")
     folders = out / "learned", out / "baseline"
-    train(settings, folders[0])
+    train(settings, folders[0], device)
     baseline(settings, folders[1])
     ber(
         [*(str(folder) for folder in folders), "linear"],

@@ -128,7 +128,8 @@ class Datapath(_Table):
     """Formats that both designs share; ``docs/datapath.md`` says where each stands.
 
     ``rotation_guard_bits`` more than the signal's leave every filter that a rotation follows.
-    ``centre_power`` takes the mean of \\|x\\|^2 out of the phase.
+    ``centre_power`` takes the mean of \\|x\\|^2 out of the phase. K does not saturate up to
+    ``max_launch_power_dbm``; each 3 dB less are one bit more for it.
     """
 
     adc_rms_permille: int = Field(250, ge=1, le=1000)
@@ -139,6 +140,7 @@ class Datapath(_Table):
     taylor_order: int = Field(1, ge=1, le=2)
     rotation_guard_bits: int = Field(0, ge=0, le=4)
     centre_power: bool = False
+    max_launch_power_dbm: float = Field(6.0, ge=-30, le=20)
 
 
 class Training(_Table):

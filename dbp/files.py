@@ -7,6 +7,7 @@ import io
 import json
 import secrets
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,5 +65,9 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
         # Through memory: numpy leaves a file open when it turns out not to be an archive.
         with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (
+        *(OSError, ValueError, EOFError, AttributeError),
+        # What zipfile raises: RuntimeError where a file asks for what it cannot do.
+        *(zipfile.BadZipFile, zlib.error, RuntimeError),
+    ) as error:
         raise InputError(f"{path}: not a readable .npz file: {error}") from None

@@ -26,6 +26,11 @@ from dbp.filters import FloatFilters
 from dbp.kernels import Arithmetic
 from dbp.modulation import root_raised_cosine
 
+# For `Model.plain` on a GPU, where convolutions would else be computed in TF32: its 11 bits do not
+# hold the codes of `dbp.quantization`. And some of their gradients differ from run to run.
+torch.backends.cudnn.allow_tf32 = False
+torch.backends.cudnn.deterministic = True
+
 
 def to_signal(waveform: NDArray[np.complexfloating], dtype: torch.dtype = torch.float32) -> Tensor:
     """Complex blocks, shape ``(blocks, samples)``, to a signal of the model."""

@@ -152,7 +152,10 @@ class Objective:
         return self._detector.loss(self.model(signal.contiguous(), self._launch_power), sent)
 
     def _mean(self, one: Callable) -> float | Vector:
-        return sum(self._pool.map(one, self._batches)) / len(self._batches)
+        """Over batches, by their blocks: the last may have fewer."""
+        sizes = [sent.shape[1] for _, sent in self._batches]
+        values = self._pool.map(one, self._batches)
+        return sum(size * value for size, value in zip(sizes, values, strict=True)) / self.blocks
 
 
 def step(
@@ -164,7 +167,7 @@ def step(
 ) -> tuple[float, float]:
     """One damped step of the parameters ``free``, kept within ``limits``, if it lessens the loss.
 
-    Returns the loss and the damping to go on with.
+    Returns the loss after it and the damping to go on with.
     """
     start, scales = objective.parameters, objective.scales
     before, slope = objective.loss(), objective.slope()

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from dbp import config, fixed, golden
-from dbp.design import Design, Filter, Rotation
+from dbp.design import Design, Filter, Rotation, launch_power_uw
 from dbp.errors import InputError
 from dbp.filters import FloatFilters
 from dbp.kernels import FORMAT, Arithmetic, format_type
@@ -35,9 +35,8 @@ from dbp.model import (
     turn,
 )
 
-# K is kerr_gain * launch power / 2**KERR_SHIFT, and must not saturate up to this launch power.
+# K is kerr_gain * launch power / 2**KERR_SHIFT.
 KERR_SHIFT = 20
-MAX_POWER_UW = 3981  # +6 dBm
 
 
 def export(filters: FloatFilters, formats: config.Filters, datapath: config.Datapath) -> Design:
@@ -45,7 +44,7 @@ def export(filters: FloatFilters, formats: config.Filters, datapath: config.Data
 
     Every filter has the power-of-two coefficient scale at which its largest half tap just fits,
     taps are rounded half up, and all rotations share the finest ``phase_shift`` at which no K
-    saturates up to `MAX_POWER_UW`. The unit mean power of ``filters`` becomes the loading of the
+    saturates up to ``datapath.max_launch_power_dbm``. The unit mean power of ``filters`` becomes the loading of the
     converter. Raises `InputError` where a tap or a Kerr constant is beyond what formats hold.
     """
     c, s = formats.coefficient_bits, formats.signal_bits
@@ -67,7 +66,7 @@ def export(filters: FloatFilters, formats: config.Filters, datapath: config.Data
     per_uw = filters.kerr_rad_per_mw * _kerr_unit(
         datapath.adc_rms_permille, width, datapath.phase_fraction_bits
     )
-    largest = MAX_POWER_UW * np.abs(per_uw).max(initial=0)
+    largest = launch_power_uw(datapath.max_launch_power_dbm) * np.abs(per_uw).max(initial=0)
     high = fixed.code_range(datapath.kerr_bits)[1]
     phase_shift = math.floor(math.log2(high / largest)) if largest else 0
     if phase_shift < 0:

@@ -36,7 +36,7 @@ from dbp.design import Design, launch_power_uw
 from dbp.errors import InputError
 from dbp.files import read_npz, write_npz, write_text
 from dbp.filters import FloatFilters
-from dbp.model import Detector, Model, to_signal
+from dbp.model import Detector, Model, half_taps, to_signal
 from dbp.quantization import QuantizedModel, export
 from dbp.turning import turned
 
@@ -53,7 +53,10 @@ TASKS = 64
 
 @dataclass(frozen=True)
 class Row:
-    """One line of ``history.csv``: the loss before and the validated effective SNR after a step."""
+    """One line of ``history.csv``: what a step led to.
+
+    ``loss``: 1 / SNR on the training data; ``snr_db``: the effective SNR on validation data.
+    """
 
     iteration: int
     phase: str
@@ -93,16 +96,29 @@ def baseline(settings: Config) -> tuple[Design, FloatFilters]:
     return replace(design, name=f"baseline-{design.name}"), floats
 
 
+def find_device(name: str) -> torch.device:
+    """A device of torch that this machine has; `InputError` where it is none."""
+    try:
+        # What learning needs of it; "meta", which only pretends, has nothing to copy back.
+        torch.ones(1, dtype=torch.float64, device=name).cpu()
+    except (RuntimeError, AssertionError, ImportError, TypeError):
+        raise InputError(
+            f"device = {name!r}: must be a device of torch with float64 that this machine has, "
+            "such as cpu or cuda"
+        ) from None
+    return torch.device(name)
+
+
 def train(
     settings: Config, checkpoint: Path | None = None, device: torch.device | str = "cpu"
 ) -> Result:
     """Learn the design of a configuration. Same configuration, same machine: same result.
 
     ``checkpoint``: a file that holds the state of learning after every step, from which it goes on
-    if it is there and of the same configuration. On a ``device`` other than the CPU, losses and
-    slopes are computed there, in torch's own operations.
+    if it is there and of the same configuration. On a ``device`` other than the CPU, the link is
+    simulated there, and losses and slopes are computed there in torch's own operations.
     """
-    state = _State.load(checkpoint, settings.hash)
+    state = _State.load(checkpoint, settings)
     with workers.pool(TASKS) as pool:
         data = _Data(settings, torch.device(device), pool)
         with tqdm(total=sum(_lengths(settings)), desc="learning", unit="it", disable=None) as bar:
@@ -191,6 +207,7 @@ class _Data:
                 -(-symbols // training.block_symbols),
                 seed=settings.seed,
                 purpose=purpose,
+                device=device,
                 progress=purpose == "train",
             )
 
@@ -323,18 +340,18 @@ class _State:
         write_npz(path, **arrays)
 
     @classmethod
-    def load(cls, path: Path | None, config_hash: str) -> _State:
+    def load(cls, path: Path | None, settings: Config) -> _State:
         """The state of a checkpoint; a new one where there is none of this configuration."""
-        new = cls(config_hash)
+        new = cls(settings.hash)
         if path is None or not path.is_file():
             return new
         try:
             arrays = read_npz(path)
-            if str(arrays.pop("config_hash")) != config_hash:
+            if str(arrays.pop("config_hash")) != new.config_hash:
                 return new
             rows = zip(*(arrays.pop(key).tolist() for key in Row.__annotations__), strict=True)
             state = cls(
-                config_hash,
+                new.config_hash,
                 [Row(*row) for row in rows],
                 arrays.pop("parameters"),
                 arrays.pop("damping").item(),
@@ -343,8 +360,26 @@ class _State:
             )
             if arrays:
                 state.floats = FloatFilters.from_arrays(arrays)
-        except (InputError, KeyError, ValueError) as error:
+            state._check(settings)
+        except (InputError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path}: not a checkpoint: {error}; delete it to begin anew"
             ) from None
         return state
+
+    def _check(self, settings: Config) -> None:
+        """Raise ValueError where what was read does not fit the models of the configuration."""
+        learned, spans = settings.learned, settings.link.spans
+        size = (spans + 1) * 2 * (learned.taps // 2 + 1) + spans * (learned.kerr_taps // 2 + 1)
+        for name, values in (("parameters", self.parameters), ("best", self.best)):
+            if values is not None and (
+                values.dtype != np.float64
+                or values.shape != (size,)
+                or not np.isfinite(values).all()
+            ):
+                raise ValueError(f"{name}: must be {size} finite float64 in one dimension")
+        floats = self.floats
+        if floats and half_taps(floats).numel() + floats.kerr_rad_per_mw.size != size:
+            raise ValueError(f"filters: must have {size} half taps and Kerr constants in all")
+        if not 0 < self.damping < math.inf:
+            raise ValueError(f"damping = {self.damping}: must be greater than 0")

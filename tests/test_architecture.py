@@ -10,7 +10,7 @@ FOLDERS = {"dbp": "dbp", "dbp.rtl": "rtl", "dbp.sim": "sim", "dbp.synthesis": "s
 COMMAND_LINE = {"dbp.cli", "dbp.commands"}
 TORCH_ALLOWED = {
     "dbp.cascade",
-    "dbp.rounding",
+    "dbp.newton",
     "dbp.model",
     "dbp.quantization",
     "dbp.training",

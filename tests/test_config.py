@@ -44,7 +44,12 @@ def test_presets_are_the_papers_link(name):
         ("[hardware]\npdk = '../etc'", "hardware.pdk = '../etc'"),
         ("[hardware]\npdk = 'nosuch'", "hardware.pdk = 'nosuch': .*nangate45"),
         ("[baseline]\nout_of_band_gain = 1e-20", "baseline.out_of_band_gain = 1e-20"),
-        ("[training]\nsymbols = 1024", "training.symbols = 1024: must be at least one batch"),
+        (
+            "[training]\nsymbols = 16384",
+            "training.curvature_symbols = 32768: must be at most training.symbols = 16384",
+        ),
+        ("[training]\ntap_iterations = 0", "tap_iterations = 0: .* greater than or equal to 1"),
+        ("[training]\nbatch_blocks = 8", "training.batch_blocks: unknown key"),
         ("[learned]\ntaps = 131\n[training]\nblock_symbols = 64", "at least the longest filter"),
         ("seed = -1", "seed = -1"),
         ("seed = " + "9" * 5000, "not TOML"),

@@ -4,9 +4,11 @@ import json
 import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dbp import files, metrics
+from dbp.errors import InputError
 
 
 def test_write_makes_folders_and_replaces(tmp_path):
@@ -64,3 +66,18 @@ def test_metrics_carry_their_provenance(tmp_path):
         written
     )
     assert {"dbp", "python", "numpy"} == set(written["versions"])
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_an_archive_with_a_wrong_byte_is_read_or_refused(value, tmp_path):
+    path = tmp_path / "a.npz"
+    files.write_npz(path, x=np.random.default_rng(0).integers(0, 9, 200), name="text")
+    content = path.read_bytes()
+    refused = 0
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([value]) + content[place + 1 :])
+        try:
+            files.read_npz(path)
+        except InputError as error:
+            refused += str(error).startswith(f"{path}: not a readable .npz file: ")
+    assert refused > len(content) / 2

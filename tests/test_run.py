@@ -31,10 +31,11 @@ launch_power_dbm = 3.0
 symbols = 4096
 validation_symbols = 2048
 block_symbols = 128
-batch_blocks = 8
+curvature_symbols = 1024
 start_iterations = 20
-float_iterations = 20
-quantized_iterations = 30
+float_iterations = 2
+signal_iterations = 1
+tap_iterations = 2
 [evaluation]
 launch_power_dbm = [2.0, 4.0]
 min_errors = 50
@@ -83,7 +84,8 @@ def test_every_stage_leaves_its_figures(finished):
     assert {"snr_db_baseline", "snr_db_float", "snr_db_quantized"} <= set(train)
     with (finished / "learned" / "train" / "history.csv").open(newline="") as file:
         phases = {row["phase"] for row in csv.DictReader(file)}
-    assert phases == {"float", "signals", "rotations"}
+    assert phases == {"float", "signals", "taps"}
+    assert not (finished / "learned" / "train" / "checkpoint.npz").exists()
     assert configs == {train["config_hash"]}
 
 
@@ -177,7 +179,7 @@ def test_other_seeds_give_other_counts(finished, tmp_path):
 def test_without_tools_and_kits_the_run_goes_on_and_says_so(
     finished, tmp_path, monkeypatch, capsys
 ):
-    def no_training(settings, out):
+    def no_training(settings, out, device):
         shutil.copytree(finished / "learned", out, ignore=shutil.ignore_patterns("s*"))
 
     monkeypatch.setattr(commands, "train", no_training)

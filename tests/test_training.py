@@ -1,12 +1,14 @@
 import csv
+import zipfile
 
 import numpy as np
 import pytest
-import torch
 
 from dbp import ber, config, link, rounding, training
-from dbp.filters import FloatFilters
-from dbp.model import Detector, Model, to_signal
+from dbp.errors import InputError
+from dbp.files import read_npz, write_npz
+from dbp.model import Model
+from dbp.quantization import QuantizedModel
 
 # Four short spans at a power where the Kerr effect counts: learned in seconds.
 SMALL = config.Config(
@@ -18,10 +20,11 @@ SMALL = config.Config(
         symbols=8192,
         validation_symbols=4096,
         block_symbols=128,
-        batch_blocks=16,
+        curvature_symbols=2048,
         start_iterations=100,
-        float_iterations=60,
-        quantized_iterations=60,
+        float_iterations=4,
+        signal_iterations=2,
+        tap_iterations=3,
     ),
 )
 
@@ -31,26 +34,29 @@ def learned():
     return training.train(SMALL)
 
 
+def changed(**training_):
+    return SMALL.model_copy(update={"training": SMALL.training.model_copy(update=training_)})
+
+
 def test_learning_beats_its_start_and_the_baseline(learned):
     figures = learned.figures
     assert set(figures) == {
         *("launch_power_dbm", "snr_db_baseline", "snr_db_float", "snr_db_quantized")
     }
     floats = [row.snr_db for row in learned.history if row.phase == "float"]
+    taps = [row.snr_db for row in learned.history if row.phase == "taps"]
     assert figures["snr_db_float"] == floats[-1]
-    start = training.train(
-        SMALL.model_copy(
-            update={
-                "training": SMALL.training.model_copy(
-                    update={"float_iterations": 0, "quantized_iterations": 0}
-                )
-            }
-        )
-    )
-    assert figures["snr_db_float"] > start.figures["snr_db_float"] + 0.1
-    assert figures["snr_db_quantized"] > start.figures["snr_db_quantized"] + 0.1
-    assert figures["snr_db_quantized"] > figures["snr_db_baseline"] + 0.5
-    assert figures["snr_db_quantized"] > figures["snr_db_float"] - 3
+    assert figures["snr_db_quantized"] == max(taps)
+    start = training.train(changed(float_iterations=0, signal_iterations=0, tap_iterations=1))
+    assert figures["snr_db_float"] > start.figures["snr_db_float"] + 1
+    assert figures["snr_db_quantized"] > start.figures["snr_db_quantized"] + 0.5
+    assert figures["snr_db_quantized"] > figures["snr_db_baseline"] + 5
+
+
+def test_no_step_of_a_phase_of_descent_raises_the_loss(learned):
+    for phase in ("float", "signals"):
+        losses = [row.loss for row in learned.history if row.phase == phase]
+        assert losses == sorted(losses, reverse=True)
 
 
 def test_the_design_reaches_what_training_says_on_unseen_data(learned):
@@ -73,13 +79,143 @@ def test_same_seed_same_result(learned):
     assert other.design.hash != learned.design.hash
 
 
+def test_torchs_operations_learn_the_same(monkeypatch):
+    """What runs on other devices, here on the CPU."""
+    # Noisier: of a loss of 1e-4, float32 leaves no four digits.
+    link_ = SMALL.link.model_copy(update={"noise_figure_db": 18.0})
+    quick = changed(float_iterations=2, signal_iterations=1, tap_iterations=1)
+    quick = quick.model_copy(update={"link": link_})
+    compiled = training.train(quick)
+    calls = []
+    for model in (Model, QuantizedModel):
+
+        def plain(self, x, power, plain=model.plain):
+            calls.append(type(self))
+            return plain(self, x, power)
+
+        monkeypatch.setattr(model, "forward", plain)
+    other = training.train(quick)
+    assert set(calls) == {Model, QuantizedModel}
+    for row, same in zip(compiled.history[:2], other.history[:2], strict=True):
+        assert row.loss == pytest.approx(same.loss, rel=1e-4)
+        assert row.snr_db == pytest.approx(same.snr_db, abs=1e-3)
+    # In some directions taps hardly matter, and differences grow.
+    for taps, same in zip(compiled.filters.taps, other.filters.taps, strict=True):
+        np.testing.assert_allclose(taps, same, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(
+        compiled.filters.kerr_rad_per_mw, other.filters.kerr_rad_per_mw, rtol=1e-3
+    )
+    # Where a difference of 1e-7 rounds another way, the search for taps goes on from there.
+    assert compiled.figures == pytest.approx(other.figures, abs=0.1)
+
+
 def test_history_is_written(learned, tmp_path):
     learned.write_history(tmp_path / "history.csv")
     with (tmp_path / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["iteration", "phase", "taps", "loss", "snr_db"]
-    assert [row["phase"] for row in rows] == ["float", "float", "signals", "signals", "rotations"]
-    assert [int(row["iteration"]) for row in rows] == [50, 60, 110, 114, 120]
+    assert list(rows[0]) == ["iteration", "phase", "loss", "snr_db"]
+    assert [row["phase"] for row in rows] == ["float"] * 4 + ["signals"] * 2 + ["taps"] * 3
+    assert [int(row["iteration"]) for row in rows] == list(range(1, 10))
+    assert [float(row["snr_db"]) for row in rows] == [row.snr_db for row in learned.history]
+
+
+def train_and_be_killed(settings, checkpoint, after, monkeypatch):
+    """Train, and end when so many steps are done and written."""
+    save = training._State.save
+
+    def save_and_die(state, path):
+        save(state, path)
+        if len(state.history) == after:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._State, "save", save_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(settings, checkpoint)
+
+
+def assert_same(result, other):
+    """To the last bit."""
+    assert result.design == other.design
+    assert result.figures == other.figures
+    assert result.history == other.history
+    for name, array in result.filters.arrays().items():
+        assert np.array_equal(array, other.filters.arrays()[name])
+
+
+# Within and at the end of every phase.
+@pytest.mark.parametrize("after", [1, 4, 5, 6, 7, 9])
+def test_a_killed_run_goes_on_to_the_same_numbers(learned, after, tmp_path, monkeypatch):
+    checkpoint = tmp_path / "checkpoint.npz"
+    train_and_be_killed(SMALL, checkpoint, after, monkeypatch)
+    steps = []
+    add = training._State.add
+    monkeypatch.setattr(
+        training._State, "add", lambda *given: steps.append(given[1]) or add(*given)
+    )
+    assert_same(training.train(SMALL, checkpoint), learned)
+    assert len(steps) == 9 - after
+
+
+def test_a_checkpoint_of_another_configuration_is_not_used(learned, tmp_path, monkeypatch):
+    checkpoint = tmp_path / "checkpoint.npz"
+    train_and_be_killed(changed(launch_power_dbm=3.0), checkpoint, 7, monkeypatch)
+    assert_same(training.train(SMALL, checkpoint), learned)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    path = tmp_path_factory.mktemp("checkpoint") / "checkpoint.npz"
+    with pytest.MonkeyPatch.context() as patch:
+        train_and_be_killed(SMALL, path, 7, patch)
+    return path
+
+
+def test_a_checkpoint_holds_no_pickle(checkpoint):
+    with zipfile.ZipFile(checkpoint) as archive:
+        assert all(name.endswith(".npy") for name in archive.namelist())
+    with np.load(checkpoint, allow_pickle=False) as arrays:
+        assert {"config_hash", "parameters", "best", "filter_0"} <= set(arrays)
+        assert not any(array.dtype.hasobject for array in arrays.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"damping": None}, "damping"),
+        ({"damping": -1.0}, "damping = -1.0: must be greater than 0"),
+        ({"parameters": np.ones(7)}, "parameters: must be 54 finite float64"),
+        ({"parameters": np.full(54, np.nan)}, "parameters: must be 54 finite float64"),
+        ({"best": np.ones(54, np.float32)}, "best: must be 54 finite float64"),
+        ({"loss": np.ones(3)}, "argument"),
+        ({"loss": np.float64(1)}, "not iterable"),
+        ({"filter_0": np.ones(11, complex)}, "filters: must have 54 half taps"),
+        ({"filter_1": np.ones(4, complex)}, "filter_1: 4 taps"),
+        ({"more": np.ones(4)}, "must be filter_0"),
+    ],
+)
+def test_a_damaged_checkpoint_is_one_clear_line(checkpoint, change, message, tmp_path):
+    arrays = {**read_npz(checkpoint), **change}
+    path = tmp_path / "checkpoint.npz"
+    write_npz(path, **{name: array for name, array in arrays.items() if array is not None})
+    with pytest.raises(InputError, match=message) as caught:
+        training.train(SMALL, path)
+    assert str(caught.value).startswith(f"{path}: not a checkpoint: ")
+    assert "delete it to begin anew" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_with_wrong_bytes_is_told(checkpoint, tmp_path):
+    content, path = checkpoint.read_bytes(), tmp_path / "checkpoint.npz"
+    place = content.index(b"parameters.npy") + 100
+    for damaged in (
+        content[:-30],
+        b"",
+        content[:place] + bytes(20) + content[place + 20 :],
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="not a readable"):
+            training.train(SMALL, path)
 
 
 def test_baseline_is_the_least_squares_design():
@@ -112,34 +248,6 @@ def test_rounding_together_beats_rounding_alone():
     assert cost(together) < cost(alone) / 10
 
 
-@pytest.mark.parametrize("error", [0.0, 0.03])
-def test_gauss_newton_predicts_the_effect_of_small_moves(error):
-    rng = np.random.default_rng(1)
-    halves = [rng.normal(0, 0.3, (3, 2)).view(np.complex128)[:, 0] for _ in range(3)]
-    chain = FloatFilters(
-        tuple(np.concatenate((h, h[-2::-1])) for h in halves),
-        np.array([[0.02, -0.1], [0.01, -0.1]]),
-    )
-    x = to_signal(rng.normal(size=(4, 128, 2)).view(np.complex128)[..., 0])
-    detector, model = Detector(0.1, 128), Model(chain)
-    parameters = model.half_taps, model.kerr
-    with torch.no_grad():
-        # Symbols near the received ones as reference: little error, little but curvature.
-        sent = detector.symbols(model(x, 1.0))
-        noise = rng.normal(0, error, (*sent.shape, 2)).astype(np.float32)
-        sent += torch.view_as_complex(torch.from_numpy(noise)) * sent.abs().square().mean().sqrt()
-        matrix, slope = rounding.gauss_newton(model, 1.0, x, sent, detector)
-        before = detector.loss(model(x, 1.0), sent).item()
-        moves = [torch.from_numpy(rng.normal(0, 2e-3, p.shape)) for p in parameters]
-        for parameter, move in zip(parameters, moves, strict=True):
-            parameter += move
-        after = detector.loss(model(x, 1.0), sent).item()
-    move = np.concatenate([m.numpy().ravel() for m in moves])
-    assert matrix.shape == (move.size, move.size) and move.size == 3 * 3 * 2 + 4
-    predicted = before + 2 * move @ slope + move @ matrix @ move
-    assert after - before == pytest.approx(predicted - before, rel=0.1)
-
-
 def test_data_come_from_purposes_that_evaluation_does_not_share(monkeypatch):
     purposes = set()
     simulate = link.simulate
@@ -149,8 +257,5 @@ def test_data_come_from_purposes_that_evaluation_does_not_share(monkeypatch):
         return simulate(*args, **kwargs)
 
     monkeypatch.setattr(link, "simulate", spy)
-    quick = SMALL.training.model_copy(
-        update={"float_iterations": 1, "quantized_iterations": 1, "start_iterations": 1}
-    )
-    training.train(SMALL.model_copy(update={"training": quick}))
+    training.train(changed(float_iterations=1, signal_iterations=0, tap_iterations=1))
     assert purposes == {"train", "validate"}
