@@ -44,8 +44,9 @@ def export(filters: FloatFilters, formats: config.Filters, datapath: config.Data
 
     Every filter has the power-of-two coefficient scale at which its largest half tap just fits,
     taps are rounded half up, and all rotations share the finest ``phase_shift`` at which no K
-    saturates up to ``datapath.max_launch_power_dbm``. The unit mean power of ``filters`` becomes the loading of the
-    converter. Raises `InputError` where a tap or a Kerr constant is beyond what formats hold.
+    saturates up to ``datapath.max_launch_power_dbm``. The unit mean power of ``filters`` becomes
+    the loading of the converter. Raises `InputError` where a tap or a Kerr constant is beyond what
+    formats hold.
     """
     c, s = formats.coefficient_bits, formats.signal_bits
     rows = []

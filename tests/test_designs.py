@@ -1,10 +1,13 @@
 """The designs that come with the package."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from dbp import cli, commands, config, training
+from dbp import cli, commands, config, filters, training
+from dbp.filters import FloatFilters
 from dbp.quantization import export
 
 # The loading of the converter of those that are the baseline of the preset paper in other formats.
@@ -14,7 +17,16 @@ BASELINES = {
     "lsco-paper-c9-s8": 260,
     "lsco-paper-c9-s9": 250,
 }
-NAMES = ("learned-c6-s9", *BASELINES)
+TUNED = ("lsco-tuned-c8-s9", "lsco-tuned-c9-s9")
+# The presets that they were learned with.
+LEARNED = {
+    "enhanced-c5-s9": "enhanced-c5-s9",
+    "learned-c5-s8": "learned-c5-s8",
+    "learned-c5-s9": "learned-c5-s9",
+    "learned-c6-s8": "learned-c6-s8",
+    "learned-c6-s9": "paper",
+}
+NAMES = (*LEARNED, *BASELINES, *TUNED)
 
 
 def bits(name):
@@ -40,24 +52,45 @@ def test_a_shipped_design_is_found_by_its_name(name, tmp_path):
 
 def baseline(name):
     """The configuration that a baseline comes from."""
+    if name in TUNED:
+        tuned = config.load("lsco-tuned")
+        formats = {"coefficient_bits": bits(name)[0]}
+        return tuned.model_copy(update={"baseline": tuned.baseline.model_copy(update=formats)})
     paper = config.load("paper")
     formats = dict(zip(("coefficient_bits", "signal_bits"), bits(name), strict=True))
     return paper.model_copy(
         update={
             "baseline": paper.baseline.model_copy(update=formats),
-            "datapath": paper.datapath.model_copy(update={"adc_rms_permille": BASELINES[name]}),
+            "datapath": config.Datapath(adc_rms_permille=BASELINES[name]),
         }
     )
 
 
-@pytest.mark.parametrize("name", BASELINES)
-def test_the_baselines_are_those_of_the_paper_preset_in_their_formats(name):
+@pytest.mark.parametrize("name", [*BASELINES, *TUNED])
+def test_the_baselines_are_those_of_their_presets_in_their_formats(name):
     design, _ = training.baseline(baseline(name))
     assert design.hash == commands.shipped_designs()[name].hash
 
 
-def test_filters_in_floating_point_are_those_before_rounding():
-    name = "lsco-paper-c9-s9"
+@pytest.mark.parametrize("name", LEARNED)
+def test_learned_designs_have_the_formats_of_their_presets(name):
+    """Learning takes minutes: the formats and constants that a preset fixes must at least agree."""
+    design, settings = commands.shipped_designs()[name], config.load(LEARNED[name])
+    floats = filters.receiver(settings.learned, settings.link, settings.learned.taps)
+    kerr = np.zeros((len(design.rotations), settings.learned.kerr_taps // 2 + 1))
+    kerr[:, -1:] = floats.kerr_rad_per_mw
+    fresh = export(FloatFilters(floats.taps, kerr), settings.learned, settings.datapath)
+    assert design.signal_bits == fresh.signal_bits
+    assert design.adc_rms_permille == fresh.adc_rms_permille
+    assert {f.taps for f in design.filters} == {settings.learned.taps}
+    free = {"kerr_gains": (0,), "phase_shift": 0}
+    for ours, other in zip(design.rotations, fresh.rotations, strict=True):
+        assert ours.kerr_taps == other.kerr_taps
+        assert replace(ours, **free) == replace(other, **free)
+
+
+@pytest.mark.parametrize("name", ["lsco-paper-c9-s9", "lsco-tuned-c9-s9"])
+def test_filters_in_floating_point_are_those_before_rounding(name):
     design, folder = commands.find_design(name)
     settings = baseline(name)
     floats = commands.float_filters(name, folder)
