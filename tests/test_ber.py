@@ -217,3 +217,12 @@ def test_figures_are_written(tmp_path):
     assert tuple(points[0]) == ber.COLUMNS and json.dumps(points)
     ElementTree.parse(tmp_path / "ber.svg")
     assert ber.draw(points) == (tmp_path / "ber.svg").read_text()
+
+
+def test_effective_snr_is_that_of_the_best_gain():
+    rng = np.random.default_rng(9)
+    sent, noise = rng.normal(size=(2, 4, 50_000, 2)).view(np.complex128)[..., 0]
+    received = (0.3 - 0.4j) * (sent + 0.1 * noise)
+    # E|x - c y|^2 with the c that makes it least: |x|^2 |n|^2 / (|x|^2 + |n|^2).
+    expected = 10 * np.log10(1.01 / 0.01)
+    assert ber.effective_snr_db(sent, received) == pytest.approx(expected, abs=0.05)
