@@ -9,7 +9,7 @@ what differs is due to the numerics alone, and to the noise outside that band.
 import numpy as np
 
 from dbp import config, link
-from dbp.ber import matched_filter
+from dbp.ber import effective_snr_db, matched_filter
 from dbp.references import Reference
 
 BLOCKS, BLOCK_SYMBOLS, FINEST = 256, 512, 16
@@ -44,12 +44,11 @@ def snr_db(samples_per_symbol, steps, launch_power_dbm):
 
         received.append(channel.transmit(launch_power_dbm, generators()))
         sent.append(link._draw(settings, generators())[0])
-    x, waveform = np.concatenate(sent), np.concatenate(received)
+    waveform = np.concatenate(received)
     for name in RECEIVERS:
         equalised = Reference(name, settings)(waveform, launch_power_dbm)
-        y = matched_filter(equalised, settings.roll_off).astype(complex)
-        coherence = abs(np.vdot(x, y)) ** 2 / (np.vdot(x, x).real * np.vdot(y, y).real)
-        yield 10 * np.log10(1 / (1 - coherence))
+        symbols = matched_filter(equalised, settings.roll_off)
+        yield effective_snr_db(np.concatenate(sent), symbols)
 
 
 def main():

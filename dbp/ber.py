@@ -132,6 +132,13 @@ def align(sent: Waveform, received: Waveform) -> Waveform:
     return received * (np.vdot(sent, sent).real / projection)
 
 
+def effective_snr_db(sent: Waveform, received: Waveform) -> float:
+    """E\\|x\\|^2 / E\\|x - c y\\|^2 of all symbols, with the best complex gain c, in dB."""
+    x, y = sent.astype(np.complex128), received.astype(np.complex128)
+    coherence = abs(np.vdot(x, y)) ** 2 / (np.vdot(x, x).real * np.vdot(y, y).real)
+    return float(-10 * np.log10(1 - coherence))
+
+
 def interval(errors: int, bits: int) -> tuple[float, float]:
     """95 % Clopper-Pearson interval of the bit error ratio; no errors give (0, upper bound).
 

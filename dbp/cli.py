@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
             "--device", default="cpu", metavar="NAME", help="where to learn, as torch names it"
         )
 
-    config_help = "a TOML file or the name of a preset (paper, demo)"
+    config_help = "a TOML file or the name of a preset (paper, demo, isit2018)"
     design_help = "a design.json, a run's folder, or the name of a shipped design"
 
     sub = command("train", _train, "simulate the link, learn and quantize filters, export a design")

@@ -213,3 +213,12 @@ def test_figures_are_drawn():
     drawing = ber.draw(points)
     ElementTree.fromstring(drawing)
     assert "<!-- a &amp; b, float -->" in drawing and drawing == ber.draw(points)
+
+
+def test_effective_snr_is_that_of_the_best_gain():
+    rng = np.random.default_rng(9)
+    sent, noise = rng.normal(size=(2, 4, 50_000, 2)).view(np.complex128)[..., 0]
+    received = (0.3 - 0.4j) * (sent + 0.1 * noise)
+    # E|x - c y|^2 with the c that makes it least: |x|^2 |n|^2 / (|x|^2 + |n|^2).
+    expected = 10 * np.log10(1.01 / 0.01)
+    assert ber.effective_snr_db(sent, received) == pytest.approx(expected, abs=0.05)

@@ -4,6 +4,7 @@ import pytest
 
 from dbp import config
 from dbp.errors import InputError
+from dbp.link import ase_w_per_ghz
 
 
 @pytest.mark.parametrize("name", ["paper", "demo"])
@@ -13,6 +14,19 @@ def test_presets_are_the_papers_link(name):
     assert (link.attenuation_db_per_km, link.dispersion_ps_per_nm_km) == (0.2, 17)
     assert (link.nonlinearity_per_w_km, link.noise_figure_db) == (1.3, 5)
     assert link.modulation == "16qam"
+
+
+def test_isit2018_has_the_noise_of_the_authors_code():
+    settings = config.load("isit2018")
+    link = settings.link
+    assert (link.spans, link.span_km, link.symbol_rate_gbd, link.roll_off) == (25, 80, 10.7, 0.1)
+    assert link.modulation == "gaussian"
+    # "sigma scaling" 2, n_sp = F / 2 / (1 - 1 / G), in W/Hz after all spans.
+    gain, hertz = 10 ** (0.2 * 80 / 10), 299792458 / 1550e-9
+    emission_factor = 10**0.5 / 2 / (1 - 1 / gain)
+    n0 = 2 * 25 * (gain - 1) * 6.6260657e-34 * hertz * emission_factor
+    assert 25 * ase_w_per_ghz(link) * 1e-9 == pytest.approx(n0, rel=1e-4)
+    assert (settings.learned.taps, settings.learned.rotation_offset_km) == (9, 0)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +79,7 @@ def test_what_does_not_fit_is_refused_by_key(text, message):
 
 def test_unknown_names_and_unreadable_files_are_refused(tmp_path):
     with pytest.raises(
-        InputError, match="neither a file nor a preset; the presets are demo, paper"
+        InputError, match="neither a file nor a preset; the presets are demo, isit2018, paper"
     ):
         config.load("papre")
     (tmp_path / "x.toml").write_bytes(b"\xff\xfe")
@@ -78,7 +92,7 @@ def test_hash_covers_every_value_and_not_the_spelling():
     assert config.parse("").hash != config.parse("[link]\nspan_km = 100.5").hash
 
 
-@pytest.mark.parametrize("name", ["paper", "demo"])
+@pytest.mark.parametrize("name", ["paper", "demo", "isit2018"])
 def test_toml_round_trips(name):
     loaded = config.load(name)
     again = config.parse(loaded.to_toml())

@@ -9,6 +9,7 @@ from dbp.errors import InputError
 from dbp.files import read_npz, write_npz
 from dbp.model import Model
 from dbp.quantization import QuantizedModel
+from dbp.references import Reference
 
 # Four short spans at a power where the Kerr effect counts: learned in seconds.
 SMALL = config.Config(
@@ -216,6 +217,27 @@ def test_a_checkpoint_with_wrong_bytes_is_told(checkpoint, tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(InputError, match="not a readable"):
             training.train(SMALL, path)
+
+
+def test_isit2018_learns_in_small():
+    settings = config.load("isit2018")
+    link_ = settings.link.model_copy(update={"spans": 12})
+    few = {"symbols": 8192, "validation_symbols": 8192, "curvature_symbols": 2048}
+    steps = {"start_iterations": 20, "float_iterations": 4, "tap_iterations": 1}
+    quick = settings.training.model_copy(update=few | steps)
+    settings = settings.model_copy(update={"link": link_, "training": quick})
+    learned = training.train(settings)
+    received = link.simulate(link_, 0.0, 16, seed=1, purpose="evaluate")
+
+    def fresh_snr_db(receiver):
+        symbols = ber.matched_filter(receiver(received.waveform, 0.0), link_.roll_off)
+        return ber.effective_snr_db(received.symbols, symbols)
+
+    ideal = fresh_snr_db(Reference("dbp1", link_))
+    start = fresh_snr_db(ber.FloatReceiver("start", training.baseline(settings)[1]))
+    assert start < ideal - 0.5
+    assert fresh_snr_db(ber.FloatReceiver("float", learned.filters)) > ideal
+    assert fresh_snr_db(ber.FixedReceiver("fixed", learned.design)) > ideal - 0.5
 
 
 def test_baseline_is_the_least_squares_design():
