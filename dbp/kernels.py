@@ -23,7 +23,9 @@ LANES = 16
 # Samples over which a gradient is summed before the sum goes into a float64.
 TILE = 64
 
-_compile = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+# No fused multiply-adds ("contract"): which sums get one differs between the process that compiles
+# and those that load what it compiled, and with it the numbers of a seed.
+_compile = njit(cache=True, nogil=True, error_model="numpy")
 _compile_sum = njit(
     cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}
 )

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -154,3 +158,33 @@ def test_filters_too_short_alone_do_together():
     after = whole_chain_error(together, LINK, lengths_km)
     assert after < before / 10
     assert half_taps(together).abs().max() < 1
+
+
+RECEIVE = """
+import hashlib
+import numpy as np
+import torch
+from dbp import config, filters
+from dbp.model import Model, to_signal
+model = Model(filters.receiver(config.Learned(taps=9), config.Link(spans=3)))
+x = np.random.default_rng(1).normal(size=(16, 128, 2)).view(np.complex128)[..., 0]
+y = model(to_signal(x), 1.0)
+slopes = torch.autograd.grad(y.square().sum(), (model.half_taps, model.kerr))
+print(hashlib.sha256(b"".join(t.detach().numpy().tobytes() for t in (y, *slopes))).hexdigest())
+"""
+
+
+def test_what_was_just_compiled_computes_as_what_is_loaded(tmp_path):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    compiled, loaded = (
+        subprocess.run(
+            [sys.executable, "-c", RECEIVE],
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for _ in range(2)
+    )
+    assert any(tmp_path.rglob("*.nbc"))
+    assert compiled == loaded
