@@ -4,8 +4,8 @@ A chain of filters is badly conditioned: in many directions its taps may move wi
 effect, so a gradient descent (Adam among them) takes thousands of small steps. But a receiver
 filter has only some 600 parameters, and `dbp.kernels` differentiates every received symbol by all
 of them in a second, so the Gauss-Newton matrix of the symbol errors is at hand and five to ten
-damped steps end where Adam does after minutes (Levenberg, 1944; Marquardt, 1963). The slope is that
-of all data; the curvature, which need not be exact, that of a few blocks.
+damped steps end where Adam does after hundreds (Levenberg, 1944; Marquardt, 1963). The slope is
+that of all data; the curvature, which need not be exact, that of a few blocks.
 """
 
 from __future__ import annotations
