@@ -18,6 +18,13 @@ from dbp.design import Design, Filter, Rotation
 from dbp.fixed import Codes
 
 
+class Clips(NamedTuple):
+    """Where a requantiser's rounded input lies below its range, and where above, by quadrature."""
+
+    below: tuple[NDArray[np.bool_], ...]
+    above: tuple[NDArray[np.bool_], ...]
+
+
 class Samples(NamedTuple):
     """Complex samples as two integer arrays of equal shape, time along the last axis."""
 
@@ -45,16 +52,24 @@ def convert(waveform: NDArray[np.complexfloating], design: Design) -> Samples:
 
 def filter_samples(filter_: Filter, x: Samples) -> Samples:
     """y[n] = requantise(sum_k h[k] x[n - k]), the sum exact; same shape as ``x``."""
+    sums = _filter_sums(filter_, x)
+    return Samples(*(fixed.requantise(s, filter_.shift, filter_.output_bits) for s in sums))
+
+
+def filter_clips(filter_: Filter, x: Samples) -> dict[str, Clips]:
+    """``filter``: where `filter_samples` clips I and where Q."""
+    sums = _filter_sums(filter_, x)
+    return {"filter": _clips(sums, filter_.shift, filter_.output_bits)}
+
+
+def _filter_sums(filter_: Filter, x: Samples) -> tuple[Codes, Codes]:
     sum_i, sum_q = np.zeros_like(x.i), np.zeros_like(x.q)
     pairs = zip(_folded(x.i, filter_.taps), _folded(x.q, filter_.taps), strict=True)
     half_taps = zip(filter_.half_taps_i, filter_.half_taps_q, strict=True)
     for (hi, hq), (pi, pq) in zip(half_taps, pairs, strict=True):
         sum_i += hi * pi - hq * pq
         sum_q += hi * pq + hq * pi
-    return Samples(
-        fixed.requantise(sum_i, filter_.shift, filter_.output_bits),
-        fixed.requantise(sum_q, filter_.shift, filter_.output_bits),
-    )
+    return sum_i, sum_q
 
 
 def rotate(rotation: Rotation, kerr: Sequence[int], input_bits: int, x: Samples) -> Samples:
@@ -63,23 +78,48 @@ def rotate(rotation: Rotation, kerr: Sequence[int], input_bits: int, x: Samples)
     phi = requantise(sum_m K[m] (\\|x[n - m]\\|^2 - offset)), and x waits for the centre of that
     sum. ``kerr``: half of K, as `dbp.design.Rotation.kerr` gives it. Same shape as ``x``.
     """
+    phi = fixed.requantise(
+        _phase_sum(rotation, kerr, input_bits, x), rotation.phase_shift, rotation.phase_bits
+    )
+    shift, bits = rotation.output_shift(input_bits), rotation.output_bits
+    return Samples(*(fixed.requantise(y, shift, bits) for y in _turned(rotation, phi, x)))
+
+
+def rotation_clips(
+    rotation: Rotation, kerr: Sequence[int], input_bits: int, x: Samples
+) -> dict[str, Clips]:
+    """``phi`` and ``rotation``: where `rotate` clips phi, and where I and where Q."""
+    total = _phase_sum(rotation, kerr, input_bits, x)
+    phi = fixed.requantise(total, rotation.phase_shift, rotation.phase_bits)
+    turned = _turned(rotation, phi, x)
+    return {
+        "phi": _clips([total], rotation.phase_shift, rotation.phase_bits),
+        "rotation": _clips(turned, rotation.output_shift(input_bits), rotation.output_bits),
+    }
+
+
+def _phase_sum(rotation: Rotation, kerr: Sequence[int], input_bits: int, x: Samples) -> Codes:
     # The power of the history, zeros, counts as that of any other sample.
     padded = (_padded(part, rotation.kerr_taps) for part in x)
     power = fixed.squared_magnitude(*padded, input_bits, rotation.branch_bits)
     pairs = _folded(power - rotation.power_offset, rotation.kerr_taps, padded=True)
-    total = sum(k * pair for k, pair in zip(kerr, pairs, strict=True))
-    phi = fixed.requantise(total, rotation.phase_shift, rotation.phase_bits)
+    return sum(k * pair for k, pair in zip(kerr, pairs, strict=True))
+
+
+def _turned(rotation: Rotation, phi: Codes, x: Samples) -> tuple[Codes, Codes]:
     length = x.i.shape[-1]
     i, q = (_padded(part, rotation.delay + 1)[..., :length] for part in x)
     fraction = rotation.phase_fraction_bits
     cosine = 1 << fraction
     if rotation.taylor_order == 2:
         cosine = cosine - fixed.round_shift(phi * phi, fraction + 1)
-    shift, bits = rotation.output_shift(input_bits), rotation.output_bits
-    return Samples(
-        fixed.requantise(cosine * i - phi * q, shift, bits),
-        fixed.requantise(cosine * q + phi * i, shift, bits),
-    )
+    return cosine * i - phi * q, cosine * q + phi * i
+
+
+def _clips(sums: Sequence[Codes], shift: int, bits: int) -> Clips:
+    low, high = fixed.code_range(bits)
+    rounded = [fixed.round_shift(s, shift) for s in sums]
+    return Clips(tuple(r < low for r in rounded), tuple(r > high for r in rounded))
 
 
 def _padded(x: Codes, taps: int) -> Codes:
@@ -97,6 +137,14 @@ def _folded(x: Codes, taps: int, *, padded: bool = False) -> Iterator[Codes]:
     yield x[..., taps // 2 :][..., :length]
 
 
+class Tuning(NamedTuple):
+    """From sample ``start`` on every block computes with the taps and the K of these."""
+
+    start: int
+    design: Design
+    launch_power_uw: int
+
+
 def trace(design: Design, x: Samples, launch_power_uw: int) -> list[Samples]:
     """Every wire between blocks: the input, then what each filter and each rotation puts out.
 
@@ -107,14 +155,88 @@ def trace(design: Design, x: Samples, launch_power_uw: int) -> list[Samples]:
     for part in x:
         if part.size and (part.min() < low or part.max() > high):
             raise ValueError(f"samples outside {low}..{high} ({design.signal_bits} bits)")
+    blocks = range(len(design.filters) + len(design.rotations))
+    return trace_retuned([Tuning(0, design, launch_power_uw)], x, blocks)
+
+
+def trace_retuned(tunings: Sequence[Tuning], x: Samples, blocks: Sequence[int]) -> list[Samples]:
+    """`trace` where taps and K change while samples stream: ``x``, then what each block puts out.
+
+    ``blocks`` are numbered in the order of the samples: ``2 k`` is ``filters[k]``, ``2 k + 1`` is
+    ``rotations[k]``; ``x`` enters the first. At sample ``start`` of a tuning, each block in turn
+    meets its taps and K, over the history as it is. ``tunings`` in order, the first from 0; they
+    differ in taps and gains only. Time along the last axis.
+    """
     wires = [x]
-    for k, filter_ in enumerate(design.filters):
-        wires.append(filter_samples(filter_, wires[-1]))
-        if k < len(design.rotations):
-            rotation = design.rotations[k]
-            kerr = rotation.kerr(launch_power_uw)
-            wires.append(rotate(rotation, kerr, design.rotation_input_bits(k), wires[-1]))
+    for block in blocks:
+        outputs = [_pass(tuning, block, wires[-1]) for tuning in tunings]
+        wires.append(Samples(*(_in_turn(tunings, parts) for parts in zip(*outputs, strict=True))))
     return wires
+
+
+def clips_retuned(
+    tunings: Sequence[Tuning], wires: Sequence[Samples], blocks: Sequence[int]
+) -> list[dict[str, Clips]]:
+    """What each requantiser clips, for each block, given the ``wires`` of `trace_retuned`."""
+    clips = []
+    for block, x in zip(blocks, wires, strict=False):
+        found = [_clips_of(tuning, block, x) for tuning in tunings]
+        clips.append(
+            {
+                name: Clips(
+                    *(
+                        tuple(
+                            _in_turn(tunings, parts)
+                            for parts in zip(*(f[name][side] for f in found), strict=True)
+                        )
+                        for side in (0, 1)
+                    )
+                )
+                for name in found[0]
+            }
+        )
+    return clips
+
+
+def warm_up_words(design: Design, lanes: int, blocks: Sequence[int]) -> int:
+    """Words of ``lanes`` samples that fill the histories of ``blocks`` after reset.
+
+    The hardware puts out nothing for them; so the first sample that leaves it is sample ``lanes *
+    warm_up_words`` of `trace`, and depends on no sample before the reset.
+    """
+    histories = [
+        design.rotations[b // 2].kerr_taps - 1 if b % 2 else design.filters[b // 2].taps - 1
+        for b in blocks
+    ]
+    return sum(-(-history // lanes) for history in histories)
+
+
+def _pass(tuning: Tuning, block: int, x: Samples) -> Samples:
+    design, k = tuning.design, block // 2
+    if block % 2 == 0:
+        return filter_samples(design.filters[k], x)
+    rotation = design.rotations[k]
+    kerr = rotation.kerr(tuning.launch_power_uw)
+    return rotate(rotation, kerr, design.rotation_input_bits(k), x)
+
+
+def _clips_of(tuning: Tuning, block: int, x: Samples) -> dict[str, Clips]:
+    design, k = tuning.design, block // 2
+    if block % 2 == 0:
+        return filter_clips(design.filters[k], x)
+    rotation = design.rotations[k]
+    kerr = rotation.kerr(tuning.launch_power_uw)
+    return rotation_clips(rotation, kerr, design.rotation_input_bits(k), x)
+
+
+def _in_turn(tunings: Sequence[Tuning], parts: Sequence[NDArray]) -> NDArray:
+    """The samples of each tuning from its start to that of the next."""
+    ends = [tuning.start for tuning in tunings[1:]] + [parts[0].shape[-1]]
+    pieces = [
+        part[..., tuning.start : end]
+        for tuning, end, part in zip(tunings, ends, parts, strict=True)
+    ]
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=-1)
 
 
 def receive(design: Design, x: Samples, launch_power_uw: int) -> Samples:

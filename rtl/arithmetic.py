@@ -81,6 +81,12 @@ def delay(m: Module, name: str, x: Exact, *, registered: bool) -> Exact:
     return keep(m, name, x, registered=True) if registered else x
 
 
+def flag(*values: Value | None) -> Exact | None:
+    """One bit: is any of ``values`` set? None where there is none but None."""
+    there = [value for value in values if value is not None]
+    return Exact(Cat(*there).any(), 0, 1) if there else None
+
+
 def adder_tree(m: Module, name: str, terms: Sequence[Exact], cuts: Sequence[bool]) -> Exact:
     """The sum of ``terms``, a pair at a time, with a register after each level that has a cut."""
     terms = list(terms)
@@ -130,20 +136,23 @@ def round_shift(m: Module, name: str, x: Exact, shift: int) -> Exact:
     return Exact(signal, rounded.low, rounded.high)
 
 
-def saturate(m: Module, name: str, x: Exact, bits: int) -> Exact:
-    """`dbp.fixed.saturate`: clip signed ``x`` to the range of ``bits`` signed bits."""
+def saturate(m: Module, name: str, x: Exact, bits: int) -> tuple[Exact, Value | None]:
+    """`dbp.fixed.saturate`: clip signed ``x`` to the range of ``bits`` signed bits.
+
+    Returns the value and whether it was clipped; None for the latter where it never is.
+    """
     low, high = fixed.code_range(bits)
     if low <= x.low and x.high <= high:
-        return x
+        return x, None
     # Beyond the range exactly where the bits from the new sign bit upwards are not all alike.
     upper = x.value[bits - 1 :]
     fits = Signal(name=f"{name}_fits")
     m.d.comb += fits.eq(upper.all() | ~upper.any())
     clipped = Mux(x.value[-1], Const(low, signed(bits)), Const(high, signed(bits)))
     value = Mux(fits, x.value[:bits].as_signed(), clipped)
-    return Exact(value, max(low, x.low), min(high, x.high))
+    return Exact(value, max(low, x.low), min(high, x.high)), ~fits
 
 
-def requantise(m: Module, name: str, x: Exact, shift: int, bits: int) -> Exact:
+def requantise(m: Module, name: str, x: Exact, shift: int, bits: int) -> tuple[Exact, Value | None]:
     """`dbp.fixed.requantise`: the one requantiser, `round_shift` and then `saturate`."""
     return saturate(m, name, round_shift(m, name, x, shift), bits)

@@ -25,11 +25,15 @@ class Block(wiring.Component):
 
 
 class StreamBlock(Block):
-    """A block that takes and puts out words of ``lanes`` samples: see `stream_ports`."""
+    """A block that takes and puts out words of ``lanes`` samples: see `stream_ports`.
+
+    After reset its first ``warm_up_words`` words fill its histories and put nothing out.
+    """
 
     lanes: int
     input_bits: int
     output_bits: int
+    warm_up_words: int
 
 
 class Emission:
@@ -87,15 +91,33 @@ def delayed_valid(m: Module, name: str, valid: Value, cycles: int) -> Value:
     return stages[-1]
 
 
-def stream(m: Module, name: str, word: Value, valid: Value, length: int, reset: int = 0) -> Value:
+def stream(m: Module, name: str, word: Value, valid: Value, length: int) -> Value:
     """The last ``length`` bits before this word, then the word: oldest first.
 
-    That history is ``reset`` after reset and advances with every valid word.
+    That history advances with every valid word. Nothing resets it: see `warmed_up`.
     """
     if length == 0:
         return word
-    history = Signal(length, name=name, init=reset)
+    history = Signal(length, name=name, reset_less=True)
     whole = Cat(history, word)
     with m.If(valid):
         m.d.sync += history.eq(whole[-length:])
     return whole
+
+
+def words_to_fill(samples: int, lanes: int) -> int:
+    """Words of ``lanes`` samples that fill a history of ``samples`` samples."""
+    return -(-samples // lanes)
+
+
+def warmed_up(m: Module, valid: Value, words: int) -> Value:
+    """``valid`` but for the first ``words`` valid words after reset, which fill a history."""
+    if words == 0:
+        return valid
+    missing = Signal(range(words + 1), name="words_missing", init=words)
+    filling = missing.any()
+    one_less = Signal.like(missing, name="words_missing_next")
+    m.d.comb += one_less.eq(missing - 1)
+    with m.If(valid & filling):
+        m.d.sync += missing.eq(one_less)
+    return valid & ~filling

@@ -11,13 +11,16 @@ from dbp.design import Design
 from dbp.errors import InputError
 from dbp.files import write_json, write_text
 from dbp.metrics import Stopwatch, package_versions, write_metrics
-from dbp.rtl.chain import Chain, Step
+from dbp.rtl.chain import Chain
 from dbp.rtl.pipeline import Pipeline
+from dbp.rtl.step import Step
 from dbp.rtl.verilog import to_verilog
 
 MAX_LANES = 1024
 FORMAT = "dbp-ports"
-VERSION = 2
+VERSION = 3
+FILTER_KINDS = ("reconfigurable",)
+TOPS = ("chain", "step", "filter")
 
 
 def emit(
@@ -25,35 +28,38 @@ def emit(
     out_dir: str | Path,
     lanes: int,
     *,
+    filters: str = "reconfigurable",
+    top: str = "chain",
+    step: int = 0,
     pipeline: Pipeline | None = None,
     config_hash: str | None = None,
     seed: int | None = None,
 ) -> dict[str, Any]:
-    """Write the whole chain: ``*.v``, one module a file, ``ports.json`` and ``metrics.json``.
+    """Write ``*.v``, one module a file, ``ports.json`` and ``metrics.json``.
 
-    Verilog files that an earlier emission left in ``out_dir`` are removed. Returns the metrics:
-    ``lanes``, ``steps``, ``latency_cycles``, ``modules``, ``lines``. `InputError` for lanes
-    outside 1..1024.
+    ``filters``: ``reconfigurable``, with taps in registers, or ``hardwired``, with taps in the
+    logic. ``top``: the whole ``chain``; the ``step`` of that number, a filter and (but for the
+    last one) its rotation; or its ``filter`` alone. Verilog files that an earlier emission left in
+    ``out_dir`` are removed. Returns the metrics: ``lanes``, ``filters``, ``top``, ``steps``,
+    ``latency_cycles``, ``modules``, ``lines``. `InputError` for lanes outside 1..1024, or a step,
+    a top or a kind of filters that there is not.
     """
-    _check_lanes(lanes)
     stopwatch, out_dir = Stopwatch(), Path(out_dir)
-    chain = Chain(design, lanes, pipeline or Pipeline())
-    modules = to_verilog(chain)
+    block, steps = _build(design, lanes, filters, top, step, pipeline or Pipeline())
+    modules = to_verilog(block)
     for stale in out_dir.glob("*.v"):
         stale.unlink()
     for name, text in modules.items():
         write_text(out_dir / f"{name}.v", text)
-    write_json(
-        out_dir / "ports.json",
-        describe(chain, design)
-        | {"steps": [_describe_step(step, k) for k, step in enumerate(chain.steps)]},
-    )
+    write_json(out_dir / "ports.json", _describe(design, block, steps, filters, top))
     return write_metrics(
         out_dir / "metrics.json",
         {
             "lanes": lanes,
-            "steps": len(chain.steps),
-            "latency_cycles": chain.latency,
+            "filters": filters,
+            "top": top,
+            "steps": len(steps),
+            "latency_cycles": block.latency,
             "modules": len(modules),
             "lines": sum(text.count("\n") for text in modules.values()),
         },
@@ -66,23 +72,50 @@ def emit(
 
 
 def emit_step(
-    design: Design, step: int, lanes: int, path: str | Path, *, pipeline: Pipeline | None = None
+    design: Design,
+    step: int,
+    lanes: int,
+    path: str | Path,
+    *,
+    filters: str = "reconfigurable",
+    pipeline: Pipeline | None = None,
 ) -> dict[str, Any]:
     """Write ``filters[step]`` and, but for the last step, ``rotations[step]`` as one Verilog file.
 
-    Returns what ``ports.json`` says of a chain, for this step: ``top``, ``latency_cycles``,
-    ``ports``, and ``addresses`` of its registers. `InputError` for a step or lanes out of range.
+    Returns what ``ports.json`` says of it. `InputError` as in `emit`.
     """
-    _check_lanes(lanes)
+    block, steps = _build(design, lanes, filters, "step", step, pipeline or Pipeline())
+    write_text(path, "\n".join(to_verilog(block).values()))
+    return _describe(design, block, steps, filters, "step")
+
+
+def _build(
+    design: Design, lanes: int, filters: str, top: str, step: int, pipeline: Pipeline
+) -> tuple[Chain | Step, dict[int, Step]]:
+    """The top, and its steps by their number in the design."""
+    if type(lanes) is not int or not 1 <= lanes <= MAX_LANES:
+        raise InputError(f"lanes = {lanes!r}: must be an integer in 1..{MAX_LANES}")
+    if filters not in FILTER_KINDS:
+        raise InputError(f"filters = {filters!r}: must be {' or '.join(FILTER_KINDS)}")
+    if top not in TOPS:
+        raise InputError(f"top = {top!r}: must be one of {', '.join(TOPS)}")
     if type(step) is not int or not 0 <= step < len(design.filters):
         raise InputError(f"step = {step!r}: must be an integer in 0..{len(design.filters) - 1}")
-    block = Step(design, step, lanes, pipeline or Pipeline())
-    write_text(path, "\n".join(to_verilog(block).values()))
-    return describe(block, design) | _describe_step(block, step)
+    hardwired = filters == "hardwired"
+    if top == "chain":
+        chain = Chain(design, lanes, pipeline, hardwired=hardwired)
+        return chain, dict(enumerate(chain.steps))
+    block = Step(design, step, lanes, pipeline, hardwired=hardwired, rotation=top == "step")
+    return block, {step: block}
 
 
-def describe(block: Chain | Step, design: Design) -> dict[str, Any]:
-    """What a bench must know of a top: its ports with direction and width, lanes and latency."""
+def _describe(
+    design: Design, block: Chain | Step, steps: dict[int, Step], filters: str, top: str
+) -> dict[str, Any]:
+    """What a bench must know of a top: ports, lanes, latency, and the registers of its steps.
+
+    ``blocks`` are those that samples pass, numbered as in `dbp.golden.trace_retuned`.
+    """
     ports = [
         {
             "name": name,
@@ -91,10 +124,14 @@ def describe(block: Chain | Step, design: Design) -> dict[str, Any]:
         }
         for name, flow in block.ports()
     ]
+    blocks = [2 * k + b for k, step in steps.items() for b in range(1 + bool(step.rotation))]
     return {
         "format": FORMAT,
         "version": VERSION,
         "design_hash": design.hash,
+        "filters": filters,
+        "kind": top,
+        "blocks": blocks,
         "top": block.module_name,
         "clock": "clk",
         "reset": "rst",
@@ -102,20 +139,18 @@ def describe(block: Chain | Step, design: Design) -> dict[str, Any]:
         "input_bits": block.input_bits,
         "output_bits": block.output_bits,
         "latency_cycles": block.latency,
+        "warm_up_words": block.warm_up_words,
+        "read_latency_cycles": 2 if top == "chain" else 1,
         "ports": ports,
+        "steps": [_describe_step(step, k) for k, step in steps.items()],
     }
 
 
 def _describe_step(step: Step, k: int) -> dict[str, Any]:
     return {
         "step": k,
-        "instance": f"step_{k}",
         "module": step.module_name,
         "latency_cycles": step.latency,
-        "addresses": step.address_map(),
+        "warm_up_words": step.warm_up_words,
+        "addresses": step.registers.address_map(),
     }
-
-
-def _check_lanes(lanes: int) -> None:
-    if type(lanes) is not int or not 1 <= lanes <= MAX_LANES:
-        raise InputError(f"lanes = {lanes!r}: must be an integer in 1..{MAX_LANES}")

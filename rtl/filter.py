@@ -3,13 +3,32 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module, Signal, Value, signed
 from amaranth.lib.wiring import In, Out
 
 from dbp.design import Filter
-from dbp.rtl.arithmetic import Exact, adder_tree, keep, requantise
-from dbp.rtl.block import Block, StreamBlock, delayed_valid, element, place, stream, stream_ports
+from dbp.rtl.arithmetic import Exact, adder_tree, flag, keep, requantise
+from dbp.rtl.block import (
+    Block,
+    StreamBlock,
+    delayed_valid,
+    element,
+    place,
+    stream,
+    stream_ports,
+    warmed_up,
+    words_to_fill,
+)
 from dbp.rtl.pipeline import FilterPipeline
+
+
+def _can_clip(filter_: Filter, input_bits: int) -> bool:
+    """Whether there are taps and samples whose sum the requantiser clips: only if the largest is.
+
+    That is taps * 2 (-low tap) (-low sample), met by x = low (1 + j), h = low (1 - j).
+    """
+    largest = filter_.taps << (input_bits + filter_.coefficient_bits - 1)
+    return (largest + (1 << filter_.shift >> 1)) >> filter_.shift >> (filter_.output_bits - 1) > 0
 
 
 class FilterLane(Block):
@@ -17,7 +36,8 @@ class FilterLane(Block):
 
     ``window_i``, ``window_q``: the samples x[n - taps + 1] ... x[n]; ``taps_i``, ``taps_q``: the
     half taps, the outermost first. The two samples that share a tap are added first (the fold),
-    then come the complex products, the adder tree and the requantiser.
+    then come the complex products, the adder tree and the requantiser. ``out_clipped``: the
+    requantiser clipped I or Q.
     """
 
     has_reset = False
@@ -38,6 +58,7 @@ class FilterLane(Block):
         )
         window = filter_.taps * input_bits
         taps = self.half * filter_.coefficient_bits
+        self.can_clip = _can_clip(filter_, input_bits)
         super().__init__(
             {
                 "window_i": In(window),
@@ -47,22 +68,33 @@ class FilterLane(Block):
                 "out_i": Out(signed(filter_.output_bits)),
                 "out_q": Out(signed(filter_.output_bits)),
             }
+            | ({"out_clipped": Out(1)} if self.can_clip else {})
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        (y_i, clips_i), (y_q, clips_q) = self._outputs(m)
+        for name, y, out in (("y_i", y_i, self.out_i), ("y_q", y_q, self.out_q)):
+            m.d.comb += out.eq(keep(m, name, y, registered=True).value)
+        clipped = flag(clips_i, clips_q)
+        assert (clipped is not None) == self.can_clip
+        if clipped is not None:
+            m.d.comb += self.out_clipped.eq(keep(m, "clipped", clipped, registered=True).value)
+        return m
+
+    def _outputs(self, m: Module) -> list[tuple[Exact, Value | None]]:
+        """I and Q before the output register, and whether each was clipped."""
         products = [self._product(m, k) for k in range(self.half)]
         cuts = self.pipeline.tree_cuts(self.half)
-        for name, terms, out in zip(
-            "iq", zip(*products, strict=True), (self.out_i, self.out_q), strict=True
-        ):
+        outputs = []
+        for name, terms in zip("iq", zip(*products, strict=True), strict=True):
             total = adder_tree(m, f"sum_{name}", terms, cuts)
             bits = self.filter.accumulator_bits(self.input_bits)
             assert total.shape.width <= bits, "the contract states a narrower accumulator"
-            y = requantise(m, f"out_{name}", total, self.filter.shift, self.filter.output_bits)
-            register = keep(m, f"y_{name}", y, registered=True)
-            m.d.comb += out.eq(register.value)
-        return m
+            outputs.append(
+                requantise(m, f"out_{name}", total, self.filter.shift, self.filter.output_bits)
+            )
+        return outputs
 
     def _folded(self, m: Module, name: str, window: Signal, k: int) -> Exact:
         """x[n - k] + x[n - taps + 1 + k], or the centre sample alone."""
@@ -94,7 +126,9 @@ class FilterLane(Block):
 class FilterLanes(StreamBlock):
     """P lanes of a filter: a word of P samples in and out per clock, lane 0 the oldest.
 
-    A history of ``taps - 1`` samples, zero after reset, advances with every valid word.
+    A history of ``taps - 1`` samples advances with every valid word. The taps meet a word
+    ``taps_after`` clocks after it came in. ``out_clipped``, where samples can be clipped, has a bit
+    a lane, beside the word.
     """
 
     def __init__(
@@ -104,17 +138,23 @@ class FilterLanes(StreamBlock):
         self.filter, self.pipeline = filter_, pipeline
         self.lanes, self.input_bits, self.output_bits = lanes, input_bits, filter_.output_bits
         self.latency = self.lane.latency
-        self.module_name = f"filter_x{lanes}_{self.lane.format_name}"
+        self.warm_up_words = words_to_fill(filter_.taps - 1, lanes)
+        self.taps_after = int(pipeline.after_pre_add)
+        self.format_name = self.lane.format_name
+        self.saturators = {"filter": "out_clipped"} if self.lane.can_clip else {}
+        self.module_name = f"filter_x{lanes}_{self.format_name}"
         self.summary = f"{lanes} lanes of {self.lane.module_name} and their common history"
         taps = self.lane.half * filter_.coefficient_bits
         super().__init__(
             stream_ports(lanes, input_bits, filter_.output_bits)
             | {"taps_i": In(taps), "taps_q": In(taps)}
+            | {port: Out(lanes) for port in self.saturators.values()}
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.d.comb += self.out_valid.eq(delayed_valid(m, "valid", self.in_valid, self.latency))
+        valid = warmed_up(m, self.in_valid, self.warm_up_words)
+        m.d.comb += self.out_valid.eq(delayed_valid(m, "valid", valid, self.latency))
         history = (self.filter.taps - 1) * self.input_bits
         stream_i = stream(m, "history_i", self.in_i, self.in_valid, history)
         stream_q = stream(m, "history_q", self.in_q, self.in_valid, history)
@@ -129,6 +169,7 @@ class FilterLanes(StreamBlock):
                 lane.taps_q.eq(self.taps_q),
                 element(self.out_i, p, bits).eq(lane.out_i),
                 element(self.out_q, p, bits).eq(lane.out_q),
+                *(getattr(self, f)[p].eq(getattr(lane, f)) for f in self.saturators.values()),
             ]
             place(m, f"lane_{p}", lane, platform)
         return m

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
+from types import MappingProxyType
 
 from amaranth.hdl import Cat, Const, Module, signed
 from amaranth.lib.wiring import In, Out
@@ -13,12 +16,23 @@ from dbp.rtl.arithmetic import (
     Exact,
     adder_tree,
     delay,
+    flag,
     keep,
     requantise,
     round_shift,
     squared_magnitude,
 )
-from dbp.rtl.block import Block, StreamBlock, delayed_valid, element, place, stream, stream_ports
+from dbp.rtl.block import (
+    Block,
+    StreamBlock,
+    delayed_valid,
+    element,
+    place,
+    stream,
+    stream_ports,
+    warmed_up,
+    words_to_fill,
+)
 from dbp.rtl.pipeline import RotationPipeline
 
 
@@ -33,18 +47,40 @@ def _any_power(rotation: Rotation, input_bits: int) -> Exact:
     return _less_offset(rotation, squared_magnitude(x, x, input_bits, rotation.branch_bits))
 
 
+@cache
+def _saturators(
+    rotation: Rotation, input_bits: int, pipeline: RotationPipeline
+) -> Mapping[str, str]:
+    """The requantisers that can clip, and the port that says so."""
+    lane = RotationLane(rotation, input_bits, pipeline, saturators={})
+    _, *flags = lane.outputs(Module())
+    ports = {"phi": "phi_clipped", "rotation": "out_clipped"}
+    return MappingProxyType(
+        {name: port for (name, port), f in zip(ports.items(), flags, strict=True) if f is not None}
+    )
+
+
 class RotationLane(Block):
     """One sample per clock, rotated by phi = requantise(sum over K times the powers around it).
 
     ``in_i``, ``in_q``: the sample x[n - delay]; ``powers``: |x|^2 - offset of
     x[n - kerr_taps + 1] ... x[n], the oldest first; ``kerr``: half of K, the outermost first. The
     two powers that share a K are added first, as in a filter. To second order the cosine of phi is
-    2^p - versine with the narrow versine = round_shift(phi^2, p + 1).
+    2^p - versine with the narrow versine = round_shift(phi^2, p + 1). ``phi_clipped`` and
+    ``out_clipped``: the requantiser of phi, or of I or Q, clipped what it gave this sample; the
+    port is there where samples can be clipped.
     """
 
     has_reset = False
 
-    def __init__(self, rotation: Rotation, input_bits: int, pipeline: RotationPipeline) -> None:
+    def __init__(
+        self,
+        rotation: Rotation,
+        input_bits: int,
+        pipeline: RotationPipeline,
+        saturators: Mapping[str, str],
+    ) -> None:
+        self.saturators = saturators
         self.rotation, self.input_bits, self.pipeline = rotation, input_bits, pipeline
         self.latency = pipeline.latency - pipeline.after_power
         self.half = len(rotation.kerr_gains)
@@ -74,10 +110,22 @@ class RotationLane(Block):
                 "out_i": Out(signed(rotation.output_bits)),
                 "out_q": Out(signed(rotation.output_bits)),
             }
+            | {port: Out(1) for port in saturators.values()}
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        outputs, *flags = self.outputs(m)
+        for name, y, out in zip(("y_i", "y_q"), outputs, (self.out_i, self.out_q), strict=True):
+            m.d.comb += out.eq(keep(m, name, y, registered=True).value)
+        for port, clipped in zip(("phi_clipped", "out_clipped"), flags, strict=True):
+            if clipped is not None:
+                register = keep(m, f"{port}_beside_y", clipped, registered=True)
+                m.d.comb += getattr(self, port).eq(register.value)
+        return m
+
+    def outputs(self, m: Module) -> tuple[list[Exact], Exact | None, Exact | None]:
+        """I and Q before the output register; whether phi, and whether I or Q was clipped."""
         r, p = self.rotation, self.pipeline
         xi, xq = Exact.signed(self.in_i, self.input_bits), Exact.signed(self.in_q, self.input_bits)
 
@@ -100,9 +148,15 @@ class RotationLane(Block):
 
         levels = (self.half - 1).bit_length()
         total = adder_tree(m, "phase_sum", scaled, levels * (False,))
-        phi = requantise(m, "phi", total, r.phase_shift, r.phase_bits)
+        phi, clips = requantise(m, "phi", total, r.phase_shift, r.phase_bits)
         phi = keep(m, "phi", phi, registered=p.after_phase)
         xi, xq = pass_on("beside_phi", p.after_phase)
+        phi_clipped = flag(clips)
+        for stage in ("after_phase", "after_versine", "after_product"):
+            if phi_clipped is not None:
+                phi_clipped = delay(
+                    m, f"phi_clipped_{stage}", phi_clipped, registered=getattr(p, stage)
+                )
 
         versine = self._versine(m, phi)
         phi = delay(m, "phi_beside_versine", phi, registered=p.after_versine)
@@ -117,10 +171,11 @@ class RotationLane(Block):
         turned_q = keep(m, "turned_q", along_q + phi_i, registered=p.after_product)
 
         shift = r.output_shift(self.input_bits)
-        for name, turned, out in (("i", turned_i, self.out_i), ("q", turned_q, self.out_q)):
-            y = requantise(m, f"out_{name}", turned, shift, r.output_bits)
-            m.d.comb += out.eq(keep(m, f"y_{name}", y, registered=True).value)
-        return m
+        (y_i, clips_i), (y_q, clips_q) = (
+            requantise(m, f"out_{name}", turned, shift, r.output_bits)
+            for name, turned in (("i", turned_i), ("q", turned_q))
+        )
+        return [y_i, y_q], phi_clipped, flag(clips_i, clips_q)
 
     def _kerr(self, k: int) -> Exact:
         bits = self.rotation.kerr_bits
@@ -165,21 +220,28 @@ class RotationLanes(StreamBlock):
     """P lanes of a nonlinear step, one set of K for all.
 
     Each |x|^2 is computed once. The powers of the last ``kerr_taps - 1`` samples and the last
-    ``delay`` samples themselves are kept; after reset these are zeros and the powers of zeros.
+    ``delay`` samples themselves are kept. K meets a word ``kerr_after`` clocks after it came in.
+    ``phi_clipped`` and ``out_clipped``, where samples can be clipped, have a bit a lane, beside the
+    word that leaves.
     """
 
     def __init__(
         self, rotation: Rotation, input_bits: int, lanes: int, pipeline: RotationPipeline
     ) -> None:
         self.rotation, self.pipeline = rotation, pipeline.of(rotation)
-        self.lane = RotationLane(rotation, input_bits, self.pipeline)
+        self.saturators = _saturators(rotation, input_bits, self.pipeline)
+        self.lane = RotationLane(rotation, input_bits, self.pipeline, self.saturators)
         self.lanes, self.input_bits, self.output_bits = lanes, input_bits, rotation.output_bits
         self.latency = self.pipeline.latency
-        self.module_name = f"rotation_x{lanes}_{self.lane.format_name}"
+        self.warm_up_words = words_to_fill(rotation.kerr_taps - 1, lanes)
+        self.kerr_after = self.pipeline.after_power + self.pipeline.after_fold
+        self.format_name = self.lane.format_name
+        self.module_name = f"rotation_x{lanes}_{self.format_name}"
         self.summary = f"{lanes} lanes of {self.lane.module_name}, and what they share"
         super().__init__(
             stream_ports(lanes, input_bits, rotation.output_bits)
             | {"kerr": In(self.lane.half * rotation.kerr_bits)}
+            | {port: Out(lanes) for port in self.saturators.values()}
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -198,18 +260,15 @@ class RotationLanes(StreamBlock):
             samples_i.append(delay(m, f"i_beside_power_{p}", xi, registered=cut).value)
             samples_q.append(delay(m, f"q_beside_power_{p}", xq, registered=cut).value)
         valid = delayed_valid(m, "power_valid", self.in_valid, int(cut))
-        m.d.comb += self.out_valid.eq(delayed_valid(m, "valid", valid, self.lane.latency))
+        warm = warmed_up(m, valid, self.warm_up_words)
+        m.d.comb += self.out_valid.eq(delayed_valid(m, "valid", warm, self.lane.latency))
 
-        power_of_zero = -r.power_offset % (1 << power_bits)
-        zeros = sum(power_of_zero << k * power_bits for k in range(r.kerr_taps - 1))
-        length = (r.kerr_taps - 1) * power_bits
-        stream_p = stream(m, "history_power", Cat(powers), valid, length, zeros)
-        length = r.delay * self.input_bits
-        stream_i = stream(m, "history_i", Cat(samples_i), valid, length)
-        stream_q = stream(m, "history_q", Cat(samples_q), valid, length)
+        stream_p = stream(m, "history_power", Cat(powers), valid, (r.kerr_taps - 1) * power_bits)
+        stream_i = stream(m, "history_i", Cat(samples_i), valid, r.delay * self.input_bits)
+        stream_q = stream(m, "history_q", Cat(samples_q), valid, r.delay * self.input_bits)
         bits = self.output_bits
         for p in range(self.lanes):
-            lane = RotationLane(r, self.input_bits, self.pipeline)
+            lane = RotationLane(r, self.input_bits, self.pipeline, self.saturators)
             m.d.comb += [
                 lane.in_i.eq(element(stream_i, p, self.input_bits)),
                 lane.in_q.eq(element(stream_q, p, self.input_bits)),
@@ -217,6 +276,7 @@ class RotationLanes(StreamBlock):
                 lane.kerr.eq(self.kerr),
                 element(self.out_i, p, bits).eq(lane.out_i),
                 element(self.out_q, p, bits).eq(lane.out_q),
+                *(getattr(self, f)[p].eq(getattr(lane, f)) for f in self.saturators.values()),
             ]
             place(m, f"lane_{p}", lane, platform)
         return m

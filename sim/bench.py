@@ -25,12 +25,13 @@ async def play(dut: Any) -> None:
     """Play the job named by the environment and write ``results.json`` beside it."""
     job_path = Path(os.environ[JOB_VARIABLE])
     job = json.loads(job_path.read_text(encoding="utf-8"))
-    dut.in_valid.value = 0
-    dut.cfg_write.value = 0
-    dut.rst.value = 0
+    player = _Player(dut, job, job_path.parent / "progress")
+    for name in ("in_valid", "in_commit", "rst"):
+        getattr(dut, name).value = 0
+    if player.configured:
+        dut.cfg_write.value = 0
     Clock(dut.clk, PERIOD_PS, unit="ps").start()
     await FallingEdge(dut.clk)
-    player = _Player(dut, job["latency_cycles"], job_path.parent / "progress")
     results = [await player.play(vector) for vector in job["vectors"]]
     (job_path.parent / "results.json").write_text(json.dumps(results), encoding="utf-8")
 
@@ -38,8 +39,11 @@ async def play(dut: Any) -> None:
 class _Player:
     """Drives and samples at falling edges, half a clock away from what the registers do."""
 
-    def __init__(self, dut: Any, latency: int, progress: Path) -> None:
-        self.dut, self.latency, self.progress = dut, latency, progress
+    def __init__(self, dut: Any, job: dict[str, Any], progress: Path) -> None:
+        self.dut, self.progress = dut, progress
+        self.latency, self.read_latency = job["latency_cycles"], job["read_latency_cycles"]
+        self.ports = job["config_ports"]
+        self.configured = bool(self.ports)
         self.clocks = 0
         self.garbage = random.Random(1)
 
@@ -49,36 +53,74 @@ class _Player:
         if self.clocks % PROGRESS_CLOCKS == 0:
             self.progress.write_text(str(self.clocks), encoding="utf-8")
 
+    def address(self, step: int, address: int, data: int | None = None) -> None:
+        """Point the port at a register; write it at the next clock edge where there is data."""
+        self.dut.cfg_address.value = address
+        self.dut.cfg_write.value = int(data is not None)
+        if "cfg_step" in self.ports:
+            self.dut.cfg_step.value = step
+        if data is not None and "cfg_data" in self.ports:
+            self.dut.cfg_data.value = data
+
     async def play(self, vector: dict[str, Any]) -> dict[str, Any]:
-        """Reset, write registers, stream; the words out and the latency of each."""
+        """Reset, write registers, stream, read back; the words out and the latency of each."""
         dut = self.dut
         dut.rst.value = 1
         await self.clock()
         dut.rst.value = 0
-        dut.cfg_write.value = 1
-        for step, address, data in vector["writes"]:
-            dut.cfg_step.value, dut.cfg_address.value, dut.cfg_data.value = step, address, data
+        for row in vector["first_writes"]:
+            self.address(*row)
             await self.clock()
-        dut.cfg_write.value = 0
+        if self.configured:
+            dut.cfg_write.value = 0
+        out = await self.stream(vector)
+        out["reads"] = [await self.read(*register) for register in vector["reads"]]
+        for step, address in vector["cleared"]:
+            self.address(step, address, 0)
+            await self.clock()
+        if vector["cleared"]:
+            dut.cfg_write.value = 0
+        out["cleared"] = [await self.read(*register) for register in vector["cleared"]]
+        return out
 
+    async def read(self, step: int, address: int) -> str | None:
+        """The hexadecimal value of a register, None where it is unknown."""
+        self.address(step, address)
+        for _ in range(self.read_latency):
+            await self.clock()
+        return _hex(self.dut.cfg_read_data)
+
+    async def stream(self, vector: dict[str, Any]) -> dict[str, Any]:
+        dut, width = self.dut, len(self.dut.in_i)
         words_i, words_q = (iter(vector[name]) for name in ("in_i", "in_q"))
-        width = len(dut.in_i)
-        entered: list[int] = []
-        out: dict[str, Any] = {"out_i": [], "out_q": [], "latencies": []}
+        writes = {clock: row for clock, *row in vector["writes"]}
+        commits = set(vector["commits"])
+        out: dict[str, Any] = {"out_i": [], "out_q": [], "clocks": [], "commits": []}
         # A few clocks more than needed, to see words that should not come.
-        for n in range(len(vector["valid"]) + self.latency + 8):
+        more = self.latency + 8 if vector["drain"] else 0
+        for n in range(len(vector["valid"]) + more):
             valid = vector["valid"][n : n + 1] == "1"
             dut.in_valid.value = int(valid)
+            dut.in_commit.value = int(n in commits)
             # What stands at the port between valid words must not matter.
             dut.in_i.value = int(next(words_i), 16) if valid else self.garbage.getrandbits(width)
             dut.in_q.value = int(next(words_q), 16) if valid else self.garbage.getrandbits(width)
-            if valid:
-                entered.append(n)
+            if n in writes:
+                self.address(*writes[n])
+            elif self.configured:
+                dut.cfg_write.value = 0
             await self.clock()
+            if dut.out_commit.value != 0:
+                out["commits"].append(n + 1)
             if dut.out_valid.value != 0:
-                k = len(out["latencies"])
-                out["latencies"].append(n + 1 - entered[k] if k < len(entered) else None)
+                out["clocks"].append(n + 1)
                 for name in ("out_i", "out_q"):
-                    value = getattr(dut, name).value
-                    out[name].append(hex(int(value)) if value.is_resolvable else None)
+                    out[name].append(_hex(getattr(dut, name)))
+        dut.in_valid.value = 0
+        dut.in_commit.value = 0
         return out
+
+
+def _hex(signal: Any) -> str | None:
+    value = signal.value
+    return hex(int(value)) if value.is_resolvable else None

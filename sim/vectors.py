@@ -1,46 +1,78 @@
-"""What is streamed through the chain: the received waveform, and corner cases."""
+"""What is streamed through the top: the received waveform, corner cases, changes of taps and K."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dbp import fixed
-from dbp.design import MAX_LAUNCH_POWER_UW, Design
-from dbp.golden import Samples
+from dbp import fixed, golden
+from dbp.design import MAX_LAUNCH_POWER_UW, Design, Filter, Rotation
+from dbp.golden import Samples, Tuning
 from dbp.stimulus import Stimulus
 
 SEED = 1
 CORNER_WORDS = 64
 GAPPED_SAMPLES = 512
+# Enough for the words under way when a change comes to be followed by as many behind it.
+RETUNED_WORDS = 40
 
 
 @dataclass(frozen=True)
 class Vector:
-    """One stream from zero history. ``valid``: one boolean per clock, a word where it is true.
+    """One stream after a reset. ``valid``: one boolean per clock, a word where it is true.
 
-    ``samples`` fill the valid words exactly; ``launch_power_uw`` sets the rotation constants.
+    ``samples`` fill the valid words exactly. ``tunings``: what is written before the stream and
+    committed with its first clock, then what is committed later, each beside the first word that
+    it is for or, with ``early_commits``, in the pause before that word. Where it does not ``drain``
+    the next reset comes while words are under way.
     """
 
     name: str
     samples: Samples
     valid: NDArray[np.bool_]
-    launch_power_uw: int
+    tunings: tuple[Tuning, ...]
+    early_commits: bool = False
+    drain: bool = True
 
 
-def vectors(design: Design, stimulus: Stimulus, lanes: int, max_samples: int) -> list[Vector]:
-    """All vectors of a simulation; the first ``max_samples`` of the stimulus, in whole words."""
+def vectors(
+    design: Design,
+    stimulus: Stimulus,
+    blocks: Sequence[int],
+    lanes: int,
+    max_samples: int,
+    *,
+    hardwired: bool,
+) -> list[Vector]:
+    """All vectors of a simulation of ``blocks`` (numbered as in `dbp.golden.trace_retuned`).
+
+    The received ones begin with the first ``max_samples`` of the stimulus, in whole words, brought
+    to the first block by golden. With ``hardwired`` taps only K changes.
+    """
     rng = np.random.default_rng(SEED)
-    low, high = fixed.code_range(design.signal_bits)
+    first = blocks[0] // 2
+    bits = design.filter_input_bits(first)
+    low, high = fixed.code_range(bits)
     power = stimulus.launch_power_uw
-    corner = CORNER_WORDS * lanes
+    head = Samples(stimulus.samples.i[:max_samples], stimulus.samples.q[:max_samples])
+    received = golden.trace_retuned([Tuning(0, design, power)], head, range(blocks[0]))[-1]
+    warm_up = golden.warm_up_words(design, lanes, blocks) * lanes
+    corner = CORNER_WORDS * lanes + warm_up
 
-    def pair(i: NDArray[np.int64], q: NDArray[np.int64]) -> Samples:
+    def pair(i: NDArray, q: NDArray) -> Samples:
         return Samples(i.astype(np.int64), q.astype(np.int64))
 
-    def vector(name: str, x: Samples, power_uw: int, *, gaps: bool = False) -> Vector:
+    def vector(
+        name: str,
+        x: Samples,
+        *tunings: Tuning,
+        gaps: bool = False,
+        early_commits: bool = False,
+        drain: bool = True,
+    ) -> Vector:
         # Zeros fill the last word.
         padding = (0, -len(x.i) % lanes)
         x = Samples(np.pad(x.i, padding), np.pad(x.q, padding))
@@ -49,25 +81,69 @@ def vectors(design: Design, stimulus: Stimulus, lanes: int, max_samples: int) ->
             # Pauses of one clock and of several, before any word.
             pauses = rng.choice([0, 0, 1, 2, 5], len(valid))
             valid = np.insert(valid, np.repeat(np.arange(len(valid)), pauses), False)
-        return Vector(name, x, valid, power_uw)
+        return Vector(name, x, valid, tunings, early_commits, drain)
 
-    def head(length: int) -> Samples:
-        return Samples(stimulus.samples.i[:length], stimulus.samples.q[:length])
+    def part(length: int) -> Samples:
+        """So many received samples; the waveform again from its start where it is too short."""
+        return Samples(*(np.resize(x, length) for x in received))
 
-    # Long enough for the response to pass every tap of every filter and of every K.
-    response = sum(filter_.taps - 1 for filter_ in design.filters) + 1
-    response += sum(rotation.kerr_taps - 1 for rotation in design.rotations)
-    impulse = np.zeros(response, np.int64)
-    impulse[0] = high
+    def random(length: int) -> Samples:
+        return pair(*rng.choice([low, high], (2, length)))
+
+    own, loud = Tuning(0, design, power), Tuning(0, design, MAX_LAUNCH_POWER_UW)
+    response = sum(
+        design.rotations[b // 2].kerr_taps - 1 if b % 2 else design.filters[b // 2].taps - 1
+        for b in blocks
+    )
+    # Behind zeros that fill the histories, and long enough to pass every tap and every K.
+    impulse = np.zeros(warm_up + response + 1, np.int64)
+    impulse[warm_up] = high
     alternating = np.where(np.arange(corner) % 2 == 0, high, low)
-    extremes = rng.choice([low, high], (2, corner))
     largest, smallest = np.full(corner, high), np.full(corner, low)
-    return [
-        vector("received", head(max_samples), power),
-        vector("received_with_gaps", head(GAPPED_SAMPLES), power, gaps=True),
-        vector("impulse", pair(impulse, impulse), power),
-        vector("alternating_full_scale", pair(alternating, -1 - alternating), power),
-        vector("all_largest", pair(largest, largest), MAX_LAUNCH_POWER_UW),
-        vector("all_smallest", pair(smallest, smallest), MAX_LAUNCH_POWER_UW),
-        vector("random_full_scale_with_gaps", pair(*extremes), MAX_LAUNCH_POWER_UW, gaps=True),
+    period = RETUNED_WORDS * lanes
+    shaken = [
+        Tuning(
+            warm_up + k * period,
+            extreme_taps(design, rng, hardwired=hardwired),
+            MAX_LAUNCH_POWER_UW,
+        )
+        for k in range(1, 7)
     ]
+    changes = (own, replace_start(loud, warm_up + period), *shaken[1:2])
+    changes += (replace_start(own, warm_up + 3 * period),)
+    return [
+        vector("received", received, own),
+        vector("received_with_gaps", part(GAPPED_SAMPLES + warm_up), own, gaps=True),
+        vector("impulse", pair(impulse, impulse), own),
+        vector("alternating_full_scale", pair(alternating, -1 - alternating), own),
+        vector("all_largest", pair(largest, largest), loud),
+        vector("all_smallest", pair(smallest, smallest), loud),
+        vector("random_full_scale_with_gaps", random(corner), loud, gaps=True),
+        vector("cut_off_by_reset", part(warm_up + period), own, drain=False),
+        vector("retuned", part(warm_up + 4 * period), *changes),
+        vector("retuned_in_gaps", part(warm_up + 4 * period), *changes, gaps=True,
+               early_commits=True),
+        vector("extreme_taps", random(warm_up + 7 * period), own, *shaken),
+    ]  # fmt: skip
+
+
+def replace_start(tuning: Tuning, start: int) -> Tuning:
+    """The same taps and K from another sample on."""
+    return tuning._replace(start=start)
+
+
+def extreme_taps(design: Design, rng: np.random.Generator, *, hardwired: bool) -> Design:
+    """The design with taps (unless hardwired) and K at either end of their range, at random."""
+
+    def row(bits: int, length: int) -> tuple[int, ...]:
+        return tuple(map(int, rng.choice(fixed.code_range(bits), length)))
+
+    def filter_(f: Filter) -> Filter:
+        c, half = f.coefficient_bits, len(f.half_taps_i)
+        return replace(f, half_taps_i=row(c, half), half_taps_q=row(c, half))
+
+    def rotation(r: Rotation) -> Rotation:
+        return replace(r, kerr_gains=row(32, len(r.kerr_gains)))
+
+    filters = design.filters if hardwired else tuple(map(filter_, design.filters))
+    return replace(design, filters=filters, rotations=tuple(map(rotation, design.rotations)))

@@ -28,7 +28,8 @@ class Bench:
     def __init__(
         self, design: Design, stimulus: Stimulus, described: dict[str, Any], clocks: int
     ) -> None:
-        self.described, step = described, described["step"]
+        self.described, (row,) = described, described["steps"]
+        step = row["step"]
         lanes, filter_ = described["lanes"], design.filters[step]
         # Until the histories of all blocks so far are full and the pipeline with them.
         history = sum(filter_.taps for filter_ in design.filters[: step + 1])
@@ -46,17 +47,19 @@ class Bench:
         )
         after = 2 * step + (2 if step < len(design.rotations) else 1)
         self.input, self.expected = trace[2 * step], trace[after]
-        addresses = described["addresses"]
+        addresses = row["addresses"]
         self.registers: dict[int, int] = {}
         for name in ("half_taps_i", "half_taps_q"):
-            taps = getattr(filter_, name)
-            self.registers |= dict(zip(addresses[name], taps, strict=True))
+            # Hardwired taps have no addresses.
+            if addresses[name]:
+                taps = getattr(filter_, name)
+                self.registers |= dict(zip(addresses[name], taps, strict=True))
         if step < len(design.rotations):
             kerr = design.rotations[step].kerr(stimulus.launch_power_uw)
             self.registers |= dict(zip(addresses["kerr"], kerr, strict=True))
 
     def words(self, inputs: Sequence[str]) -> NDArray[np.uint8]:
-        """Reset and write the registers, then a word of samples with every clock."""
+        """Reset, write the registers, commit, and then a word of samples with every clock."""
         widths = {p["name"]: p["width"] for p in self.described["ports"]}
         lanes, bits = self.described["lanes"], self.described["input_bits"]
         idle = {name: 0 for name in widths} | {"rst": 1}
@@ -64,6 +67,7 @@ class Bench:
         for address, value in self.registers.items():
             data = value & ((1 << widths["cfg_data"]) - 1)
             steps.append(idle | {"cfg_write": 1, "cfg_address": address, "cfg_data": data})
+        steps.append(idle | {"rst": 0, "in_commit": 1})
         run = idle | {"rst": 0, "in_valid": 1}
         for in_i, in_q in zip(
             _pack(self.input.i, lanes, bits), _pack(self.input.q, lanes, bits), strict=True
@@ -80,12 +84,14 @@ class Bench:
         lanes, bits = self.described["lanes"], self.described["output_bits"]
         places = {_bit(name): k for k, name in enumerate(outputs)}
         valid = gates.outputs[:, places["out_valid", 0]]
+        dropped = self.described["warm_up_words"]
         first = len(valid) - len(self.input.i) // lanes + self.described["latency_cycles"]
+        first += dropped
         if np.any(valid[:first] == 1):
             raise ToolError("the gates put out a word before the first one is due")
         same = np.repeat(valid[first:, None] == 1, lanes, axis=1)
         for port, samples in (("out_i", self.expected.i), ("out_q", self.expected.q)):
-            words = samples.reshape(-1, lanes)[: len(same)]
+            words = samples.reshape(-1, lanes)[dropped:][: len(same)]
             for lane in range(lanes):
                 for k in range(bits):
                     bit = gates.outputs[first:, places[port, lane * bits + k]]

@@ -32,9 +32,11 @@ def play(block, x, valid, writes=(), ports=()):
     """Stream the samples ``x`` through a block with a packed stream interface.
 
     ``valid``: one boolean per clock; words advance where it is true, garbage stands elsewhere.
-    ``writes``: (step or None, address, data) for the write port, before the first sample.
+    ``writes``: (step or None, address, data) for the write port, before the first sample; they
+    are committed with the first clock of the stream.
     ``ports``: (name, value) of inputs held constant.
-    Returns the samples that came out, and for each word that came out its latency in clocks.
+    Returns the samples that came out, and for each word that came out its latency in clocks,
+    given that the words that warm the block up do not come out.
     """
     lanes, bits = block.lanes, block.input_bits
     words = [
@@ -57,6 +59,8 @@ def play(block, x, valid, writes=(), ports=()):
             ctx.set(block.cfg_write, 0)
         k = 0
         for clock in range(len(valid) + block.latency):
+            if writes:
+                ctx.set(block.in_commit, int(clock == 0))
             if ctx.get(block.out_valid):
                 latencies.append(clock - entered[len(latencies)])
                 out.append((ctx.get(block.out_i), ctx.get(block.out_q)))
@@ -66,7 +70,8 @@ def play(block, x, valid, writes=(), ports=()):
             ctx.set(block.in_i, words[k][0] if use else garbage)
             ctx.set(block.in_q, words[k][1] if use else garbage)
             if use:
-                entered.append(clock)
+                if k >= block.warm_up_words:
+                    entered.append(clock)
                 k += 1
             await ctx.tick()
         if ctx.get(block.out_valid):

@@ -47,9 +47,9 @@ MUTATIONS = {
         r"\1 + ",
     ),
     "address of a tap register": (
-        "step_x3_s8_c6_t5",
-        r"cfg_address == 3'h2",
-        "cfg_address == 3'h3",
+        "registers_x3_c6_t3",
+        r"cfg_address == 4'h2",
+        "cfg_address == 4'h3",
     ),
     "sample that a tap reads": (
         "filter_lane_s8_c6_t7",
@@ -57,9 +57,29 @@ MUTATIONS = {
         "window_q[23:16]",
     ),
     "address of a register of K": (
+        "registers_x3_c6_t3",
+        r"cfg_address == 4'h6",
+        "cfg_address == 4'h7",
+    ),
+    "tap without a set that waits": (
+        "registers_x3_c6_t3",
+        r"load_taps \? next_tap_q_1 : tap_q_1",
+        "next_tap_q_1",
+    ),
+    "K without a set that waits": (
+        "registers_x3_c6_t3",
+        r"load_kerr \? next_kerr_0 : kerr_0",
+        "next_kerr_0",
+    ),
+    "clock at which taps change": (
         "step_x3_s8_c6_t5",
-        r"cfg_address == 3'h6",
-        "cfg_address == 3'h7",
+        r"\.load_taps\(in_commit\)",
+        ".load_taps(commit[0])",
+    ),
+    "clock at which K changes": (
+        "step_x3_s8_c6_t5",
+        r"\.load_kerr\(commit\[2\]\)",
+        ".load_kerr(commit[3])",
     ),
     "offset of the power": (
         "rotation_x3_s8",
@@ -76,10 +96,15 @@ MUTATIONS = {
         r"\{ power_2, power_1 \} : history_power",
         "{ power_1, power_0 } : history_power",
     ),
-    "power before the first sample": (
+    "words that warm a rotation up": (
         "rotation_x3_s8",
-        r"rst \? 16'hf5f5",
-        "rst ? 16'h0000",
+        r"rst \? 1'h1",
+        "rst ? 1'h0",
+    ),
+    "words that warm a filter up": (
+        "filter_x3_s8_c6_t5",
+        r"rst \? 2'h2",
+        "rst ? 2'h1",
     ),
     "sample that waits for its power": (
         "rotation_x3_s8",
@@ -107,6 +132,49 @@ def run(unbroken, tmp_path):
 
 def test_unbroken_rtl_passes(run):
     assert simulate(run, simulator="icarus")["mismatches"] == 0
+
+
+# Module, what to find, what to put instead, and what is then said.
+REGISTER_MUTATIONS = {
+    "sign of what is read back": (
+        "registers_x3_c6_t3",
+        r"\{ next_tap_q_1\[5\], next_tap_q_1\[5\], next_tap_q_1 \}",
+        "{ 2'h0, next_tap_q_1 }",
+        "registers read back wrong",
+    ),
+    "lanes that are counted": (
+        "registers_x3_c6_t3",
+        r"phi_clipped\[0\] \+ phi_clipped\[1\]",
+        "phi_clipped[0] + phi_clipped[0]",
+        "registers read back wrong",
+    ),
+    "words that are counted": (
+        "step_x3_s8_c6_t5",
+        r"\.rotation_valid\(out_valid\)",
+        ".rotation_valid(1'b1)",
+        "registers read back wrong",
+    ),
+    "what clears a counter": (
+        "registers_x3_c6_t3",
+        r"(\w+) \? 32'd0 : ",
+        "rst ? 32'd0 : ",
+        "registers read back wrong",
+    ),
+    "commit on its way": (
+        "step_x3_s8_c6_t5",
+        r"out_commit = commit\[6\]",
+        "out_commit = commit[5]",
+        "the RTL differs",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REGISTER_MUTATIONS)
+def test_broken_registers_fail(run, name):
+    *mutation, message = REGISTER_MUTATIONS[name]
+    mutate(run, *mutation)
+    with pytest.raises(MismatchError, match=message):
+        simulate(run, simulator="icarus")
 
 
 @pytest.mark.parametrize("name", MUTATIONS)

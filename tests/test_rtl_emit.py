@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from dbp.design import Design, Filter, Rotation
 from dbp.errors import InputError, MissingError, ToolError
 from dbp.rtl import emit, emit_step
-from dbp.rtl.chain import Step
 from dbp.rtl.pipeline import Pipeline
+from dbp.rtl.registers import SATURATORS
+from dbp.rtl.step import Step
 from dbp.rtl.verilog import to_verilog
 from dbp.rtl.yosys import run_yosys, yosys_warnings
 from dbp.sim.simulators import environment
@@ -83,10 +84,10 @@ def test_lint_and_check_accept_single_steps(tmp_path, step):
 
 def test_equal_steps_share_modules_so_that_text_does_not_grow_with_them(tmp_path):
     few, many = (emit(paper_like(k), tmp_path / f"{k}", 4) for k in (2, 32))
-    assert few["modules"] == many["modules"] == 7
+    assert few["modules"] == many["modules"] == 9
     assert many["steps"] == 33
     # Only the chain itself grows, by an instance and its wires for each further step.
-    assert many["lines"] - few["lines"] < 25 * 30
+    assert many["lines"] - few["lines"] < 40 * 30
     top = (tmp_path / "32" / "chain.v").read_text()
     assert all(re.search(rf"^  step_x4_\S+ step_{k} \($", top, re.MULTILINE) for k in range(33))
 
@@ -130,9 +131,12 @@ def test_registers_of_taps_and_data_have_no_reset(tmp_path):
     for module in re.findall(r"^module .*?^endmodule", verilog, re.MULTILINE | re.DOTALL):
         if module.startswith(("module filter_lane", "module rotation_lane")):
             assert "rst" not in module
-    # Reset reaches histories (of the samples and the powers) and valid bits of the filter and the
-    # rotation, no more.
-    assert len(re.findall(r"= rst \?", verilog)) == 7
+    # Reset reaches valid and commit bits, the words that are missing, and counters: no data.
+    reset = re.findall(r"assign (_\d+_) = rst \?", verilog)
+    assert len(reset) == verilog.count("rst ?")
+    names = {name for wire in reset for name in re.findall(rf"(\w+) <= {wire};", verilog)}
+    counters = {f"{name}_clipped_{of}" for name in SATURATORS for of in ("now", "total")}
+    assert names == {"valid", "words_missing", "commit"} | counters
     assert not re.search(r"\binitial\b|reg .*=", verilog)
     assert text["reset"] == "rst"
 

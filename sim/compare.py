@@ -1,0 +1,149 @@
+"""What the bench recorded against golden: words, latencies, commits, and what registers hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dbp import golden
+from dbp.golden import Clips, Samples
+from dbp.sim.job import counters, registers
+from dbp.sim.vectors import Vector
+from dbp.sim.words import unpack_words
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What golden says of one vector.
+
+    ``wires`` and ``clips`` as of `dbp.golden`, for each block; ``first``: the first sample that
+    leaves the top, and behind each block; ``end``: one more than the last that leaves.
+    """
+
+    wires: list[Samples]
+    clips: list[dict[str, Clips]]
+    first: list[int]
+    end: int
+
+
+def expect(ports: dict[str, Any], vector: Vector, played: dict[str, Any]) -> Expected:
+    """Golden on the vector, by the blocks of the top."""
+    blocks, lanes = ports["blocks"], ports["lanes"]
+    wires = golden.trace_retuned(vector.tunings, vector.samples, blocks)
+    design = vector.tunings[0].design
+    first = [
+        lanes * golden.warm_up_words(design, lanes, blocks[: n + 1]) for n in range(len(blocks))
+    ]
+    valid = np.array([v == "1" for v in played["valid"]])
+    if not vector.drain:
+        # A word that would come out at or after the reset does not.
+        valid = valid[: max(len(valid) - ports["latency_cycles"] + 1, 0)]
+    clips = golden.clips_retuned(vector.tunings, wires[:-1], blocks)
+    return Expected(wires, clips, first, lanes * int(valid.sum()))
+
+
+def compare(
+    ports: dict[str, Any],
+    vector: Vector,
+    played: dict[str, Any],
+    expected: Expected,
+    result: dict[str, Any],
+) -> dict[str, Any]:
+    """The figures of one vector; samples that are missing, unknown or too many are mismatches."""
+    samples, mismatches, first = _words(ports, vector, expected, result)
+    entered = [n for n, valid in enumerate(played["valid"]) if valid == "1"]
+    entered = entered[expected.first[-1] // ports["lanes"] :]
+    latencies = {out - n for n, out in zip(entered, result["clocks"], strict=False)}
+    commits = zip(played["commits"], result["commits"], strict=False)
+    latencies |= {out - n for n, out in commits}
+    odd_commits = vector.drain and len(played["commits"]) != len(result["commits"])
+    wrong = _wrong_registers(ports, vector, played, expected, result)
+    return {
+        "name": vector.name,
+        "samples": samples,
+        "mismatches": mismatches,
+        "first_mismatch": first,
+        "registers_read": len(result["reads"]) + len(result["cleared"]),
+        "wrong_registers": wrong,
+        "lost_commits": int(odd_commits),
+        "launch_power_uw": vector.tunings[0].launch_power_uw,
+        "retunings": len(vector.tunings) - 1,
+        "pauses": played["valid"].count("0"),
+        "latencies_cycles": sorted(latencies),
+        "clipped": {
+            name: sum(
+                _count(expected, n, found[name])
+                for n, found in enumerate(expected.clips)
+                if name in found
+            )
+            for name in ("filter", "phi", "rotation")
+        },
+    }
+
+
+def _words(
+    ports: dict[str, Any], vector: Vector, expected: Expected, result: dict[str, Any]
+) -> tuple[int, int, dict[str, Any] | None]:
+    lanes, bits = ports["lanes"], ports["output_bits"]
+    first, end = expected.first[-1], expected.end
+    want = Samples(*(part[first:end] for part in expected.wires[-1]))
+    unknown = np.repeat(
+        [None in pair for pair in zip(result["out_i"], result["out_q"], strict=True)], lanes
+    )
+    got = Samples(
+        *(
+            unpack_words([int(w or "0", 16) for w in result[name]], bits, lanes)
+            for name in ("out_i", "out_q")
+        )
+    )
+    length = min(len(got.i), len(want.i))
+    differs = np.ones(max(len(got.i), len(want.i)), np.bool_)
+    differs[:length] = (
+        (got.i[:length] != want.i[:length]) | (got.q[:length] != want.q[:length]) | unknown[:length]
+    )
+    if not differs.any():
+        return len(differs), 0, None
+    n = int(differs.argmax())
+    mismatch = {"vector": vector.name, "sample": first + n, "expected": None, "got": None}
+    if n < len(want.i):
+        mismatch["expected"] = [int(want.i[n]), int(want.q[n])]
+    if n < len(got.i) and not unknown[n]:
+        mismatch["got"] = [int(got.i[n]), int(got.q[n])]
+    return len(differs), int(differs.sum()), mismatch
+
+
+def _wrong_registers(
+    ports: dict[str, Any],
+    vector: Vector,
+    played: dict[str, Any],
+    expected: Expected,
+    result: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """Registers that read back otherwise than written, and counters otherwise than golden's."""
+    values = registers(ports, vector.tunings[-1])
+    for register, (block, name) in counters(ports).items():
+        n = ports["blocks"].index(block)
+        values[register] = _count(expected, n, expected.clips[n][name])
+    wrong = []
+    rows = [(tuple(r), values[tuple(r)], got)
+            for r, got in zip(played["reads"], result["reads"], strict=True)]  # fmt: skip
+    rows += [(tuple(r), 0, got)
+             for r, got in zip(played["cleared"], result["cleared"], strict=True)]  # fmt: skip
+    for (step, address), value, got in rows:
+        if got is None or int(got, 16) != value % (1 << 32):
+            wrong.append({"step": step, "address": address, "expected": value, "got": got})
+    return wrong
+
+
+def clipped_samples(expected: Expected, n: int, side: Sequence[np.ndarray]) -> np.ndarray:
+    """For each quadrature, which of the samples that leave block ``n`` are clipped on one side."""
+    return np.array([part[expected.first[n] : expected.end] for part in side])
+
+
+def _count(expected: Expected, n: int, clips: Clips) -> int:
+    """Samples that leave block ``n`` and were clipped in either quadrature."""
+    below, above = (clipped_samples(expected, n, side) for side in clips)
+    return int((below | above).any(axis=0).sum())
