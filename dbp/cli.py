@@ -24,6 +24,12 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r}: must be an integer of at least 0")
+    return int(text)
+
+
 def _seed(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) >= 1 << 63:
         raise argparse.ArgumentTypeError(f"{text!r}: must be an integer in 0..2^63-1")
@@ -91,6 +97,17 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--lanes", type=_positive, help="samples per clock (default: the configuration's)"
     )
+    sub.add_argument(
+        "--filters",
+        choices=("reconfigurable", "hardwired"),
+        default="reconfigurable",
+        help="taps in registers, or in the logic (default: reconfigurable)",
+    )
+    top = sub.add_mutually_exclusive_group()
+    for name, what in (("step", "a filter and its rotation"), ("filter", "a filter alone")):
+        top.add_argument(
+            f"--{name}", type=_number, metavar="K", help=f"emit {what} (default: the whole chain)"
+        )
 
     sub = command(
         "sim", _sim, "simulate the Verilog with cocotb and compare it with the golden model"
@@ -99,12 +116,15 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--simulator", choices=("verilator", "icarus"), help="default: the first that is there"
     )
-    sub.add_argument("--waves", action="store_true", help="write a waveform file too")
+    sub.add_argument("--waves", action="store_true", help="write a waveform file (VCD) too")
+    sub.add_argument(
+        "--coverage", action="store_true", help="count lines and toggles too (Verilator only)"
+    )
 
     sub = command("synth", _synth, "synthesise one step: area, timing, activity and power")
     sub.add_argument("run", type=Path, metavar="RUN", help="a folder that holds a design")
     sub.add_argument("--pdk", metavar="NAME", help="the design kit (default: the configuration's)")
-    sub.add_argument("--step", type=int, metavar="K", help="default: the middle one")
+    sub.add_argument("--step", type=_number, metavar="K", help="default: the middle one")
     sub.add_argument(
         "--lanes", type=_positive, help="samples per clock (default: the configuration's)"
     )
@@ -179,11 +199,15 @@ def _train(options: argparse.Namespace) -> None:
 
 def _rtl(options: argparse.Namespace) -> None:
     design, folder = commands.find_design(options.design)
-    commands.rtl(design, folder, options.out, options.lanes)
+    top = "chain" if options.step is options.filter is None else "step"
+    if options.filter is not None:
+        top = "filter"
+    step = options.filter if top == "filter" else options.step
+    commands.rtl(design, folder, options.out, options.lanes, options.filters, top, step or 0)
 
 
 def _sim(options: argparse.Namespace) -> None:
-    commands.sim(options.run, options.simulator, options.waves)
+    commands.sim(options.run, options.simulator, options.waves, options.coverage)
 
 
 def _synth(options: argparse.Namespace) -> None:

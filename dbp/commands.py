@@ -173,20 +173,39 @@ def ensure_stimulus(folder: Path) -> None:
     make_stimulus(folder, design, settings)
 
 
-def rtl(design: Design, folder: Path | None, out: Path, lanes: int | None) -> None:
+def rtl(
+    design: Design,
+    folder: Path | None,
+    out: Path,
+    lanes: int | None,
+    filters: str = "reconfigurable",
+    top: str = "chain",
+    step: int = 0,
+) -> None:
     """Generate the Verilog of a design into ``out/rtl``, with the design and its configuration.
 
-    ``folder`` is where the design comes from, None for a shipped one.
+    ``folder`` is where the design comes from, None for a shipped one. For ``filters``, ``top`` and
+    ``step`` see `dbp.rtl.emit`.
     """
     from dbp.rtl import emit
 
     settings = config_of(folder)
     lanes = lanes or settings.hardware.lanes
-    print(f"Generating Verilog of {design.name}: {len(design.filters)} filters, {lanes} lanes")
+    what = f"{len(design.filters)} filters" if top == "chain" else f"{top} {step}"
+    print(f"Generating Verilog of {design.name}: {what}, {filters}, {lanes} lanes", flush=True)
     if (out / "design.json").is_file() and Design.load(out / "design.json").hash != design.hash:
         raise InputError(f"{out}: holds another design: choose another folder")
     _place(design, settings, out)
-    written = emit(design, out / "rtl", lanes, config_hash=settings.hash, seed=settings.seed)
+    written = emit(
+        design,
+        out / "rtl",
+        lanes,
+        filters=filters,
+        top=top,
+        step=step,
+        config_hash=settings.hash,
+        seed=settings.seed,
+    )
     print(
         f"Latency {written['latency_cycles']} clocks, {written['modules']} modules, "
         f"{written['wall_time_s']:.0f} s -> {out / 'rtl'}",
@@ -194,19 +213,28 @@ def rtl(design: Design, folder: Path | None, out: Path, lanes: int | None) -> No
     )
 
 
-def sim(run: Path, simulator: str | None, waves: bool) -> None:
-    """Simulate a run's Verilog against the golden model."""
+def sim(run: Path, simulator: str | None, waves: bool, code_coverage: bool = False) -> None:
+    """Simulate a run's Verilog against the golden model, and say what that covered."""
     from dbp.sim import simulate
 
     ensure_stimulus(run)
     print(f"Simulating {run / 'rtl'} against the golden model", flush=True)
-    written = simulate(run, simulator=simulator, waves=waves, config_hash=config_of(run).hash)
+    written = simulate(
+        run,
+        simulator=simulator,
+        waves=waves,
+        code_coverage=code_coverage,
+        config_hash=config_of(run).hash,
+    )
     print(
         f"{written['simulator']}: {written['samples_compared']} samples compared, "
-        f"{written['mismatches']} mismatches; "
-        f"{written['wall_time_s']:.0f} s -> {run / 'sim'}",
-        flush=True,
+        f"{written['mismatches']} mismatches; {written['registers_read']} registers read; "
+        f"{written['wall_time_s']:.0f} s -> {run / 'sim'}"
     )
+    for what, counts in written["coverage"].items():
+        count, *used = counts.items()
+        words = ", ".join(f"{n} {how}" for how, n in used)
+        print(f"covered: {count[1]} {what.replace('_', ' ')}: {words}", flush=True)
 
 
 def synth(run: Path, pdk: str | None, step: int | None, lanes: int | None) -> None:

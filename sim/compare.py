@@ -90,9 +90,8 @@ def _words(
     lanes, bits = ports["lanes"], ports["output_bits"]
     first, end = expected.first[-1], expected.end
     want = Samples(*(part[first:end] for part in expected.wires[-1]))
-    unknown = np.repeat(
-        [None in pair for pair in zip(result["out_i"], result["out_q"], strict=True)], lanes
-    )
+    pairs = zip(result["out_i"], result["out_q"], strict=True)
+    unknown = np.repeat(np.array([None in pair for pair in pairs], np.bool_), lanes)
     got = Samples(
         *(
             unpack_words([int(w or "0", 16) for w in result[name]], bits, lanes)

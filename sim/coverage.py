@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,23 @@ def coverage(
         "register_bits": _register_bits(ports, todo),
         "addresses": _addresses(ports, played),
     }
+
+
+def verilog_coverage(path: Path) -> dict[str, dict[str, int]]:
+    """``lines`` and ``toggles`` of the Verilog, from Verilator's ``coverage.dat``.
+
+    Each a ``count`` of points, the same point of all instances of a module once, and how many
+    were ``hit``. A toggle is one bit of a signal going up, or down.
+    """
+    hits: dict[str, list[bool]] = {"line": [], "toggle": []}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        # A point is a list of keys and values between control characters, and how often it was hit.
+        if found := re.fullmatch(r"C '(.*)' (\d+)", line):
+            pairs = dict(part.split("\x02", 1) for part in found[1].split("\x01") if part)
+            kind = pairs.get("page", "").split("/")[0].removeprefix("v_")
+            if kind in hits:
+                hits[kind].append(int(found[2]) > 0)
+    return {f"{kind}s": {"count": len(row), "hit": sum(row)} for kind, row in hits.items()}
 
 
 def _saturators(ports: dict[str, Any], expected: list[Expected]) -> dict[str, int]:

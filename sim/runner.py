@@ -39,7 +39,9 @@ def main(folder: Path) -> None:
     """Run what ``run.json`` says, on all ``*.v`` of the folder, playing its ``job.json``."""
     settings = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     simulator, top, waves = settings["simulator"], settings["top"], settings["waves"]
-    arguments = _VERILATOR_ARGUMENTS if simulator == "verilator" else []
+    arguments = list(_VERILATOR_ARGUMENTS) if simulator == "verilator" else []
+    if settings["coverage"]:
+        arguments += ["--coverage-line", "--coverage-toggle"]
     if waves and simulator == "icarus":
         # The runner's own option writes FST; VCD is what every viewer reads.
         (folder / "dump.v").write_text(_ICARUS_DUMP.format(top=top), encoding="utf-8")

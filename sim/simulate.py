@@ -8,10 +8,10 @@ from typing import Any
 from tqdm import tqdm
 
 from dbp.design import Design
-from dbp.errors import DbpError
+from dbp.errors import DbpError, InputError
 from dbp.metrics import Stopwatch, package_versions, write_metrics
 from dbp.sim.compare import compare, expect
-from dbp.sim.coverage import coverage
+from dbp.sim.coverage import coverage, verilog_coverage
 from dbp.sim.job import make_job
 from dbp.sim.ports import read_ports
 from dbp.sim.simulators import choose, run_job
@@ -31,6 +31,7 @@ def simulate(
     simulator: str | None = None,
     samples: int = DEFAULT_SAMPLES,
     waves: bool = False,
+    code_coverage: bool = False,
     config_hash: str | None = None,
 ) -> dict[str, Any]:
     """Stream a run's stimulus and corner cases through ``RUN/rtl`` and compare with golden.
@@ -38,6 +39,7 @@ def simulate(
     Reads ``design.json``, ``rtl/`` and ``stimulus.npz``, of which the first ``samples`` samples
     are used; writes ``sim/metrics.json`` and with ``waves`` also ``sim/waves.vcd``, and returns
     the metrics. ``simulator``: ``verilator``, ``icarus`` or the first of them that is installed.
+    ``code_coverage``: lines and toggles of the Verilog too, which Verilator alone can count.
     `InputError` for files that do not belong together, `ToolError` for a simulator
     that is missing or fails, `MismatchError` (after the metrics are written) where a sample or a
     latency differs.
@@ -46,16 +48,28 @@ def simulate(
     design = Design.load(run_dir / "design.json")
     ports = read_ports(run_dir / "rtl", design)
     stimulus = Stimulus.load(run_dir / "stimulus.npz", design)
+    if code_coverage and simulator is None:
+        simulator = "verilator"
     simulator, version = choose(simulator)
+    if code_coverage and simulator != "verilator":
+        raise InputError(f"simulator = {simulator!r}: must be verilator to count lines and toggles")
     hardwired = ports["filters"] == "hardwired"
     blocks, lanes = ports["blocks"], ports["lanes"]
-    todo = vectors(design, stimulus, blocks, lanes, samples, hardwired=hardwired)
+    todo = vectors(
+        design,
+        stimulus,
+        blocks,
+        lanes,
+        samples,
+        latency_cycles=ports["latency_cycles"],
+        hardwired=hardwired,
+    )
 
     folder = run_dir / "sim"
     (folder / "metrics.json").unlink(missing_ok=True)
     sources = sorted((run_dir / "rtl").glob("*.v"))
     job = make_job(ports, todo)
-    results = _play(simulator, sources, ports["top"], job, folder, waves=waves)
+    results = _play(simulator, sources, ports["top"], job, folder, waves, code_coverage)
 
     played = job["vectors"]
     expected = [expect(ports, *pair) for pair in zip(todo, played, strict=True)]
@@ -64,6 +78,9 @@ def simulate(
     first = next((f["first_mismatch"] for f in figures if f["first_mismatch"]), None)
     wrong = [{"vector": f["name"]} | row for f in figures for row in f["wrong_registers"]]
     latencies = sorted({cycles for f in figures for cycles in f["latencies_cycles"]})
+    used = coverage(ports, todo, played, expected)
+    if code_coverage:
+        used |= verilog_coverage(folder / "coverage.dat")
     metrics = write_metrics(
         folder / "metrics.json",
         {
@@ -79,7 +96,7 @@ def simulate(
             "filters": ports["filters"],
             "top": ports["top"],
             "launch_power_uw": stimulus.launch_power_uw,
-            "coverage": coverage(ports, todo, played, expected),
+            "coverage": used,
             "vectors": figures,
         },
         design_hash=design.hash,
@@ -115,8 +132,8 @@ def _play(
     top: str,
     job: dict[str, Any],
     folder: Path,
-    *,
     waves: bool,
+    code_coverage: bool,
 ) -> list[dict[str, Any]]:
     """`run_job` with a progress bar over the clocks that the bench is going to take."""
     clocks = sum(
@@ -132,4 +149,13 @@ def _play(
         def progress(done: int) -> None:
             bar.update(min(done, clocks) - bar.n)
 
-        return run_job(simulator, sources, top, job, folder, waves=waves, progress=progress)
+        return run_job(
+            simulator,
+            sources,
+            top,
+            job,
+            folder,
+            waves=waves,
+            coverage=code_coverage,
+            progress=progress,
+        )

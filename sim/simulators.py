@@ -84,12 +84,14 @@ def run_job(
     folder: Path,
     *,
     waves: bool,
+    coverage: bool,
     progress: Callable[[int], object],
 ) -> list[dict[str, Any]]:
     """Build ``sources``, play the ``job`` and return the bench's results; see `dbp.sim.bench`.
 
-    Leaves the simulator's log in ``folder``, and with ``waves`` the file ``waves.vcd``. Calls
-    ``progress`` with the number of clocks done. `ToolError` names the log where the tool failed.
+    Leaves the simulator's log in ``folder``, with ``waves`` the file ``waves.vcd``, and with
+    ``coverage`` Verilator's ``coverage.dat``. Calls ``progress`` with the number of clocks done.
+    `ToolError` names the log where the tool failed.
     """
     variables = environment(simulator)
     log = folder / f"{simulator}.log"
@@ -100,7 +102,8 @@ def run_job(
         for source in sources:
             shutil.copy(source, work)
         write_json(work / "job.json", job)
-        write_json(work / "run.json", {"simulator": simulator, "top": top, "waves": waves})
+        settings = {"simulator": simulator, "top": top, "waves": waves, "coverage": coverage}
+        write_json(work / "run.json", settings)
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "dbp.sim.runner", name],
             env=variables,
@@ -118,8 +121,9 @@ def run_job(
         results = work / "results.json"
         if child.returncode != 0 or not results.exists():
             raise ToolError(f"{simulator} failed: see {log}")
-        if waves:
-            shutil.move(work / "waves.vcd", folder / "waves.vcd")
+        for wanted, file in ((waves, "waves.vcd"), (coverage, "coverage.dat")):
+            if wanted:
+                shutil.move(work / file, folder / file)
         return json.loads(results.read_text(encoding="utf-8"))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -45,12 +45,14 @@ def vectors(
     lanes: int,
     max_samples: int,
     *,
+    latency_cycles: int,
     hardwired: bool,
 ) -> list[Vector]:
     """All vectors of a simulation of ``blocks`` (numbered as in `dbp.golden.trace_retuned`).
 
     The received ones begin with the first ``max_samples`` of the stimulus, in whole words, brought
-    to the first block by golden. With ``hardwired`` taps only K changes.
+    to the first block by golden. With ``hardwired`` taps only K changes. ``latency_cycles``: so
+    many words are under way at a time.
     """
     rng = np.random.default_rng(SEED)
     first = blocks[0] // 2
@@ -101,14 +103,15 @@ def vectors(
     alternating = np.where(np.arange(corner) % 2 == 0, high, low)
     largest, smallest = np.full(corner, high), np.full(corner, low)
     period = RETUNED_WORDS * lanes
-    shaken = [
-        Tuning(
-            warm_up + k * period,
-            extreme_taps(design, rng, hardwired=hardwired),
-            MAX_LAUNCH_POWER_UW,
+    shaken = []
+    for k in range(1, 7):
+        # Each second set has every bit of the one before inverted, so that all bits are used.
+        extreme = (
+            extreme_taps(design, rng, hardwired=hardwired)
+            if k % 2
+            else inverted_taps(shaken[-1].design, hardwired=hardwired)
         )
-        for k in range(1, 7)
-    ]
+        shaken.append(Tuning(warm_up + k * period, extreme, MAX_LAUNCH_POWER_UW))
     changes = (own, replace_start(loud, warm_up + period), *shaken[1:2])
     changes += (replace_start(own, warm_up + 3 * period),)
     return [
@@ -119,7 +122,8 @@ def vectors(
         vector("all_largest", pair(largest, largest), loud),
         vector("all_smallest", pair(smallest, smallest), loud),
         vector("random_full_scale_with_gaps", random(corner), loud, gaps=True),
-        vector("cut_off_by_reset", part(warm_up + period), own, drain=False),
+        vector("cut_off_by_reset", part(warm_up + period + latency_cycles * lanes), own,
+               drain=False),
         vector("retuned", part(warm_up + 4 * period), *changes),
         vector("retuned_in_gaps", part(warm_up + 4 * period), *changes, gaps=True,
                early_commits=True),
@@ -134,16 +138,33 @@ def replace_start(tuning: Tuning, start: int) -> Tuning:
 
 def extreme_taps(design: Design, rng: np.random.Generator, *, hardwired: bool) -> Design:
     """The design with taps (unless hardwired) and K at either end of their range, at random."""
+    return _retuned(
+        design, lambda row, bits: rng.choice(fixed.code_range(bits), len(row)), hardwired
+    )
 
-    def row(bits: int, length: int) -> tuple[int, ...]:
-        return tuple(map(int, rng.choice(fixed.code_range(bits), length)))
+
+def inverted_taps(design: Design, *, hardwired: bool) -> Design:
+    """The design with every bit of the taps (unless hardwired) and of K inverted."""
+    return _retuned(design, lambda row, _: ~np.array(row), hardwired)
+
+
+def _retuned(
+    design: Design, change: Callable[[tuple[int, ...], int], NDArray], hardwired: bool
+) -> Design:
+    """``change`` takes a row of codes and their bits."""
+
+    def row(codes: tuple[int, ...], bits: int) -> tuple[int, ...]:
+        return tuple(map(int, change(codes, bits)))
 
     def filter_(f: Filter) -> Filter:
-        c, half = f.coefficient_bits, len(f.half_taps_i)
-        return replace(f, half_taps_i=row(c, half), half_taps_q=row(c, half))
+        bits = f.coefficient_bits
+        return replace(
+            f, half_taps_i=row(f.half_taps_i, bits), half_taps_q=row(f.half_taps_q, bits)
+        )
 
     def rotation(r: Rotation) -> Rotation:
-        return replace(r, kerr_gains=row(32, len(r.kerr_gains)))
+        # Gains beyond any register drive K to its ends.
+        return replace(r, kerr_gains=row(r.kerr_gains, 32))
 
     filters = design.filters if hardwired else tuple(map(filter_, design.filters))
     return replace(design, filters=filters, rotations=tuple(map(rotation, design.rotations)))

@@ -1,8 +1,23 @@
 """Random valid designs, for every test that compares two readings of the datapath."""
 
+import os
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
 from dbp.design import Design, Filter, Rotation
+
+# `make test-long` multiplies the number of random designs.
+SCALE = int(os.environ.get("DBP_TEST_SCALE", "1"))
+
+
+def examples(count):
+    """So many random cases, times `SCALE`; a failure is not shrunk: that would take minutes."""
+    phases = (Phase.explicit, Phase.reuse, Phase.generate)
+    return settings(max_examples=count * SCALE, deadline=None, phases=phases)
+
 
 # Each range twice: what designs of the paper's kind have, often, and all that `dbp.design` allows.
 BITS = st.integers(4, 10) | st.integers(2, 16)
@@ -53,3 +68,23 @@ def designs(draw, min_steps=0, max_steps=3, max_taps=25):
         turns.append(draw(rotations(chain[-1].output_bits)))
         chain.append(draw(filters(turns[-1].output_bits, max_taps)))
     return Design("random", signal_bits, 250, tuple(chain), tuple(turns))
+
+
+def retuned(design, rng):
+    """The design with other taps and gains, some at the ends of their range."""
+
+    def row(bits, length):
+        low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+        pool = np.array([low, high, *rng.integers(low, high + 1, 4)])
+        return tuple(map(int, rng.choice(pool, length)))
+
+    filters = tuple(
+        replace(
+            f,
+            half_taps_i=row(f.coefficient_bits, len(f.half_taps_i)),
+            half_taps_q=row(f.coefficient_bits, len(f.half_taps_q)),
+        )
+        for f in design.filters
+    )
+    rotations = tuple(replace(r, kerr_gains=row(32, len(r.kerr_gains))) for r in design.rotations)
+    return replace(design, filters=filters, rotations=rotations)

@@ -28,13 +28,15 @@ def extreme_samples(rng, bits, length):
     return Samples(rng.choice(pool, length), rng.choice(pool, length))
 
 
-def play(block, x, valid, writes=(), ports=()):
+def play(block, x, valid, writes=(), ports=(), retunings=()):
     """Stream the samples ``x`` through a block with a packed stream interface.
 
     ``valid``: one boolean per clock; words advance where it is true, garbage stands elsewhere.
     ``writes``: (step or None, address, data) for the write port, before the first sample; they
     are committed with the first clock of the stream.
     ``ports``: (name, value) of inputs held constant.
+    ``retunings``: (clock, writes) of what is written on the clocks before that one and committed
+    there.
     Returns the samples that came out, and for each word that came out its latency in clocks,
     given that the words that warm the block up do not come out.
     """
@@ -45,22 +47,29 @@ def play(block, x, valid, writes=(), ports=()):
     ]
     out, entered, latencies = [], [], []
 
+    scheduled = {clock - len(w) + n: row for clock, w in retunings for n, row in enumerate(w)}
+    commits = {clock for clock, _ in retunings} | ({0} if writes else set())
+
+    def write(ctx, step, address, data):
+        if step is not None:
+            ctx.set(block.cfg_step, step)
+        ctx.set(block.cfg_write, 1)
+        ctx.set(block.cfg_address, address)
+        ctx.set(block.cfg_data, data & (2 ** len(block.cfg_data) - 1))
+
     async def bench(ctx):
         for name, value in ports:
             ctx.set(getattr(block, name), value)
-        for step, address, data in writes:
-            if step is not None:
-                ctx.set(block.cfg_step, step)
-            ctx.set(block.cfg_write, 1)
-            ctx.set(block.cfg_address, address)
-            ctx.set(block.cfg_data, data & (2 ** len(block.cfg_data) - 1))
+        for row in writes:
+            write(ctx, *row)
             await ctx.tick()
-        if writes:
-            ctx.set(block.cfg_write, 0)
         k = 0
         for clock in range(len(valid) + block.latency):
-            if writes:
-                ctx.set(block.in_commit, int(clock == 0))
+            if commits:
+                ctx.set(block.cfg_write, 0)
+                ctx.set(block.in_commit, int(clock in commits))
+            if clock in scheduled:
+                write(ctx, *scheduled[clock])
             if ctx.get(block.out_valid):
                 latencies.append(clock - entered[len(latencies)])
                 out.append((ctx.get(block.out_i), ctx.get(block.out_q)))

@@ -1,21 +1,20 @@
 """Random designs: the components equal the golden model in every sample (Amaranth's simulator)."""
 
 import numpy as np
-from designs import designs
+from designs import designs, examples, retuned
 from hardware import extreme_samples, pack, play
-from hypothesis import Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dbp import golden
+from dbp.golden import Tuning
 from dbp.rtl.chain import Chain
 from dbp.rtl.filter import FilterLanes
 from dbp.rtl.pipeline import FilterPipeline, Pipeline, RotationPipeline
 from dbp.rtl.rotation import RotationLanes
 from dbp.rtl.step import Step
 
-# Shrinking a failure would simulate for minutes.
-NO_SHRINK = (Phase.explicit, Phase.reuse, Phase.generate)
-LANES = st.integers(1, 8)
+LANES = st.integers(1, 16)
 SEEDS = st.integers(0, 2**32 - 1)
 POWERS = st.sampled_from([0, 300, 5000, 10**6])
 PIPELINES = st.builds(
@@ -55,7 +54,7 @@ def assert_equal(y, expected, latencies, block):
 
 
 @given(designs(max_steps=0), LANES, PIPELINES, SEEDS)
-@settings(max_examples=25, deadline=None, phases=NO_SHRINK)
+@examples(60)
 def test_filter_equals_golden(design, lanes, pipeline, seed):
     (filter_,), bits = design.filters, design.signal_bits
     block = FilterLanes(filter_, bits, lanes, pipeline.filter)
@@ -67,7 +66,7 @@ def test_filter_equals_golden(design, lanes, pipeline, seed):
 
 
 @given(designs(min_steps=1, max_steps=1), LANES, PIPELINES, SEEDS)
-@settings(max_examples=25, deadline=None, phases=NO_SHRINK)
+@examples(60)
 def test_rotation_equals_golden(design, lanes, pipeline, seed):
     (rotation,), bits = design.rotations, design.rotation_input_bits(0)
     rng = np.random.default_rng(seed)
@@ -80,27 +79,49 @@ def test_rotation_equals_golden(design, lanes, pipeline, seed):
     assert_equal(y, golden.rotate(rotation, kerr, bits, x), latencies, block)
 
 
-@given(designs(max_steps=1), LANES, SEEDS, POWERS)
-@settings(max_examples=15, deadline=None, phases=NO_SHRINK)
-def test_step_equals_golden(design, lanes, seed, launch_power_uw):
-    block = Step(design, 0, lanes, Pipeline())
-    x, valid = stimulus(np.random.default_rng(seed), design.signal_bits, lanes)
-    y, latencies = play(block, x, valid, writes(design, 0, launch_power_uw))
-    wires = golden.trace(design, x, launch_power_uw)
-    assert_equal(y, wires[2 if design.rotations else 1], latencies, block)
+def all_writes(design, block, rng, launch_power_uw):
+    """All register writes of a chain, or of the single step that ``block`` is, in any order."""
+    steps = range(len(design.filters)) if isinstance(block, Chain) else [0]
+    name = (lambda k: k) if isinstance(block, Chain) else (lambda k: None)
+    rows = [row for k in steps for row in writes(design, k, launch_power_uw, name(k))]
+    rng.shuffle(rows)
+    return [tuple(None if x is None else int(x) for x in row) for row in rows]
 
 
-@given(designs(max_steps=2, max_taps=9), LANES, SEEDS, POWERS)
-@settings(max_examples=15, deadline=None, phases=NO_SHRINK)
-def test_chain_equals_golden(design, lanes, seed, launch_power_uw):
-    block = Chain(design, lanes, Pipeline())
+def assert_retuned_block_equals_golden(design, block, blocks, seed, launch_power_uw):
+    """A stream with pauses, in the midst of which all taps and K change."""
     rng = np.random.default_rng(seed)
+    lanes = block.lanes
     x, valid = stimulus(rng, design.signal_bits, lanes)
-    all_writes = [
-        write
-        for k in range(len(design.filters))
-        for write in writes(design, k, launch_power_uw, step=k)
-    ]
-    rng.shuffle(all_writes)
-    y, latencies = play(block, x, valid, [tuple(map(int, write)) for write in all_writes])
-    assert_equal(y, golden.receive(design, x, launch_power_uw), latencies, block)
+    first = Tuning(0, design, launch_power_uw)
+    rows = all_writes(design, block, rng, launch_power_uw)
+    # The port is busy while words pass; the first commit must have left before it begins.
+    word = int(rng.integers(0, valid.sum()))
+    clock = int(np.flatnonzero(valid)[word])
+    wait = max(block.latency + 1 + len(rows) - clock, 0)
+    valid = np.insert(valid, max(clock - int(rng.integers(0, 20)), 1), wait * [False])
+    clock = int(np.flatnonzero(valid)[word])
+    second = Tuning(word * lanes, retuned(design, rng), int(rng.choice([0, 300, 10**6])))
+    later = all_writes(second.design, block, rng, second.launch_power_uw)
+    tunings = [first, second] if word and rows else [first]
+    again = [(clock, later)] if len(tunings) == 2 else []
+    y, latencies = play(block, x, valid, rows, retunings=again)
+    assert_equal(y, golden.trace_retuned(tunings, x, blocks)[-1], latencies, block)
+
+
+@given(designs(max_steps=1), LANES, PIPELINES, SEEDS, POWERS)
+@examples(60)
+def test_step_equals_golden(design, lanes, pipeline, seed, launch_power_uw):
+    block = Step(design, 0, lanes, pipeline)
+    blocks = range(2 if design.rotations else 1)
+    assert block.warm_up_words == golden.warm_up_words(design, lanes, blocks)
+    assert_retuned_block_equals_golden(design, block, blocks, seed, launch_power_uw)
+
+
+@given(designs(max_steps=2, max_taps=9), LANES, PIPELINES, SEEDS, POWERS)
+@examples(60)
+def test_chain_equals_golden(design, lanes, pipeline, seed, launch_power_uw):
+    block = Chain(design, lanes, pipeline)
+    blocks = range(len(design.filters) + len(design.rotations))
+    assert block.warm_up_words == golden.warm_up_words(design, lanes, blocks)
+    assert_retuned_block_equals_golden(design, block, blocks, seed, launch_power_uw)

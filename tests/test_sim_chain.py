@@ -183,7 +183,8 @@ def test_vectors_fill_their_valid_words(tmp_path, lanes):
     for blocks in (range(5), [2, 3], [4]):
         bits = design.filter_input_bits(blocks[0] // 2)
         low, high = fixed.code_range(bits)
-        for vector in vectors(design, stimulus, blocks, lanes, 100, hardwired=False):
+        todo = vectors(design, stimulus, blocks, lanes, 100, latency_cycles=9, hardwired=False)
+        for vector in todo:
             assert len(vector.samples.i) == len(vector.samples.q) == lanes * vector.valid.sum()
             assert vector.valid.all() == ("gaps" not in vector.name)
             for part in vector.samples:
