@@ -6,9 +6,13 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 BIN := .venv/bin
+# Of `make test-long`: 0 .. 2^32 - 1.
+SEED ?= 1
+RANDOM_DESIGNS := tests/test_golden.py tests/test_rtl_components.py
+
 DEBIAN_PACKAGES := g++ iverilog opensta python3-venv
 
-.PHONY: demo test setup tools clean
+.PHONY: demo test test-long setup tools clean
 
 demo: setup
 	$(BIN)/dbp run demo --out runs/demo
@@ -17,6 +21,11 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+# Twenty times as many random designs, from a seed: about an hour on two cores.
+test-long: setup
+	DBP_TEST_SCALE=20 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --hypothesis-seed=$(SEED) \
+	  $(RANDOM_DESIGNS)
 
 setup: tools .venv/.ready
 

@@ -82,6 +82,14 @@ def _parser() -> argparse.ArgumentParser:
             "--device", default="cpu", metavar="NAME", help="where to learn, as torch names it"
         )
 
+    def filters(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument(
+            "--filters",
+            choices=("reconfigurable", "hardwired"),
+            default="reconfigurable",
+            help="taps in registers, or in the logic (default: reconfigurable)",
+        )
+
     config_help = "a TOML file or the name of a preset (paper, demo, isit2018)"
     design_help = "a design.json, a run's folder, or the name of a shipped design"
 
@@ -97,12 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--lanes", type=_positive, help="samples per clock (default: the configuration's)"
     )
-    sub.add_argument(
-        "--filters",
-        choices=("reconfigurable", "hardwired"),
-        default="reconfigurable",
-        help="taps in registers, or in the logic (default: reconfigurable)",
-    )
+    filters(sub)
     top = sub.add_mutually_exclusive_group()
     for name, what in (("step", "a filter and its rotation"), ("filter", "a filter alone")):
         top.add_argument(
@@ -128,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--lanes", type=_positive, help="samples per clock (default: the configuration's)"
     )
+    filters(sub)
 
     sub = command("ber", _ber, "bit error ratio and effective SNR against launch power")
     sub.add_argument(
@@ -211,7 +215,7 @@ def _sim(options: argparse.Namespace) -> None:
 
 
 def _synth(options: argparse.Namespace) -> None:
-    commands.synth(options.run, options.pdk, options.step, options.lanes)
+    commands.synth(options.run, options.pdk, options.step, options.lanes, options.filters)
 
 
 def _ber(options: argparse.Namespace) -> None:

@@ -237,7 +237,13 @@ def sim(run: Path, simulator: str | None, waves: bool, code_coverage: bool = Fal
         print(f"covered: {count[1]} {what.replace('_', ' ')}: {words}", flush=True)
 
 
-def synth(run: Path, pdk: str | None, step: int | None, lanes: int | None) -> None:
+def synth(
+    run: Path,
+    pdk: str | None,
+    step: int | None,
+    lanes: int | None,
+    filters: str = "reconfigurable",
+) -> None:
     """Synthesise one step of a run's design: area, timing, simulated activity and power."""
     from dbp.synthesis import synthesize
 
@@ -247,7 +253,13 @@ def synth(run: Path, pdk: str | None, step: int | None, lanes: int | None) -> No
     ensure_stimulus(run)
     print(f"Synthesising {run} for {pdk}, {lanes} lanes at {clock_mhz:g} MHz", flush=True)
     written = synthesize(
-        run, pdk, step=step, lanes=lanes, clock_mhz=clock_mhz, config_hash=settings.hash
+        run,
+        pdk,
+        step=step,
+        lanes=lanes,
+        filters=filters,
+        clock_mhz=clock_mhz,
+        config_hash=settings.hash,
     )
     print(
         f"Step {written['step']}: {written['cell_area_um2']:.0f} um2, "

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 from cocotb_tools.runner import get_runner
@@ -49,6 +50,7 @@ def main(folder: Path) -> None:
         os.environ["SIM_CMD_SUFFIX"] = "-vcd"
     runner_waves = waves and simulator == "verilator"
     runner = get_runner(simulator)
+    start = time.monotonic()
     runner.build(
         sources=sorted(folder.glob("*.v")),
         hdl_toplevel=top,
@@ -58,6 +60,7 @@ def main(folder: Path) -> None:
         timescale=("1ps", "1ps"),
         waves=runner_waves,
     )
+    built = time.monotonic()
     runner.test(
         test_module="dbp.sim.bench",
         hdl_toplevel=top,
@@ -66,6 +69,8 @@ def main(folder: Path) -> None:
         extra_env={JOB_VARIABLE: str(folder / "job.json")},
         waves=runner_waves,
     )
+    times = {"build_time_s": built - start, "play_time_s": time.monotonic() - built}
+    (folder / "times.json").write_text(json.dumps(times), encoding="utf-8")
     if runner_waves:
         (folder / "dump.vcd").replace(folder / "waves.vcd")
 

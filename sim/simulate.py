@@ -69,7 +69,7 @@ def simulate(
     (folder / "metrics.json").unlink(missing_ok=True)
     sources = sorted((run_dir / "rtl").glob("*.v"))
     job = make_job(ports, todo)
-    results = _play(simulator, sources, ports["top"], job, folder, waves, code_coverage)
+    results, times = _play(simulator, sources, ports["top"], job, folder, waves, code_coverage)
 
     played = job["vectors"]
     expected = [expect(ports, *pair) for pair in zip(todo, played, strict=True)]
@@ -85,6 +85,7 @@ def simulate(
         folder / "metrics.json",
         {
             "simulator": simulator,
+            **times,
             "samples_compared": sum(f["samples"] for f in figures),
             "mismatches": sum(f["mismatches"] for f in figures),
             "first_mismatch": first,
@@ -134,7 +135,7 @@ def _play(
     folder: Path,
     waves: bool,
     code_coverage: bool,
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """`run_job` with a progress bar over the clocks that the bench is going to take."""
     clocks = sum(
         len(vector["valid"])

@@ -86,8 +86,8 @@ def run_job(
     waves: bool,
     coverage: bool,
     progress: Callable[[int], object],
-) -> list[dict[str, Any]]:
-    """Build ``sources``, play the ``job`` and return the bench's results; see `dbp.sim.bench`.
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Build ``sources``, play the ``job``; the results of `dbp.sim.bench` and what both took.
 
     Leaves the simulator's log in ``folder``, with ``waves`` the file ``waves.vcd``, and with
     ``coverage`` Verilator's ``coverage.dat``. Calls ``progress`` with the number of clocks done.
@@ -124,7 +124,8 @@ def run_job(
         for wanted, file in ((waves, "waves.vcd"), (coverage, "coverage.dat")):
             if wanted:
                 shutil.move(work / file, folder / file)
-        return json.loads(results.read_text(encoding="utf-8"))
+        times = json.loads((work / "times.json").read_text(encoding="utf-8"))
+        return json.loads(results.read_text(encoding="utf-8")), times
 
 
 def _watch(child: subprocess.Popen, clocks: Path, progress: Callable[[int], object]) -> None:

@@ -43,16 +43,17 @@ def synthesize(
     *,
     step: int | None = None,
     lanes: int = 2,
+    filters: str = "reconfigurable",
     clock_mhz: float = CLOCK_MHZ,
     clocks: int = 1000,
     config_hash: str | None = None,
 ) -> dict[str, Any]:
     """Map one step of ``RUN/design.json`` to a kit, time it, simulate the gates, cost the power.
 
-    ``step``: the middle one by default. ``clocks``: clock cycles that count, after a warm-up.
-    The stimulus is ``RUN/stimulus.npz``, brought to the step's input by the golden model. Writes
-    ``metrics.json``, the netlist, SDF, activity, power per instance, scripts and logs to
-    ``RUN/synth/PDK`` and returns the metrics (keys: ``docs/power.md``).
+    ``step``: the middle one by default. ``filters``: see `dbp.rtl.emit`. ``clocks``: clock cycles
+    that count, after a warm-up. The stimulus is ``RUN/stimulus.npz``, brought to the step's input
+    by the golden model. Writes ``metrics.json``, the netlist, SDF, activity, power per instance,
+    scripts and logs to ``RUN/synth/PDK`` and returns the metrics (keys: ``docs/power.md``).
 
     `InputError` for what does not fit; `MissingError` where a tool or the kit is not there;
     `ToolError` where a tool fails, its intermediate files left in ``RUN/synth/PDK/work``, or where
@@ -73,7 +74,7 @@ def synthesize(
     work.mkdir(parents=True)
 
     with tqdm(total=5, desc="Synthesis", disable=None, leave=False) as progress:
-        described = emit_step(design, step, lanes, work / VERILOG)
+        described = emit_step(design, step, lanes, work / VERILOG, filters=filters)
         library = liberty_reader.read(*files)
         bench = Bench(design, stimulus, described, clocks)
         # After the inputs: who has both a bad file and no tool should not install the tool first.
@@ -120,6 +121,7 @@ def synthesize(
             "pdk": pdk,
             "step": step,
             "lanes": lanes,
+            "filters": filters,
             "clock_mhz": clock_mhz,
             **_figures(mapped, library, watts),
             "wire_load": wire_load,
