@@ -132,7 +132,7 @@ def _place(design: Design, settings: Config, out: Path) -> None:
     if place.is_file() or toml.is_file():
         same = place.is_file() and place.read_text(encoding="utf-8") == design.to_json()
         if not same or not toml.is_file() or toml.read_text(encoding="utf-8") != text:
-            for stage in ("rtl", "sim", "synth"):
+            for stage in ("rtl", "sim", "proof", "synth"):
                 shutil.rmtree(out / stage, ignore_errors=True)
     design.save(place)
     write_text(toml, text)
@@ -187,7 +187,7 @@ def rtl(
     ``folder`` is where the design comes from, None for a shipped one. For ``filters``, ``top`` and
     ``step`` see `dbp.rtl.emit`.
     """
-    from dbp.rtl import emit
+    from dbp.rtl import check, emit
 
     settings = config_of(folder)
     lanes = lanes or settings.hardware.lanes
@@ -195,6 +195,7 @@ def rtl(
     print(f"Generating Verilog of {design.name}: {what}, {filters}, {lanes} lanes", flush=True)
     if (out / "design.json").is_file() and Design.load(out / "design.json").hash != design.hash:
         raise InputError(f"{out}: holds another design: choose another folder")
+    check(design, lanes, filters, top, step)
     _place(design, settings, out)
     written = emit(
         design,

@@ -89,10 +89,8 @@ def emit_step(
     return _describe(design, block, steps, filters, "step")
 
 
-def _build(
-    design: Design, lanes: int, filters: str, top: str, step: int, pipeline: Pipeline
-) -> tuple[Chain | Step, dict[int, Step]]:
-    """The top, and its steps by their number in the design."""
+def check(design: Design, lanes: int, filters: str, top: str, step: int) -> None:
+    """`InputError` for what `emit` cannot emit."""
     if type(lanes) is not int or not 1 <= lanes <= MAX_LANES:
         raise InputError(f"lanes = {lanes!r}: must be an integer in 1..{MAX_LANES}")
     if filters not in FILTER_KINDS:
@@ -101,6 +99,13 @@ def _build(
         raise InputError(f"top = {top!r}: must be one of {', '.join(TOPS)}")
     if type(step) is not int or not 0 <= step < len(design.filters):
         raise InputError(f"step = {step!r}: must be an integer in 0..{len(design.filters) - 1}")
+
+
+def _build(
+    design: Design, lanes: int, filters: str, top: str, step: int, pipeline: Pipeline
+) -> tuple[Chain | Step, dict[int, Step]]:
+    """The top, and its steps by their number in the design."""
+    check(design, lanes, filters, top, step)
     hardwired = filters == "hardwired"
     if top == "chain":
         chain = Chain(design, lanes, pipeline, hardwired=hardwired)

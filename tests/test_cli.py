@@ -66,6 +66,13 @@ def test_ranges_as_people_type_them(arguments, powers):
         (["rtl", "none.json", "--out", "RUN"], "neither a design.json nor a run's folder"),
         (["rtl", "design.json", "--out", "RUN", "--lanes", "0"], "--lanes: '0': must be"),
         (["rtl", "design.json", "--out", "RUN", "--lanes", "four"], "--lanes: 'four'"),
+        (["rtl", "design.json", "--out", "RUN", "--step", "7"], "step = 7: must be an integer in"),
+        (["rtl", "design.json", "--out", "RUN", "--filter", "-1"], "--filter: '-1': must be"),
+        (
+            ["rtl", "design.json", "--out", "RUN", "--step", "0", "--filter", "0"],
+            "not allowed with",
+        ),
+        (["rtl", "design.json", "--out", "RUN", "--filters", "soft"], "--filters: invalid choice"),
         (["sim", "empty"], "empty/design.json: cannot be read"),
         (["synth", "run", "--pdk", "../x"], "pdk"),
         (["synth", "run", "--pdk", "nosuch"], "pdk = 'nosuch': must be"),

@@ -80,9 +80,18 @@ def test_verilator_agrees(tmp_path):
     except MissingError as error:
         pytest.skip(str(error))
     make_run(tmp_path, small_design(), lanes=2)
-    metrics = simulate(tmp_path, simulator="verilator")
+    metrics = simulate(tmp_path, simulator="verilator", code_coverage=True)
     assert metrics["mismatches"] == 0
     assert metrics["latency_cycles"] == 15
+    coverage = metrics["coverage"]
+    assert coverage["lines"]["hit"] == coverage["lines"]["count"] > 0
+    # What never toggles are high bits of the counters and the like.
+    assert 0.8 < coverage["toggles"]["hit"] / coverage["toggles"]["count"] < 1
+
+
+def test_lines_and_toggles_are_verilators_to_count(run):
+    with pytest.raises(InputError, match="simulator = 'icarus': must be verilator to count lines"):
+        simulate(run, simulator="icarus", code_coverage=True)
 
 
 def test_stale_or_missing_rtl_is_refused(run, tmp_path):
