@@ -1,4 +1,4 @@
-"""The command line: ``dbp train | rtl | sim | synth | ber | report | run``."""
+"""The command line: ``dbp train | rtl | prove | sim | synth | ber | report | run``."""
 
 from __future__ import annotations
 
@@ -112,6 +112,12 @@ def _parser() -> argparse.ArgumentParser:
             f"--{name}", type=_number, metavar="K", help=f"emit {what} (default: the whole chain)"
         )
 
+    sub = command("prove", _prove, "prove the Verilog equal to the golden model, for all inputs")
+    sub.add_argument("run", type=Path, metavar="RUN", help="a folder that `dbp rtl` has filled")
+    sub.add_argument(
+        "--pdk", metavar="NAME", help="also the netlist that `dbp synth` left for that kit"
+    )
+
     sub = command(
         "sim", _sim, "simulate the Verilog with cocotb and compare it with the golden model"
     )
@@ -208,6 +214,10 @@ def _rtl(options: argparse.Namespace) -> None:
         top = "filter"
     step = options.filter if top == "filter" else options.step
     commands.rtl(design, folder, options.out, options.lanes, options.filters, top, step or 0)
+
+
+def _prove(options: argparse.Namespace) -> None:
+    commands.prove(options.run, options.pdk)
 
 
 def _sim(options: argparse.Namespace) -> None:

@@ -238,6 +238,34 @@ def sim(run: Path, simulator: str | None, waves: bool, code_coverage: bool = Fal
         print(f"covered: {count[1]} {what.replace('_', ' ')}: {words}", flush=True)
 
 
+def prove(run: Path, pdk: str | None) -> None:
+    """Prove a run's Verilog equal to the golden model; with ``pdk`` its netlist of that kit too."""
+    from dbp.rtl.proof import prove
+
+    config_hash = config_of(run).hash
+    print(f"Proving {run / 'rtl'} equal to the golden model", flush=True)
+    written = prove(run, config_hash=config_hash)
+    rows = written["modules"]
+    print(
+        f"{len(rows)} modules proved: {sum(r['sums']['sums'] for r in rows)} sums of "
+        f"{sum(r['sums']['monomials'] for r in rows)} products, and what becomes of "
+        f"{sum(r['requantisers']['values'] for r in rows)} values; "
+        f"{written['wall_time_s']:.0f} s -> {run / 'proof'}",
+        flush=True,
+    )
+    if pdk is None:
+        return
+    from dbp.synthesis.equivalence import prove_netlist
+
+    written = prove_netlist(run, pdk, config_hash=config_hash)
+    words = "proved" if written["proved"] else f"NOT proved within {written['limit_s']:g} s"
+    print(
+        f"Netlist of {written['module']}: {words}, {written['registers']} registers paired; "
+        f"{written['wall_time_s']:.0f} s -> {run / 'synth' / pdk}",
+        flush=True,
+    )
+
+
 def synth(
     run: Path,
     pdk: str | None,

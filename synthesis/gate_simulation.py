@@ -194,7 +194,7 @@ class _Model:
         if instance.nets.get(clock.variables[0]) != CLOCK:
             raise ToolError(f"{instance.name}: its clock pin is not tied to {CLOCK}")
         for control in (sequential.clear, sequential.preset):
-            if control is not None and not _never(control, instance.nets):
+            if control is not None and not never(control, instance.nets):
                 raise ToolError(f"{instance.name}: {cell.name}: asynchronous reset is in use")
         state, next_state = self._new_net(), sequential.next_state
         self._registers.add(
@@ -211,7 +211,7 @@ class _Model:
                 )
 
 
-def _never(control: Expression, nets: Mapping[str, str]) -> bool:
+def never(control: Expression, nets: Mapping[str, str]) -> bool:
     """Whether constants at the pins keep an asynchronous control from ever being true."""
     values = {name: CONSTANTS.get(nets.get(name, "")) for name in control.variables}
     return None not in values.values() and control.probability(values) == 0

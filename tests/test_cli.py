@@ -22,7 +22,9 @@ def run(*arguments, capsys):
     return status, out, err
 
 
-@pytest.mark.parametrize("command", ["train", "rtl", "sim", "synth", "ber", "report", "run"])
+@pytest.mark.parametrize(
+    "command", ["train", "rtl", "prove", "sim", "synth", "ber", "report", "run"]
+)
 def test_every_command_has_help(command, capsys):
     status, out, _ = run(command, "--help", capsys=capsys)
     assert status == 0
@@ -66,6 +68,7 @@ def test_ranges_as_people_type_them(arguments, powers):
         (["rtl", "none.json", "--out", "RUN"], "neither a design.json nor a run's folder"),
         (["rtl", "design.json", "--out", "RUN", "--lanes", "0"], "--lanes: '0': must be"),
         (["rtl", "design.json", "--out", "RUN", "--lanes", "four"], "--lanes: 'four'"),
+        (["prove", "empty"], "empty/design.json: cannot be read"),
         (["rtl", "design.json", "--out", "RUN", "--step", "7"], "step = 7: must be an integer in"),
         (["rtl", "design.json", "--out", "RUN", "--filter", "-1"], "--filter: '-1': must be"),
         (
