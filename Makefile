@@ -8,7 +8,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
 # Of `make test-long`: 0 .. 2^32 - 1.
 SEED ?= 1
-RANDOM_DESIGNS := tests/test_golden.py tests/test_rtl_components.py
+RANDOM_DESIGNS := $(addprefix tests/test_, golden.py rtl_components.py hardwired.py rtl_emit.py proof.py)
 
 DEBIAN_PACKAGES := g++ iverilog opensta python3-venv
 

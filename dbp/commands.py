@@ -207,6 +207,12 @@ def rtl(
         config_hash=settings.hash,
         seed=settings.seed,
     )
+    if graphs := written.get("adder_graphs"):
+        before, after = (
+            sum(row[kind]["adders"] for row in graphs) / len(graphs)
+            for kind in ("unshared", "shared")
+        )
+        print(f"Adders of a filter lane, on average: {before:.1f}, shared {after:.1f}")
     print(
         f"Latency {written['latency_cycles']} clocks, {written['modules']} modules, "
         f"{written['wall_time_s']:.0f} s -> {out / 'rtl'}",
@@ -522,7 +528,7 @@ def run(settings: Config, out: Path, device: str = "cpu") -> None:
     jobs: dict[str, Job] = {}
     for folder in folders:
         ensure_stimulus(folder)
-        jobs[f"{folder.name}/sim"] = (_emit_and_simulate, (folder,))
+        jobs[f"{folder.name}/sim"] = (_emit_prove_simulate, (folder,))
         jobs[f"{folder.name}/synth/{settings.hardware.pdk}"] = (synth, (folder, None, None, None))
     missing, failed = _run_all(jobs)
     write_json(out / "absent.json", missing | failed)
@@ -540,8 +546,9 @@ def run(settings: Config, out: Path, device: str = "cpu") -> None:
 Job = tuple[Callable[..., None], tuple[Any, ...]]
 
 
-def _emit_and_simulate(folder: Path) -> None:
+def _emit_prove_simulate(folder: Path) -> None:
     rtl(Design.load(folder / "design.json"), folder, folder, None)
+    prove(folder, None)
     sim(folder, None, False)
 
 

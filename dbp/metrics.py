@@ -60,6 +60,21 @@ class SimMetrics(Metrics):
     steps: int
 
 
+class ProvedModule(BaseModel):
+    """One module of the Verilog that equals the golden model for all inputs."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    module: str
+    latency_cycles: int
+
+
+class ProofMetrics(Metrics):
+    """The Verilog against golden, for all inputs."""
+
+    modules: list[ProvedModule]
+
+
 class PowerW(BaseModel):
     """Watts by kind."""
 

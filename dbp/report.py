@@ -19,6 +19,7 @@ from dbp.metrics import (
     Kind,
     Metrics,
     Point,
+    ProofMetrics,
     RtlMetrics,
     SimMetrics,
     SynthMetrics,
@@ -47,6 +48,7 @@ class DesignRun:
     config: config.Config | None
     train: TrainMetrics | None
     rtl: RtlMetrics | None
+    proof: ProofMetrics | None
     sim: SimMetrics | None
     synth: dict[str, SynthMetrics]
     history: list[dict[str, str]]
@@ -71,6 +73,7 @@ class DesignRun:
             config=config.load(str(toml)) if toml.is_file() else None,
             train=stage(folder / "train", TrainMetrics),
             rtl=stage(folder / "rtl", RtlMetrics),
+            proof=stage(folder / "proof", ProofMetrics),
             sim=stage(folder / "sim", SimMetrics),
             synth={name: metrics for name, metrics in kits.items() if metrics is not None},
             history=_history(folder / "train" / "history.csv"),
@@ -346,11 +349,13 @@ def _hardware(runs: Sequence[DesignRun]) -> list[str]:
                 f"{run.sim.samples_compared:,}",
                 run.sim.mismatches,
                 run.sim.simulator,
+                f"{len(run.proof.modules)} modules" if run.proof else "-",
             ]
             for run in proved
         ]
         header = ["RTL against golden", "steps", "lanes", "latency (clocks)", "samples compared"]
-        lines.append(_table([*header, "mismatches", "simulator"], rows))
+        header += ["mismatches", "simulator", "proved for all inputs"]
+        lines.append(_table(header, rows))
     else:
         lines.append('<p class="absent">The RTL was not simulated.</p>')
     kits = list(dict.fromkeys(kit for run in runs for kit in run.synth))
@@ -459,6 +464,7 @@ def _provenance(runs: Sequence[DesignRun], evaluations: Sequence[BerMetrics]) ->
     for run in runs:
         add(run.name, "train", run.train)
         add(run.name, "rtl", run.rtl)
+        add(run.name, "proof", run.proof)
         add(run.name, "sim", run.sim)
         for kit, metrics in run.synth.items():
             add(run.name, f"synth {kit}", metrics)

@@ -12,15 +12,11 @@ from dbp.errors import InputError
 from dbp.files import write_json, write_text
 from dbp.metrics import Stopwatch, package_versions, write_metrics
 from dbp.rtl.chain import Chain
+from dbp.rtl.hardwired import report
 from dbp.rtl.pipeline import Pipeline
+from dbp.rtl.ports import FILTER_KINDS, FORMAT, MAX_LANES, TOPS, VERSION
 from dbp.rtl.step import Step
 from dbp.rtl.verilog import to_verilog
-
-MAX_LANES = 1024
-FORMAT = "dbp-ports"
-VERSION = 3
-FILTER_KINDS = ("reconfigurable",)
-TOPS = ("chain", "step", "filter")
 
 
 def emit(
@@ -41,8 +37,9 @@ def emit(
     logic. ``top``: the whole ``chain``; the ``step`` of that number, a filter and (but for the
     last one) its rotation; or its ``filter`` alone. Verilog files that an earlier emission left in
     ``out_dir`` are removed. Returns the metrics: ``lanes``, ``filters``, ``top``, ``steps``,
-    ``latency_cycles``, ``modules``, ``lines``. `InputError` for lanes outside 1..1024, or a step,
-    a top or a kind of filters that there is not.
+    ``latency_cycles``, ``modules``, ``lines``, and of hardwired filters ``adder_graphs``: for each
+    step what `dbp.rtl.hardwired.report` says of a lane. `InputError` for lanes outside 1..1024, or
+    a step, a top or a kind of filters that there is not.
     """
     stopwatch, out_dir = Stopwatch(), Path(out_dir)
     block, steps = _build(design, lanes, filters, top, step, pipeline or Pipeline())
@@ -52,6 +49,12 @@ def emit(
     for name, text in modules.items():
         write_text(out_dir / f"{name}.v", text)
     write_json(out_dir / "ports.json", _describe(design, block, steps, filters, top))
+    graphs = {}
+    if filters == "hardwired":
+        graphs["adder_graphs"] = [
+            {"step": k} | report(step.filter.filter, step.filter.input_bits, step.filter.pipeline)
+            for k, step in steps.items()
+        ]
     return write_metrics(
         out_dir / "metrics.json",
         {
@@ -62,6 +65,7 @@ def emit(
             "latency_cycles": block.latency,
             "modules": len(modules),
             "lines": sum(text.count("\n") for text in modules.values()),
+            **graphs,
         },
         design_hash=design.hash,
         config_hash=config_hash,

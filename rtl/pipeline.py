@@ -38,6 +38,19 @@ class FilterPipeline:
 
 
 @dataclass(frozen=True)
+class HardwiredPipeline:
+    """Cuts of a hardwired filter, in order; its output is always a register.
+
+    ``after_fold`` cuts between the folded and shared sums and the sums of digits, of which at most
+    ``sum_terms`` are added between two registers; ``after_sum`` cuts before the saturation.
+    """
+
+    after_fold: bool = True
+    sum_terms: int = 48
+    after_sum: bool = False
+
+
+@dataclass(frozen=True)
 class RotationPipeline:
     """Cuts of a rotation, in order; its output is always a register.
 
@@ -71,3 +84,4 @@ class Pipeline:
 
     filter: FilterPipeline = FilterPipeline()
     rotation: RotationPipeline = RotationPipeline()
+    hardwired: HardwiredPipeline = HardwiredPipeline()

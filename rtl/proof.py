@@ -17,10 +17,10 @@ from dbp.errors import InputError
 from dbp.metrics import Stopwatch, package_versions, write_metrics
 from dbp.rtl.exact_values import ExactValues, Quantity
 from dbp.rtl.polynomial import Space, Table, Value, Variable
+from dbp.rtl.ports import read_ports
 from dbp.rtl.warm_up import prove_valid
 from dbp.rtl.word_logic import Requantiser
 from dbp.rtl.word_netlist import Bit, ProofError, WordNetlist, read_modules
-from dbp.sim.ports import read_ports
 
 STREAM = ("valid", "i", "q")
 

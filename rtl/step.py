@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from dbp.design import Design
 from dbp.rtl.block import StreamBlock, place, stream_ports
 from dbp.rtl.filter import FilterLanes
+from dbp.rtl.hardwired import HardwiredFilterLanes
 from dbp.rtl.pipeline import Pipeline
 from dbp.rtl.registers import Registers
 from dbp.rtl.rotation import RotationLanes
@@ -34,7 +35,11 @@ class Step(StreamBlock):
     ) -> None:
         filter_, input_bits = design.filters[k], design.filter_input_bits(k)
         self.hardwired = hardwired
-        self.filter = FilterLanes(filter_, input_bits, lanes, pipeline.filter)
+        self.filter: FilterLanes | HardwiredFilterLanes
+        if hardwired:
+            self.filter = HardwiredFilterLanes(filter_, input_bits, lanes, pipeline.hardwired)
+        else:
+            self.filter = FilterLanes(filter_, input_bits, lanes, pipeline.filter)
         self.rotation = None
         if rotation and k < len(design.rotations):
             self.rotation = RotationLanes(

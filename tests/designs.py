@@ -70,8 +70,8 @@ def designs(draw, min_steps=0, max_steps=3, max_taps=25):
     return Design("random", signal_bits, 250, tuple(chain), tuple(turns))
 
 
-def retuned(design, rng):
-    """The design with other taps and gains, some at the ends of their range."""
+def retuned(design, rng, hardwired=False):
+    """The design with other taps (unless hardwired) and gains, some at the ends of their range."""
 
     def row(bits, length):
         low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
@@ -87,4 +87,5 @@ def retuned(design, rng):
         for f in design.filters
     )
     rotations = tuple(replace(r, kerr_gains=row(32, len(r.kerr_gains))) for r in design.rotations)
+    filters = design.filters if hardwired else filters
     return replace(design, filters=filters, rotations=rotations)

@@ -6,15 +6,16 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from designs import designs
+from designs import designs, examples
 from hardware import make_run, small_design
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbp import fixed
 from dbp.design import Filter
 from dbp.errors import InputError, ToolError
 from dbp.rtl import emit
+from dbp.rtl.emit import FILTER_KINDS
 from dbp.rtl.pipeline import FilterPipeline, Pipeline, RotationPipeline
 from dbp.rtl.polynomial import Space, Variable
 from dbp.rtl.proof import prove, prove_filter, prove_rtl
@@ -253,11 +254,11 @@ def test_bugs_in_hardwired_taps_are_found(tmp_path, find, put):
         prove_by_hand(tmp_path, text.replace(find, put))
 
 
-@given(designs(max_steps=2), st.integers(1, 8))
-@settings(max_examples=10, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
-def test_random_designs_are_proved(tmp_path_factory, design, lanes):
+@given(designs(max_steps=2), st.integers(1, 8), st.sampled_from(FILTER_KINDS))
+@examples(12)
+def test_random_designs_are_proved(tmp_path_factory, design, lanes, filters):
     folder = tmp_path_factory.mktemp("rtl")
-    emit(design, folder, lanes)
+    emit(design, folder, lanes, filters=filters)
     latency = {row["module"]: row["latency_cycles"] for row in prove_rtl(folder, design)}
     assert len(latency) <= len(design.filters) + len(design.rotations)
 

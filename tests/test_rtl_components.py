@@ -10,7 +10,7 @@ from dbp import golden
 from dbp.golden import Tuning
 from dbp.rtl.chain import Chain
 from dbp.rtl.filter import FilterLanes
-from dbp.rtl.pipeline import FilterPipeline, Pipeline, RotationPipeline
+from dbp.rtl.pipeline import FilterPipeline, HardwiredPipeline, Pipeline, RotationPipeline
 from dbp.rtl.rotation import RotationLanes
 from dbp.rtl.step import Step
 
@@ -21,6 +21,7 @@ PIPELINES = st.builds(
     Pipeline,
     st.builds(FilterPipeline, st.booleans(), st.booleans(), st.integers(1, 4), st.booleans()),
     st.builds(RotationPipeline, *6 * [st.booleans()]),
+    st.builds(HardwiredPipeline, st.booleans(), st.integers(2, 48), st.booleans()),
 )
 
 
@@ -31,13 +32,14 @@ def stimulus(rng, bits, lanes, words=32):
     return extreme_samples(rng, bits, lanes * int(valid.sum())), valid
 
 
-def writes(design, k, launch_power_uw, step=None):
-    """All register writes of one step, as its address map says, in no particular order."""
+def writes(design, k, launch_power_uw, hardwired, step=None):
+    """All register writes of one step, as docs/blocks/registers.md says, in no particular order."""
     filter_ = design.filters[k]
     taps = [
         (step, 2 * n + q, part[n])
         for q, part in enumerate((filter_.half_taps_i, filter_.half_taps_q))
         for n in range(len(part))
+        if not hardwired
     ]
     if k < len(design.rotations):
         kerr = design.rotations[k].kerr(launch_power_uw)
@@ -79,49 +81,48 @@ def test_rotation_equals_golden(design, lanes, pipeline, seed):
     assert_equal(y, golden.rotate(rotation, kerr, bits, x), latencies, block)
 
 
-def all_writes(design, block, rng, launch_power_uw):
+def all_writes(design, block, rng, launch_power_uw, hardwired):
     """All register writes of a chain, or of the single step that ``block`` is, in any order."""
     steps = range(len(design.filters)) if isinstance(block, Chain) else [0]
     name = (lambda k: k) if isinstance(block, Chain) else (lambda k: None)
-    rows = [row for k in steps for row in writes(design, k, launch_power_uw, name(k))]
+    rows = [row for k in steps for row in writes(design, k, launch_power_uw, hardwired, name(k))]
     rng.shuffle(rows)
     return [tuple(None if x is None else int(x) for x in row) for row in rows]
 
 
-def assert_retuned_block_equals_golden(design, block, blocks, seed, launch_power_uw):
+def assert_retuned_block_equals_golden(design, block, blocks, seed, launch_power_uw, hardwired):
     """A stream with pauses, in the midst of which all taps and K change."""
     rng = np.random.default_rng(seed)
     lanes = block.lanes
+    assert block.warm_up_words == golden.warm_up_words(design, lanes, blocks)
     x, valid = stimulus(rng, design.signal_bits, lanes)
-    first = Tuning(0, design, launch_power_uw)
-    rows = all_writes(design, block, rng, launch_power_uw)
-    # The port is busy while words pass; the first commit must have left before it begins.
+    rows = all_writes(design, block, rng, launch_power_uw, hardwired)
+    tunings, again = [Tuning(0, design, launch_power_uw)], []
     word = int(rng.integers(0, valid.sum()))
-    clock = int(np.flatnonzero(valid)[word])
-    wait = max(block.latency + 1 + len(rows) - clock, 0)
-    valid = np.insert(valid, max(clock - int(rng.integers(0, 20)), 1), wait * [False])
-    clock = int(np.flatnonzero(valid)[word])
-    second = Tuning(word * lanes, retuned(design, rng), int(rng.choice([0, 300, 10**6])))
-    later = all_writes(second.design, block, rng, second.launch_power_uw)
-    tunings = [first, second] if word and rows else [first]
-    again = [(clock, later)] if len(tunings) == 2 else []
+    if word and rows:
+        # The port is busy while words pass; the first commit must have left before it begins.
+        clock = int(np.flatnonzero(valid)[word])
+        wait = max(block.latency + 1 + len(rows) - clock, 0)
+        valid = np.insert(valid, max(clock - int(rng.integers(0, 20)), 1), wait * [False])
+        clock = int(np.flatnonzero(valid)[word])
+        other = retuned(design, rng, hardwired=hardwired)
+        tunings.append(Tuning(word * lanes, other, int(rng.choice([0, 300, 10**6]))))
+        again.append((clock, all_writes(other, block, rng, tunings[1].launch_power_uw, hardwired)))
     y, latencies = play(block, x, valid, rows, retunings=again)
     assert_equal(y, golden.trace_retuned(tunings, x, blocks)[-1], latencies, block)
 
 
-@given(designs(max_steps=1), LANES, PIPELINES, SEEDS, POWERS)
+@given(designs(max_steps=1), LANES, PIPELINES, SEEDS, POWERS, st.booleans())
 @examples(60)
-def test_step_equals_golden(design, lanes, pipeline, seed, launch_power_uw):
-    block = Step(design, 0, lanes, pipeline)
+def test_step_equals_golden(design, lanes, pipeline, seed, power_uw, hardwired):
+    block = Step(design, 0, lanes, pipeline, hardwired=hardwired)
     blocks = range(2 if design.rotations else 1)
-    assert block.warm_up_words == golden.warm_up_words(design, lanes, blocks)
-    assert_retuned_block_equals_golden(design, block, blocks, seed, launch_power_uw)
+    assert_retuned_block_equals_golden(design, block, blocks, seed, power_uw, hardwired)
 
 
-@given(designs(max_steps=2, max_taps=9), LANES, PIPELINES, SEEDS, POWERS)
+@given(designs(max_steps=2, max_taps=9), LANES, PIPELINES, SEEDS, POWERS, st.booleans())
 @examples(60)
-def test_chain_equals_golden(design, lanes, pipeline, seed, launch_power_uw):
-    block = Chain(design, lanes, pipeline)
+def test_chain_equals_golden(design, lanes, pipeline, seed, power_uw, hardwired):
+    block = Chain(design, lanes, pipeline, hardwired=hardwired)
     blocks = range(len(design.filters) + len(design.rotations))
-    assert block.warm_up_words == golden.warm_up_words(design, lanes, blocks)
-    assert_retuned_block_equals_golden(design, block, blocks, seed, launch_power_uw)
+    assert_retuned_block_equals_golden(design, block, blocks, seed, power_uw, hardwired)

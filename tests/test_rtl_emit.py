@@ -6,14 +6,15 @@ import re
 import subprocess
 
 import pytest
-from designs import designs
+from designs import designs, examples
 from hardware import make_run, small_design
-from hypothesis import Phase, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dbp.design import Design, Filter, Rotation
 from dbp.errors import InputError, MissingError, ToolError
 from dbp.rtl import emit, emit_step
+from dbp.rtl.emit import FILTER_KINDS
 from dbp.rtl.pipeline import Pipeline
 from dbp.rtl.registers import SATURATORS
 from dbp.rtl.step import Step
@@ -50,32 +51,34 @@ def check(folder, top="chain"):
     return yosys_warnings(run_yosys(script, folder, 120))
 
 
+@pytest.mark.parametrize("filters", FILTER_KINDS)
 @pytest.mark.parametrize("lanes", [1, 4, 20])
-def test_lint_and_check_accept_the_chain(tmp_path, lanes):
+def test_lint_and_check_accept_the_chain(tmp_path, lanes, filters):
     for design in (small_design(), paper_like(2)):
         folder = tmp_path / design.name
-        emit(design, folder, lanes)
+        emit(design, folder, lanes, filters=filters)
         assert lint(folder) == ""
         assert check(folder) == []
 
 
-@given(designs(max_steps=2), st.integers(1, 8))
-@settings(max_examples=6, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
-def test_lint_and_check_accept_random_designs(tmp_path_factory, design, lanes):
+@given(designs(max_steps=2), st.integers(1, 8), st.sampled_from(FILTER_KINDS))
+@examples(10)
+def test_lint_and_check_accept_random_designs(tmp_path_factory, design, lanes, filters):
     for k, rotation in enumerate(design.rotations):
         # A phi that is zero whatever K leaves gates without a use, which lint may well say.
         largest = 2 ** (2 * rotation.branch_width(design.rotation_input_bits(k)) - 2)
         largest *= 2 ** (rotation.kerr_bits - 1) * rotation.kerr_taps
         assume(largest >> rotation.phase_shift)
     folder = tmp_path_factory.mktemp("rtl")
-    emit(design, folder, lanes)
+    emit(design, folder, lanes, filters=filters)
     assert lint(folder) == ""
     assert check(folder) == []
 
 
+@pytest.mark.parametrize("hardwired", [False, True])
 @pytest.mark.parametrize("step", range(3))
-def test_lint_and_check_accept_single_steps(tmp_path, step):
-    block = Step(small_design(), step, 2, Pipeline())
+def test_lint_and_check_accept_single_steps(tmp_path, step, hardwired):
+    block = Step(small_design(), step, 2, Pipeline(), hardwired=hardwired)
     for name, text in to_verilog(block).items():
         (tmp_path / f"{name}.v").write_text(text)
     assert lint(tmp_path, block.module_name) == ""

@@ -76,7 +76,10 @@ def test_every_stage_leaves_its_figures(finished):
         assert (sim["lanes"], sim["steps"]) == (3, 3)
         rtl = metrics(finished / name / "rtl" / "metrics.json")
         assert rtl["latency_cycles"] == sim["latency_cycles"]
-        for stage in (sim, rtl):
+        proof = json.loads((finished / name / "proof" / "metrics.json").read_text())
+        # Equal blocks are one module: at most three filters and two rotations.
+        assert 3 <= len(proof["modules"]) <= 5
+        for stage in (sim, rtl, proof):
             assert stage["design_hash"] == design.hash
             configs.add(stage["config_hash"])
     train = metrics(finished / "learned" / "train" / "metrics.json")

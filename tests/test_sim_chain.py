@@ -13,8 +13,8 @@ from dbp import fixed, golden
 from dbp.design import MAX_LAUNCH_POWER_UW
 from dbp.errors import InputError, MissingError, ToolError
 from dbp.rtl import emit
+from dbp.rtl.ports import read_ports
 from dbp.sim import simulate, simulators
-from dbp.sim.ports import read_ports
 from dbp.sim.vectors import vectors
 from dbp.sim.words import pack_words, unpack_words
 from dbp.stimulus import Stimulus

@@ -10,12 +10,14 @@ from typing import Any
 from dbp.design import Design
 from dbp.errors import InputError
 
+FORMAT = "dbp-ports"
+VERSION = 3
 MAX_LANES = 1024
 # Far above any pipeline: a filter has at most 7 levels of adders.
 MAX_STEP_LATENCY_CYCLES = 100
 MAX_ADDRESS_BITS = 16
 MAX_DATA_BITS = 64
-KINDS = ("chain", "step", "filter")
+TOPS = ("chain", "step", "filter")
 FILTER_KINDS = ("reconfigurable", "hardwired")
 
 
@@ -31,7 +33,7 @@ def read_ports(rtl_dir: Path, design: Design) -> dict[str, Any]:
         ports = json.loads(path.read_text(encoding="utf-8"))
         metrics = json.loads((rtl_dir / "metrics.json").read_text(encoding="utf-8"))
         found = {ports["design_hash"], metrics["design_hash"]}
-        known = (ports["format"], ports["version"]) == ("dbp-ports", 3)
+        known = (ports["format"], ports["version"]) == (FORMAT, VERSION)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{rtl_dir}: no complete emission: {error}: run `dbp rtl` first") from None
     if not known:
@@ -62,7 +64,7 @@ def _check(ports: dict[str, Any], design: Design) -> None:
     get = ports.get
     named = isinstance(get("top"), str) and re.fullmatch(r"[A-Za-z_]\w*", get("top"), re.ASCII)
     _require(bool(named), "top", get("top"), "a module name")
-    for field, allowed in (("kind", KINDS), ("filters", FILTER_KINDS)):
+    for field, allowed in (("kind", TOPS), ("filters", FILTER_KINDS)):
         _require(get(field) in allowed, field, get(field), " or ".join(allowed))
     _require_int("lanes", get("lanes"), 1, MAX_LANES)
     numbers = _steps(ports, design)
