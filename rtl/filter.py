@@ -114,12 +114,18 @@ class FilterLane(Block):
             Exact.signed(element(taps, k, bits).as_signed(), bits)
             for taps in (self.taps_i, self.taps_q)
         )
-        cut = self.pipeline.after_product
         # The tap second: Yosys recodes the second factor (Booth), and recoding what stands still
         # halves the power of the whole filter, since its select lines never toggle.
+        real = {"ii": xi * hi, "qq": xq * hq, "qi": xq * hi, "iq": xi * hq}
+        if self.pipeline.after_multiplier:
+            real = {
+                name: keep(m, f"real_{name}_{k}", product, registered=True)
+                for name, product in real.items()
+            }
+        cut = self.pipeline.after_product
         return (
-            keep(m, f"product_i_{k}", xi * hi - xq * hq, registered=cut),
-            keep(m, f"product_q_{k}", xq * hi + xi * hq, registered=cut),
+            keep(m, f"product_i_{k}", real["ii"] - real["qq"], registered=cut),
+            keep(m, f"product_q_{k}", real["qi"] + real["iq"], registered=cut),
         )
 
 

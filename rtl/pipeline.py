@@ -17,11 +17,13 @@ class FilterPipeline:
     """Cuts of a filter, in the order in which samples pass them; its output is always a register.
 
     Without ``after_pre_add`` a step whose taps can be written registers its input words instead.
+    ``after_multiplier`` cuts a complex product between its four real ones and their sums.
     ``adder_levels`` levels of two-input adders of the tree lie between two registers, and
     ``after_sum`` puts one between the tree and the requantiser.
     """
 
     after_pre_add: bool = True
+    after_multiplier: bool = False
     after_product: bool = True
     adder_levels: int = 4
     after_sum: bool = False
@@ -34,7 +36,8 @@ class FilterPipeline:
 
     def latency(self, terms: int) -> int:
         """Clock cycles from the input to the output register."""
-        return self.after_pre_add + self.after_product + sum(self.tree_cuts(terms)) + 1
+        before = self.after_pre_add + self.after_multiplier + self.after_product
+        return before + sum(self.tree_cuts(terms)) + 1
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class RotationPipeline:
     after_kerr: bool = False
     after_phase: bool = True
     after_versine: bool = True
+    after_multiplier: bool = False
     after_product: bool = False
 
     def of(self, rotation: Rotation) -> RotationPipeline:

@@ -152,7 +152,7 @@ class RotationLane(Block):
         phi = keep(m, "phi", phi, registered=p.after_phase)
         xi, xq = pass_on("beside_phi", p.after_phase)
         phi_clipped = flag(clips)
-        for stage in ("after_phase", "after_versine", "after_product"):
+        for stage in ("after_phase", "after_versine", "after_multiplier", "after_product"):
             if phi_clipped is not None:
                 phi_clipped = delay(
                     m, f"phi_clipped_{stage}", phi_clipped, registered=getattr(p, stage)
@@ -162,10 +162,16 @@ class RotationLane(Block):
         phi = delay(m, "phi_beside_versine", phi, registered=p.after_versine)
         xi, xq = pass_on("beside_versine", p.after_versine)
 
-        phi_q = keep(m, "phi_times_q", phi * xq, registered=False)
-        phi_i = keep(m, "phi_times_i", phi * xi, registered=False)
+        phi_q = keep(m, "phi_times_q", phi * xq, registered=p.after_multiplier)
+        phi_i = keep(m, "phi_times_i", phi * xi, registered=p.after_multiplier)
         along_i, along_q = (
-            self._times_cosine(m, name, x, versine) for name, x in (("i", xi), ("q", xq))
+            delay(
+                m,
+                f"along_{name}",
+                self._times_cosine(m, name, x, versine),
+                registered=p.after_multiplier,
+            )
+            for name, x in (("i", xi), ("q", xq))
         )
         turned_i = keep(m, "turned_i", along_i - phi_q, registered=p.after_product)
         turned_q = keep(m, "turned_q", along_q + phi_i, registered=p.after_product)

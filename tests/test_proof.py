@@ -266,8 +266,8 @@ def test_random_designs_are_proved(tmp_path_factory, design, lanes, filters):
 @pytest.mark.parametrize(
     "pipeline",
     [
-        Pipeline(FilterPipeline(False, False, 1, True), RotationPipeline(*6 * (True,))),
-        Pipeline(FilterPipeline(True, True, 2, True), RotationPipeline(*6 * (False,))),
+        Pipeline(FilterPipeline(False, True, False, 1, True), RotationPipeline(*7 * (True,))),
+        Pipeline(FilterPipeline(True, False, True, 2, True), RotationPipeline(*7 * (False,))),
     ],
 )
 @pytest.mark.parametrize("top", ["chain", "step", "filter"])
