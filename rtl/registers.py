@@ -148,6 +148,7 @@ class Registers(Block):
         after = Signal(READ_BITS + 1, name=f"{name}_clipped_after")
         m.d.comb += after.eq(total + now)
         with m.If(clear):
-            m.d.sync += total.eq(0)
+            # What was clipped in this very clock begins the new count.
+            m.d.sync += total.eq(now)
         with m.Else():
             m.d.sync += total.eq(after[:-1] | after[-1].replicate(READ_BITS))

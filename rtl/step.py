@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, ResetSignal, Signal, Value
 from amaranth.lib.wiring import In, Out
 
 from dbp.design import Design
@@ -127,7 +127,8 @@ class Step(StreamBlock):
                 m.d.comb += inner.eq(outer) if flow == In else outer.eq(inner)
         if not self.hardwired:
             m.d.comb += [
-                registers.load_taps.eq(self.in_commit),
+                # As the commit bit behind it, nothing during reset.
+                registers.load_taps.eq(self.in_commit & ~ResetSignal()),
                 self.filter.taps_i.eq(registers.taps_i),
                 self.filter.taps_q.eq(registers.taps_q),
             ]

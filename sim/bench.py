@@ -45,6 +45,7 @@ class _Player:
         self.ports = job["config_ports"]
         self.configured = bool(self.ports)
         self.clocks = 0
+        self.stray = 0
         self.garbage = random.Random(1)
 
     async def clock(self) -> None:
@@ -53,41 +54,49 @@ class _Player:
         if self.clocks % PROGRESS_CLOCKS == 0:
             self.progress.write_text(str(self.clocks), encoding="utf-8")
 
+    async def quiet_clock(self) -> None:
+        """A clock at the end of which nothing should leave."""
+        await self.clock()
+        self.stray += self.dut.out_valid.value != 0 or self.dut.out_commit.value != 0
+
     def address(self, step: int, address: int, data: int | None = None) -> None:
         """Point the port at a register; write it at the next clock edge where there is data."""
         self.dut.cfg_address.value = address
         self.dut.cfg_write.value = int(data is not None)
         if "cfg_step" in self.ports:
             self.dut.cfg_step.value = step
-        if data is not None and "cfg_data" in self.ports:
-            self.dut.cfg_data.value = data
+        if "cfg_data" in self.ports:
+            # What stands there without a write must not matter.
+            anything = self.garbage.getrandbits(len(self.dut.cfg_data))
+            self.dut.cfg_data.value = anything if data is None else data
 
     async def play(self, vector: dict[str, Any]) -> dict[str, Any]:
-        """Reset, write registers, stream, read back; the words out and the latency of each."""
+        """Reset, write registers, stream, read back; the words out and when they came."""
         dut = self.dut
+        self.stray = 0
         dut.rst.value = 1
         await self.clock()
         dut.rst.value = 0
         for row in vector["first_writes"]:
             self.address(*row)
-            await self.clock()
+            await self.quiet_clock()
         if self.configured:
             dut.cfg_write.value = 0
         out = await self.stream(vector)
         out["reads"] = [await self.read(*register) for register in vector["reads"]]
-        for step, address in vector["cleared"]:
+        out["cleared"] = []
+        for step, address, others in vector["cleared"]:
             self.address(step, address, 0)
-            await self.clock()
-        if vector["cleared"]:
-            dut.cfg_write.value = 0
-        out["cleared"] = [await self.read(*register) for register in vector["cleared"]]
+            await self.quiet_clock()
+            out["cleared"].append([await self.read(step, other) for other in others])
+        out["stray"] = self.stray
         return out
 
     async def read(self, step: int, address: int) -> str | None:
         """The hexadecimal value of a register, None where it is unknown."""
         self.address(step, address)
         for _ in range(self.read_latency):
-            await self.clock()
+            await self.quiet_clock()
         return _hex(self.dut.cfg_read_data)
 
     async def stream(self, vector: dict[str, Any]) -> dict[str, Any]:
@@ -95,7 +104,8 @@ class _Player:
         words_i, words_q = (iter(vector[name]) for name in ("in_i", "in_q"))
         writes = {clock: row for clock, *row in vector["writes"]}
         commits = set(vector["commits"])
-        out: dict[str, Any] = {"out_i": [], "out_q": [], "clocks": [], "commits": []}
+        probed: dict[int, list[int]] = {}
+        out: dict[str, Any] = {"out_i": [], "out_q": [], "clocks": [], "commits": [], "probes": []}
         # A few clocks more than needed, to see words that should not come.
         more = self.latency + 8 if vector["drain"] else 0
         for n in range(len(vector["valid"]) + more):
@@ -107,9 +117,15 @@ class _Player:
             dut.in_q.value = int(next(words_q), 16) if valid else self.garbage.getrandbits(width)
             if n in writes:
                 self.address(*writes[n])
+            elif vector["probes"]:
+                # Another address every clock: what is read must be that of ``read_latency`` ago.
+                probed[n] = self.garbage.choice(vector["probes"])
+                self.address(*probed[n])
             elif self.configured:
                 dut.cfg_write.value = 0
             await self.clock()
+            if (k := n + 1 - self.read_latency) in probed:
+                out["probes"].append([k, *probed[k], _hex(dut.cfg_read_data)])
             if dut.out_commit.value != 0:
                 out["commits"].append(n + 1)
             if dut.out_valid.value != 0:
@@ -118,6 +134,8 @@ class _Player:
                     out[name].append(_hex(getattr(dut, name)))
         dut.in_valid.value = 0
         dut.in_commit.value = 0
+        if self.configured:
+            dut.cfg_write.value = 0
         return out
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from dbp import golden
 from dbp.golden import Clips, Samples
-from dbp.sim.job import counters, registers
+from dbp.sim.job import counters, empty_addresses
 from dbp.sim.vectors import Vector
 from dbp.sim.words import unpack_words
 
@@ -59,16 +59,24 @@ def compare(
     latencies = {out - n for n, out in zip(entered, result["clocks"], strict=False)}
     commits = zip(played["commits"], result["commits"], strict=False)
     latencies |= {out - n for n, out in commits}
-    odd_commits = vector.drain and len(played["commits"]) != len(result["commits"])
+    due = [
+        n
+        for n in played["commits"]
+        if vector.drain or n + ports["latency_cycles"] <= len(played["valid"])
+    ]
+    odd_commits = len(due) != len(result["commits"])
     wrong = _wrong_registers(ports, vector, played, expected, result)
     return {
         "name": vector.name,
         "samples": samples,
         "mismatches": mismatches,
         "first_mismatch": first,
-        "registers_read": len(result["reads"]) + len(result["cleared"]),
+        "registers_read": len(result["probes"])
+        + len(result["reads"])
+        + sum(map(len, result["cleared"])),
         "wrong_registers": wrong,
-        "lost_commits": int(odd_commits),
+        "odd_commits": int(odd_commits),
+        "stray_words": result["stray"],
         "launch_power_uw": vector.tunings[0].launch_power_uw,
         "retunings": len(vector.tunings) - 1,
         "pauses": played["valid"].count("0"),
@@ -122,19 +130,35 @@ def _wrong_registers(
     result: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """Registers that read back otherwise than written, and counters otherwise than golden's."""
-    values = registers(ports, vector.tunings[-1])
+    data_bits = next((p["width"] for p in ports["ports"] if p["name"] == "cfg_data"), 1)
+
+    def signed(data: int) -> int:
+        return data - (1 << data_bits) if data >> (data_bits - 1) else data
+
+    # What waits follows the writes, those at empty addresses aside: there zero is read.
+    values = dict.fromkeys(empty_addresses(ports), 0)
+    values |= {(k, a): signed(d) for k, a, d in played["first_writes"] if (k, a) not in values}
+    writes = list(reversed(played["writes"]))
+    rows = []
+    for clock, step, address, got in result["probes"]:
+        while writes and writes[-1][0] < clock:
+            _, *register, data = writes.pop()
+            values[tuple(register)] = signed(data)
+        rows.append(((step, address), values[step, address], got))
+    values |= {(k, a): signed(d) for _, k, a, d in reversed(writes)}
     for register, (block, name) in counters(ports).items():
         n = ports["blocks"].index(block)
         values[register] = _count(expected, n, expected.clips[n][name])
-    wrong = []
-    rows = [(tuple(r), values[tuple(r)], got)
-            for r, got in zip(played["reads"], result["reads"], strict=True)]  # fmt: skip
-    rows += [(tuple(r), 0, got)
-             for r, got in zip(played["cleared"], result["cleared"], strict=True)]  # fmt: skip
-    for (step, address), value, got in rows:
-        if got is None or int(got, 16) != value % (1 << 32):
-            wrong.append({"step": step, "address": address, "expected": value, "got": got})
-    return wrong
+    pairs = zip(played["reads"], result["reads"], strict=True)
+    rows += [(tuple(register), values[tuple(register)], got) for register, got in pairs]
+    for (step, address, others), found in zip(played["cleared"], result["cleared"], strict=True):
+        values[step, address] = 0
+        rows += [((step, a), values[step, a], got) for a, got in zip(others, found, strict=True)]
+    return [
+        {"step": register[0], "address": register[1], "expected": value, "got": got}
+        for register, value, got in rows
+        if got is None or int(got, 16) != value % (1 << 32)
+    ]
 
 
 def clipped_samples(expected: Expected, n: int, side: Sequence[np.ndarray]) -> np.ndarray:

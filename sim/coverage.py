@@ -100,7 +100,7 @@ def _addresses(ports: dict[str, Any], played: list[dict[str, Any]]) -> dict[str,
     for vector in played:
         written |= {(step, a) for step, a, _ in vector["first_writes"]}
         written |= {(step, a) for _, step, a, _ in vector["writes"]}
-        written |= set(vector["cleared"])
+        written |= {(step, a) for step, a, _ in vector["cleared"]}
         read |= set(vector["reads"])
     return {
         "count": len(there),

@@ -51,6 +51,22 @@ def counters(ports: dict[str, Any]) -> dict[tuple[int, int], tuple[int, str]]:
     return found
 
 
+def empty_addresses(ports: dict[str, Any]) -> list[tuple[int, int]]:
+    """Where there is no register: what is written there must not arrive, what is read is zero."""
+    widths = {port["name"]: port["width"] for port in ports["ports"]}
+    if "cfg_address" not in widths:
+        return []
+    used = {
+        step["step"]: {a for row in step["addresses"].values() for a in row}
+        for step in ports["steps"]
+    }
+    # In the chain there are numbers of steps that do not exist.
+    steps = range(1 << widths["cfg_step"]) if "cfg_step" in widths else used
+    return [
+        (k, a) for k in steps for a in range(1 << widths["cfg_address"]) if a not in used.get(k, ())
+    ]
+
+
 def _played(ports: dict[str, Any], vector: Vector) -> dict[str, Any]:
     lanes, bits, latency = ports["lanes"], ports["input_bits"], ports["latency_cycles"]
     data_bits = next((p["width"] for p in ports["ports"] if p["name"] == "cfg_data"), 0)
@@ -59,7 +75,9 @@ def _played(ports: dict[str, Any], vector: Vector) -> dict[str, Any]:
         return [(step, a, value & ((1 << data_bits) - 1)) for (step, a), value in values.items()]
 
     sets = [registers(ports, tuning) for tuning in vector.tunings]
-    valid, commits, writes = list(vector.valid), [0], []
+    # Where taps change twice in a row the second commit changes nothing, but must arrive.
+    commits = [0, 1] if len(sets) > 1 else [0]
+    valid, writes = list(vector.valid), []
     for tuning, values in zip(vector.tunings[1:], sets[1:], strict=True):
         word = tuning.start // lanes
         clock = int(np.flatnonzero(valid)[word])
@@ -74,19 +92,27 @@ def _played(ports: dict[str, Any], vector: Vector) -> dict[str, Any]:
                 clock -= 1
         writes += [(clock - len(values) + n, *row) for n, row in enumerate(rows(values))]
         commits.append(clock)
+    if not vector.drain:
+        # The reset meets a commit on its way, somewhere in the chain.
+        commits.append(len(valid) - max(latency // 2, 1))
 
-    # Read back what waits, then the counters; one that has been written counts from zero.
-    reads = list(sets[-1]) if len(sets) > 1 or vector.early_commits else []
-    reads += list(counters(ports))
+    retuned, counted = len(sets) > 1, counters(ports)
+    empty = empty_addresses(ports) if retuned else []
+    # One counter after the other, in either order: clearing one must leave the others alone.
+    clearing = list(counted)[:: 1 if retuned else -1] if vector.clears else []
     return {
         "name": vector.name,
-        "first_writes": rows(sets[0]),
+        # What goes nowhere comes last, so that it would spoil a register if it went there.
+        "first_writes": rows(sets[0]) + rows(dict.fromkeys(empty, 0x5A5A5A5A)),
         "valid": "".join("01"[int(v)] for v in valid),
         "in_i": [hex(word) for word in pack_words(vector.samples.i, bits, lanes)],
         "in_q": [hex(word) for word in pack_words(vector.samples.q, bits, lanes)],
         "writes": writes,
         "commits": commits,
         "drain": vector.drain,
-        "reads": reads if vector.drain else [],
-        "cleared": list(counters(ports)) if vector.drain else [],
+        "probes": [*sets[0], *empty],
+        "reads": [*(sets[-1] if retuned else ()), *counted] if vector.drain else [],
+        "cleared": [
+            (step, a, [other for k, other in counted if k == step]) for step, a in clearing
+        ],
     }

@@ -25,7 +25,11 @@ _VERILATOR_ARGUMENTS = [
     "-fno-inline",
     "-fno-gate",
     "-fno-dfg",
+    # Two states only: what nothing resets starts at random, so that a missing reset shows.
+    "--x-initial",
+    "unique",
 ]
+_VERILATOR_RANDOM = ["+verilator+rand+reset+2", "+verilator+seed+1"]
 _ICARUS_DUMP = """
 module dump;
   initial begin
@@ -66,6 +70,7 @@ def main(folder: Path) -> None:
         hdl_toplevel=top,
         build_dir=folder,
         test_dir=folder,
+        plusargs=_VERILATOR_RANDOM if simulator == "verilator" else [],
         extra_env={JOB_VARIABLE: str(folder / "job.json")},
         waves=runner_waves,
     )

@@ -122,8 +122,10 @@ def simulate(
         raise MismatchError(
             f"the latency is {latencies} clock cycles instead of {ports['latency_cycles']}"
         )
-    if lost := [f["name"] for f in figures if f["lost_commits"]]:
-        raise MismatchError(f"commits got lost, or there were too many, in {', '.join(lost)}")
+    if odd := [f["name"] for f in figures if f["odd_commits"] or f["stray_words"]]:
+        raise MismatchError(
+            f"commits got lost, or something left that should not, in {', '.join(odd)}"
+        )
     return metrics
 
 

@@ -27,7 +27,8 @@ class Vector:
     ``samples`` fill the valid words exactly. ``tunings``: what is written before the stream and
     committed with its first clock, then what is committed later, each beside the first word that
     it is for or, with ``early_commits``, in the pause before that word. Where it does not ``drain``
-    the next reset comes while words are under way.
+    the next reset comes while words and a commit are under way. With ``clears`` the counters are
+    cleared in the end.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Vector:
     tunings: tuple[Tuning, ...]
     early_commits: bool = False
     drain: bool = True
+    clears: bool = False
 
 
 def vectors(
@@ -74,6 +76,7 @@ def vectors(
         gaps: bool = False,
         early_commits: bool = False,
         drain: bool = True,
+        clears: bool = False,
     ) -> Vector:
         # Zeros fill the last word.
         padding = (0, -len(x.i) % lanes)
@@ -83,7 +86,7 @@ def vectors(
             # Pauses of one clock and of several, before any word.
             pauses = rng.choice([0, 0, 1, 2, 5], len(valid))
             valid = np.insert(valid, np.repeat(np.arange(len(valid)), pauses), False)
-        return Vector(name, x, valid, tunings, early_commits, drain)
+        return Vector(name, x, valid, tunings, early_commits, drain, clears)
 
     def part(length: int) -> Samples:
         """So many received samples; the waveform again from its start where it is too short."""
@@ -119,7 +122,7 @@ def vectors(
         vector("received_with_gaps", part(GAPPED_SAMPLES + warm_up), own, gaps=True),
         vector("impulse", pair(impulse, impulse), own),
         vector("alternating_full_scale", pair(alternating, -1 - alternating), own),
-        vector("all_largest", pair(largest, largest), loud),
+        vector("all_largest", pair(largest, largest), loud, clears=True),
         vector("all_smallest", pair(smallest, smallest), loud),
         vector("random_full_scale_with_gaps", random(corner), loud, gaps=True),
         vector("cut_off_by_reset", part(warm_up + period + latency_cycles * lanes), own,
@@ -127,7 +130,7 @@ def vectors(
         vector("retuned", part(warm_up + 4 * period), *changes),
         vector("retuned_in_gaps", part(warm_up + 4 * period), *changes, gaps=True,
                early_commits=True),
-        vector("extreme_taps", random(warm_up + 7 * period), own, *shaken),
+        vector("extreme_taps", random(warm_up + 7 * period), own, *shaken, clears=True),
     ]  # fmt: skip
 
 
