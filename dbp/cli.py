@@ -89,6 +89,11 @@ def _parser() -> argparse.ArgumentParser:
             default="reconfigurable",
             help="taps in registers, or in the logic (default: reconfigurable)",
         )
+        sub.add_argument(
+            "--pipeline",
+            metavar="CUTS",
+            help="registers other than the usual: filter.after_multiplier=1,rotation.after_kerr=1",
+        )
 
     config_help = "a TOML file or the name of a preset (paper, demo, isit2018)"
     design_help = "a design.json, a run's folder, or the name of a shipped design"
@@ -213,7 +218,16 @@ def _rtl(options: argparse.Namespace) -> None:
     if options.filter is not None:
         top = "filter"
     step = options.filter if top == "filter" else options.step
-    commands.rtl(design, folder, options.out, options.lanes, options.filters, top, step or 0)
+    commands.rtl(
+        design,
+        folder,
+        options.out,
+        options.lanes,
+        options.filters,
+        top,
+        step or 0,
+        options.pipeline,
+    )
 
 
 def _prove(options: argparse.Namespace) -> None:
@@ -225,7 +239,9 @@ def _sim(options: argparse.Namespace) -> None:
 
 
 def _synth(options: argparse.Namespace) -> None:
-    commands.synth(options.run, options.pdk, options.step, options.lanes, options.filters)
+    commands.synth(
+        options.run, options.pdk, options.step, options.lanes, options.filters, options.pipeline
+    )
 
 
 def _ber(options: argparse.Namespace) -> None:

@@ -181,13 +181,14 @@ def rtl(
     filters: str = "reconfigurable",
     top: str = "chain",
     step: int = 0,
+    cuts: str | None = None,
 ) -> None:
     """Generate the Verilog of a design into ``out/rtl``, with the design and its configuration.
 
     ``folder`` is where the design comes from, None for a shipped one. For ``filters``, ``top`` and
-    ``step`` see `dbp.rtl.emit`.
+    ``step`` see `dbp.rtl.emit`, for ``cuts`` `dbp.rtl.pipeline.parse`.
     """
-    from dbp.rtl import check, emit
+    from dbp.rtl import check, emit, pipeline
 
     settings = config_of(folder)
     lanes = lanes or settings.hardware.lanes
@@ -196,6 +197,7 @@ def rtl(
     if (out / "design.json").is_file() and Design.load(out / "design.json").hash != design.hash:
         raise InputError(f"{out}: holds another design: choose another folder")
     check(design, lanes, filters, top, step)
+    cut = pipeline.parse(cuts) if cuts else None
     _place(design, settings, out)
     written = emit(
         design,
@@ -204,6 +206,7 @@ def rtl(
         filters=filters,
         top=top,
         step=step,
+        pipeline=cut,
         config_hash=settings.hash,
         seed=settings.seed,
     )
@@ -278,8 +281,10 @@ def synth(
     step: int | None,
     lanes: int | None,
     filters: str = "reconfigurable",
+    cuts: str | None = None,
 ) -> None:
     """Synthesise one step of a run's design: area, timing, simulated activity and power."""
+    from dbp.rtl import pipeline
     from dbp.synthesis import synthesize
 
     settings = config_of(run)
@@ -293,6 +298,7 @@ def synth(
         step=step,
         lanes=lanes,
         filters=filters,
+        pipeline=pipeline.parse(cuts) if cuts else None,
         clock_mhz=clock_mhz,
         config_hash=settings.hash,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,9 @@ def emit(
     ``filters``: ``reconfigurable``, with taps in registers, or ``hardwired``, with taps in the
     logic. ``top``: the whole ``chain``; the ``step`` of that number, a filter and (but for the
     last one) its rotation; or its ``filter`` alone. Verilog files that an earlier emission left in
-    ``out_dir`` are removed. Returns the metrics: ``lanes``, ``filters``, ``top``, ``steps``,
-    ``latency_cycles``, ``modules``, ``lines``, and of hardwired filters ``adder_graphs``: for each
-    step what `dbp.rtl.hardwired.report` says of a lane. `InputError` for lanes outside 1..1024, or
+    ``out_dir`` are removed. Returns the metrics: ``lanes``, ``filters``, ``top``, ``pipeline``,
+    ``steps``, ``latency_cycles``, ``modules``, ``lines``, and of hardwired filters
+    ``adder_graphs``: for each step what `dbp.rtl.hardwired.report` says of a lane. `InputError` for lanes outside 1..1024, or
     a step, a top or a kind of filters that there is not.
     """
     stopwatch, out_dir = Stopwatch(), Path(out_dir)
@@ -61,6 +62,7 @@ def emit(
             "lanes": lanes,
             "filters": filters,
             "top": top,
+            "pipeline": asdict(pipeline or Pipeline()),
             "steps": len(steps),
             "latency_cycles": block.latency,
             "modules": len(modules),

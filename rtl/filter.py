@@ -19,7 +19,7 @@ from dbp.rtl.block import (
     warmed_up,
     words_to_fill,
 )
-from dbp.rtl.pipeline import FilterPipeline
+from dbp.rtl.pipeline import FilterPipeline, cuts_name
 
 
 def _can_clip(filter_: Filter, input_bits: int) -> bool:
@@ -48,7 +48,7 @@ class FilterLane(Block):
         self.latency = pipeline.latency(self.half)
         self.format_name = (
             f"s{input_bits}_c{filter_.coefficient_bits}_t{filter_.taps}"
-            f"_r{filter_.shift}_o{filter_.output_bits}"
+            f"_r{filter_.shift}_o{filter_.output_bits}" + cuts_name(pipeline, FilterPipeline())
         )
         self.module_name = f"filter_lane_{self.format_name}"
         self.summary = (

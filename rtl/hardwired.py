@@ -31,7 +31,7 @@ from dbp.rtl.block import (
     warmed_up,
     words_to_fill,
 )
-from dbp.rtl.pipeline import HardwiredPipeline
+from dbp.rtl.pipeline import HardwiredPipeline, cuts_name
 
 
 @lru_cache(maxsize=256)
@@ -81,7 +81,7 @@ class HardwiredLane(Block):
         taps = repr((filter_.half_taps_i, filter_.half_taps_q)).encode()
         self.format_name = (
             f"s{input_bits}_t{filter_.taps}_r{filter_.shift}_o{filter_.output_bits}"
-            f"_h{hashlib.sha256(taps).hexdigest()[:12]}"
+            f"_h{hashlib.sha256(taps).hexdigest()[:12]}" + cuts_name(pipeline, HardwiredPipeline())
         )
         self.module_name = f"hardwired_lane_{self.format_name}"
         half = " ".join(

@@ -7,9 +7,13 @@ keep glitches from spreading; further ones cost more than they save.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, replace
+import hashlib
+from dataclasses import astuple, dataclass, fields, replace
 
 from dbp.design import Rotation
+from dbp.errors import InputError
+
+MAX_COUNT = 1000
 
 
 @dataclass(frozen=True)
@@ -89,3 +93,36 @@ class Pipeline:
     filter: FilterPipeline = FilterPipeline()
     rotation: RotationPipeline = RotationPipeline()
     hardwired: HardwiredPipeline = HardwiredPipeline()
+
+
+def parse(text: str) -> Pipeline:
+    """``filter.after_multiplier=1,filter.adder_levels=2``: the default but for these fields.
+
+    Cuts are 0 or 1. `InputError` for a field or a value that there is not.
+    """
+    pipeline = Pipeline()
+    allowed = {
+        f"{part.name}.{field.name}": (part.name, field.name)
+        for part in fields(pipeline)
+        for field in fields(getattr(pipeline, part.name))
+    }
+    for item in text.split(","):
+        key, _, value = item.partition("=")
+        if key not in allowed:
+            raise InputError(f"pipeline: {key!r}: must be one of {', '.join(allowed)}")
+        part, name = allowed[key]
+        block = getattr(pipeline, part)
+        cut = isinstance(getattr(block, name), bool)
+        low, high = (0, 1) if cut else (1 if name == "adder_levels" else 2, MAX_COUNT)
+        if not value.isascii() or not value.isdigit() or not low <= int(value[:9]) <= high:
+            raise InputError(f"pipeline: {key} = {value!r}: must be an integer in {low}..{high}")
+        block = replace(block, **{name: bool(int(value)) if cut else int(value)})
+        pipeline = replace(pipeline, **{part: block})
+    return pipeline
+
+
+def cuts_name(pipeline: object, usual: object) -> str:
+    """The end of a module's name: empty for the usual cuts, else a digest of these."""
+    if pipeline == usual:
+        return ""
+    return f"_p{hashlib.sha256(repr(pipeline).encode()).hexdigest()[:6]}"

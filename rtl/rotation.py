@@ -33,7 +33,7 @@ from dbp.rtl.block import (
     warmed_up,
     words_to_fill,
 )
-from dbp.rtl.pipeline import RotationPipeline
+from dbp.rtl.pipeline import RotationPipeline, cuts_name
 
 
 def _less_offset(rotation: Rotation, power: Exact) -> Exact:
@@ -91,6 +91,7 @@ class RotationLane(Block):
             f"s{input_bits}_b{branch_bits}_d{rotation.power_offset}_k{rotation.kerr_bits}"
             f"_t{rotation.kerr_taps}_r{rotation.phase_shift}_p{rotation.phase_bits}"
             f"_f{rotation.phase_fraction_bits}_n{rotation.taylor_order}_o{rotation.output_bits}"
+            + cuts_name(pipeline, RotationPipeline().of(rotation))
         )
         self.module_name = f"rotation_lane_{self.format_name}"
         self.summary = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from dbp.errors import InputError, ToolError
 from dbp.files import write_bytes
 from dbp.metrics import Stopwatch, package_versions, write_metrics
 from dbp.rtl import emit_step
+from dbp.rtl.pipeline import Pipeline
 from dbp.stimulus import Stimulus
 from dbp.synthesis import (
     gate_simulation,
@@ -44,16 +46,18 @@ def synthesize(
     step: int | None = None,
     lanes: int = 2,
     filters: str = "reconfigurable",
+    pipeline: Pipeline | None = None,
     clock_mhz: float = CLOCK_MHZ,
     clocks: int = 1000,
     config_hash: str | None = None,
 ) -> dict[str, Any]:
     """Map one step of ``RUN/design.json`` to a kit, time it, simulate the gates, cost the power.
 
-    ``step``: the middle one by default. ``filters``: see `dbp.rtl.emit`. ``clocks``: clock cycles
-    that count, after a warm-up. The stimulus is ``RUN/stimulus.npz``, brought to the step's input
-    by the golden model. Writes ``metrics.json``, the netlist, SDF, activity, power per instance,
-    scripts and logs to ``RUN/synth/PDK`` and returns the metrics (keys: ``docs/power.md``).
+    ``step``: the middle one by default. ``filters`` and ``pipeline``: see `dbp.rtl.emit`.
+    ``clocks``: clock cycles that count, after a warm-up. The stimulus is ``RUN/stimulus.npz``,
+    brought to the step's input by the golden model. Writes ``metrics.json``, the netlist, SDF,
+    activity, power per instance, scripts and logs to ``RUN/synth/PDK`` and returns the metrics
+    (keys: ``docs/power.md``).
 
     `InputError` for what does not fit; `MissingError` where a tool or the kit is not there;
     `ToolError` where a tool fails, its intermediate files left in ``RUN/synth/PDK/work``, or where
@@ -74,7 +78,9 @@ def synthesize(
     work.mkdir(parents=True)
 
     with tqdm(total=5, desc="Synthesis", disable=None, leave=False) as progress:
-        described = emit_step(design, step, lanes, work / VERILOG, filters=filters)
+        described = emit_step(
+            design, step, lanes, work / VERILOG, filters=filters, pipeline=pipeline
+        )
         library = liberty_reader.read(*files)
         bench = Bench(design, stimulus, described, clocks)
         # After the inputs: who has both a bad file and no tool should not install the tool first.
@@ -122,6 +128,7 @@ def synthesize(
             "step": step,
             "lanes": lanes,
             "filters": filters,
+            "pipeline": asdict(pipeline or Pipeline()),
             "clock_mhz": clock_mhz,
             **_figures(mapped, library, watts),
             "wire_load": wire_load,

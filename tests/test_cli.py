@@ -75,6 +75,14 @@ def test_ranges_as_people_type_them(arguments, powers):
             ["rtl", "design.json", "--out", "RUN", "--step", "0", "--filter", "0"],
             "not allowed with",
         ),
+        (
+            ["rtl", "design.json", "--out", "RUN", "--pipeline", "filter.after_tea=1"],
+            "pipeline: 'filter.after_tea': must be one of filter.after_pre_add",
+        ),
+        (
+            ["rtl", "design.json", "--out", "RUN", "--pipeline", "filter.adder_levels=0"],
+            "pipeline: filter.adder_levels = '0': must be an integer in 1..1000",
+        ),
         (["rtl", "design.json", "--out", "RUN", "--filters", "soft"], "--filters: invalid choice"),
         (["sim", "empty"], "empty/design.json: cannot be read"),
         (["synth", "run", "--pdk", "../x"], "pdk"),

@@ -15,7 +15,7 @@ from dbp.design import Design, Filter, Rotation
 from dbp.errors import InputError, MissingError, ToolError
 from dbp.rtl import emit, emit_step
 from dbp.rtl.emit import FILTER_KINDS
-from dbp.rtl.pipeline import Pipeline
+from dbp.rtl.pipeline import Pipeline, parse
 from dbp.rtl.registers import SATURATORS
 from dbp.rtl.step import Step
 from dbp.rtl.verilog import to_verilog
@@ -163,6 +163,19 @@ def test_latency_follows_the_pipeline():
     assert Step(design, 0, 2, Pipeline()).latency == 3 + 4
     assert Step(design, 1, 2, Pipeline()).latency == 3 + 2
     assert Step(design, 2, 2, Pipeline()).latency == 3
+
+
+def test_other_cuts_have_other_latencies_and_names(tmp_path):
+    usual = emit(small_design(), tmp_path / "usual", 2)
+    cuts = parse("filter.after_multiplier=1,filter.adder_levels=1,rotation.after_product=1")
+    other = emit(small_design(), tmp_path / "other", 2, pipeline=cuts)
+    # Three multipliers, a level of the trees over 3 and two over 4 products, two rotations.
+    assert other["latency_cycles"] == usual["latency_cycles"] + 3 + 1 + 1 + 2
+    assert other["pipeline"]["filter"]["adder_levels"] == 1
+    assert lint(tmp_path / "other") == ""
+    names = [{p.name for p in (tmp_path / k).glob("*.v")} for k in ("usual", "other")]
+    shared = {name for name in names[0] & names[1] if not name.startswith("registers")}
+    assert shared == {"chain.v"}
 
 
 def test_yosys_errors_and_limits_end_the_child_only(tmp_path):
