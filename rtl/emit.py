@@ -39,8 +39,8 @@ def emit(
     last one) its rotation; or its ``filter`` alone. Verilog files that an earlier emission left in
     ``out_dir`` are removed. Returns the metrics: ``lanes``, ``filters``, ``top``, ``pipeline``,
     ``steps``, ``latency_cycles``, ``modules``, ``lines``, and of hardwired filters
-    ``adder_graphs``: for each step what `dbp.rtl.hardwired.report` says of a lane. `InputError` for lanes outside 1..1024, or
-    a step, a top or a kind of filters that there is not.
+    ``adder_graphs``: for each step what `dbp.rtl.hardwired.report` says of a lane. `InputError`
+    for lanes outside 1..1024, or a step, a top or a kind of filters that there is not.
     """
     stopwatch, out_dir = Stopwatch(), Path(out_dir)
     block, steps = _build(design, lanes, filters, top, step, pipeline or Pipeline())
