@@ -40,15 +40,21 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True)
 class Quantity:
-    """A requantised sum of the reference: ``value`` as a variable, ``total`` as a polynomial."""
+    """A requantised sum of the reference: ``value`` as a variable, ``total`` as a polynomial.
+
+    ``unchanged``: the two are equal, always, since nothing is shifted out or clipped.
+    """
 
     requantiser: Requantiser
     total: Value
     value: Value
+    unchanged: bool = False
 
 
 class Sums(Protocol):
-    """The sums that golden requantises."""
+    """The sums that golden requantises; ``unchanged``: are any of them `Quantity.unchanged`?"""
+
+    unchanged: bool
 
     def known(self, total: Value) -> Sequence[Quantity]:
         """What becomes of a sum equal to ``total`` but for a constant."""
@@ -178,7 +184,31 @@ class ExactValues:
             if value is None:
                 value = self._recognise(segment, bits, signed and segment is segments[-1][1])
             total = self.space.add(total, self.space.scale(value, 1 << start))
+        return self._passed_on(total, bits) if self.reference.unchanged else total
+
+    def _passed_on(self, total: Value, bits: Sequence[Bit]) -> Value:
+        """A sum that a requantiser leaves as it is, as the variable that golden makes of it."""
+        entered, clocks, read = self._entered(total, bits)
+        for quantity in self.reference.known(entered):
+            if quantity.unchanged:
+                self._read_after(read)
+                offset = self.space.constant(total.constant - quantity.total.constant)
+                return self.space.add(self.space.move(quantity.value, 0, clocks), offset)
         return total
+
+    def _entered(self, word: Value, bits: Sequence[Bit]) -> tuple[Value, int, int | None]:
+        """The same as of the clock at which the samples came in, and how long ago that was.
+
+        Also what stands still, if there is any: how long before or after that clock it was read.
+        """
+        clocks = self.delay(word, bits) or 0
+        total = self.space.move(word, 0, -clocks)
+        read = self.delay(total, bits, still=True)
+        return self.space.move(total, 0, -(read or 0), still=True), clocks, read
+
+    def _read_after(self, read: int | None) -> None:
+        if read is not None:
+            self.read_after.add(-read)
 
     def _segment(
         self, origins: list[Origin], bits: Sequence[Bit], signed: bool, modulo: int | None
@@ -398,12 +428,8 @@ class ExactValues:
             raise self.fail(
                 f"overflow: {width} bits for {low}..{high}: {self.space.text(word.terms)}", bits
             )
-        clocks = self.delay(word, bits) or 0
-        total = self.space.move(word, 0, -clocks)
-        if (read := self.delay(total, bits, still=True)) is not None:
-            # Read that many clocks after the samples came in.
-            self.read_after.add(-read)
-            total = self.space.move(total, 0, -read, still=True)
+        total, clocks, read = self._entered(word, bits)
+        self._read_after(read)
         candidates = [q for q in self.reference.known(total) if q.requantiser.flag == flag]
         if not candidates:
             raise self.fail(f"requantises no sum of golden: {self.reference.nearest(total)}", bits)

@@ -59,6 +59,7 @@ def prove_rtl(rtl_dir: str | Path, design: Design) -> list[dict[str, Any]]:
     top = modules.get(ports["top"])
     if top is None:
         raise InputError(f"{rtl_dir}: no module {ports['top']}: run `dbp rtl` again")
+    _check_clocks(modules, top)
     numbers = [row["step"] for row in ports["steps"]]
     steps = [top]
     if ports["kind"] == "chain":
@@ -98,6 +99,24 @@ def _without_registers(block: WordNetlist, part: Filter | Rotation) -> Filter | 
         zeros = (0,) * len(part.half_taps_i)
         return replace(part, half_taps_i=zeros, half_taps_q=zeros)
     return part
+
+
+def _check_clocks(modules: Mapping[str, WordNetlist], top: WordNetlist) -> None:
+    """Every instance below ``top`` must have the clock and the reset of ``top``."""
+    seen, todo = {top}, [top]
+    while todo:
+        outer = todo.pop()
+        for cell in outer.cells:
+            if cell.type not in modules:
+                continue
+            inner = modules[cell.type]
+            for port in ("clk", "rst"):
+                given = cell.inputs.get(port)
+                if port in inner.inputs and (given is None or given != outer.inputs.get(port)):
+                    raise ProofError(f"{cell.name}: {port} is not {port} of {outer.name}")
+            if inner not in seen:
+                seen.add(inner)
+                todo.append(inner)
 
 
 def _placed(
@@ -162,6 +181,7 @@ class Reference:
     def __init__(self, space: Space) -> None:
         self.space = space
         self.quantities: dict[frozenset, list[Quantity]] = {}
+        self.unchanged = False
 
     def known(self, total: Value) -> Sequence[Quantity]:
         return self.quantities.get(total.key, ())
@@ -187,12 +207,17 @@ class Reference:
             wanted = Requantiser(shift, bits, flag)
             value = self.space.apply(total, wanted.of_array)
             if value is None:
-                low, high = (wanted(end) for end in self.space.bounds(total))
+                ends = self.space.bounds(total)
+                low, high = (wanted(end) for end in ends)
+                unchanged = not flag and shift == 0 and (low, high) == ends
+                self.unchanged |= unchanged
                 if flag:
                     low, high = 0, max(low, high)
                 label = f"{name}_clipped" if flag else name
                 value = self.space.variable(Variable(label, sample, 0, low, high))
-                self.quantities.setdefault(total.key, []).append(Quantity(wanted, total, value))
+                self.quantities.setdefault(total.key, []).append(
+                    Quantity(wanted, total, value, unchanged)
+                )
             results.append(value)
         return results[0], results[1]
 

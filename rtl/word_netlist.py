@@ -72,6 +72,9 @@ class WordNetlist:
     def drivers(self) -> dict[Bit, tuple[Cell | str, int]]:
         """For each bit the cell, or the name of the input, that drives it, and which bit there."""
         found: dict[Bit, tuple[Cell | str, int]] = {}
+        for port, bits in self.inputs.items():
+            if not all(isinstance(bit, int) for bit in bits):
+                raise ProofError(f"{self.name}: input {port} is driven inside")
         driven = [(name, bits) for name, bits in self.inputs.items()]
         driven += [(cell, bits) for cell in self.cells for bits in cell.outputs.values()]
         for source, bits in driven:
@@ -129,7 +132,8 @@ def read_modules(rtl_dir: str | Path, flat: Sequence[str] = ()) -> dict[str, Wor
     """All modules of the ``*.v`` of a folder; those named in ``flat`` with what is in them.
 
     Yosys only parses (`read_verilog`, `proc -noopt`, `flatten`): each operator of the text is one
-    cell. `InputError` for no files or a module that is not there, `ToolError` where Yosys fails.
+    cell. `InputError` for no files or a module that is not there, `ToolError` where Yosys fails,
+    `ProofError` where a bit has two drivers.
     """
     files = sorted(Path(rtl_dir).glob("*.v"))
     if not files:
@@ -148,7 +152,11 @@ def read_modules(rtl_dir: str | Path, flat: Sequence[str] = ()) -> dict[str, Wor
     for name in flat:
         if name not in modules:
             raise InputError(f"{rtl_dir}: no module {name}")
-    return {name: _module(name, content) for name, content in modules.items()}
+    found = {name: _module(name, content) for name, content in modules.items()}
+    for module in found.values():
+        # Raises where a bit has two drivers: also of modules in which nothing else is looked up.
+        _ = module.drivers
+    return found
 
 
 def _checked(name: str) -> str:

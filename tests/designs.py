@@ -21,6 +21,8 @@ def examples(count):
 
 # Each range twice: what designs of the paper's kind have, often, and all that `dbp.design` allows.
 BITS = st.integers(4, 10) | st.integers(2, 16)
+# Every third requantiser shifts nothing out and, where 16 bits are enough, clips nothing.
+IDLE = st.sampled_from([False, False, True])
 
 
 @st.composite
@@ -32,6 +34,8 @@ def filters(draw, input_bits, max_taps):
     row = st.lists(tap, min_size=half, max_size=half).map(tuple)
     rows = draw(row), draw(row)
     accumulator_bits = Filter(c, 0, 2, *rows).accumulator_bits(input_bits)
+    if draw(IDLE):
+        return Filter(c, 0, draw(st.integers(min(accumulator_bits, 16), 16)), *rows)
     shift = st.integers(0, c + 2) | st.integers(0, min(accumulator_bits - 1, 40))
     return Filter(c, draw(shift), draw(BITS), *rows)
 
@@ -39,18 +43,20 @@ def filters(draw, input_bits, max_taps):
 @st.composite
 def rotations(draw, input_bits, max_half_kerr=4):
     """Rotations for signals of ``input_bits``."""
-    branch_bits, output_bits = draw(BITS), draw(BITS)
+    idle = draw(IDLE)
+    narrow = st.integers(2, 5) if idle else BITS
+    branch_bits, output_bits = draw(narrow), draw(BITS)
     gain = st.integers(-4000, 4000) | st.integers(-(1 << 31), (1 << 31) - 1)
     # Below it the shift of the output would be negative.
     least = max(output_bits - input_bits, 0)
     return Rotation(
         branch_bits=branch_bits,
         power_offset=draw(st.just(0) | st.integers(0, 1 << (2 * min(branch_bits, input_bits) - 1))),
-        kerr_bits=draw(BITS),
+        kerr_bits=draw(narrow),
         kerr_gains=tuple(draw(st.lists(gain, min_size=1, max_size=max_half_kerr))),
         kerr_shift=draw(st.integers(0, 16) | st.integers(0, 40)),
-        phase_shift=draw(st.integers(0, 12) | st.integers(0, 40)),
-        phase_bits=draw(BITS),
+        phase_shift=0 if idle else draw(st.integers(0, 12) | st.integers(0, 40)),
+        phase_bits=16 if idle else draw(BITS),
         phase_fraction_bits=draw(
             st.integers(max(least, 6), max(least, 12)) | st.integers(least, 20)
         ),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbp import fixed
-from dbp.design import Filter
+from dbp.design import Design, Filter, Rotation
 from dbp.errors import InputError, ToolError
 from dbp.rtl import emit
 from dbp.rtl.emit import FILTER_KINDS
@@ -27,6 +27,17 @@ LANES = "filter_x3_s8_c6_t7_r5_o8"
 TURN = "rotation_lane_s8_b4_d11_k8_t3_r7_p6_f5_n2_o8"
 TURNS = "rotation_x3_s8_b4_d11_k8_t3_r7_p6_f5_n2_o8"
 STEP = "step_x3_s8_c6_t5_r5_o8__s8_b4_d11_k8_t3_r7_p6_f5_n2_o8"
+# Of `idle_design`.
+IDLE_LANE = "filter_lane_s8_c6_t3_r0_o16"
+IDLE_LANES = "filter_x2_s8_c6_t3_r0_o16"
+IDLE_TURN = "rotation_lane_s16_b3_d2_k4_t3_r0_p16_f15_n2_o8"
+
+
+def of_its_own(module, instance, port, wired):
+    """An instance whose clock or reset is not that of the module it is in."""
+    find = rf"( {instance} \((?:.|\n)*?\.{port})\({port}\)"
+    return module, find, rf"\1({wired})", f"{instance}: {port} is not {port} of {module}"
+
 
 # What is wrong: module, what to find in it, what to put instead, what the proof says.
 BUGS = {
@@ -130,6 +141,19 @@ BUGS = {
     "sample beside phi": (TURN, r"(i_beside_phi <= )i_beside_fold", r"\1in_i", "clocks old"),
     "word cut in a step": (STEP, r"\.in_i\(filter_out_i\)", ".in_i(filter_out_q)", "no later"),
     "steps in a wrong order": ("chain", r"\.in_q\(step_0_out_q\)", ".in_q(in_q)", "no later"),
+    "clock of a step": of_its_own("chain", "step_1", "clk", "~clk"),
+    "reset of a step": of_its_own("chain", "step_1", "rst", "1'h0"),
+    "clock of a filter": of_its_own(STEP, "filter", "clk", "~clk"),
+    "reset of a filter": of_its_own(STEP, "filter", "rst", "1'h0"),
+    "clock of a rotation": of_its_own(STEP, "rotation", "clk", "rst"),
+    "reset of a rotation": of_its_own(STEP, "rotation", "rst", "in_commit"),
+    "clock of registers": of_its_own(STEP, "registers", "clk", "~clk"),
+    "reset of registers": of_its_own(STEP, "registers", "rst", ""),
+    "clock of a filter lane": of_its_own(LANES, "lane_1", "clk", "in_valid"),
+    "clock of a rotation lane": of_its_own(TURNS, "lane_1", "clk", "~clk"),
+    "clock that stands": (LANES, r"^  wire clk;$", "wire clk = 1'h0;", "clk is driven inside"),
+    "no reset": (STEP, r"^  wire rst;$", "wire rst = 1'h0;", "rst is driven inside"),
+    "clock that is a valid": (STEP, r"^  wire clk;$", "wire clk = in_valid;", "has two drivers"),
 }
 
 
@@ -214,9 +238,12 @@ endmodule
 """
 
 
-def prove_by_hand(folder, text):
+BY_HAND = Filter(4, 1, 4, (-1, 2), (0, 0))
+IDLE_BY_HAND = Filter(4, 0, 6, (-1, 2), (0, 0))
+
+
+def prove_by_hand(folder, text, filter_=BY_HAND):
     (folder / "by_hand.v").write_text(text)
-    filter_ = Filter(4, 1, 4, (-1, 2), (0, 0))
     return prove_filter(read_modules(folder, ["by_hand"])["by_hand"], filter_, 4, 1)
 
 
@@ -252,6 +279,112 @@ def test_bugs_in_hardwired_taps_are_found(tmp_path, find, put):
     assert text.replace(find, put) != text
     with pytest.raises(ProofError):
         prove_by_hand(tmp_path, text.replace(find, put))
+
+
+def idle_by_hand():
+    """The same lane without a shift, behind a saturator that the sums -30..30 never reach."""
+    text = by_hand()
+    for find, put in (
+        ("6'h23", "7'h62"),
+        ("wire [5:0] sum", "wire [6:0] sum"),
+        ("sum_i[5] != sum_i[4]", "sum_i[6] != sum_i[5]"),
+        ("sum_q[5] != sum_q[4]", "sum_q[6] != sum_q[5]"),
+        ("{sum_i[5], {3{~sum_i[5]}}}", "{sum_i[6], {5{~sum_i[6]}}}"),
+        ("{sum_q[5], {3{~sum_q[5]}}}", "{sum_q[6], {5{~sum_q[6]}}}"),
+        ("sum_i[4:1]", "sum_i[5:0]"),
+        ("sum_q[4:1]", "sum_q[5:0]"),
+        ("output reg [3:0] out_i", "output reg [5:0] out_i"),
+    ):
+        assert find in text
+        text = text.replace(find, put)
+    return text
+
+
+NO_SATURATOR = ("clips_i ? {sum_i[6], {5{~sum_i[6]}}}\n    : ", "")
+
+
+@pytest.mark.parametrize(
+    ("find", "put", "functions"),
+    [
+        ("", "", 0),
+        (*NO_SATURATOR, 0),
+        ("clips_i | clips_q", "clips_q", 0),
+        # The sum is whole only in the word that is saturated: this is proved in cases.
+        ("{centre_i, 1'h0} + 7'h62", "7'h62 + {centre_i, 1'h0}", 2),
+    ],
+)
+def test_saturators_that_never_act_are_proved(tmp_path, find, put, functions):
+    text = idle_by_hand()
+    assert find in text
+    row = prove_by_hand(tmp_path, text.replace(find, put), IDLE_BY_HAND)
+    assert (row["requantisers"]["functions"], row["sums"]["sums"]) == (functions, 2)
+
+
+@pytest.mark.parametrize(
+    ("find", "put"),
+    [
+        ("7'h62", "7'h63"),
+        ("sum_i[6] != sum_i[5]", "sum_i[6] != sum_i[4]"),
+        ("clips_q = ", "clips_q = ~"),
+        ("clips_i | clips_q", "1'h1"),
+        ("{centre_i, 1'h0}", "{centre_q, 1'h0}"),
+        (": sum_q[5:0]", ": sum_i[5:0]"),
+        (NO_SATURATOR[0] + "sum_i[5:0]", "sum_i[6:1]"),
+        (NO_SATURATOR[0] + "sum_i[5:0]", "{sum_i[5], sum_i[4:0] ^ 5'h1}"),
+    ],
+)
+def test_bugs_around_saturators_that_never_act_are_found(tmp_path, find, put):
+    text = idle_by_hand()
+    assert find in text
+    with pytest.raises(ProofError):
+        prove_by_hand(tmp_path, text.replace(find, put), IDLE_BY_HAND)
+
+
+def idle_design():
+    """Neither the filters nor phi shift or clip anything; only what is rotated is requantised."""
+    filter_ = Filter(6, 0, 16, (1, 2), (1, 1))
+    rotation = Rotation(3, 2, 4, (3000, -8000), 17, 0, 16, 15, 2, 8)
+    plain = replace(rotation, kerr_gains=(-8001,), taylor_order=1)
+    return Design("idle", 8, 250, 3 * (filter_,), (rotation, plain))
+
+
+@pytest.mark.parametrize("lanes", [1, 5])
+@pytest.mark.parametrize("filters", FILTER_KINDS)
+def test_requantisers_that_do_nothing_are_proved(tmp_path, filters, lanes):
+    emit(idle_design(), tmp_path, lanes, filters=filters)
+    filter_, *rotations = prove_rtl(tmp_path, idle_design())
+    assert filter_["requantisers"]["functions"] == 0
+    assert filter_["sums"]["sums"] == 2 * lanes
+    taps_after = None if filters == "hardwired" else 1
+    assert filter_["registers_read_after_cycles"] == taps_after
+    # Of phi nothing but the sum is left; I and Q, and whether each is clipped.
+    for row in rotations:
+        assert (row["sums"]["sums"], row["requantisers"]["functions"]) == (3 * lanes, 4 * lanes)
+
+
+@pytest.mark.parametrize(
+    ("module", "find", "put", "message"),
+    [
+        (IDLE_LANE, r"window_q\[15:8\]", "window_q[23:16]", r"instead of \+1 y_i\[n\+0\]@3"),
+        (
+            IDLE_LANE,
+            r"^(  assign .*\* \$signed\()taps_i\[5:0\]",
+            r"  reg [5:0] old;\n  always @(posedge clk) old <= taps_i[5:0];\n\1old",
+            r"joins what is \[-1, 0\] clocks old",
+        ),
+        (IDLE_LANES, r"taps_i\(taps_i\)", "taps_i(taps_q)", "instead of"),
+        (IDLE_LANES, r"out_valid = valid\[2\]", "out_valid = valid[1]", r"y_i\[n\+0\]@2"),
+        (IDLE_TURN, r"(phase_sum\S* = \S+) \+ ", r"\1 - ", "overflow: 19 bits"),
+        (IDLE_TURN, r"\bphi <= (\w+);", r"phi <= \1 + 10'h001;", "no sum of golden"),
+        (IDLE_TURN, r"(phi_squared = )\S+ ", r"\1$signed(phase_sum_1_0) ", "joins|words"),
+        (IDLE_TURN, r"(versine_next,.* = .*)8000", r"\g<1>4000", "requantises no sum of golden"),
+    ],
+)
+def test_bugs_around_requantisers_that_do_nothing_are_found(tmp_path, module, find, put, message):
+    emit(idle_design(), tmp_path / "rtl", 2)
+    change(tmp_path, module, find, put)
+    with pytest.raises(ProofError, match=message):
+        prove_rtl(tmp_path / "rtl", idle_design())
 
 
 @given(designs(max_steps=2), st.integers(1, 8), st.sampled_from(FILTER_KINDS))
