@@ -17,7 +17,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from dbp import commands
+from dbp import commands, runs
 from dbp.design import Design
 from dbp.errors import MissingError
 from dbp.rtl import emit
@@ -38,7 +38,7 @@ def cut(design: Design, filters: int) -> Design:
 
 def emission(filters: int, lanes: int, kind: str) -> None:
     """In a process of its own, since the peak of memory is that of a process."""
-    design, _ = commands.find_design(DESIGN)
+    design, _ = runs.find_design(DESIGN)
     with tempfile.TemporaryDirectory() as folder:
         written = emit(cut(design, filters), folder, lanes, filters=kind)
         size = sum(file.stat().st_size for file in Path(folder).glob("*.v"))
@@ -69,9 +69,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder)
         for top, lanes, name in (("step", 96, "step 16"), ("chain", 8, "33 filters")):
-            design, place = commands.find_design(DESIGN)
+            design, place = runs.find_design(DESIGN)
             commands.rtl(design, place, run, lanes, top=top, step=16 if top == "step" else 0)
-            commands.ensure_stimulus(run)
+            runs.ensure_stimulus(run)
             for simulator in ("verilator", "icarus"):
                 try:
                     m = simulate(run, simulator=simulator)

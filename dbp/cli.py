@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dbp import __version__, commands
+from dbp import __version__, commands, evaluation, runs
 from dbp.errors import DbpError, InputError
 
 
@@ -208,12 +208,12 @@ def _fail(message: object, status: int) -> int:
 
 
 def _train(options: argparse.Namespace) -> None:
-    settings = commands.read_config(options.config, options.seed)
+    settings = runs.read_config(options.config, options.seed)
     commands.train(settings, options.out, options.device)
 
 
 def _rtl(options: argparse.Namespace) -> None:
-    design, folder = commands.find_design(options.design)
+    design, folder = runs.find_design(options.design)
     top = "chain" if options.step is options.filter is None else "step"
     if options.filter is not None:
         top = "filter"
@@ -254,12 +254,12 @@ def _ber(options: argparse.Namespace) -> None:
     if options.reproduce:
         if options.designs or options.arithmetic:
             raise InputError("--reproduce has receivers of its own: no DESIGN, no --arithmetic")
-        commands.reproduce(options.launch_power_dbm, options.out, **shared)
+        evaluation.reproduce(options.launch_power_dbm, options.out, **shared)
         return
     if not options.designs:
         raise InputError("dbp ber: must have DESIGN... or --reproduce")
     arithmetic = options.arithmetic or "fixed"
-    commands.ber(
+    evaluation.ber(
         options.designs, options.launch_power_dbm, options.out, arithmetic=arithmetic, **shared
     )
 
@@ -269,7 +269,7 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    settings = commands.read_config(options.config, options.seed)
+    settings = runs.read_config(options.config, options.seed)
     commands.run(settings, options.out, options.device)
 
 

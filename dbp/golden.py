@@ -7,8 +7,8 @@ leading axes are independent streams. All filters are causal and start from zero
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,7 +169,9 @@ def trace_retuned(tunings: Sequence[Tuning], x: Samples, blocks: Sequence[int]) 
     """
     wires = [x]
     for block in blocks:
-        outputs = [_pass(tuning, block, wires[-1]) for tuning in tunings]
+        outputs = [
+            _of_block(tuning, block, wires[-1], filter_samples, rotate) for tuning in tunings
+        ]
         wires.append(Samples(*(_in_turn(tunings, parts) for parts in zip(*outputs, strict=True))))
     return wires
 
@@ -180,7 +182,7 @@ def clips_retuned(
     """What each requantiser clips, for each block, given the ``wires`` of `trace_retuned`."""
     clips = []
     for block, x in zip(blocks, wires, strict=False):
-        found = [_clips_of(tuning, block, x) for tuning in tunings]
+        found = [_of_block(tuning, block, x, filter_clips, rotation_clips) for tuning in tunings]
         clips.append(
             {
                 name: Clips(
@@ -211,22 +213,15 @@ def warm_up_words(design: Design, lanes: int, blocks: Sequence[int]) -> int:
     return sum(-(-history // lanes) for history in histories)
 
 
-def _pass(tuning: Tuning, block: int, x: Samples) -> Samples:
+def _of_block(
+    tuning: Tuning, block: int, x: Samples, of_filter: Callable, of_rotation: Callable
+) -> Any:
+    """What one of two functions says of a block that ``x`` enters."""
     design, k = tuning.design, block // 2
     if block % 2 == 0:
-        return filter_samples(design.filters[k], x)
-    rotation = design.rotations[k]
-    kerr = rotation.kerr(tuning.launch_power_uw)
-    return rotate(rotation, kerr, design.rotation_input_bits(k), x)
-
-
-def _clips_of(tuning: Tuning, block: int, x: Samples) -> dict[str, Clips]:
-    design, k = tuning.design, block // 2
-    if block % 2 == 0:
-        return filter_clips(design.filters[k], x)
-    rotation = design.rotations[k]
-    kerr = rotation.kerr(tuning.launch_power_uw)
-    return rotation_clips(rotation, kerr, design.rotation_input_bits(k), x)
+        return of_filter(design.filters[k], x)
+    kerr = design.rotations[k].kerr(tuning.launch_power_uw)
+    return of_rotation(design.rotations[k], kerr, design.rotation_input_bits(k), x)
 
 
 def _in_turn(tunings: Sequence[Tuning], parts: Sequence[NDArray]) -> NDArray:

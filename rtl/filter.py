@@ -19,7 +19,9 @@ from dbp.rtl.block import (
     warmed_up,
     words_to_fill,
 )
-from dbp.rtl.pipeline import FilterPipeline, cuts_name
+from dbp.rtl.pipeline import FilterPipeline, HardwiredPipeline, cuts_name
+
+WINDOWS = ("window_i", "window_q")
 
 
 def _can_clip(filter_: Filter, input_bits: int) -> bool:
@@ -132,30 +134,45 @@ class FilterLane(Block):
 class FilterLanes(StreamBlock):
     """P lanes of a filter: a word of P samples in and out per clock, lane 0 the oldest.
 
-    A history of ``taps - 1`` samples advances with every valid word. The taps meet a word
-    ``taps_after`` clocks after it came in. ``out_clipped``, where samples can be clipped, has a bit
-    a lane, beside the word.
+    A history of ``taps - 1`` samples advances with every valid word. What else a lane reads, such
+    as taps, all lanes share: ``taps_after`` clocks after a word came in. ``out_clipped``, where
+    samples can be clipped, has a bit a lane, beside the word.
     """
 
+    kind = "filter"
+    lane_type: type[Block] = FilterLane
+
     def __init__(
-        self, filter_: Filter, input_bits: int, lanes: int, pipeline: FilterPipeline
+        self,
+        filter_: Filter,
+        input_bits: int,
+        lanes: int,
+        pipeline: FilterPipeline | HardwiredPipeline,
     ) -> None:
-        self.lane = FilterLane(filter_, input_bits, pipeline)
+        self.lane = self.lane_type(filter_, input_bits, pipeline)
         self.filter, self.pipeline = filter_, pipeline
         self.lanes, self.input_bits, self.output_bits = lanes, input_bits, filter_.output_bits
         self.latency = self.lane.latency
         self.warm_up_words = words_to_fill(filter_.taps - 1, lanes)
-        self.taps_after = int(pipeline.after_pre_add)
         self.format_name = self.lane.format_name
         self.saturators = {"filter": "out_clipped"} if self.lane.can_clip else {}
-        self.module_name = f"filter_x{lanes}_{self.format_name}"
+        self.shared = {
+            name: member
+            for name, member in self.lane.signature.members.items()
+            if member.flow == In and name not in WINDOWS
+        }
+        self.module_name = f"{self.kind}_x{lanes}_{self.format_name}"
         self.summary = f"{lanes} lanes of {self.lane.module_name} and their common history"
-        taps = self.lane.half * filter_.coefficient_bits
         super().__init__(
             stream_ports(lanes, input_bits, filter_.output_bits)
-            | {"taps_i": In(taps), "taps_q": In(taps)}
+            | self.shared
             | {port: Out(lanes) for port in self.saturators.values()}
         )
+
+    @property
+    def taps_after(self) -> int:
+        """Clocks from a word's coming in to its meeting the taps."""
+        return int(self.pipeline.after_pre_add)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -166,13 +183,12 @@ class FilterLanes(StreamBlock):
         stream_q = stream(m, "history_q", self.in_q, self.in_valid, history)
         bits = self.output_bits
         for p in range(self.lanes):
-            lane = FilterLane(self.filter, self.input_bits, self.pipeline)
+            lane = self.lane_type(self.filter, self.input_bits, self.pipeline)
             window = slice(p * self.input_bits, (p + self.filter.taps) * self.input_bits)
             m.d.comb += [
                 lane.window_i.eq(stream_i[window]),
                 lane.window_q.eq(stream_q[window]),
-                lane.taps_i.eq(self.taps_i),
-                lane.taps_q.eq(self.taps_q),
+                *(getattr(lane, name).eq(getattr(self, name)) for name in self.shared),
                 element(self.out_i, p, bits).eq(lane.out_i),
                 element(self.out_q, p, bits).eq(lane.out_q),
                 *(getattr(self, f)[p].eq(getattr(lane, f)) for f in self.saturators.values()),

@@ -22,15 +22,9 @@ from dbp.rtl.adder_graph import Graph
 from dbp.rtl.arithmetic import Exact, delay, flag, keep, saturate
 from dbp.rtl.block import (
     Block,
-    StreamBlock,
-    delayed_valid,
     element,
-    place,
-    stream,
-    stream_ports,
-    warmed_up,
-    words_to_fill,
 )
+from dbp.rtl.filter import FilterLanes
 from dbp.rtl.pipeline import HardwiredPipeline, cuts_name
 
 
@@ -210,47 +204,8 @@ class HardwiredLane(Block):
         return delay(m, f"{name}_before_saturation", x, registered=self.pipeline.after_sum)
 
 
-class HardwiredFilterLanes(StreamBlock):
-    """P lanes of a filter: a word of P samples in and out per clock, lane 0 the oldest.
+class HardwiredFilterLanes(FilterLanes):
+    """P lanes of a filter with its taps in the logic; the ports of `FilterLanes` without taps."""
 
-    A history of ``taps - 1`` samples advances with every valid word. ``out_clipped``, where samples
-    can be clipped, has a bit a lane, beside the word.
-    """
-
-    def __init__(
-        self, filter_: Filter, input_bits: int, lanes: int, pipeline: HardwiredPipeline
-    ) -> None:
-        self.lane = HardwiredLane(filter_, input_bits, pipeline)
-        self.filter, self.pipeline = filter_, pipeline
-        self.lanes, self.input_bits, self.output_bits = lanes, input_bits, filter_.output_bits
-        self.latency = self.lane.latency
-        self.warm_up_words = words_to_fill(filter_.taps - 1, lanes)
-        self.format_name = f"h_{self.lane.format_name}"
-        self.saturators = {"filter": "out_clipped"} if self.lane.can_clip else {}
-        self.module_name = f"hardwired_x{lanes}_{self.lane.format_name}"
-        self.summary = f"{lanes} lanes of {self.lane.module_name} and their common history"
-        super().__init__(
-            stream_ports(lanes, input_bits, filter_.output_bits)
-            | {port: Out(lanes) for port in self.saturators.values()}
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        valid = warmed_up(m, self.in_valid, self.warm_up_words)
-        m.d.comb += self.out_valid.eq(delayed_valid(m, "valid", valid, self.latency))
-        history = (self.filter.taps - 1) * self.input_bits
-        stream_i = stream(m, "history_i", self.in_i, self.in_valid, history)
-        stream_q = stream(m, "history_q", self.in_q, self.in_valid, history)
-        bits = self.output_bits
-        for p in range(self.lanes):
-            lane = HardwiredLane(self.filter, self.input_bits, self.pipeline)
-            window = slice(p * self.input_bits, (p + self.filter.taps) * self.input_bits)
-            m.d.comb += [
-                lane.window_i.eq(stream_i[window]),
-                lane.window_q.eq(stream_q[window]),
-                element(self.out_i, p, bits).eq(lane.out_i),
-                element(self.out_q, p, bits).eq(lane.out_q),
-                *(getattr(self, f)[p].eq(getattr(lane, f)) for f in self.saturators.values()),
-            ]
-            place(m, f"lane_{p}", lane, platform)
-        return m
+    kind = "hardwired"
+    lane_type = HardwiredLane

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from dbp import fixed
 from dbp.design import Design, Filter, Rotation
 from dbp.errors import InputError
 from dbp.metrics import Stopwatch, package_versions, write_metrics
-from dbp.rtl.exact_values import ExactValues, Quantity
+from dbp.rtl.exact_values import ExactValues
 from dbp.rtl.polynomial import Space, Table, Value, Variable
 from dbp.rtl.ports import read_ports
+from dbp.rtl.reference import Expected, Reference
 from dbp.rtl.warm_up import prove_valid
-from dbp.rtl.word_logic import Requantiser
-from dbp.rtl.word_netlist import Bit, ProofError, WordNetlist, read_modules
-
-STREAM = ("valid", "i", "q")
+from dbp.rtl.wiring import check_clocks, placed
+from dbp.rtl.word_netlist import ProofError, WordNetlist, read_modules
 
 
 def prove(run_dir: str | Path, *, config_hash: str | None = None) -> dict[str, Any]:
@@ -59,18 +57,18 @@ def prove_rtl(rtl_dir: str | Path, design: Design) -> list[dict[str, Any]]:
     top = modules.get(ports["top"])
     if top is None:
         raise InputError(f"{rtl_dir}: no module {ports['top']}: run `dbp rtl` again")
-    _check_clocks(modules, top)
+    check_clocks(modules, top)
     numbers = [row["step"] for row in ports["steps"]]
     steps = [top]
     if ports["kind"] == "chain":
-        steps, _ = _placed(modules, top, [f"step_{k}" for k in numbers])
+        steps, _ = placed(modules, top, [f"step_{k}" for k in numbers])
     todo: dict[tuple[str, Filter | Rotation, int], None] = {}
     inside = []
     for k, step in zip(numbers, steps, strict=True):
         parts = [(design.filters[k], design.filter_input_bits(k), "filter")]
         if 2 * k + 1 in ports["blocks"]:
             parts.append((design.rotations[k], design.rotation_input_bits(k), "rotation"))
-        blocks, clocks = _placed(modules, step, [name for _, _, name in parts])
+        blocks, clocks = placed(modules, step, [name for _, _, name in parts])
         inside.append(([block.name for block in blocks], clocks))
         for block, (part, bits, _) in zip(blocks, parts, strict=True):
             todo[block.name, _without_registers(block, part), bits] = None
@@ -99,197 +97,6 @@ def _without_registers(block: WordNetlist, part: Filter | Rotation) -> Filter | 
         zeros = (0,) * len(part.half_taps_i)
         return replace(part, half_taps_i=zeros, half_taps_q=zeros)
     return part
-
-
-def _check_clocks(modules: Mapping[str, WordNetlist], top: WordNetlist) -> None:
-    """Every instance below ``top`` must have the clock and the reset of ``top``."""
-    seen, todo = {top}, [top]
-    while todo:
-        outer = todo.pop()
-        for cell in outer.cells:
-            if cell.type not in modules:
-                continue
-            inner = modules[cell.type]
-            for port in ("clk", "rst"):
-                given = cell.inputs.get(port)
-                if port in inner.inputs and (given is None or given != outer.inputs.get(port)):
-                    raise ProofError(f"{cell.name}: {port} is not {port} of {outer.name}")
-            if inner not in seen:
-                seen.add(inner)
-                todo.append(inner)
-
-
-def _placed(
-    modules: Mapping[str, WordNetlist], outer: WordNetlist, names: Sequence[str]
-) -> tuple[list[WordNetlist], int]:
-    """The modules of the instances ``names`` of ``outer``, which must pass words on in that order.
-
-    The first takes what enters ``outer``, each other one what the one before puts out, and what
-    the last puts out leaves ``outer``: bit for bit, with its valid. Also returned: over how many
-    registers of ``outer`` itself the words pass, all alike.
-    """
-    cells = {cell.name: cell for cell in outer.cells}
-    found, clocks = [], 0
-    word = {port: outer.inputs[f"in_{port}"] for port in STREAM}
-    for name in names:
-        cell = cells.get(name)
-        if cell is None or cell.type not in modules:
-            raise ProofError(f"{outer.name}: no block {name}")
-        clocks += _clocks_between(outer, word, {p: cell.inputs.get(f"in_{p}", ()) for p in STREAM})
-        word = {port: cell.outputs.get(f"out_{port}", ()) for port in STREAM}
-        found.append(modules[cell.type])
-    clocks += _clocks_between(outer, word, {port: outer.outputs[f"out_{port}"] for port in STREAM})
-    return found, clocks
-
-
-def _clocks_between(
-    outer: WordNetlist, word: Mapping[str, Sequence[Bit]], later: Mapping[str, Sequence[Bit]]
-) -> int:
-    """How many clocks later a word is than another, over plain registers; reset clears valid."""
-    found = set()
-    for port in STREAM:
-        if len(word[port]) != len(later[port]):
-            raise ProofError(f"{outer.name}: a word of {len(word[port])} bits is cut: {port}")
-        for bit, end in zip(word[port], later[port], strict=True):
-            clocks, at = 0, end
-            while at != bit and outer.is_register(at) and clocks < len(outer.cells):
-                register = outer.register(at)
-                if register.enable is not None or register.reset != (None, 0)[port == "valid"]:
-                    break
-                clocks, at = clocks + 1, register.taken
-            if at != bit:
-                raise ProofError(
-                    f"{outer.name}: {outer.describe(end)} is no later {outer.describe(bit)}"
-                )
-            found.add(clocks)
-    if len(found) != 1:
-        raise ProofError(f"{outer.name}: bits of one word {sorted(found)} clocks later")
-    return found.pop()
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What leaves a lane: I and Q, and for each port of flags what each bit is the "or" of."""
-
-    outputs: tuple[Value, Value]
-    flags: Mapping[str, tuple[Value, ...]]
-
-
-class Reference:
-    """The golden model as polynomials: ``quantities`` are its requantised sums, as they arise."""
-
-    def __init__(self, space: Space) -> None:
-        self.space = space
-        self.quantities: dict[frozenset, list[Quantity]] = {}
-        self.unchanged = False
-
-    def known(self, total: Value) -> Sequence[Quantity]:
-        return self.quantities.get(total.key, ())
-
-    def nearest(self, total: Value) -> str:
-        rows = [q for found in self.quantities.values() for q in found if not q.requantiser.flag]
-        if not rows:
-            return self.space.text(total.terms)
-        differences = [self.space.add(total, q.total, -1).terms for q in rows]
-        k = min(range(len(rows)), key=lambda k: len(differences[k]))
-        of = self.space.text(rows[k].value.terms)
-        return f"the sum of {of} and {self.space.text(differences[k])}"
-
-    def requantise(
-        self, total: Value, name: str, sample: int, shift: int, bits: int
-    ) -> tuple[Value, Value]:
-        """`dbp.fixed.requantise`, and whether it clips: tables of one variable, or new variables.
-
-        They are new where ``total`` depends on several variables.
-        """
-        results = []
-        for flag in (False, True):
-            wanted = Requantiser(shift, bits, flag)
-            value = self.space.apply(total, wanted.of_array)
-            if value is None:
-                ends = self.space.bounds(total)
-                low, high = (wanted(end) for end in ends)
-                unchanged = not flag and shift == 0 and (low, high) == ends
-                self.unchanged |= unchanged
-                if flag:
-                    low, high = 0, max(low, high)
-                label = f"{name}_clipped" if flag else name
-                value = self.space.variable(Variable(label, sample, 0, low, high))
-                self.quantities.setdefault(total.key, []).append(
-                    Quantity(wanted, total, value, unchanged)
-                )
-            results.append(value)
-        return results[0], results[1]
-
-    def filter(
-        self, filter_: Filter, taps: Sequence[Sequence[Value]], x: Sequence[Sequence[Value]], n: int
-    ) -> Expected:
-        """`dbp.golden.filter_samples`: y[n], I and Q, of half taps and samples.
-
-        ``x[part][k]`` is x[n - k].
-        """
-        terms: list[list[Value]] = [[], []]
-        for k in range(filter_.taps):
-            hi, hq = (part[min(k, filter_.taps - 1 - k)] for part in taps)
-            xi, xq = (part[k] for part in x)
-            mul = self.space.mul
-            terms[0] += [mul(hi, xi), self.space.scale(mul(hq, xq), -1)]
-            terms[1] += [mul(hi, xq), mul(hq, xi)]
-        (y_i, clips_i), (y_q, clips_q) = (
-            self.requantise(self.space.sum(row), name, n, filter_.shift, filter_.output_bits)
-            for row, name in zip(terms, ("y_i", "y_q"), strict=True)
-        )
-        return Expected((y_i, y_q), {"out_clipped": (clips_i, clips_q)})
-
-    def rotate(
-        self,
-        rotation: Rotation,
-        kerr: Sequence[Value],
-        input_bits: int,
-        x: Sequence[Sequence[Value]],
-        n: int,
-    ) -> Expected:
-        """`dbp.golden.rotate`: y[n], I and Q, of half of K and samples, as for `filter`."""
-        space, r = self.space, rotation
-        terms = []
-        for k in range(r.kerr_taps):
-            power = space.add(
-                space.sum(self._power(part[k], r, input_bits) for part in x),
-                space.constant(r.power_offset),
-                -1,
-            )
-            terms.append(space.mul(kerr[min(k, r.kerr_taps - 1 - k)], power))
-        total = space.sum(terms)
-        phi, phi_clips = self.requantise(total, "phi", n, r.phase_shift, r.phase_bits)
-        fraction = r.phase_fraction_bits
-        cosine = space.constant(1 << fraction)
-        if r.taylor_order == 2:
-            versine = space.apply(phi, lambda p: fixed.round_shift(p * p, fraction + 1))
-            cosine = space.add(cosine, versine, -1)
-        i, q = (part[r.delay] for part in x)
-        turned = (
-            space.add(space.mul(cosine, i), space.mul(phi, q), -1),
-            space.add(space.mul(cosine, q), space.mul(phi, i)),
-        )
-        shift = r.output_shift(input_bits)
-        (y_i, clips_i), (y_q, clips_q) = (
-            self.requantise(total, name, n, shift, r.output_bits)
-            for total, name in zip(turned, ("y_i", "y_q"), strict=True)
-        )
-        flags = {"out_clipped": (clips_i, clips_q), "phi_clipped": (phi_clips,)}
-        return Expected((y_i, y_q), flags)
-
-    def _power(self, x: Value, rotation: Rotation, input_bits: int) -> Value:
-        """The part of one quadrature in `dbp.fixed.squared_magnitude`."""
-
-        def square(codes: Table) -> Table:
-            # Of a cut zero the square is zero, so the other quadrature adds nothing.
-            zeros = np.zeros_like(codes)
-            return fixed.squared_magnitude(codes, zeros, input_bits, rotation.branch_bits)
-
-        value = self.space.apply(x, square)
-        assert value is not None, "a sample is one variable"
-        return value
 
 
 @dataclass(frozen=True)

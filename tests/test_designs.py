@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dbp import cli, commands, config, filters, training
+from dbp import cli, config, filters, runs, training
 from dbp.filters import FloatFilters
 from dbp.quantization import export
 
@@ -36,12 +36,12 @@ def bits(name):
 
 
 def test_these_and_no_others_come_with_the_package():
-    assert tuple(commands.shipped_designs()) == NAMES
+    assert tuple(runs.shipped_designs()) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_design_is_found_by_its_name(name, tmp_path):
-    design, folder = commands.find_design(name)
+    design, folder = runs.find_design(name)
     assert folder is None
     assert design.name == name
     assert len(design.filters) == 33
@@ -69,13 +69,13 @@ def baseline(name):
 @pytest.mark.parametrize("name", [*BASELINES, *TUNED])
 def test_the_baselines_are_those_of_their_presets_in_their_formats(name):
     design, _ = training.baseline(baseline(name))
-    assert design.hash == commands.shipped_designs()[name].hash
+    assert design.hash == runs.shipped_designs()[name].hash
 
 
 @pytest.mark.parametrize("name", LEARNED)
 def test_learned_designs_have_the_formats_of_their_presets(name):
     """Learning takes minutes: the formats and constants that a preset fixes must at least agree."""
-    design, settings = commands.shipped_designs()[name], config.load(LEARNED[name])
+    design, settings = runs.shipped_designs()[name], config.load(LEARNED[name])
     floats = filters.receiver(settings.learned, settings.link, settings.learned.taps)
     kerr = np.zeros((len(design.rotations), settings.learned.kerr_taps // 2 + 1))
     kerr[:, -1:] = floats.kerr_rad_per_mw
@@ -91,9 +91,9 @@ def test_learned_designs_have_the_formats_of_their_presets(name):
 
 @pytest.mark.parametrize("name", ["lsco-paper-c9-s9", "lsco-tuned-c9-s9"])
 def test_filters_in_floating_point_are_those_before_rounding(name):
-    design, folder = commands.find_design(name)
+    design, folder = runs.find_design(name)
     settings = baseline(name)
-    floats = commands.float_filters(name, folder)
+    floats = runs.float_filters(name, folder)
     assert export(floats, settings.baseline, settings.datapath).hash == design.hash
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from dbp import cli, commands, config, modulation, published, reproduction, training
+from dbp import cli, config, modulation, published, reproduction, runs, training
 from dbp.metrics import Point
 
 CONFIG = """
@@ -72,7 +72,7 @@ def shipped(tmp_path, monkeypatch):
             replace(design, name=curve.receiver).save(folder / f"{curve.receiver}.json")
         if curve.receiver != "linear" and curve.arithmetic == "float":
             filters.save(folder / f"{curve.receiver}.npz")
-    monkeypatch.setattr(commands, "DESIGNS", folder)
+    monkeypatch.setattr(runs, "DESIGNS", folder)
     return folder
 
 

@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from dbp import cli, commands
+from dbp import cli, commands, runs
 from dbp.complexity import complexity
 from dbp.design import Design
 from dbp.files import read_npz
@@ -256,13 +256,13 @@ def test_stimulus_and_stages_follow_the_configuration(finished, tmp_path):
     folder = tmp_path / "learned"
     shutil.copytree(finished / "learned", folder)
     before = (folder / "stimulus.npz").read_bytes()
-    commands.ensure_stimulus(folder)
+    runs.ensure_stimulus(folder)
     assert (folder / "stimulus.npz").read_bytes() == before
     text = (folder / "config.toml").read_text()
     (folder / "config.toml").write_text(
         text.replace("noise_figure_db = 5.0", "noise_figure_db = 9.0")
     )
-    commands.ensure_stimulus(folder)
+    runs.ensure_stimulus(folder)
     assert (folder / "stimulus.npz").read_bytes() != before
 
 
@@ -274,7 +274,7 @@ def test_a_folder_with_another_design_is_not_overwritten(finished, tmp_path, cap
 
 def test_a_new_design_removes_what_stages_made_of_the_old_one(finished, tmp_path):
     shutil.copytree(finished / "baseline", tmp_path / "run")
-    settings = commands.config_of(finished / "baseline")
+    settings = runs.config_of(finished / "baseline")
     commands.baseline(settings, tmp_path / "run")
     assert (tmp_path / "run" / "rtl").is_dir()
     wider = settings.model_copy(

@@ -1,0 +1,114 @@
+"""What lies in a run's folder, and where designs and configurations are found by name."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dbp import config, golden
+from dbp.config import Config
+from dbp.design import Design, launch_power_uw
+from dbp.errors import InputError
+from dbp.files import write_text
+from dbp.stimulus import Stimulus
+
+if TYPE_CHECKING:
+    from dbp.filters import FloatFilters
+
+# What comes with the package: NAME.json, and NAME.npz, its filters in floating point, for some.
+DESIGNS = resources.files("dbp") / "designs"
+
+
+def read_config(name_or_path: str, seed: int | None) -> Config:
+    """The configuration of that name, with another seed if one is given."""
+    loaded = config.load(name_or_path)
+    return loaded if seed is None else loaded.model_copy(update={"seed": seed})
+
+
+def shipped_designs() -> dict[str, Design]:
+    """The designs that come with the package, by name."""
+    files = sorted(DESIGNS.iterdir(), key=lambda file: file.name)
+    return {
+        file.name.removesuffix(".json"): Design.from_json(file.read_text(encoding="utf-8"))
+        for file in files
+        if file.name.endswith(".json")
+    }
+
+
+def find_design(name_or_path: str) -> tuple[Design, Path | None]:
+    """A shipped design, or a ``design.json``, or that of a run's folder; and the folder, if any."""
+    shipped = shipped_designs()
+    path = Path(name_or_path)
+    if name_or_path in shipped:
+        return shipped[name_or_path], None
+    if path.is_dir():
+        path /= "design.json"
+    if not path.is_file():
+        raise InputError(
+            f"design {name_or_path!r}: neither a design.json nor a run's folder nor a shipped "
+            f"design ({', '.join(shipped) or 'none'})"
+        )
+    return Design.load(path), path.parent
+
+
+def float_filters(name: str, folder: Path | None) -> FloatFilters:
+    """The filters in floating point of a design that `find_design` has found under that name."""
+    from dbp.filters import FloatFilters
+
+    file = folder / "train" / "float.npz" if folder else DESIGNS / f"{name}.npz"
+    if not file.is_file():
+        missing = "train/float.npz" if folder else file.name
+        raise InputError(f"{name}: no {missing} beside it: --arithmetic fixed only")
+    with resources.as_file(file) as path:
+        return FloatFilters.load(path)
+
+
+def config_of(folder: Path | None) -> Config:
+    """The configuration that a design's folder was made with; the paper's where it has none."""
+    toml = folder / "config.toml" if folder else None
+    return config.load(str(toml) if toml and toml.is_file() else "paper")
+
+
+def place(design: Design, settings: Config, out: Path) -> None:
+    """Put a design and its configuration into a run's folder.
+
+    What later stages made there of another design or configuration is removed.
+    """
+    text = settings.to_toml()
+    place, toml = out / "design.json", out / "config.toml"
+    if place.is_file() or toml.is_file():
+        same = place.is_file() and place.read_text(encoding="utf-8") == design.to_json()
+        if not same or not toml.is_file() or toml.read_text(encoding="utf-8") != text:
+            for stage in ("rtl", "sim", "proof", "synth"):
+                shutil.rmtree(out / stage, ignore_errors=True)
+    design.save(place)
+    write_text(toml, text)
+
+
+def make_stimulus(folder: Path, design: Design, settings: Config) -> None:
+    """Simulate the link and write its converter samples as ``stimulus.npz`` beside the design."""
+    from dbp import link
+
+    power_dbm = settings.training.launch_power_dbm
+    blocks = -(-settings.hardware.stimulus_symbols // settings.link.block_symbols)
+    received = link.simulate(
+        settings.link, power_dbm, blocks, seed=settings.seed, purpose="stimulus"
+    )
+    count = 2 * settings.hardware.stimulus_symbols
+    samples = golden.convert(received.waveform.reshape(-1)[:count], design)
+    power_uw = launch_power_uw(power_dbm)
+    stimulus = Stimulus(samples, power_uw, design.hash, settings.hash, settings.seed)
+    stimulus.save(folder / "stimulus.npz")
+
+
+def ensure_stimulus(folder: Path) -> None:
+    """Make the stimulus of a run's design unless the right one is already there."""
+    design, settings = Design.load(folder / "design.json"), config_of(folder)
+    with contextlib.suppress(InputError):
+        if Stimulus.load(folder / "stimulus.npz", design).config_hash == settings.hash:
+            return
+    print(f"Simulating the link for {folder / 'stimulus.npz'}", flush=True)
+    make_stimulus(folder, design, settings)
