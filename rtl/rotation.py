@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
 
-from amaranth.hdl import Cat, Const, Module, signed
+from amaranth.hdl import Cat, Const, Module, Signal, signed
 from amaranth.lib.wiring import In, Out
 
 from dbp.design import Rotation
@@ -215,11 +215,16 @@ class RotationLane(Block):
         whole = x << bits
         if versine is None:
             return whole
-        # Second what is recoded, as in `dbp.rtl.filter`: the versine is small and toggles less.
-        short = keep(m, f"versine_times_{name}", x * versine, registered=False)
         # Both terms hold x: the interval is that of the product, tighter than that of a difference.
         cosine = Exact(Const(1 << bits), 1 << bits, 1 << bits) - versine
-        product = replace(cosine * x, value=(whole - short).value)
+        product = cosine * x
+        # Second what is recoded, as in `dbp.rtl.filter`: the versine is small and toggles less.
+        # The versine may pass two, and its product be wider than the difference, whose bits suffice.
+        short = x * versine
+        width = min(short.shape.width, product.shape.width)
+        low_bits = Signal(signed(width), name=f"versine_times_{name}")
+        m.d.comb += low_bits.eq(short.value)
+        product = replace(product, value=whole.value - low_bits)
         return keep(m, f"cosine_times_{name}", product, registered=False)
 
 

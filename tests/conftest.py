@@ -1,6 +1,13 @@
 """The tests have caches of their own: never the user's."""
 
 import pytest
+from designs import SCALE
+from hypothesis import settings
+
+# `make test` tries the same cases at every commit; `make test-long` tries others, by its seed.
+settings.register_profile("repeatable", derandomize=True)
+if SCALE == 1:
+    settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -75,6 +75,14 @@ def test_lint_and_check_accept_random_designs(tmp_path_factory, design, lanes, f
     assert check(folder) == []
 
 
+def test_lint_accepts_a_versine_wider_than_the_cosine_leaves_room_for(tmp_path):
+    # phi beyond two: phi^2 / 2 passes two, and its product with x is wider than x (1 - phi^2 / 2).
+    rotation = Rotation(5, 0, 3, (-2136, -231), 1, 0, 16, 10, 2, 8)
+    filters = Filter(4, 3, 4, (3,), (-5,)), Filter(4, 3, 8, (7,), (2,))
+    emit(Design("wide-versine", 8, 250, filters, (rotation,)), tmp_path, 2)
+    assert lint(tmp_path) == ""
+
+
 @pytest.mark.parametrize("hardwired", [False, True])
 @pytest.mark.parametrize("step", range(3))
 def test_lint_and_check_accept_single_steps(tmp_path, step, hardwired):
