@@ -14,7 +14,8 @@ import tempfile
 import time
 
 from dbp import config, link, training
-from dbp.ber import FloatReceiver, Receiver, effective_snr_db, matched_filter
+from dbp.detection import effective_snr_db, matched_filter
+from dbp.receivers import FloatReceiver, Receiver
 from dbp.references import Reference
 
 AUTHORS_SNR_DB, AUTHORS_CORE_SECONDS = 22.61, 330

@@ -9,7 +9,7 @@ what differs is due to the numerics alone, and to the noise outside that band.
 import numpy as np
 
 from dbp import config, link
-from dbp.ber import effective_snr_db, matched_filter
+from dbp.detection import effective_snr_db, matched_filter
 from dbp.references import Reference
 
 BLOCKS, BLOCK_SYMBOLS, FINEST = 256, 512, 16

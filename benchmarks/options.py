@@ -13,6 +13,7 @@ import sys
 from dbp import ber, config, training
 from dbp.complexity import complexity
 from dbp.files import write_csv
+from dbp.receivers import FixedReceiver
 
 # Label, [learned], [datapath] on top of the preset demo; K with headroom up to +3 dBm only.
 OFFSET = "centre_power = true\n"
@@ -54,7 +55,7 @@ def main() -> None:
         )
         design = training.train(settings).design
         points = ber.evaluate(
-            [ber.FixedReceiver("design", design)],
+            [FixedReceiver("design", design)],
             settings.link,
             POWERS_DBM,
             min_errors=400,

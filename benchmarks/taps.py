@@ -24,9 +24,9 @@ from isit2018 import fresh_snr_db
 from matplotlib.figure import Figure
 
 from dbp import config, figures, files, link, newton, training, workers
-from dbp.ber import FloatReceiver
 from dbp.filters import FloatFilters
 from dbp.model import Model, to_signal
+from dbp.receivers import FloatReceiver
 
 # Preset, taps learned from a joint start, and the taps down to which the last of them are pruned.
 LINKS = ("demo", (25, 19, 17), 11), ("isit2018", (9,), 3)

@@ -13,140 +13,22 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from scipy import special
 from tqdm import tqdm
 
-from dbp import config, golden, link, modulation, workers
-from dbp.design import Design, launch_power_uw
+from dbp import config, link, modulation, workers
+from dbp.detection import align, matched_filter
 from dbp.errors import InputError
-from dbp.filters import FloatFilters
+from dbp.intervals import interval
+from dbp.receivers import Receiver
 
 GROUP_SYMBOLS = 8192
 COLUMNS = (
     *("design", "arithmetic", "launch_power_dbm", "bits", "errors"),
     *("ber", "ber_low", "ber_high", "snr_db"),
 )
-
-Waveform = NDArray[np.complexfloating]
-
-
-class Receiver(Protocol):
-    """Equalises a group of circular blocks; ``arithmetic`` is "float" or "fixed".
-
-    Called with a waveform of mean power 1 as `dbp.link.Received` has it, complex of shape
-    ``(blocks, samples)``, and the launch power in dBm. Returns the same shape, in any unit, with
-    the symbols still at the even samples: no group delay.
-    """
-
-    name: str
-    arithmetic: str
-
-    def __call__(self, waveform: Waveform, launch_power_dbm: float) -> Waveform: ...
-
-
-class FixedReceiver:
-    """A `Design` as the hardware computes it, by the golden model.
-
-    The blocks pass as one stream under one gain control. The hardware starts each block with the
-    history of whatever came before, so every block is sent with the end of itself before it, as
-    long as the receiver's memory; what the receiver puts out meanwhile is dropped.
-    """
-
-    arithmetic = "fixed"
-
-    def __init__(self, name: str, design: Design) -> None:
-        self.name = name
-        self.design = design
-
-    def __call__(self, waveform: Waveform, launch_power_dbm: float) -> Waveform:
-        delay, samples = self.design.delay, waveform.shape[-1]
-        memory = 2 * delay
-        wrapped = waveform[:, np.arange(-memory, samples) % samples]
-        stream = golden.convert(wrapped.reshape(-1), self.design)
-        i, q = golden.receive(self.design, stream, launch_power_uw(launch_power_dbm))
-        received = (i + 1j * q).reshape(wrapped.shape)[:, memory:]
-        return np.roll(received, -delay, axis=-1)
-
-
-class FloatReceiver:
-    """Symmetric FIR filters and Kerr rotations in floating point, circular on each block."""
-
-    arithmetic = "float"
-
-    def __init__(self, name: str, filters: FloatFilters) -> None:
-        self.name = name
-        self.filters = filters
-
-    def __call__(self, waveform: Waveform, launch_power_dbm: float) -> Waveform:
-        spectrum = torch.fft.fft(torch.from_numpy(waveform))
-        power_mw = 1e3 * link.watts(launch_power_dbm)
-        for k, taps in enumerate(self.filters.taps):
-            if k:
-                field = torch.fft.ifft(spectrum)
-                half_kerr = self.filters.kerr_rad_per_mw[k - 1] * power_mw
-                spectrum = torch.fft.fft(field.mul_(torch.exp(1j * _phase(field, half_kerr))))
-            response = frequency_response(taps, waveform.shape[-1])
-            spectrum = spectrum.mul_(torch.from_numpy(response).to(spectrum.dtype))
-        return torch.fft.ifft(spectrum).numpy()
-
-
-def _phase(field: torch.Tensor, half_kerr: NDArray[np.float64]) -> torch.Tensor:
-    """sum_m K[m] \\|x[n - m]\\|^2, circular; ``half_kerr`` outermost first."""
-    power = field.real.square() + field.imag.square()
-    *outer, centre = half_kerr.tolist()
-    phase = centre * power
-    for distance, constant in enumerate(reversed(outer), 1):
-        phase += constant * (power.roll(distance, -1) + power.roll(-distance, -1))
-    return phase
-
-
-def frequency_response(taps: NDArray[np.complex128], samples: int) -> NDArray[np.complex128]:
-    """Response of taps about their centre, in FFT order, on circular blocks of any length."""
-    impulse = np.zeros(samples, np.complex128)
-    np.add.at(impulse, (np.arange(taps.size) - taps.size // 2) % samples, taps)
-    return np.fft.fft(impulse)
-
-
-def matched_filter(waveform: Waveform, roll_off: float) -> Waveform:
-    """Root-raised-cosine filter and symbol timing: 2 samples per symbol to 1, last axis circular.
-
-    Of a waveform of mean power 1 without distortion it returns the symbols, of mean power 1.
-    """
-    samples = waveform.shape[-1]
-    pulse = modulation.root_raised_cosine(roll_off, 2, samples)
-    spectrum = np.fft.fft(waveform) * pulse
-    half = samples // 2
-    return np.fft.ifft((spectrum[..., :half] + spectrum[..., half:]) / 2)
-
-
-def align(sent: Waveform, received: Waveform) -> Waveform:
-    """One complex gain over all symbols, so that the sent ones stand in them without bias."""
-    projection = np.vdot(sent, received)
-    if projection == 0:  # a dead receiver
-        return received
-    return received * (np.vdot(sent, sent).real / projection)
-
-
-def effective_snr_db(sent: Waveform, received: Waveform) -> float:
-    """E\\|x\\|^2 / E\\|x - c y\\|^2 of all symbols, with the best complex gain c, in dB."""
-    x, y = sent.astype(np.complex128), received.astype(np.complex128)
-    coherence = abs(np.vdot(x, y)) ** 2 / (np.vdot(x, x).real * np.vdot(y, y).real)
-    return float(-10 * np.log10(1 - coherence))
-
-
-def interval(errors: int, bits: int) -> tuple[float, float]:
-    """95 % Clopper-Pearson interval of the bit error ratio; no errors give (0, upper bound).
-
-    Exact for independent errors: covers the true ratio with a probability of at least 95 %.
-    """
-    low = special.betaincinv(errors, bits - errors + 1, 0.025) if errors else 0.0
-    high = special.betaincinv(errors + 1, bits - errors, 0.975) if errors < bits else 1.0
-    return float(low), float(high)
 
 
 def evaluate(

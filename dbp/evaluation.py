@@ -17,7 +17,7 @@ from dbp.files import write_csv, write_npz, write_text
 from dbp.runs import config_of, find_design, float_filters, read_config
 
 if TYPE_CHECKING:
-    from dbp.ber import Receiver
+    from dbp.receivers import Receiver
 
 CONSTELLATION_POINTS = 3000
 
@@ -96,6 +96,7 @@ def _evaluate(
     reference receivers. What is None is the configuration's. Returns the receivers and all points.
     """
     from dbp import ber, references
+    from dbp.receivers import FixedReceiver, FloatReceiver
 
     powers_dbm = powers_dbm or settings.evaluation.launch_power_dbm
     names = list(dict.fromkeys(name for name, _ in wanted))
@@ -111,10 +112,10 @@ def _evaluate(
         if name not in found:
             receivers.append(references.Reference(label, settings.link))
         elif arithmetic == "fixed":
-            receivers.append(ber.FixedReceiver(label, found[name][0]))
+            receivers.append(FixedReceiver(label, found[name][0]))
         else:
             filters = float_filters(name, found[name][1])
-            receivers.append(ber.FloatReceiver(label, filters))
+            receivers.append(FloatReceiver(label, filters))
 
     stopwatch = metrics.Stopwatch()
     out.mkdir(parents=True, exist_ok=True)
@@ -188,7 +189,8 @@ def _save_constellations(
 
     The first receiver's best launch power serves all.
     """
-    from dbp.ber import GROUP_SYMBOLS, align, matched_filter
+    from dbp.ber import GROUP_SYMBOLS
+    from dbp.detection import align, matched_filter
     from dbp.link import simulate
     from dbp.report import best_points
 

@@ -219,7 +219,7 @@ class RotationLane(Block):
         cosine = Exact(Const(1 << bits), 1 << bits, 1 << bits) - versine
         product = cosine * x
         # Second what is recoded, as in `dbp.rtl.filter`: the versine is small and toggles less.
-        # The versine may pass two, and its product be wider than the difference, whose bits suffice.
+        # A versine beyond two makes a product wider than the difference, whose bits suffice.
         short = x * versine
         width = min(short.shape.width, product.shape.width)
         low_bits = Signal(signed(width), name=f"versine_times_{name}")

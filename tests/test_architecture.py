@@ -18,7 +18,7 @@ TORCH_ALLOWED = {
     "dbp.fiber",
     "dbp.link",
     "dbp.references",
-    "dbp.ber",
+    "dbp.receivers",
     "dbp.workers",
 }
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dbp import ber, config, filters, golden, link, modulation
+from dbp import ber, config, detection, filters, golden, link, modulation
 from dbp.design import Design, Filter, Rotation, launch_power_uw
 from dbp.errors import InputError
 from dbp.filters import FloatFilters
+from dbp.intervals import interval
+from dbp.receivers import FixedReceiver, FloatReceiver
 from dbp.references import Reference
 
 # One amplifier and neither dispersion nor Kerr effect: additive white Gaussian noise.
@@ -57,14 +59,14 @@ def test_awgn_agrees_with_theory(name, snr_db):
 @pytest.mark.parametrize(("bits", "ratio"), [(100, 0.03), (2000, 0.001), (2000, 0.2), (50, 0.5)])
 def test_interval_covers_what_it_claims(bits, ratio):
     errors = np.arange(bits + 1)
-    intervals = np.array([ber.interval(k, bits) for k in errors])
+    intervals = np.array([interval(k, bits) for k in errors])
     inside = (intervals[:, 0] <= ratio) & (ratio <= intervals[:, 1])
     coverage = stats.binom.pmf(errors, bits, ratio)[inside].sum()
     assert 0.95 <= coverage < 0.995
 
 
 def test_no_errors_give_an_upper_bound():
-    low, high = ber.interval(0, 1000)
+    low, high = interval(0, 1000)
     assert low == 0 and (1 - high) ** 1000 == pytest.approx(0.025)
     (point,) = ber.evaluate([Plain()], AWGN, [power_for(AWGN, 30.0)], **LIMITS)
     assert point["errors"] == 0 == point["ber"] == point["ber_low"] < point["ber_high"] < 1e-4
@@ -160,10 +162,10 @@ def test_fixed_receiver_of_high_precision_equals_the_float_receiver():
     baseline = config.Baseline(rotation_offset_km=14.8)
     floats = filters.receiver(baseline, settings)
     received = link.simulate(settings, 3.0, 16, seed=1, purpose="evaluate")
-    one = ber.FloatReceiver("float", floats)(received.waveform, 3.0)
-    fixed = ber.FixedReceiver("fixed", precise(floats))(received.waveform, 3.0)
+    one = FloatReceiver("float", floats)(received.waveform, 3.0)
+    fixed = FixedReceiver("fixed", precise(floats))(received.waveform, 3.0)
     without_kerr = FloatFilters(floats.taps, floats.kerr_rad_per_mw * 0)
-    linear = ber.FloatReceiver("linear", without_kerr)(received.waveform, 3.0)
+    linear = FloatReceiver("linear", without_kerr)(received.waveform, 3.0)
 
     def error_db(other):
         gain = np.mean(np.abs(one)) / np.mean(np.abs(other))
@@ -181,7 +183,7 @@ def test_fixed_receiver_has_no_edges():
     settings = config.Link(spans=3)
     design = precise(filters.receiver(config.Baseline(), settings))
     assert design.delay == 36
-    receive = ber.FixedReceiver("design", design)
+    receive = FixedReceiver("design", design)
     out = receive(waveform, 0.0)
     assert np.unique(np.abs(out)).size > 100
     np.testing.assert_array_equal(receive(np.roll(waveform, 50, -1), 0.0), np.roll(out, 50, -1))
@@ -199,7 +201,7 @@ def test_fixed_receiver_has_no_edges():
 def test_float_receiver_undoes_the_linear_link():
     settings = config.Link(spans=8, nonlinearity_per_w_km=0.0, steps_per_span=1, block_symbols=512)
     baseline = config.Baseline(taps=61, out_of_band_gain=0.9, bandwidth=0.6)
-    floats = ber.FloatReceiver("floats", filters.receiver(baseline, settings))
+    floats = FloatReceiver("floats", filters.receiver(baseline, settings))
     power = power_for(settings, 15.0)
     ours, ideal = ber.evaluate([floats, Reference("linear", settings)], settings, [power], **LIMITS)
     assert ours["snr_db"] == pytest.approx(ideal["snr_db"], abs=0.1)
@@ -221,4 +223,4 @@ def test_effective_snr_is_that_of_the_best_gain():
     received = (0.3 - 0.4j) * (sent + 0.1 * noise)
     # E|x - c y|^2 with the c that makes it least: |x|^2 |n|^2 / (|x|^2 + |n|^2).
     expected = 10 * np.log10(1.01 / 0.01)
-    assert ber.effective_snr_db(sent, received) == pytest.approx(expected, abs=0.05)
+    assert detection.effective_snr_db(sent, received) == pytest.approx(expected, abs=0.05)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dbp import config, link
-from dbp.ber import matched_filter
+from dbp.detection import matched_filter
 from dbp.errors import InputError
 from dbp.modulation import constellation
 from dbp.references import Reference

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dbp import ber, cascade, config, filters
+from dbp import cascade, config, detection, filters, receivers
 from dbp.filters import FloatFilters
 from dbp.model import Detector, Model, convolve, from_signal, half_taps, to_signal
 
@@ -68,7 +68,7 @@ def test_model_equals_the_receiver_in_the_frequency_domain(half_kerr):
     rng = np.random.default_rng(1)
     chain = random_filters(rng, (1, 5, 19, 15), half_kerr)
     x = (complex_normal(rng, 3, 128) / np.sqrt(2)).astype(np.complex64)
-    expected = ber.FloatReceiver("random", chain)(x, 3.0)
+    expected = receivers.FloatReceiver("random", chain)(x, 3.0)
     model = Model(chain)
     received = from_signal(model(to_signal(x), 10**0.3))
     assert np.linalg.norm(received - expected) < 2e-6 * np.linalg.norm(expected)
@@ -126,7 +126,7 @@ def test_loss_is_the_inverse_of_the_effective_snr():
     rng = np.random.default_rng(2)
     x = complex_normal(rng, 2, 256)
     sent = complex_normal(rng, 2, 128)
-    y = ber.matched_filter(x, 0.1)
+    y = detection.matched_filter(x, 0.1)
     gain = np.vdot(y, sent) / np.vdot(y, y)
     expected = np.sum(np.abs(sent - gain * y) ** 2) / np.sum(np.abs(sent) ** 2)
     loss = Detector(0.1, 256).loss(to_signal(x), torch.from_numpy(sent.T.astype(np.complex64)))
@@ -135,7 +135,7 @@ def test_loss_is_the_inverse_of_the_effective_snr():
 
 def whole_chain_error(chain, link_, lengths_km):
     """In-band error of the product of all responses, one complex gain taken out."""
-    response = np.prod([ber.frequency_response(h, 512) for h in chain.taps], axis=0)
+    response = np.prod([receivers.frequency_response(h, 512) for h in chain.taps], axis=0)
     omega = 2 * np.pi * np.fft.fftfreq(512)
     wanted = np.exp(-1j * filters.dispersion(link_, np.sum(lengths_km)) * omega**2)
     band = np.abs(omega) < 0.5 * np.pi

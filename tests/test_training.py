@@ -4,11 +4,12 @@ import zipfile
 import numpy as np
 import pytest
 
-from dbp import ber, config, link, rounding, training
+from dbp import ber, config, detection, link, rounding, training
 from dbp.errors import InputError
 from dbp.files import read_npz, write_npz
 from dbp.model import Model
 from dbp.quantization import QuantizedModel
+from dbp.receivers import FixedReceiver, FloatReceiver
 from dbp.references import Reference
 
 # Four short spans at a power where the Kerr effect counts: learned in seconds.
@@ -63,8 +64,8 @@ def test_no_step_of_a_phase_of_descent_raises_the_loss(learned):
 def test_the_design_reaches_what_training_says_on_unseen_data(learned):
     """By golden, streaming, on seeds of evaluation: nothing of training is shared."""
     receivers = [
-        ber.FixedReceiver("fixed", learned.design),
-        ber.FloatReceiver("float", learned.filters),
+        FixedReceiver("fixed", learned.design),
+        FloatReceiver("float", learned.filters),
     ]
     points = ber.evaluate(receivers, SMALL.link, [2.0], min_errors=10**6, max_bits=200_000, seed=1)
     for point, key in zip(points, ("snr_db_quantized", "snr_db_float"), strict=True):
@@ -230,14 +231,14 @@ def test_isit2018_learns_in_small():
     received = link.simulate(link_, 0.0, 16, seed=1, purpose="evaluate")
 
     def fresh_snr_db(receiver):
-        symbols = ber.matched_filter(receiver(received.waveform, 0.0), link_.roll_off)
-        return ber.effective_snr_db(received.symbols, symbols)
+        symbols = detection.matched_filter(receiver(received.waveform, 0.0), link_.roll_off)
+        return detection.effective_snr_db(received.symbols, symbols)
 
     ideal = fresh_snr_db(Reference("dbp1", link_))
-    start = fresh_snr_db(ber.FloatReceiver("start", training.baseline(settings)[1]))
+    start = fresh_snr_db(FloatReceiver("start", training.baseline(settings)[1]))
     assert start < ideal - 0.5
-    assert fresh_snr_db(ber.FloatReceiver("float", learned.filters)) > ideal
-    assert fresh_snr_db(ber.FixedReceiver("fixed", learned.design)) > ideal - 0.5
+    assert fresh_snr_db(FloatReceiver("float", learned.filters)) > ideal
+    assert fresh_snr_db(FixedReceiver("fixed", learned.design)) > ideal - 0.5
 
 
 def test_baseline_is_the_least_squares_design():

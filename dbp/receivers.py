@@ -1,0 +1,92 @@
+"""Receivers to evaluate: a design in fixed point, its filters in floating point."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dbp import golden, link
+from dbp.design import Design, launch_power_uw
+from dbp.filters import FloatFilters
+
+Waveform = NDArray[np.complexfloating]
+
+
+class Receiver(Protocol):
+    """Equalises a group of circular blocks; ``arithmetic`` is "float" or "fixed".
+
+    Called with a waveform of mean power 1 as `dbp.link.Received` has it, complex of shape
+    ``(blocks, samples)``, and the launch power in dBm. Returns the same shape, in any unit, with
+    the symbols still at the even samples: no group delay.
+    """
+
+    name: str
+    arithmetic: str
+
+    def __call__(self, waveform: Waveform, launch_power_dbm: float) -> Waveform: ...
+
+
+class FixedReceiver:
+    """A `Design` as the hardware computes it, by the golden model.
+
+    The blocks pass as one stream under one gain control. The hardware starts each block with the
+    history of whatever came before, so every block is sent with the end of itself before it, as
+    long as the receiver's memory; what the receiver puts out meanwhile is dropped.
+    """
+
+    arithmetic = "fixed"
+
+    def __init__(self, name: str, design: Design) -> None:
+        self.name = name
+        self.design = design
+
+    def __call__(self, waveform: Waveform, launch_power_dbm: float) -> Waveform:
+        delay, samples = self.design.delay, waveform.shape[-1]
+        memory = 2 * delay
+        wrapped = waveform[:, np.arange(-memory, samples) % samples]
+        stream = golden.convert(wrapped.reshape(-1), self.design)
+        i, q = golden.receive(self.design, stream, launch_power_uw(launch_power_dbm))
+        received = (i + 1j * q).reshape(wrapped.shape)[:, memory:]
+        return np.roll(received, -delay, axis=-1)
+
+
+class FloatReceiver:
+    """Symmetric FIR filters and Kerr rotations in floating point, circular on each block."""
+
+    arithmetic = "float"
+
+    def __init__(self, name: str, filters: FloatFilters) -> None:
+        self.name = name
+        self.filters = filters
+
+    def __call__(self, waveform: Waveform, launch_power_dbm: float) -> Waveform:
+        spectrum = torch.fft.fft(torch.from_numpy(waveform))
+        power_mw = 1e3 * link.watts(launch_power_dbm)
+        for k, taps in enumerate(self.filters.taps):
+            if k:
+                field = torch.fft.ifft(spectrum)
+                half_kerr = self.filters.kerr_rad_per_mw[k - 1] * power_mw
+                spectrum = torch.fft.fft(field.mul_(torch.exp(1j * _phase(field, half_kerr))))
+            response = frequency_response(taps, waveform.shape[-1])
+            spectrum = spectrum.mul_(torch.from_numpy(response).to(spectrum.dtype))
+        return torch.fft.ifft(spectrum).numpy()
+
+
+def _phase(field: torch.Tensor, half_kerr: NDArray[np.float64]) -> torch.Tensor:
+    """sum_m K[m] \\|x[n - m]\\|^2, circular; ``half_kerr`` outermost first."""
+    power = field.real.square() + field.imag.square()
+    *outer, centre = half_kerr.tolist()
+    phase = centre * power
+    for distance, constant in enumerate(reversed(outer), 1):
+        phase += constant * (power.roll(distance, -1) + power.roll(-distance, -1))
+    return phase
+
+
+def frequency_response(taps: NDArray[np.complex128], samples: int) -> NDArray[np.complex128]:
+    """Response of taps about their centre, in FFT order, on circular blocks of any length."""
+    impulse = np.zeros(samples, np.complex128)
+    np.add.at(impulse, (np.arange(taps.size) - taps.size // 2) % samples, taps)
+    return np.fft.fft(impulse)
