@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -30,6 +31,30 @@ MAX_SPAN_LOSS_DB = 100.0
 class _Table(BaseModel):
     # A value of another type is refused, not converted: "16" is no number of taps.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+
+class Impairments(_Table):
+    """What a real transmission adds to the ideal link; everything off by default.
+
+    Lasers: Lorentzian linewidths and a constant offset of the receiver's laser. Converter:
+    ``adc_bits`` (0: ideal) with its full scale at ``adc_full_scale_rms`` times the rms of a
+    quadrature. Hybrid: ``iq_gain_db`` and ``iq_phase_deg`` by which Q is wrong against I. Fibre:
+    ``wdm_neighbours`` channels on each side, ``wdm_spacing_ghz`` apart, launched at the same power;
+    ``dispersion_error_percent`` more dispersion than the receiver takes it to have; with
+    ``dual_polarisation`` the launch power is that of both polarisations.
+    """
+
+    transmitter_linewidth_khz: float = Field(0.0, ge=0, le=10_000)
+    receiver_linewidth_khz: float = Field(0.0, ge=0, le=10_000)
+    frequency_offset_mhz: float = Field(0.0, ge=-5000, le=5000)
+    adc_bits: int = Field(0, ge=0, le=16)
+    adc_full_scale_rms: float = Field(4.0, ge=0.5, le=20)
+    iq_gain_db: float = Field(0.0, ge=-6, le=6)
+    iq_phase_deg: float = Field(0.0, ge=-30, le=30)
+    wdm_neighbours: int = Field(0, ge=0, le=10)
+    wdm_spacing_ghz: float = Field(25.0, gt=0, le=1000)
+    dispersion_error_percent: float = Field(0.0, ge=-10, le=10)
+    dual_polarisation: bool = False
 
 
 class Link(_Table):
@@ -58,6 +83,7 @@ class Link(_Table):
     steps_per_span: int = Field(16, ge=1, le=10000)
     block_symbols: int = Field(1024, ge=64, le=1 << 20)
     precision: Literal["complex64", "complex128"] = "complex64"
+    impairments: Impairments = Impairments()
 
     @field_validator("samples_per_symbol", "block_symbols")
     @classmethod
@@ -204,12 +230,15 @@ class Config(_Table):
     def to_toml(self) -> str:
         """All values, defaults included, as the text of a configuration file."""
         # Numbers, texts, truth values and flat lists read alike in JSON and TOML.
-        content = self.model_dump(mode="json")
-        tables = {key: value for key, value in content.items() if isinstance(value, dict)}
-        lines = [f"{k} = {json.dumps(v)}" for k, v in content.items() if k not in tables]
-        for name, table in tables.items():
-            lines += ["", f"[{name}]", *(f"{k} = {json.dumps(v)}" for k, v in table.items())]
-        return "\n".join(lines) + "\n"
+        return "\n".join(_toml_lines("", self.model_dump(mode="json"))) + "\n"
+
+
+def _toml_lines(name: str, table: Mapping[str, Any]) -> Iterator[str]:
+    inner = {key: value for key, value in table.items() if isinstance(value, dict)}
+    yield from (f"{k} = {json.dumps(v)}" for k, v in table.items() if k not in inner)
+    for key, value in inner.items():
+        path = f"{name}.{key}" if name else key
+        yield from ("", f"[{path}]", *_toml_lines(path, value))
 
 
 def presets() -> dict[str, str]:
