@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dbp import __version__, commands, evaluation, runs
+from dbp import __version__, commands, evaluation, runs, sweep
 from dbp.errors import DbpError, InputError
 
 
@@ -40,21 +40,20 @@ def _launch_powers(text: str) -> tuple[float, ...]:
     """``START:STOP:STEP`` with both ends, or values with commas between them, in dBm."""
     form = "must be START:STOP:STEP (both ends count) or values with commas, in -30..20 dBm"
     try:
-        if ":" in text:
-            start, stop, step = (float(part) for part in text.split(":"))
-            if not step > 0 or not start <= stop:
-                raise ValueError
-            count = (stop - start) / step
-            if not count < 1000:
-                raise ValueError
-            powers = tuple(round(start + k * step, 6) for k in range(int(count + 1e-6) + 1))
-        else:
-            powers = tuple(float(part) for part in text.split(","))
+        powers = tuple(float(value) for value in sweep.values(text))
         if not all(-30 <= power <= 20 for power in powers):
             raise ValueError
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r}: {form}") from None
     return powers
+
+
+def _swept(text: str) -> tuple[str, tuple[Any, ...]]:
+    form = "must be KEY=START:STOP:STEP or KEY=VALUE,VALUE..., KEY one of [link] or its impairments"
+    try:
+        return sweep.parse(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: {form}") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -163,6 +162,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--min-errors", type=_positive, help="stop a point there (default: CONFIG's)")
     sub.add_argument("--max-bits", type=_positive, help="or there (default: CONFIG's)")
+    sub.add_argument("--sweep", type=_swept, action="append", default=[], metavar="KEY=RANGE",
+                     help="other values of a key of [link]; may be repeated")  # fmt: skip
+    sub.add_argument("--resume", action="store_true", help="go on where RUN was interrupted")
+    sub.add_argument("--cluster", default="local", metavar="WHERE",
+                     help="local (default), slurm, or tcp://HOST:PORT (Dask)")  # fmt: skip
+    sub.add_argument("--workers", type=_positive, metavar="N",
+                     help="processes or Slurm jobs (default: one a core, one job)")  # fmt: skip
     seed(sub)
 
     sub = command("report", _report, "one self-contained HTML page over one or more runs")
@@ -247,20 +253,29 @@ def _synth(options: argparse.Namespace) -> None:
 def _ber(options: argparse.Namespace) -> None:
     shared = {
         "config_name": options.config,
-        "min_errors": options.min_errors,
-        "max_bits": options.max_bits,
         "seed": options.seed,
+        "options": evaluation.Options(
+            options.min_errors,
+            options.max_bits,
+            options.cluster,
+            options.workers,
+            options.resume,
+        ),
     }
     if options.reproduce:
-        if options.designs or options.arithmetic:
-            raise InputError("--reproduce has receivers of its own: no DESIGN, no --arithmetic")
+        if options.designs or options.arithmetic or options.sweep:
+            raise InputError(
+                "--reproduce has receivers of its own: no DESIGN, no --arithmetic, no --sweep"
+            )
         evaluation.reproduce(options.launch_power_dbm, options.out, **shared)
         return
-    if not options.designs:
-        raise InputError("dbp ber: must have DESIGN... or --reproduce")
-    arithmetic = options.arithmetic or "fixed"
     evaluation.ber(
-        options.designs, options.launch_power_dbm, options.out, arithmetic=arithmetic, **shared
+        options.designs,
+        options.launch_power_dbm,
+        options.out,
+        arithmetic=options.arithmetic or "fixed",
+        swept=dict(options.sweep),
+        **shared,
     )
 
 

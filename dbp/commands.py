@@ -13,6 +13,7 @@ from dbp import metrics
 from dbp.config import Config
 from dbp.design import Design
 from dbp.errors import DbpError, InputError, MissingError
+from dbp.evaluation import Options as EvaluationOptions
 from dbp.evaluation import ber
 from dbp.files import write_json
 from dbp.runs import config_of, ensure_stimulus, place
@@ -230,9 +231,9 @@ def run(settings: Config, out: Path, device: str = "cpu") -> None:
         out,
         config_name=str(folders[0] / "config.toml"),
         arithmetic="both",
-        min_errors=None,
-        max_bits=None,
         seed=None,
+        swept=None,
+        options=EvaluationOptions(),
     )
     jobs: dict[str, Job] = {}
     for folder in folders:

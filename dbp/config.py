@@ -198,6 +198,9 @@ class Evaluation(_Table):
         return tuple(value) if isinstance(value, list) else value
 
 
+SweepValues = Annotated[tuple[bool | int | float | str, ...], Field(min_length=1)]
+
+
 class Hardware(_Table):
     """What is generated, simulated and synthesised."""
 
@@ -220,6 +223,15 @@ class Config(_Table):
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     hardware: Hardware = Hardware()
+    # What `dbp ber` goes through: "design", "launch_power_dbm", keys of link and its impairments.
+    sweep: dict[str, SweepValues] = {}
+
+    @field_validator("sweep", mode="before")
+    @classmethod
+    def _tuples(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
 
     @property
     def hash(self) -> str:
@@ -297,14 +309,41 @@ def _explain(problem) -> str:
     return f"{key} = {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
 
 
-def _check_together(config: Config) -> None:
-    """Limits that tie several keys together."""
-    loss_db = config.link.span_km * config.link.attenuation_db_per_km
+def link_with(link: Link, changes: Mapping[str, Any]) -> Link:
+    """The link with other values of some keys, its own or of its impairments; checked like a file.
+
+    Raises `InputError` as `load` does.
+    """
+    content = link.model_dump()
+    impairments = content.pop("impairments")
+    for key, value in changes.items():
+        if key in impairments:
+            impairments[key] = value
+        elif key in content:
+            content[key] = value
+        else:
+            known = ", ".join((*content, *impairments))
+            raise InputError(f"link.{key}: unknown key; the keys here are {known}")
+    try:
+        changed = Link.model_validate(content | {"impairments": impairments})
+    except ValidationError as error:
+        raise InputError("; ".join(f"link.{_explain(p)}" for p in error.errors())) from None
+    _check_link(changed)
+    return changed
+
+
+def _check_link(link: Link) -> None:
+    loss_db = link.span_km * link.attenuation_db_per_km
     if loss_db > MAX_SPAN_LOSS_DB:
         raise InputError(
             f"link.span_km * link.attenuation_db_per_km = {loss_db:g} dB of loss a span: must be "
             f"at most {MAX_SPAN_LOSS_DB:g} dB"
         )
+
+
+def _check_together(config: Config) -> None:
+    """Limits that tie several keys together."""
+    _check_link(config.link)
     for name in ("baseline", "learned"):
         filters: Filters = getattr(config, name)
         if filters.rotation_offset_km > config.link.span_km:

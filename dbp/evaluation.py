@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +20,27 @@ from dbp.runs import config_of, find_design, float_filters, read_config
 
 if TYPE_CHECKING:
     from dbp.receivers import Receiver
+    from dbp.units import Scenario
 
 CONSTELLATION_POINTS = 3000
+
+
+DATABASE = "results.sqlite"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How an evaluation is done; what is None is the configuration's.
+
+    ``cluster`` and ``workers`` as `dbp.cluster.executor` takes them. With ``resume``, units that
+    the folder's database holds are not counted again; else it starts anew.
+    """
+
+    min_errors: int | None = None
+    max_bits: int | None = None
+    cluster: str = "local"
+    workers: int | None = None
+    resume: bool = False
 
 
 def ber(
@@ -29,26 +50,54 @@ def ber(
     *,
     config_name: str | None,
     arithmetic: str,
-    min_errors: int | None,
-    max_bits: int | None,
     seed: int | None,
+    swept: Mapping[str, Sequence[Any]] | None,
+    options: Options,
 ) -> None:
-    """Evaluate designs and reference receivers over launch powers, by default the CONFIG's."""
-    from dbp import references
-    from dbp.ber import draw
+    """Evaluate designs and reference receivers over launch powers and links.
+
+    What neither the arguments nor ``swept`` name is the CONFIG's; None for ``swept``: no sweep.
+    """
+    from dbp import references, sweep
+    from dbp.curves import draw
 
     stopwatch = metrics.Stopwatch()
+    settings = config.load(config_name) if config_name else None
+    in_file = settings.sweep if settings else {}
+    names = list(names) or [str(name) for name in in_file.get(sweep.DESIGN, ())]
+    if not names:
+        raise InputError("dbp ber: must have DESIGN..., --reproduce or a [sweep] with design")
     found = {name: find_design(name) for name in names if name not in references.NAMES}
     folders = [folder for _, folder in found.values()]
-    settings = config.load(config_name) if config_name else config_of(next(iter(folders), None))
+    if settings is None:
+        settings = config_of(next(iter(folders), None))
+        in_file = settings.sweep
+    swept = {} if swept is None else {**in_file, **swept}
     if seed is not None:
         settings = settings.model_copy(update={"seed": seed})
     kinds = ("fixed", "float") if arithmetic == "both" else (arithmetic,)
     wanted = [(name, kind) for name in names for kind in (kinds if name in found else ("float",))]
-    receivers, points = _evaluate(wanted, found, settings, powers_dbm, out, min_errors, max_bits)
-    write_text(out / "ber.svg", draw([point.model_dump() for point in points]))
-    _save_constellations(receivers, points, settings, out)
+    powers_dbm = powers_dbm or _launch_powers(swept)
+    points, clouds = _evaluate(wanted, found, settings, powers_dbm, swept, out, options)
+    keys = sweep.link_keys(swept)
+    write_text(out / "ber.svg", draw([point.model_dump() for point in points], keys))
+    write_npz(out / "constellation.npz", **clouds)
+    _print_best(points, keys)
     print(f"{stopwatch.seconds:.0f} s -> {out / 'ber.csv'}", flush=True)
+
+
+def _launch_powers(swept: Mapping[str, Sequence[Any]]) -> tuple[float, ...] | None:
+    """Those of a sweep, checked."""
+    powers = swept.get("launch_power_dbm")
+    if powers is None:
+        return None
+    fit = config.Evaluation.model_validate
+    try:
+        return fit({"launch_power_dbm": powers}).launch_power_dbm
+    except ValueError:
+        raise InputError(
+            f"sweep.launch_power_dbm = {list(powers)}: must be numbers in -30..20"
+        ) from None
 
 
 def reproduce(
@@ -56,9 +105,8 @@ def reproduce(
     out: Path,
     *,
     config_name: str | None,
-    min_errors: int | None,
-    max_bits: int | None,
     seed: int | None,
+    options: Options,
 ) -> None:
     """Evaluate our receiver for every curve of the paper's BER and compare the two."""
     from dbp import published, reproduction
@@ -73,7 +121,8 @@ def reproduce(
     curves = published.ber_curves()
     wanted = [(curve.receiver, curve.arithmetic) for curve in curves]
     found = {name: find_design(name) for name, _ in wanted if name != "linear"}
-    _, points = _evaluate(wanted, found, settings, powers_dbm, out, min_errors, max_bits)
+    points, _ = _evaluate(wanted, found, settings, powers_dbm, {}, out, options)
+    _print_best(points, ())
     write_text(out / "ber.svg", reproduction.draw(curves, points))
     rows = reproduction.compare(curves, points)
     write_csv(out / "reproduction.csv", rows)
@@ -86,72 +135,134 @@ def _evaluate(
     found: Mapping[str, tuple[Design, Path | None]],
     settings: Config,
     powers_dbm: Sequence[float] | None,
+    swept: Mapping[str, Sequence[Any]],
     out: Path,
-    min_errors: int | None,
-    max_bits: int | None,
-) -> tuple[list[Receiver], list[metrics.Point]]:
+    options: Options,
+) -> tuple[list[metrics.Point], dict[str, Any]]:
     """Count the bit errors of receivers; writes ``metrics.json`` and ``ber.csv``.
 
     ``wanted``: name and arithmetic of each; the names in ``found`` are designs, the others
-    reference receivers. What is None is the configuration's. Returns the receivers and all points.
+    reference receivers. Returns all points, and some symbols of each receiver.
     """
-    from dbp import ber, references
+    from dbp import ber, cluster, references, results, sweep
     from dbp.receivers import FixedReceiver, FloatReceiver
 
-    powers_dbm = powers_dbm or settings.evaluation.launch_power_dbm
-    names = list(dict.fromkeys(name for name, _ in wanted))
-    short = {name: found[name][0].name if name in found else name for name in names}
-    # Designs of the same name are told apart as they were typed.
-    labels = {
-        name: name if list(short.values()).count(label) > 1 else label
-        for name, label in short.items()
-    }
-    receivers: list[Receiver] = []
-    for name, arithmetic in wanted:
-        label = labels[name]
-        if name not in found:
-            receivers.append(references.Reference(label, settings.link))
-        elif arithmetic == "fixed":
-            receivers.append(FixedReceiver(label, found[name][0]))
-        else:
-            filters = float_filters(name, found[name][1])
-            receivers.append(FloatReceiver(label, filters))
-
     stopwatch = metrics.Stopwatch()
-    out.mkdir(parents=True, exist_ok=True)
+    cluster.check(options.cluster)
+    powers_dbm = powers_dbm or settings.evaluation.launch_power_dbm
+    links = sweep.links(settings.link, swept)
+    labels = _labels(wanted, found)
+    designs: dict[tuple[str, str], Receiver] = {}
     for name, arithmetic in wanted:
-        for power in powers_dbm if arithmetic == "fixed" else ():
-            if any(r.kerr_saturates(launch_power_uw(power)) for r in found[name][0].rotations):
-                print(f"Note: {labels[name]}: K is at the end of its range at {power:+g} dBm")
-    print(
-        f"Counting bit errors of {', '.join(labels.values())} at "
-        f"{', '.join(f'{power:+g}' for power in powers_dbm)} dBm",
-        flush=True,
+        if name in found and arithmetic == "fixed":
+            designs[name, arithmetic] = FixedReceiver(labels[name], found[name][0])
+        elif name in found:
+            filters = float_filters(name, found[name][1])
+            designs[name, arithmetic] = FloatReceiver(labels[name], filters)
+
+    def receivers_of(link: config.Link) -> list[Receiver]:
+        receivers = [
+            designs.get(key) or references.Reference(labels[key[0]], link) for key in wanted
+        ]
+        ber.check(receivers, link)
+        return receivers
+
+    heard = [
+        (changes, ber.Scenario(link, float(power), settings.seed), receivers_of(link))
+        for changes, link in links
+        for power in powers_dbm
+    ]
+    _print_notes(wanted, found, labels, [scenario for _, scenario, _ in heard])
+    rule = ber.Rule(
+        options.min_errors or settings.evaluation.min_errors,
+        options.max_bits or settings.evaluation.max_bits,
     )
-    counted = ber.evaluate(
-        receivers,
-        settings.link,
-        powers_dbm,
-        min_errors=min_errors or settings.evaluation.min_errors,
-        max_bits=max_bits or settings.evaluation.max_bits,
-        seed=settings.seed,
-    )
-    designs = {labels[name]: design for name, (design, _) in found.items()}
-    points = [{**point, **_of_design(point, designs.get(point["design"]))} for point in counted]
-    hashes = [design.hash for design in designs.values()]
+    place = out / DATABASE
+    if not options.resume:
+        results.remove(place)
+    with (
+        results.Results(place) as database,
+        cluster.executor(options.cluster, tasks=len(heard), workers_wanted=options.workers) as (
+            executor,
+            at_a_time,
+        ),
+    ):
+        try:
+            counted = ber.count(
+                [(scenario, receivers) for _, scenario, receivers in heard],
+                rule,
+                executor=executor,
+                at_a_time=at_a_time,
+                results=database,
+            )
+        except KeyboardInterrupt:
+            print(f"Kept in {place}: the same command with --resume goes on", file=sys.stderr)
+            raise
+    hashes = {labels[name]: design for name, (design, _) in found.items()}
+    rows = []
+    for (changes, scenario, receivers), prefixes in zip(heard, counted, strict=True):
+        for receiver, prefix in zip(receivers, prefixes, strict=True):
+            row = ber.point(receiver, scenario, prefix)
+            rows.append(changes | row | _of_design(row, hashes.get(receiver.name)))
+    unique = [design.hash for design in hashes.values()]
     metrics.write_metrics(
         out / "metrics.json",
-        {"points": points},
-        design_hash=hashes[0] if len(hashes) == 1 else None,
+        {"points": rows, "min_errors": rule.min_errors, "max_bits": rule.max_bits},
+        design_hash=unique[0] if len(unique) == 1 else None,
         config_hash=settings.hash,
         seed=settings.seed,
         versions=metrics.package_versions("torch", "numpy", "scipy"),
         stopwatch=stopwatch,
     )
-    write_csv(out / "ber.csv", points)
-    checked = [metrics.Point(**point) for point in points]
-    _print_best(checked)
-    return receivers, checked
+    write_csv(out / "ber.csv", rows)
+    points = [metrics.Point(**row) for row in rows]
+    of_first_link = points[: len(powers_dbm) * len(wanted)]
+    return points, _constellations(of_first_link, *heard[0][1:])
+
+
+def _labels(
+    wanted: Sequence[tuple[str, str]], found: Mapping[str, tuple[Design, Path | None]]
+) -> dict[str, str]:
+    """Short names of all; designs of the same name are told apart as they were typed."""
+    names = list(dict.fromkeys(name for name, _ in wanted))
+    short = {name: found[name][0].name if name in found else name for name in names}
+    return {
+        name: name if list(short.values()).count(label) > 1 else label
+        for name, label in short.items()
+    }
+
+
+def _print_notes(
+    wanted: Sequence[tuple[str, str]],
+    found: Mapping[str, tuple[Design, Path | None]],
+    labels: Mapping[str, str],
+    scenarios: Sequence[Scenario],
+) -> None:
+    """What is counted, and where a design is out of its range."""
+    notes = {}
+    for name, arithmetic in wanted:
+        if name not in found:
+            continue
+        design = found[name][0]
+        for scenario in scenarios:
+            power, spans = scenario.launch_power_dbm, scenario.link.spans
+            uw = launch_power_uw(power)
+            if arithmetic == "fixed" and any(r.kerr_saturates(uw) for r in design.rotations):
+                notes[f"{labels[name]}: K is at the end of its range at {power:+g} dBm"] = None
+            if len(design.rotations) % spans:
+                notes[
+                    f"{labels[name]}: {len(design.rotations)} rotations, for a link of "
+                    f"{spans} spans"
+                ] = None
+    for note in notes:
+        print(f"Note: {note}")
+    powers = dict.fromkeys(f"{scenario.launch_power_dbm:+g}" for scenario in scenarios)
+    links = len({scenario.link for scenario in scenarios})
+    print(
+        f"Counting bit errors of {', '.join(dict.fromkeys(labels[n] for n, _ in wanted))} at "
+        f"{', '.join(powers)} dBm" + (f" of {links} links" if links > 1 else ""),
+        flush=True,
+    )
 
 
 def _of_design(point: Mapping[str, Any], design: Design | None) -> dict[str, Any]:
@@ -164,53 +275,57 @@ def _of_design(point: Mapping[str, Any], design: Design | None) -> dict[str, Any
     }
 
 
-def _print_best(points: Sequence[metrics.Point]) -> None:
-    """A table of every receiver's best point."""
+def _print_best(points: Sequence[metrics.Point], keys: Sequence[str]) -> None:
+    """A table of every receiver's best point, on each link."""
     from dbp.report import aligned, best_points
 
-    rows = [["design", "arithmetic", "BER", "95 % interval", "SNR dB", "at dBm"]]
+    rows = [[*keys, "design", "arithmetic", "BER", "95 % interval", "SNR dB", "at dBm"]]
     rows[0] += ["multiplier bits", "adder bits"]
-    for (label, kind), point in best_points(points).items():
-        interval = f"{point.ber_low:.2e} .. {point.ber_high:.2e}"
-        row = [label, kind, f"{point.ber:.2e}", interval, f"{point.snr_db:.2f}"]
-        costs = (point.multiplier_bits, point.adder_bits)
-        row += [f"{point.launch_power_dbm:+g}", *("-" if n is None else f"{n:,}" for n in costs)]
-        rows.append(row)
+
+    def link_of(point: metrics.Point) -> tuple[Any, ...]:
+        return tuple(getattr(point, key) for key in keys)
+
+    for link in dict.fromkeys(map(link_of, points)):
+        best = best_points([point for point in points if link_of(point) == link])
+        for (label, kind), point in best.items():
+            interval = f"{point.ber_low:.2e} .. {point.ber_high:.2e}"
+            row = [*map(str, link), label, kind, f"{point.ber:.2e}", interval]
+            row += [f"{point.snr_db:.2f}", f"{point.launch_power_dbm:+g}"]
+            costs = (point.multiplier_bits, point.adder_bits)
+            rows.append([*row, *("-" if n is None else f"{n:,}" for n in costs)])
     print(aligned(rows))
 
 
-def _save_constellations(
-    receivers: Sequence[Receiver],
-    points: Sequence[metrics.Point],
-    settings: Config,
-    out: Path,
-) -> None:
-    """``constellation.npz``: symbols as received, and as each receiver leaves them.
+def _constellations(
+    points: Sequence[metrics.Point], scenario: Scenario, receivers: Sequence[Receiver]
+) -> dict[str, Any]:
+    """Symbols of the first link as received, and as each receiver leaves them.
 
     The first receiver's best launch power serves all.
     """
-    from dbp.ber import GROUP_SYMBOLS
     from dbp.detection import align, matched_filter
     from dbp.link import simulate
     from dbp.report import best_points
+    from dbp.units import detect
 
     first = receivers[0]
     power_dbm = best_points(points)[first.name, first.arithmetic].launch_power_dbm
-    blocks = -(-GROUP_SYMBOLS // settings.link.block_symbols)
     received = simulate(
-        settings.link, power_dbm, blocks, seed=settings.seed, purpose="evaluate", progress=False
+        scenario.link,
+        power_dbm,
+        scenario.group_blocks,
+        seed=scenario.seed,
+        purpose="evaluate",
+        progress=False,
     )
-    clouds: dict[str, Any] = {}
+    # As it came, nothing of it stands at the symbols sent: shown at its own power.
+    raw = matched_filter(received.waveform, scenario.link.roll_off)
+    symbols = {"received": raw / np.sqrt(np.mean(np.abs(raw) ** 2))}
     for receiver in receivers:
         # One arithmetic of each design is enough to see: the one named first.
-        clouds.setdefault(receiver.name, receiver(received.waveform, power_dbm))
-    # As it came, nothing of it stands at the symbols sent: shown at its own power.
-    raw = matched_filter(received.waveform, settings.link.roll_off)
-    symbols = {"received": raw / np.sqrt(np.mean(np.abs(raw) ** 2))}
-    for name, waveform in clouds.items():
-        equalised = matched_filter(waveform, settings.link.roll_off)
-        symbols[name] = align(received.symbols, equalised)
+        if receiver.name not in symbols:
+            symbols[receiver.name] = align(
+                received.symbols, detect(scenario.link, receiver, received)
+            )
     some = {name: x.reshape(-1)[:CONSTELLATION_POINTS] for name, x in symbols.items()}
-    write_npz(
-        out / "constellation.npz", **{name: x.astype(np.complex64) for name, x in some.items()}
-    )
+    return {name: x.astype(np.complex64) for name, x in some.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,13 @@ class FloatFilters:
                 f"fields {sorted(arrays)[:8]}: must be filter_0, filter_1, ... and kerr_rad_per_mw"
             )
         return cls(tuple(arrays[name] for name in names), arrays["kerr_rad_per_mw"])
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of all values, as 64 hexadecimal digits."""
+        content = b"".join(taps.tobytes() + b";" for taps in self.taps)
+        kerr = self.kerr_rad_per_mw
+        return hashlib.sha256(content + repr(kerr.shape).encode() + kerr.tobytes()).hexdigest()
 
     def save(self, path: str | Path) -> None:
         """Write ``float.npz``, the `arrays`."""

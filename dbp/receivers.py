@@ -18,6 +18,8 @@ Waveform = NDArray[np.complexfloating]
 class Receiver(Protocol):
     """Equalises a group of circular blocks; ``arithmetic`` is "float" or "fixed".
 
+    Receivers of the same ``key`` do the same with every waveform of one link.
+
     Called with a waveform of mean power 1 as `dbp.link.Received` has it, complex of shape
     ``(blocks, samples)``, and the launch power in dBm. Returns the same shape, in any unit, with
     the symbols still at the even samples: no group delay.
@@ -25,6 +27,9 @@ class Receiver(Protocol):
 
     name: str
     arithmetic: str
+
+    @property
+    def key(self) -> str: ...
 
     def __call__(self, waveform: Waveform, launch_power_dbm: float) -> Waveform: ...
 
@@ -42,6 +47,10 @@ class FixedReceiver:
     def __init__(self, name: str, design: Design) -> None:
         self.name = name
         self.design = design
+
+    @property
+    def key(self) -> str:
+        return f"fixed {self.design.hash}"
 
     def __call__(self, waveform: Waveform, launch_power_dbm: float) -> Waveform:
         delay, samples = self.design.delay, waveform.shape[-1]
@@ -61,6 +70,10 @@ class FloatReceiver:
     def __init__(self, name: str, filters: FloatFilters) -> None:
         self.name = name
         self.filters = filters
+
+    @property
+    def key(self) -> str:
+        return f"float {self.filters.hash}"
 
     def __call__(self, waveform: Waveform, launch_power_dbm: float) -> Waveform:
         spectrum = torch.fft.fft(torch.from_numpy(waveform))

@@ -28,6 +28,10 @@ class Reference:
     link: config.Link
     arithmetic: ClassVar[str] = "float"
 
+    @property
+    def key(self) -> str:
+        return f"reference {self.name}"
+
     def __call__(
         self, waveform: NDArray[np.complexfloating], launch_power_dbm: float
     ) -> NDArray[np.complexfloating]:

@@ -10,13 +10,18 @@ from contextlib import contextmanager
 import torch
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 @contextmanager
 def pool(tasks: int) -> Iterator[ThreadPoolExecutor]:
     """At most one thread per core, in which torch's operations start no threads of their own.
 
     A core for each task: its data stay in its own cache.
     """
-    count = max(1, min(tasks, len(os.sched_getaffinity(0))))
+    count = max(1, min(tasks, cores()))
     threads = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(

@@ -1,0 +1,97 @@
+"""The units of an evaluation: groups of blocks, each counted by a pure function of its key.
+
+A unit is what one receiver makes of one group: at least `GROUP_SYMBOLS` symbols of a transmission,
+over which detection takes one complex gain. Nothing but its key decides what it counts: not the
+machine's load, not what was counted before it, not what other receivers hear. So units may be
+counted anywhere, in any order and more than once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import scipy
+import torch
+from numpy.typing import NDArray
+
+from dbp import config, link
+from dbp.detection import Measures, matched_filter, measure
+from dbp.receivers import Receiver
+
+GROUP_SYMBOLS = 8192
+
+# Raise it with every change of a receiver or of the detection that changes a number: what
+# databases hold is then counted anew.
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A transmission without end: the groups of a link at a launch power, numbered from 0."""
+
+    link: config.Link
+    launch_power_dbm: float
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of all that its waveforms and what is made of them depend on."""
+        content = {
+            "versions": [VERSION, link.VERSION],
+            "libraries": [module.__version__ for module in (np, scipy, numba, torch)],
+            "link": self.link.model_dump(mode="json"),
+            "launch_power_dbm": float(self.launch_power_dbm),
+            "seed": self.seed,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def group_blocks(self) -> int:
+        """Blocks of a group."""
+        return math.ceil(GROUP_SYMBOLS / self.link.block_symbols)
+
+    @property
+    def chunk_groups(self) -> int:
+        """Groups that are simulated together: the link takes as long for one as for all."""
+        blocks = math.lcm(self.group_blocks, link.chunk_blocks(self.link))
+        return blocks // self.group_blocks
+
+
+def count(scenario: Scenario, receivers: Sequence[Receiver], chunk: int) -> list[list[Measures]]:
+    """The units of the groups ``chunk * chunk_groups`` and following: a list for each receiver.
+
+    All receivers hear the same waveforms, simulated once (or found in `dbp.cache`).
+    """
+    blocks, groups = scenario.group_blocks, scenario.chunk_groups
+    received = link.simulate(
+        scenario.link,
+        scenario.launch_power_dbm,
+        groups * blocks,
+        seed=scenario.seed,
+        purpose="evaluate",
+        first_block=chunk * groups * blocks,
+        progress=False,
+    )
+    units: list[list[Measures]] = [[] for _ in receivers]
+    for start in range(0, groups * blocks, blocks):
+        group = received.blocks(slice(start, start + blocks))
+        for of_receiver, receiver in zip(units, receivers, strict=True):
+            symbols = detect(scenario.link, receiver, group)
+            of_receiver.append(
+                measure(scenario.link.modulation, group.symbols, group.labels, symbols)
+            )
+    return units
+
+
+def detect(
+    link_: config.Link, receiver: Receiver, group: link.Received
+) -> NDArray[np.complexfloating]:
+    """Received symbols, of the shape of those sent, but for one complex gain over the group."""
+    equalised = receiver(group.waveform, group.launch_power_dbm)
+    return matched_filter(equalised, link_.roll_off)

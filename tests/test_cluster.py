@@ -1,0 +1,130 @@
+"""Evaluations on worker processes that come and go: the same figures to the last bit."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+from awgn import AWGN
+
+from dbp import ber, cluster, units
+from dbp.errors import DbpError, InputError
+from dbp.references import Reference
+from dbp.results import Results
+
+RULE = ber.Rule(min_errors=10**9, max_bits=6_000_000)
+
+
+@pytest.fixture(scope="module")
+def heard():
+    """Two launch powers; the receivers are those of the package: workers import nothing else."""
+    receivers = [Reference("linear", AWGN), Reference("dbp1", AWGN)]
+    return [(units.Scenario(AWGN, power, 5), receivers) for power in (-21.0, -20.0)]
+
+
+@pytest.fixture(scope="module")
+def expected(heard):
+    with cluster.executor("local", tasks=1) as (executor, at_a_time):
+        return ber.count(heard, RULE, executor=executor, at_a_time=at_a_time)
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_any_number_of_workers_counts_the_same(heard, expected, workers):
+    with cluster.executor("local", tasks=2, workers_wanted=workers) as (executor, at_a_time):
+        assert ber.count(heard, RULE, executor=executor, at_a_time=at_a_time) == expected
+
+
+def test_killed_workers_change_nothing(heard, expected, tmp_path):
+    rng = random.Random(3)
+    killed, over = [], threading.Event()
+
+    def kill():
+        while not over.wait(rng.uniform(0.2, 0.6)) and len(killed) < 3:
+            children = psutil.Process().children()
+            workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+            if workers:
+                victim = rng.choice(workers)
+                victim.kill()
+                killed.append(victim.pid)
+
+    with (
+        Results(tmp_path / "results.sqlite") as results,
+        cluster.executor("local", tasks=2, workers_wanted=2) as (executor, at_a_time),
+    ):
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
+            found = ber.count(heard, RULE, executor=executor, at_a_time=at_a_time, results=results)
+        finally:
+            over.set()
+            killer.join()
+        assert killed
+    assert found == expected
+
+
+@pytest.fixture
+def scheduler():
+    """A scheduler and two workers, started as users start them, on the loopback interface."""
+    dask = [sys.executable, "-m", "dask"]
+    settings = {**os.environ, "OMP_NUM_THREADS": "1"}
+    processes = []
+
+    def start(*arguments):
+        process = subprocess.Popen(
+            [*dask, *arguments], stderr=subprocess.PIPE, text=True, env=settings,
+            start_new_session=True,
+        )  # fmt: skip
+        processes.append(process)
+        return process
+
+    leader = start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+    address = next(
+        found.group() for line in leader.stderr if (found := re.search(r"tcp://[\d.:]+", line))
+    )
+    threading.Thread(target=leader.stderr.read, daemon=True).start()
+    for _ in range(2):
+        worker = start("worker", address, "--nthreads", "1", "--no-dashboard",
+                       "--host", "127.0.0.1")  # fmt: skip
+        threading.Thread(target=worker.stderr.read, daemon=True).start()
+    yield address, processes
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+
+
+def test_a_scheduler_elsewhere_and_a_worker_that_dies(heard, expected, scheduler):
+    address, (_, _, worker) = scheduler
+
+    def kill():
+        time.sleep(1)
+        os.killpg(worker.pid, signal.SIGKILL)
+
+    with cluster.executor(address, tasks=2) as (executor, at_a_time):
+        deadline = time.monotonic() + 60
+        while at_a_time() < 4 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        killer = threading.Thread(target=kill)
+        killer.start()
+        found = ber.count(heard, RULE, executor=executor, at_a_time=at_a_time)
+        killer.join()
+    assert found == expected
+
+
+def test_what_is_no_cluster_is_refused(monkeypatch):
+    for name in ("", "remote", "http://localhost:1", "tcp:/x"):
+        with pytest.raises(InputError, match="cluster"):
+            cluster.check(name)
+    monkeypatch.setattr(cluster, "START_TIMEOUT_S", 0.5)
+    with (
+        pytest.raises(DbpError, match="no scheduler"),
+        cluster.executor("tcp://127.0.0.1:9", tasks=2),
+    ):
+        pass
