@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dbp import golden, link
+from dbp import compiled, golden, link
 from dbp.design import Design, launch_power_uw
 from dbp.filters import FloatFilters
 
@@ -35,7 +35,7 @@ class Receiver(Protocol):
 
 
 class FixedReceiver:
-    """A `Design` as the hardware computes it, by the golden model.
+    """A `Design` as the hardware computes it, by the golden model's fast form.
 
     The blocks pass as one stream under one gain control. The hardware starts each block with the
     history of whatever came before, so every block is sent with the end of itself before it, as
@@ -57,7 +57,7 @@ class FixedReceiver:
         memory = 2 * delay
         wrapped = waveform[:, np.arange(-memory, samples) % samples]
         stream = golden.convert(wrapped.reshape(-1), self.design)
-        i, q = golden.receive(self.design, stream, launch_power_uw(launch_power_dbm))
+        i, q = compiled.receive(self.design, stream, launch_power_uw(launch_power_dbm))
         received = (i + 1j * q).reshape(wrapped.shape)[:, memory:]
         return np.roll(received, -delay, axis=-1)
 

@@ -13,11 +13,9 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 
-import numba
 import numpy as np
-import scipy
-import torch
 from numpy.typing import NDArray
 
 from dbp import config, link
@@ -44,7 +42,7 @@ class Scenario:
         """SHA-256 of all that its waveforms and what is made of them depend on."""
         content = {
             "versions": [VERSION, link.VERSION],
-            "libraries": [module.__version__ for module in (np, scipy, numba, torch)],
+            "libraries": [metadata.version(name) for name in ("numpy", "scipy", "numba", "torch")],
             "link": self.link.model_dump(mode="json"),
             "launch_power_dbm": float(self.launch_power_dbm),
             "seed": self.seed,

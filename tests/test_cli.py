@@ -97,7 +97,7 @@ def test_ranges_as_people_type_them(arguments, powers):
             ["ber", "design.json", "--launch-power-dbm=0", "--arithmetic", "float", "--out", "RUN"],
             "no train/float.npz",
         ),
-        (["ber", "--out", "RUN"], "must have DESIGN... or --reproduce"),
+        (["ber", "--out", "RUN"], "must have DESIGN"),
         (["ber", "--reproduce", "papre", "--out", "RUN"], "--reproduce: invalid choice: 'papre'"),
         (["report", "empty"], "no run"),
         (["train", "demo", "--out", "RUN", "--seed", "-1"], "--seed"),
