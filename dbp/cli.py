@@ -49,7 +49,7 @@ def _launch_powers(text: str) -> tuple[float, ...]:
 
 
 def _swept(text: str) -> tuple[str, tuple[Any, ...]]:
-    form = "must be KEY=START:STOP:STEP or KEY=VALUE,VALUE..., KEY one of [link] or its impairments"
+    form = "must be KEY=START:STOP:STEP or KEY=VALUE,VALUE..., KEY one of [link]"
     try:
         return sweep.parse(text)
     except ValueError:

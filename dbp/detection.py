@@ -94,14 +94,16 @@ def measure(
         shapes = f"sent {sent.shape}, labels {labels.shape}, received {received.shape}"
         raise InputError(f"shapes of {shapes}: must be one (blocks, symbols) of at least 1 symbol")
     if labels.dtype != np.uint8 or labels.max() >= 2**bits:
-        raise InputError(f"labels: must be uint8 and below {2**bits} for {modulation_}")
+        found = f"{labels.dtype} up to {labels.max()}"
+        raise InputError(f"labels = {found}: must be uint8 below {2**bits} for {modulation_}")
     x, y = (np.ascontiguousarray(part, np.complex128) for part in (sent, received))
     with np.errstate(all="ignore"):  # of numbers so large or small that the check below refuses
         aligned = align(x, y)
         error = x - aligned
         sent_energy, error_energy = np.vdot(x, x).real, np.vdot(error, error).real
-    if not np.isfinite(error_energy):
-        raise InputError("received symbols: must be finite, of a size that float64 can scale to 1")
+    if not (sent_energy > 0 and np.isfinite(error_energy)):
+        energies = f"{sent_energy:g} sent, {error_energy:g} in error"
+        raise InputError(f"energy of symbols = {energies}: must be finite, and more than 0 sent")
     dead = np.vdot(x, y) == 0
     wrong = np.bitwise_count(labels ^ modulation.decide(modulation_, aligned))
     of_block = [int(errors) for errors in wrong.sum(axis=1, dtype=np.int64)]
@@ -132,7 +134,7 @@ def summarise(measures: Sequence[Measures]) -> dict[str, Any]:
     (`dbp.intervals.block_interval`); ``ser``, the symbol error ratio; ``snr_db``, effective SNR,
     E|x|^2 / E|x - c y|^2 with the gain c that makes it largest; ``evm_percent``, the error vector's
     rms over that of the sent symbols, known and not decided, after the gain of `align` (Schmogrow
-    et al., IEEE Photon. Technol. Lett. 24(1), 2012, equation 1, normalised to the mean power);
+    et al., IEEE Photon. Technol. Lett. 24(1), 2012; normalised to the mean power);
     ``q_db``, 20 log10 of the Q that has this BER, erfc(Q / sqrt 2) / 2, None where that is 0 or
     from 1/2 up; ``gmi_bits``, generalised mutual information per symbol of the bit-wise decoder
     (Alvarado, Fehenberger, Chen, Willems, J. Lightw. Technol. 36(2), 2018, equation 34, with s = 1

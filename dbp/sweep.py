@@ -1,7 +1,7 @@
 """What an evaluation goes through: designs, launch powers, and any keys of the link.
 
-The table ``[sweep]`` of a configuration, or ``--sweep KEY=VALUES``, names keys of ``[link]`` or
-``[link.impairments]`` and their values; every combination is a link of its own.
+The table ``[sweep]`` of a configuration, or ``--sweep KEY=VALUES``, names keys of ``[link]`` and
+their values; every combination is a link of its own.
 """
 
 from __future__ import annotations

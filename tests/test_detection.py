@@ -1,5 +1,6 @@
 """What is measured on symbols, against the theory of AWGN and the definitions."""
 
+import itertools
 import json
 from dataclasses import asdict
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from dbp import detection, modulation
+from dbp import modulation
 from dbp.detection import Measures, measure, summarise
 from dbp.errors import InputError
 
@@ -116,7 +117,8 @@ def test_measures_are_their_definitions(name, snr_db):
 def test_groups_add_up_in_any_order():
     groups = [measure("16qam", *transmit("16qam", 12.0, seed=seed)) for seed in range(5)]
     whole = summarise(groups)
-    assert whole == summarise(groups[::-1])
+    for order in itertools.permutations(groups):
+        assert summarise(order) == whole
     rows = json.loads(json.dumps([asdict(group) for group in groups]))
     assert summarise([Measures(**row) for row in rows]) == whole
     assert whole["errors"] == sum(group.bit_errors for group in groups)
@@ -147,9 +149,11 @@ def test_the_gain_does_not_matter(scale):
 
 def test_a_dead_receiver_conveys_nothing():
     sent, labels, received = transmit("16qam", 10.0)
-    point = summarise([measure("16qam", sent, labels, np.zeros_like(received))])
+    silent = measure("16qam", sent, labels, np.zeros_like(received))
+    assert silent.information_bits == pytest.approx(0, abs=1e-6)
+    point = summarise([silent])
     assert point["ber"] == pytest.approx(0.5, abs=0.01)
-    assert point["snr_db"] == 0 and point["evm_percent"] == 100 and point["gmi_bits"] < 1e-9
+    assert point["snr_db"] == 0 and point["evm_percent"] == 100
     # Symbols of somebody else: what is left is one part in the number of symbols.
     other = transmit("16qam", 10.0, seed=2)[2]
     point = summarise([measure("16qam", sent, labels, other)])
@@ -164,9 +168,10 @@ def test_no_q_factor_where_no_error_or_more_than_half():
 
 
 @pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
-def test_no_noise_has_the_snr_of_the_arithmetic(dtype):
+@pytest.mark.parametrize("gain", [1, 3j])
+def test_no_noise_has_the_snr_of_the_arithmetic(dtype, gain):
     sent, labels, _ = transmit("64qam", 10.0)
-    point = summarise([measure("64qam", sent.astype(dtype), labels, 3j * sent.astype(dtype))])
+    point = summarise([measure("64qam", sent.astype(dtype), labels, gain * sent.astype(dtype))])
     assert point["errors"] == 0 == point["ber_low"] and 0 < point["ber_high"] < 1e-4
     assert point["snr_db"] == pytest.approx(156.5, abs=0.1) and point["evm_percent"] < 1e-5
     assert point["gmi_bits"] == pytest.approx(6, abs=1e-12)
@@ -180,8 +185,10 @@ def test_no_noise_has_the_snr_of_the_arithmetic(dtype):
         (dict(labels=np.zeros((8, 1024), int)), "labels.*uint8"),
         (dict(received=np.ones((8, 1023), complex)), "shapes"),
         (dict(sent=np.ones((8, 0)), labels=np.ones((8, 0)), received=np.ones((8, 0))), "shapes"),
-        (dict(received=np.full((8, 1024), np.nan + 0j)), "finite"),
+        (dict(sent=np.zeros((8, 1024), complex)), "more than 0"),
         (dict(received=np.full((8, 1024), np.inf + 0j)), "finite"),
+        # So small that no finite gain brings it back.
+        (dict(received=np.full((8, 1024), 1e-320 + 0j)), "finite"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(change, message):
@@ -189,6 +196,10 @@ def test_what_cannot_be_measured_is_refused(change, message):
     given = dict(modulation="qpsk", sent=sent, labels=labels, received=received) | change
     with pytest.raises(InputError, match=message):
         measure(*given.values())
+
+
+def test_one_sample_that_is_no_number_is_refused():
+    sent, labels, received = transmit("qpsk", 10.0)
     received[2, 3] = np.nan
     with pytest.raises(InputError, match="finite"):
-        detection.measure("qpsk", sent, labels, received)
+        measure("qpsk", sent, labels, received)
