@@ -6,7 +6,8 @@ transform in place it cannot. Here an operation on vectors is a Python function 
 `numba.extending.intrinsic` returns. Lanes never mix: each has the same result whatever is in the
 others.
 
-numba's cache of machine code does not see changes of this file: touch those that use it.
+numba's cache of machine code does not see changes of this file, only those of the content of files
+that use it: remove ``__pycache__``.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def test_fixed_design_golden_import_in_that_direction():
     assert ours["dbp.fixed"] == set()
     assert ours["dbp.design"] == {"dbp.fixed"}
     assert ours["dbp.golden"] == {"dbp.fixed", "dbp.design"}
-    assert ours["dbp.compiled"] == {"dbp.fixed", "dbp.design", "dbp.golden", "dbp.vectors"}
+    assert ours["dbp.compiled"] == {"dbp.fixed", "dbp.design", "dbp.golden", "dbp.datapath"}
     # The hardware is compared with the specification itself.
     for name in GRAPH:
         if name.startswith(("dbp.rtl", "dbp.sim", "dbp.synthesis")):

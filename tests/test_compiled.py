@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dbp
-from dbp import compiled, fixed, golden
+from dbp import compiled, datapath, fixed, golden
 from dbp.design import Design, Filter, Rotation
 from dbp.errors import InputError
 from dbp.golden import Samples
@@ -18,7 +18,7 @@ from dbp.golden import Samples
 SEEDS = st.integers(0, 2**32 - 1)
 SHIPPED = sorted((Path(dbp.__file__).parent / "designs").glob("*.json"))
 # Shorter than any memory, of about one vector, and of several pieces.
-LENGTHS = st.integers(1, 70) | st.integers(1, 3).map(lambda k: k * compiled.PIECE + k - 2)
+LENGTHS = st.integers(1, 70) | st.integers(1, 3).map(lambda k: k * datapath.PIECE + k - 2)
 
 
 def drawn(rng, bits, shape):
@@ -60,7 +60,7 @@ def test_random_designs_of_any_width(design, launch_power_uw, length, seed):
 def test_shipped_designs_with_their_taps_and_others(path):
     design = Design.load(path)
     rng = np.random.default_rng(1)
-    x = drawn(rng, design.signal_bits, 2 * compiled.PIECE + 5)
+    x = drawn(rng, design.signal_bits, 2 * datapath.PIECE + 5)
     wave = golden.convert(rng.normal(size=5000) + 1j * rng.normal(size=5000), design)
     for tuned in (design, retuned(design, rng)):
         assert compiled.fits_32_bits(tuned)
@@ -105,8 +105,8 @@ LIMITS = {
     "shift of the phase": (rotated(phase_shift=30), rotated(phase_shift=31)),
     "one": (rotated(phase_fraction_bits=14), rotated(phase_fraction_bits=15)),
     "negative of phi": (
-        rotated(phase_fraction_bits=14, phase_bits=15, phase_shift=0),
-        rotated(phase_fraction_bits=14, phase_bits=16, phase_shift=0, taylor_order=1),
+        rotated(power_offset=0, phase_fraction_bits=14, phase_bits=15, phase_shift=0),
+        rotated(power_offset=0, phase_fraction_bits=14, phase_bits=16, phase_shift=0),
     ),
     "cosine": (
         rotated(phase_fraction_bits=12, phase_bits=15, phase_shift=0),
@@ -121,7 +121,7 @@ def test_at_the_limits_of_32_bits(name):
     assert compiled.fits_32_bits(within) and not compiled.fits_32_bits(beyond)
     for design in (within, beyond):
         low, high = fixed.code_range(design.signal_bits)
-        i, q = np.meshgrid([low, 0, 1, high], [low, 0, 1, high])
+        i, q = np.meshgrid(*[[low, -1, 0, 1, high]] * 2)
         constant = Samples(*(np.repeat(part.ravel(), 20) for part in (i, q)))
         assert_equals_golden(design, constant, 1000)
         mixed = drawn(np.random.default_rng(1), design.signal_bits, 2000)
