@@ -191,7 +191,6 @@ def count(
 
 def _next(works: Sequence[_Work]) -> tuple[_Work, int, list[int]] | None:
     """A chunk of the scenario with the fewest under way."""
-    found = None
     for work in sorted(works, key=lambda work: work.ahead):
         if not math.isfinite(work.ahead):
             break

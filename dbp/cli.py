@@ -269,12 +269,15 @@ def _ber(options: argparse.Namespace) -> None:
             )
         evaluation.reproduce(options.launch_power_dbm, options.out, **shared)
         return
+    swept = dict(options.sweep)
+    if len(swept) < len(options.sweep):
+        raise InputError("--sweep: each KEY once")
     evaluation.ber(
         options.designs,
         options.launch_power_dbm,
         options.out,
         arithmetic=options.arithmetic or "fixed",
-        swept=dict(options.sweep),
+        swept=swept,
         **shared,
     )
 

@@ -3,7 +3,8 @@
 `executor` gives a `concurrent.futures.Executor` and the number of tasks that it does at a time.
 The clusters are Dask's (`distributed`). What travels between its processes is in Dask's own wire
 format, which rests on pickle: anyone who can reach a scheduler or a worker can run code there, so
-they belong on trusted networks. Those started here listen on the loopback interface only.
+they belong on trusted networks. The processes of "local" listen on the loopback interface only, the
+scheduler of "slurm" where its jobs can reach it.
 """
 
 from __future__ import annotations
@@ -19,14 +20,12 @@ from typing import Any
 from dbp import workers
 from dbp.errors import DbpError, InputError, MissingError
 
-Executor = concurrent.futures.Executor
-
 START_TIMEOUT_S = 60
 
 
 def check(cluster: str) -> None:
     """Refuse what is none of the forms that `executor` takes, with `InputError`."""
-    if cluster not in ("local", "slurm") and not cluster.startswith(("tcp://", "tls://")):
+    if cluster not in ("local", "slurm") and not cluster.startswith("tcp://"):
         raise InputError(
             f"cluster {cluster!r}: must be 'local', 'slurm' or the address of a Dask scheduler, "
             "tcp://HOST:PORT"
@@ -35,8 +34,8 @@ def check(cluster: str) -> None:
 
 @contextmanager
 def executor(
-    cluster: str, *, tasks: int, workers_wanted: int | None = None
-) -> Iterator[tuple[Executor, Callable[[], int]]]:
+    cluster: str, *, points: int, workers_wanted: int | None = None
+) -> Iterator[tuple[concurrent.futures.Executor, Callable[[], int]]]:
     """An executor for so many points, and a function that says how many tasks it does at a time.
 
     "local": processes of this machine, ``workers_wanted`` or one a core; threads where there is
@@ -46,12 +45,13 @@ def executor(
     and what it was doing is done again. Raises `DbpError` where no worker is left.
     """
     check(cluster)
-    if cluster == "local" and tasks == 1 and workers_wanted is None:
+    if cluster == "local" and points == 1 and workers_wanted is None:
         with workers.pool(workers.cores()) as pool:
             yield pool, workers.cores
         return
     from distributed import Client
 
+    # It logs every worker that comes and goes; what ends an evaluation is raised.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with ExitStack() as stack:
         at: Any = cluster
@@ -97,7 +97,8 @@ def _local(count: int) -> Iterator[Any]:
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
+            # Any free port: the default one would be contended, and warned of.
+            dashboard_address="127.0.0.1:0",
             local_directory=folder,
         ) as cluster,
     ):

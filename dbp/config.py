@@ -173,6 +173,8 @@ class Evaluation(_Table):
         return tuple(value) if isinstance(value, list) else value
 
 
+# Keys of a sweep that are none of the link.
+SWEPT_BESIDE_LINK = ("design", "launch_power_dbm")
 SweepValues = Annotated[tuple[bool | int | float | str, ...], Field(min_length=1)]
 
 
@@ -300,6 +302,37 @@ def link_with(link: Link, changes: Mapping[str, Any]) -> Link:
     return changed
 
 
+def with_sweep(config: Config, sweep: Mapping[str, Any]) -> Config:
+    """The configuration with another sweep; checked like a file, `InputError` as in `load`."""
+    content = config.model_dump() | {"sweep": dict(sweep)}
+    try:
+        changed = Config.model_validate(content)
+    except ValidationError as error:
+        raise InputError("; ".join(_explain(problem) for problem in error.errors())) from None
+    _check_together(changed)
+    return changed
+
+
+def _check_sweep(config: Config) -> None:
+    for key, values in config.sweep.items():
+        if key == "design":
+            if not all(isinstance(value, str) for value in values):
+                raise InputError(f"sweep.design = {list(values)}: must be names")
+        elif key == "launch_power_dbm":
+            try:
+                Evaluation(launch_power_dbm=values)
+            except ValidationError:
+                raise InputError(
+                    f"sweep.launch_power_dbm = {list(values)}: must be numbers in -30..20"
+                ) from None
+        else:
+            for value in values:
+                try:
+                    link_with(config.link, {key: value})
+                except InputError as error:
+                    raise InputError(f"sweep: {error}") from None
+
+
 def _check_link(link: Link) -> None:
     loss_db = link.span_km * link.attenuation_db_per_km
     if loss_db > MAX_SPAN_LOSS_DB:
@@ -312,6 +345,7 @@ def _check_link(link: Link) -> None:
 def _check_together(config: Config) -> None:
     """Limits that tie several keys together."""
     _check_link(config.link)
+    _check_sweep(config)
     for name in ("baseline", "learned"):
         filters: Filters = getattr(config, name)
         if filters.rotation_offset_km > config.link.span_km:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from dbp.units import Scenario
 
 CONSTELLATION_POINTS = 3000
-
-
 DATABASE = "results.sqlite"
 
 
@@ -51,7 +49,7 @@ def ber(
     config_name: str | None,
     arithmetic: str,
     seed: int | None,
-    swept: Mapping[str, Sequence[Any]] | None,
+    swept: dict[str, tuple[Any, ...]] | None,
     options: Options,
 ) -> None:
     """Evaluate designs and reference receivers over launch powers and links.
@@ -64,40 +62,27 @@ def ber(
     stopwatch = metrics.Stopwatch()
     settings = config.load(config_name) if config_name else None
     in_file = settings.sweep if settings else {}
-    names = list(names) or [str(name) for name in in_file.get(sweep.DESIGN, ())]
+    names = list(names) or list({**in_file, **(swept or {})}.get("design", ()))
     if not names:
         raise InputError("dbp ber: must have DESIGN..., --reproduce or a [sweep] with design")
     found = {name: find_design(name) for name in names if name not in references.NAMES}
-    folders = [folder for _, folder in found.values()]
-    if settings is None:
-        settings = config_of(next(iter(folders), None))
-        in_file = settings.sweep
-    swept = {} if swept is None else {**in_file, **swept}
+    settings = settings or config_of(next((folder for _, folder in found.values()), None))
+    if swept is None:
+        swept = {}
+    else:
+        settings = config.with_sweep(settings, settings.sweep | swept)
+        swept = settings.sweep
     if seed is not None:
         settings = settings.model_copy(update={"seed": seed})
     kinds = ("fixed", "float") if arithmetic == "both" else (arithmetic,)
     wanted = [(name, kind) for name in names for kind in (kinds if name in found else ("float",))]
-    powers_dbm = powers_dbm or _launch_powers(swept)
+    powers_dbm = powers_dbm or swept.get("launch_power_dbm")
     points, clouds = _evaluate(wanted, found, settings, powers_dbm, swept, out, options)
     keys = sweep.link_keys(swept)
     write_text(out / "ber.svg", draw([point.model_dump() for point in points], keys))
     write_npz(out / "constellation.npz", **clouds)
     _print_best(points, keys)
     print(f"{stopwatch.seconds:.0f} s -> {out / 'ber.csv'}", flush=True)
-
-
-def _launch_powers(swept: Mapping[str, Sequence[Any]]) -> tuple[float, ...] | None:
-    """Those of a sweep, checked."""
-    powers = swept.get("launch_power_dbm")
-    if powers is None:
-        return None
-    fit = config.Evaluation.model_validate
-    try:
-        return fit({"launch_power_dbm": powers}).launch_power_dbm
-    except ValueError:
-        raise InputError(
-            f"sweep.launch_power_dbm = {list(powers)}: must be numbers in -30..20"
-        ) from None
 
 
 def reproduce(
@@ -182,7 +167,7 @@ def _evaluate(
         results.remove(place)
     with (
         results.Results(place) as database,
-        cluster.executor(options.cluster, tasks=len(heard), workers_wanted=options.workers) as (
+        cluster.executor(options.cluster, points=len(heard), workers_wanted=options.workers) as (
             executor,
             at_a_time,
         ),

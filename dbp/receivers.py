@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ class Receiver(Protocol):
     def __call__(self, waveform: Waveform, launch_power_dbm: float) -> Waveform: ...
 
 
+@dataclass(frozen=True)
 class FixedReceiver:
     """A `Design` as the hardware computes it, by the golden model's fast form.
 
@@ -42,11 +44,9 @@ class FixedReceiver:
     long as the receiver's memory; what the receiver puts out meanwhile is dropped.
     """
 
-    arithmetic = "fixed"
-
-    def __init__(self, name: str, design: Design) -> None:
-        self.name = name
-        self.design = design
+    name: str
+    design: Design
+    arithmetic: ClassVar[str] = "fixed"
 
     @property
     def key(self) -> str:
@@ -62,14 +62,13 @@ class FixedReceiver:
         return np.roll(received, -delay, axis=-1)
 
 
+@dataclass(frozen=True)
 class FloatReceiver:
     """Symmetric FIR filters and Kerr rotations in floating point, circular on each block."""
 
-    arithmetic = "float"
-
-    def __init__(self, name: str, filters: FloatFilters) -> None:
-        self.name = name
-        self.filters = filters
+    name: str
+    filters: FloatFilters
+    arithmetic: ClassVar[str] = "float"
 
     @property
     def key(self) -> str:

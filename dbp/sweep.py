@@ -13,20 +13,18 @@ from typing import Any
 from dbp import config
 from dbp.errors import InputError
 
-# Keys of a sweep that are none of the link.
-DESIGN, LAUNCH_POWER = "design", "launch_power_dbm"
 MAX_LINKS = 10_000
 
 
 def number(text: str) -> int | float:
-    """An integer where the text is one, else a finite float; `ValueError` where it is neither."""
+    """An integer where the text is one, else a float; `ValueError` where it is none or huge."""
     try:
-        return int(text)
+        value: int | float = int(text)
     except ValueError:
         value = float(text)
-        if not -1e300 < value < 1e300:
-            raise
-        return value
+    if not -1e12 < value < 1e12:
+        raise ValueError
+    return value
 
 
 def values(text: str) -> tuple[int | float, ...]:
@@ -59,7 +57,7 @@ def parse(text: str) -> tuple[str, tuple[Any, ...]]:
 
 def link_keys(swept: Iterable[str]) -> list[str]:
     """Those of a sweep's keys that are the link's."""
-    return [key for key in swept if key not in (DESIGN, LAUNCH_POWER)]
+    return [key for key in swept if key not in config.SWEPT_BESIDE_LINK]
 
 
 def links(

@@ -30,14 +30,29 @@ def heard():
 
 @pytest.fixture(scope="module")
 def expected(heard):
-    with cluster.executor("local", tasks=1) as (executor, at_a_time):
+    with cluster.executor("local", points=1) as (executor, at_a_time):
         return ber.count(heard, RULE, executor=executor, at_a_time=at_a_time)
 
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_any_number_of_workers_counts_the_same(heard, expected, workers):
-    with cluster.executor("local", tasks=2, workers_wanted=workers) as (executor, at_a_time):
+    with cluster.executor("local", points=2, workers_wanted=workers) as (executor, at_a_time):
         assert ber.count(heard, RULE, executor=executor, at_a_time=at_a_time) == expected
+
+
+def test_clusters_of_this_machine_start_beside_each_other_and_listen_on_loopback_only():
+    with (
+        cluster.executor("local", points=2, workers_wanted=1),
+        cluster.executor("local", points=2, workers_wanted=1),
+    ):
+        this = psutil.Process()
+        listening = [
+            connection.laddr.ip
+            for process in (this, *this.children(recursive=True))
+            for connection in process.net_connections(kind="inet")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+    assert len(listening) >= 4 and set(listening) == {"127.0.0.1"}
 
 
 def test_killed_workers_change_nothing(heard, expected, tmp_path):
@@ -55,7 +70,7 @@ def test_killed_workers_change_nothing(heard, expected, tmp_path):
 
     with (
         Results(tmp_path / "results.sqlite") as results,
-        cluster.executor("local", tasks=2, workers_wanted=2) as (executor, at_a_time),
+        cluster.executor("local", points=2, workers_wanted=2) as (executor, at_a_time),
     ):
         killer = threading.Thread(target=kill)
         killer.start()
@@ -107,7 +122,7 @@ def test_a_scheduler_elsewhere_and_a_worker_that_dies(heard, expected, scheduler
         time.sleep(1)
         os.killpg(worker.pid, signal.SIGKILL)
 
-    with cluster.executor(address, tasks=2) as (executor, at_a_time):
+    with cluster.executor(address, points=2) as (executor, at_a_time):
         deadline = time.monotonic() + 60
         while at_a_time() < 4 and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -125,6 +140,6 @@ def test_what_is_no_cluster_is_refused(monkeypatch):
     monkeypatch.setattr(cluster, "START_TIMEOUT_S", 0.5)
     with (
         pytest.raises(DbpError, match="no scheduler"),
-        cluster.executor("tcp://127.0.0.1:9", tasks=2),
+        cluster.executor("tcp://127.0.0.1:9", points=2),
     ):
         pass

@@ -70,6 +70,11 @@ def test_isit2018_has_the_noise_of_the_authors_code():
         ("a = " + "[" * 100_000, "not TOML"),
         ("link = 3", "link = 3"),
         ("a = [", "not TOML"),
+        ("[sweep]\nspan = [1]", "sweep: link.span: unknown key"),
+        ("[sweep]\nspans = [1, 0]", "sweep: link.spans = 0"),
+        ("[sweep]\nspans = []", "sweep.spans"),
+        ("[sweep]\ndesign = [1]", "sweep.design"),
+        ("[sweep]\nlaunch_power_dbm = [0.0, 40.0]", "sweep.launch_power_dbm"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_key(text, message):
@@ -85,6 +90,13 @@ def test_unknown_names_and_unreadable_files_are_refused(tmp_path):
     (tmp_path / "x.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="cannot be read"):
         config.load(str(tmp_path / "x.toml"))
+
+
+def test_a_sweep_round_trips():
+    text = '[sweep]\ndesign = ["linear"]\nspans = [1, 2]\nnoise_figure_db = [4.5]'
+    loaded = config.parse(text)
+    assert config.parse(loaded.to_toml()) == loaded
+    assert loaded.hash != config.parse("").hash
 
 
 def test_hash_covers_every_value_and_not_the_spelling():

@@ -48,6 +48,7 @@ def test_ranges_and_words():
         "spans=2:1:1",
         "spans=1:2:0",
         "spans=0:1e9:1",
+        f"spans=0:{10**400}:1",
     ):
         with pytest.raises(ValueError):
             sweep.parse(text)
@@ -88,8 +89,18 @@ def test_a_file_and_the_command_line_sweep_the_link(tmp_path, capsys):
     assert main([*common, "dbp1", *options, "--out", str(tmp_path / "line")]) == 0
     (row,) = rows(tmp_path / "line")
     assert row["ber"] == found[7]["ber"]
-    assert main([*common, "--sweep", "span=3", "--out", str(tmp_path / "none")]) == 2
-    assert "unknown key" in capsys.readouterr().err
+    for swept, words in [
+        (["span=3"], "sweep: link.span: unknown key"),
+        (["design=3"], "sweep.design"),
+        (["launch_power_dbm=40"], "sweep.launch_power_dbm"),
+        (["spans=1", "spans=2"], "each KEY once"),
+    ]:
+        options = [text for pair in swept for text in ("--sweep", pair)]
+        assert main([*common, "dbp1", *options, "--out", str(tmp_path / "none")]) == 2
+        assert words in capsys.readouterr().err
+    options = ["--sweep", "design=dbp1,linear", "--sweep", "modulation=16qam"]
+    assert main([*common, *options, "--out", str(tmp_path / "designs")]) == 0
+    assert [row["design"] for row in rows(tmp_path / "designs")] == ["dbp1", "linear"] * 2
 
 
 def test_a_killed_evaluation_resumes_to_the_same_figures(tmp_path):
@@ -106,6 +117,7 @@ def test_a_killed_evaluation_resumes_to_the_same_figures(tmp_path):
             log = tmp_path / "killed" / "results.sqlite-wal"
             while time.monotonic() < deadline and not (log.is_file() and log.stat().st_size > 9999):
                 time.sleep(0.1)
+            assert process.poll() is None
             process.kill()
         process.wait()
     assert process.returncode == 0
