@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -51,8 +52,7 @@ def executor(
         return
     from distributed import Client
 
-    # It logs every worker that comes and goes; what ends an evaluation is raised.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    _quiet()
     with ExitStack() as stack:
         at: Any = cluster
         if cluster == "local":
@@ -100,9 +100,24 @@ def _local(count: int) -> Iterator[Any]:
             # Any free port: the default one would be contended, and warned of.
             dashboard_address="127.0.0.1:0",
             local_directory=folder,
+            preload=__name__,
         ) as cluster,
     ):
         yield cluster
+
+
+def dask_setup(worker: object) -> None:
+    """What Dask calls in each worker process of this machine, since this module is preloaded there.
+
+    A terminal sends Ctrl-C to all processes: the one that counts ends the others.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _quiet()
+
+
+def _quiet() -> None:
+    # Dask logs every worker that comes or goes and every task given up; errors are raised.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
 
 
 def _slurm(jobs: int) -> Any:

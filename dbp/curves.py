@@ -66,8 +66,9 @@ def draw(points: Sequence[Mapping[str, Any]], swept: Sequence[str] = ()) -> str:
             np.array([row[key] for row in rows]) for key in ("ber", "ber_low", "ber_high")
         )
         seen = ber > 0
-        bars = np.stack((ber - low, high - ber))[:, seen]
-        ber_axis.errorbar(x[seen], ber[seen], bars, capsize=2, **style)
+        # No line over what was not seen.
+        shown = np.where(seen, ber, np.nan)
+        ber_axis.errorbar(x, shown, np.stack((shown - low, high - shown)), capsize=2, **style)
         ber_axis.plot(x[~seen], high[~seen], "v", color=style["color"])
         snr_axis.plot(x, [row["snr_db"] for row in rows], **style)
     ber_axis.set(yscale="log", ylabel="bit error ratio (95 % interval)")
@@ -75,5 +76,9 @@ def draw(points: Sequence[Mapping[str, Any]], swept: Sequence[str] = ()) -> str:
     for axis in (ber_axis, snr_axis):
         axis.set(xlabel=title(abscissa))
         axis.grid(alpha=0.3, which="both")
-    ber_axis.legend(fontsize=8 if len(curves) <= 8 else 6)
+    if len(curves) <= 6:
+        ber_axis.legend(fontsize=8)
+    else:  # it would cover the curves
+        figure.set_figwidth(14)
+        figure.legend(*ber_axis.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
     return to_svg(figure)

@@ -1,6 +1,8 @@
 """Evaluations over keys of the link, from the command line and from a file, interrupted or not."""
 
 import csv
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -103,23 +105,34 @@ def test_a_file_and_the_command_line_sweep_the_link(tmp_path, capsys):
     assert [row["design"] for row in rows(tmp_path / "designs")] == ["dbp1", "linear"] * 2
 
 
-def test_a_killed_evaluation_resumes_to_the_same_figures(tmp_path):
+def test_an_interrupted_and_a_killed_evaluation_resume_to_the_same_figures(tmp_path):
     text = TOML.partition("[sweep]")[0].replace("300000", "8000000")
     (tmp_path / "awgn.toml").write_text(text.replace("[-21.0]", "[-21.0, -20.0]"))
     command = [sys.executable, "-m", "dbp.cli", "ber", "linear"]
     command += ["--config", str(tmp_path / "awgn.toml")]
-    for killed in (True, False):
+    run = tmp_path / "interrupted"
+    log = run / "results.sqlite-wal"
+    # As a terminal does, Ctrl-C goes to the workers too.
+    for number in (signal.SIGINT, signal.SIGKILL):
         process = subprocess.Popen(
-            [*command, "--resume", "--out", str(tmp_path / "killed")], stdout=subprocess.DEVNULL
+            [*command, "--resume", "--out", str(run)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
-        if killed:
-            deadline = time.monotonic() + 60
-            log = tmp_path / "killed" / "results.sqlite-wal"
-            while time.monotonic() < deadline and not (log.is_file() and log.stat().st_size > 9999):
-                time.sleep(0.1)
-            assert process.poll() is None
-            process.kill()
-        process.wait()
-    assert process.returncode == 0
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not (log.is_file() and log.stat().st_size > 9999):
+            time.sleep(0.1)
+        assert process.poll() is None
+        os.killpg(process.pid, number)
+        _, errors = process.communicate(timeout=60)
+        if number == signal.SIGINT:
+            assert process.returncode == 130
+            assert errors.splitlines() == [
+                f"Kept in {run / 'results.sqlite'}: the same command with --resume goes on",
+                "dbp: error: interrupted",
+            ]
+    assert main([*command[3:], "--resume", "--out", str(run)]) == 0
     assert main([*command[3:], "--out", str(tmp_path / "whole")]) == 0
-    assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
+    assert rows(run) == rows(tmp_path / "whole")
