@@ -120,6 +120,8 @@ def test_an_interrupted_and_a_killed_evaluation_resume_to_the_same_figures(tmp_p
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # What a shell starts in the background ignores Ctrl-C, and so would what that starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not (log.is_file() and log.stat().st_size > 9999):
