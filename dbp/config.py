@@ -33,8 +33,32 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
+class Impairments(_Table):
+    """What a real transmission adds to the ideal link; everything off by default.
+
+    Lasers: Lorentzian linewidths and a constant offset of the receiver's laser. Converter:
+    ``adc_bits`` (0: ideal) with its full scale at ``adc_full_scale_rms`` times the rms of a
+    quadrature. Hybrid: ``iq_gain_db`` and ``iq_phase_deg`` by which Q is wrong against I. Fibre:
+    ``wdm_neighbours`` channels on each side, ``wdm_spacing_ghz`` apart, launched at the same power;
+    ``dispersion_error_percent`` more dispersion than the receiver takes it to have; with
+    ``dual_polarisation`` the launch power is that of both polarisations.
+    """
+
+    transmitter_linewidth_khz: float = Field(0.0, ge=0, le=10_000)
+    receiver_linewidth_khz: float = Field(0.0, ge=0, le=10_000)
+    frequency_offset_mhz: float = Field(0.0, ge=-5000, le=5000)
+    adc_bits: int = Field(0, ge=0, le=16)
+    adc_full_scale_rms: float = Field(4.0, ge=0.5, le=20)
+    iq_gain_db: float = Field(0.0, ge=-6, le=6)
+    iq_phase_deg: float = Field(0.0, ge=-30, le=30)
+    wdm_neighbours: int = Field(0, ge=0, le=10)
+    wdm_spacing_ghz: float = Field(25.0, gt=0, le=1000)
+    dispersion_error_percent: float = Field(0.0, ge=-10, le=10)
+    dual_polarisation: bool = False
+
+
 class Link(_Table):
-    """The fibre link, single channel and polarisation, and how it is simulated.
+    """The fibre link, and how it is simulated; single channel and polarisation by default.
 
     Equal spans of fibre, each followed by an amplifier that restores the launch power and adds its
     own noise. Simulated circularly in blocks of ``block_symbols`` with ``samples_per_symbol``
@@ -59,6 +83,7 @@ class Link(_Table):
     steps_per_span: int = Field(16, ge=1, le=10000)
     block_symbols: int = Field(1024, ge=64, le=1 << 20)
     precision: Literal["complex64", "complex128"] = "complex64"
+    impairments: Impairments = Impairments()
 
     @field_validator("samples_per_symbol", "block_symbols")
     @classmethod
@@ -200,7 +225,7 @@ class Config(_Table):
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     hardware: Hardware = Hardware()
-    # What `dbp ber` goes through: "design", "launch_power_dbm", keys of link.
+    # What `dbp ber` goes through: "design", "launch_power_dbm", keys of link and its impairments.
     sweep: dict[str, SweepValues] = {}
 
     @field_validator("sweep", mode="before")
@@ -287,15 +312,22 @@ def _explain(problem) -> str:
 
 
 def link_with(link: Link, changes: Mapping[str, Any]) -> Link:
-    """The link with other values of some of its keys; checked like a file.
+    """The link with other values of some keys, its own or of its impairments; checked like a file.
 
     Raises `InputError` as `load` does.
     """
     content = link.model_dump()
-    if unknown := [key for key in changes if key not in content]:
-        raise InputError(f"link.{unknown[0]}: unknown key; the keys here are {', '.join(content)}")
+    impairments = content.pop("impairments")
+    for key, value in changes.items():
+        if key in impairments:
+            impairments[key] = value
+        elif key in content:
+            content[key] = value
+        else:
+            known = ", ".join((*content, *impairments))
+            raise InputError(f"link.{key}: unknown key; the keys here are {known}")
     try:
-        changed = Link.model_validate(content | dict(changes))
+        changed = Link.model_validate(content | {"impairments": impairments})
     except ValidationError as error:
         raise InputError("; ".join(f"link.{_explain(p)}" for p in error.errors())) from None
     _check_link(changed)
@@ -339,6 +371,35 @@ def _check_link(link: Link) -> None:
         raise InputError(
             f"link.span_km * link.attenuation_db_per_km = {loss_db:g} dB of loss a span: must be "
             f"at most {MAX_SPAN_LOSS_DB:g} dB"
+        )
+    _check_bands(link)
+
+
+def _check_bands(link: Link) -> None:
+    """What of the spectrum must fit where: the receiver's band, and that of the simulation."""
+    impairments, rate_ghz = link.impairments, link.symbol_rate_gbd
+    signal_ghz = (1 + link.roll_off) * rate_ghz
+    spare_mhz = 1e3 * (rate_ghz - signal_ghz / 2)
+    if abs(impairments.frequency_offset_mhz) > spare_mhz:
+        raise InputError(
+            f"link.impairments.frequency_offset_mhz = {impairments.frequency_offset_mhz:g}: must "
+            f"be at most {spare_mhz:g} MHz, or the signal leaves 2 samples per symbol"
+        )
+    if not impairments.wdm_neighbours:
+        return
+    spacing_ghz = impairments.wdm_spacing_ghz
+    if spacing_ghz < signal_ghz:
+        raise InputError(
+            f"link.impairments.wdm_spacing_ghz = {spacing_ghz:g}: must be at least a channel's "
+            f"width, (1 + roll_off) symbol_rate_gbd = {signal_ghz:g} GHz"
+        )
+    band_ghz = 2 * impairments.wdm_neighbours * spacing_ghz + signal_ghz
+    simulated_ghz = link.samples_per_symbol * rate_ghz
+    if band_ghz > simulated_ghz:
+        raise InputError(
+            f"link.impairments: {2 * impairments.wdm_neighbours + 1} channels take "
+            f"{band_ghz:g} GHz: must be at most samples_per_symbol * symbol_rate_gbd = "
+            f"{simulated_ghz:g} GHz"
         )
 
 

@@ -1,5 +1,7 @@
 """Configurations: presets load, and the rest is refused by key, value and what is allowed."""
 
+import re
+
 import pytest
 
 from dbp import config
@@ -110,3 +112,25 @@ def test_toml_round_trips(name):
     again = config.parse(loaded.to_toml())
     assert again == loaded
     assert again.hash == loaded.hash
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("frequency_offset_mhz = 9500", "frequency_offset_mhz = 9500"),
+        ("wdm_neighbours = 1\nwdm_spacing_ghz = 21", "wdm_spacing_ghz = 21"),
+        ("wdm_neighbours = 3\nwdm_spacing_ghz = 25", "7 channels take 172 GHz"),
+        ("wdm_neighbours = 11", "impairments.wdm_neighbours = 11"),
+        ("adc_bit = 6", "impairments.adc_bit: unknown key"),
+    ],
+)
+def test_impairments_must_fit_the_bands(text, words):
+    with pytest.raises(InputError, match=re.escape(words)):
+        config.parse(f"[link.impairments]\n{text}\n")
+
+
+def test_a_link_changes_keys_of_its_own_and_of_its_impairments():
+    changed = config.link_with(config.Link(), {"spans": 4, "adc_bits": 6})
+    assert (changed.spans, changed.impairments.adc_bits) == (4, 6)
+    with pytest.raises(InputError, match="adc_bit: unknown key"):
+        config.link_with(config.Link(), {"adc_bit": 6})
