@@ -4,8 +4,7 @@
     OMP_NUM_THREADS=1 python benchmarks/hardwired.py [DESIGN [STEP [LANES]]]
 
 Needs nangate45 in ``DBP_PDK_ROOT``, and ``sta``; the rows of da4ml need that package (the extra
-``benchmark``). Each form is mapped as `dbp synth` does and once more with the kit's full adders,
-timed at 416.7 MHz, and simulated gate by gate with delays on band-limited Gaussian samples that
+``benchmark``). Each form is mapped as `dbp synth` does, timed at 416.7 MHz, and simulated gate by gate with delays on band-limited Gaussian samples that
 golden has brought to the input of the filter; what comes out is compared with golden. Then counts
 adders of one graph over all lanes of a word, and of the graphs of the whole design.
 """
@@ -190,75 +189,6 @@ FORMS: dict[str, Build] = {
     "shared where it pays (the default)": shared,
 }
 
-# Sums of many terms to the kit's full adder, and carry chains too.
-_FULL_ADDER = """
-(* techmap_celltype = "$fa" *)
-module full_adder (A, B, C, X, Y);
-  parameter WIDTH = 1;
-  parameter _TECHMAP_CONSTMSK_A_ = 0;
-  parameter _TECHMAP_CONSTMSK_B_ = 0;
-  parameter _TECHMAP_CONSTMSK_C_ = 0;
-  input [WIDTH-1:0] A, B, C;
-  output [WIDTH-1:0] X, Y;
-  genvar k;
-  generate for (k = 0; k < WIDTH; k = k + 1) begin:bits
-    if (((_TECHMAP_CONSTMSK_A_ | _TECHMAP_CONSTMSK_B_ | _TECHMAP_CONSTMSK_C_) >> k) & 1) begin
-      assign Y[k] = A[k] ^ B[k] ^ C[k];
-      assign X[k] = (A[k] & B[k]) | (C[k] & (A[k] ^ B[k]));
-    end else
-      FA_X1 adder (.A(A[k]), .B(B[k]), .CI(C[k]), .CO(X[k]), .S(Y[k]));
-  end endgenerate
-endmodule
-"""
-_RIPPLE = """
-(* techmap_celltype = "$alu" *)
-module ripple (A, B, CI, BI, X, Y, CO);
-  parameter A_SIGNED = 0;
-  parameter B_SIGNED = 0;
-  parameter A_WIDTH = 1;
-  parameter B_WIDTH = 1;
-  parameter Y_WIDTH = 1;
-  input [A_WIDTH-1:0] A;
-  input [B_WIDTH-1:0] B;
-  input CI, BI;
-  output [Y_WIDTH-1:0] X, Y, CO;
-  wire [Y_WIDTH-1:0] a, b;
-  \\$pos #(.A_SIGNED(A_SIGNED), .A_WIDTH(A_WIDTH), .Y_WIDTH(Y_WIDTH)) wide_a (.A(A), .Y(a));
-  \\$pos #(.A_SIGNED(B_SIGNED), .A_WIDTH(B_WIDTH), .Y_WIDTH(Y_WIDTH)) wide_b (.A(B), .Y(b));
-  wire [Y_WIDTH-1:0] c = BI ? ~b : b;
-  wire [Y_WIDTH:0] carry;
-  assign carry[0] = CI;
-  assign X = a ^ c;
-  assign CO = carry[Y_WIDTH:1];
-  genvar k;
-  generate for (k = 0; k < Y_WIDTH; k = k + 1) begin:bits
-    \\$fa #(.WIDTH(1)) fa (.A(a[k]), .B(c[k]), .C(carry[k]), .X(carry[k+1]), .Y(Y[k]));
-  end endgenerate
-endmodule
-"""
-
-
-def with_full_adders(script: str, folder: Path, timeout_s: float) -> str:
-    """`run_yosys`, with ``synth`` cut in two for the mapping of adders."""
-    (folder / "full_adder.v").write_text(_FULL_ADDER)
-    (folder / "ripple.v").write_text(_RIPPLE)
-    (line,) = (line for line in script.splitlines() if " synth " in line)
-    synth = line.partition("yosys.log ")[2]
-    lines = [
-        f"{synth} -run :fine",
-        "opt -fast -full",
-        "techmap -map +/techmap.v t:$macc*",
-        "techmap -map ripple.v t:$alu",
-        "opt -fast",
-        "techmap -map full_adder.v t:$fa",
-        f"{synth} -run fine:",
-    ]
-    return run_yosys(script.replace(line, "\n".join(lines)), folder, timeout_s)
-
-
-run_yosys = mapping.run_yosys
-RECIPES = {"dbp synth": run_yosys, "full adders": with_full_adders}
-
 
 def _pack(codes: np.ndarray, bits: int) -> int:
     return sum((int(code) & ((1 << bits) - 1)) << (bits * k) for k, code in enumerate(codes))
@@ -269,9 +199,7 @@ def _bit(name: str) -> tuple[str, int]:
     return port, int(index[:-1]) if index else 0
 
 
-def measure(
-    verilog: str, block: StreamBlock, x: Samples, y: Samples, held: dict[str, int], recipe: str
-) -> str:
+def measure(verilog: str, block: StreamBlock, x: Samples, y: Samples, held: dict[str, int]) -> str:
     """Area, power per lane, slack and mismatches of a block, as the cells of a table's row."""
     kit, files = kits.find("nangate45")
     library = liberty_reader.read(*files)
@@ -280,8 +208,7 @@ def measure(
         folder = Path(name)
         (folder / "top.v").write_text(verilog)
         liberty = [_unpack(file, folder) for file in files]
-        with mock.patch.object(mapping, "run_yosys", RECIPES[recipe]):
-            mapping.synthesise(folder, liberty, "top.v", block.module_name, library, kit.dont_use)
+        mapping.synthesise(folder, liberty, "top.v", block.module_name, library, kit.dont_use)
         mapped = netlist.read(folder / "netlist.v")
         inputs = [p for p, b in mapped.ports.items() if b[0] in mapped.inputs and p != CLOCK]
         outputs = [p for p, b in mapped.ports.items() if b[0] in mapped.outputs]
@@ -343,16 +270,15 @@ def main(name: str = "learned-c6-s8", step: str = "16", lanes: str = "8") -> Non
     y = golden.filter_samples(filter_, x)
     print(f"{name}, step {step}, {lanes} lanes, nangate45, {CLOCK_MHZ} MHz\n")
     print(
-        "| form | adders, depth, flip-flops | cells from | um2 | mW per lane | of it sequential "
+        "| form | adders, depth, flip-flops | um2 | mW per lane | of it sequential "
         "| slack ns | wrong bits |"
     )
-    print("| --- " * 8 + "|", flush=True)
+    print("| --- " * 7 + "|", flush=True)
 
     def rows(label: str, counts: str, block: StreamBlock, held: dict[str, int]) -> None:
         verilog = "\n".join(to_verilog(block).values())
-        for recipe in RECIPES:
-            cells = measure(verilog, block, x, y, held, recipe)
-            print(f"| {label} | {counts} | {recipe} | {cells} |", flush=True)
+        cells = measure(verilog, block, x, y, held)
+        print(f"| {label} | {counts} | {cells} |", flush=True)
 
     c = filter_.coefficient_bits
     taps = {"taps_i": _pack(filter_.half_taps_i, c), "taps_q": _pack(filter_.half_taps_q, c)}

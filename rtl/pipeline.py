@@ -64,7 +64,7 @@ class RotationPipeline:
     ``after_fold`` counts where there are several K, ``after_versine`` to second order: see `of`.
     """
 
-    after_power: bool = False
+    after_power: bool = True
     after_fold: bool = True
     after_kerr: bool = False
     after_phase: bool = True

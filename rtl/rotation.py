@@ -163,8 +163,9 @@ class RotationLane(Block):
         phi = delay(m, "phi_beside_versine", phi, registered=p.after_versine)
         xi, xq = pass_on("beside_versine", p.after_versine)
 
-        phi_q = keep(m, "phi_times_q", phi * xq, registered=p.after_multiplier)
-        phi_i = keep(m, "phi_times_i", phi * xi, registered=p.after_multiplier)
+        # phi second: recoded (see `dbp.rtl.filter`), it takes fewer digits than the sample.
+        phi_q = keep(m, "phi_times_q", xq * phi, registered=p.after_multiplier)
+        phi_i = keep(m, "phi_times_i", xi * phi, registered=p.after_multiplier)
         along_i, along_q = (
             delay(
                 m,

@@ -13,25 +13,12 @@ from dbp.design import Design
 from dbp.errors import DbpError, InputError
 from dbp.metrics import Stopwatch, package_versions, write_metrics
 from dbp.rtl.yosys import run_yosys
-from dbp.synthesis import circuit, kits, liberty_reader, netlist, tools
+from dbp.synthesis import circuit, kits, liberty_reader, mapping, netlist, tools
 from dbp.synthesis.liberty import Library
 from dbp.synthesis.netlist import Netlist
 
 TIMEOUT_S = 600
 LIMIT_S = 300
-
-# As in `dbp.synthesis.mapping`, up to ABC; then enables and resets become gates before plain
-# flip-flops. ABC could not prove other multipliers and adders equal to these.
-_SCRIPT = """
-read_verilog step.v
-hierarchy -check -top {top}
-setattr -unset keep w:*
-synth -top {top} -flatten -noabc -booth
-dfflegalize -cell $_DFF_P_ x
-simplemap
-opt_clean
-write_json gates.json
-"""
 
 
 class NotEquivalentError(DbpError):
@@ -81,7 +68,16 @@ def prove_mapping(
     top = tools.checked_name(mapped.module, "module")
     with tempfile.TemporaryDirectory(prefix="dbp-equivalence-") as folder:
         (Path(folder) / "step.v").write_text(verilog, encoding="utf-8")
-        run_yosys(_SCRIPT.format(top=top), folder, TIMEOUT_S)
+        # As `dbp.synthesis.mapping` up to ABC, but full adders of gates; then enables and resets
+        # become gates before plain flip-flops. ABC could not prove other sums equal to these.
+        script = [
+            *mapping.gates(Path(folder), top, "step.v", None),
+            "dfflegalize -cell $_DFF_P_ x",
+            "simplemap",
+            "opt_clean",
+            "write_json gates.json",
+        ]
+        run_yosys("\n".join(script), folder, TIMEOUT_S)
         gates = json.loads((Path(folder) / "gates.json").read_text("utf-8"))["modules"][top]
     found = circuit.compare(circuit.of_gates(gates), circuit.of_netlist(mapped, library), limit_s)
     gone, lost = found.unpaired

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from dbp.errors import InputError
+from dbp.files import write_text
 
 _TOKEN = re.compile(
     r"(?:\s++|//[^\n]*+|/\*.*?\*/|\(\*.*?\*\))*+"
@@ -62,6 +63,41 @@ def read(path: str | Path) -> Netlist:
 def parse(text: str) -> Netlist:
     """Parse the text of one flat module."""
     return _Parser(text).module()
+
+
+def write(netlist: Netlist, path: str | Path) -> None:
+    """Write a netlist as Verilog that `read`, Yosys and OpenSTA read; atomically."""
+    # Of the bits of vectors only those of ports are selects; other names hold their brackets.
+    selects = {bit for port, bits in netlist.ports.items() if bits != (port,) for bit in bits}
+    driven = dict.fromkeys(net for i in netlist.instances for net in i.nets.values())
+    known = {bit for bits in netlist.ports.values() for bit in bits} | set(CONSTANTS)
+    outputs = netlist.outputs
+
+    def reference(net: str) -> str:
+        return net if net in selects or net in CONSTANTS else _identifier(net)
+
+    lines = [f"module {_identifier(netlist.module)}({', '.join(map(_identifier, netlist.ports))});"]
+    for port, bits in netlist.ports.items():
+        span = ""
+        if bits != (port,):
+            left, right = (int(bit[len(port) + 1 : -1]) for bit in (bits[0], bits[-1]))
+            span = f"[{left}:{right}] "
+        direction = "output" if bits[0] in outputs else "input"
+        lines.append(f"  {direction} {span}{_identifier(port)};")
+    lines += [f"  wire {_identifier(net)};" for net in driven if net not in known]
+    for instance in netlist.instances:
+        pins = ", ".join(f".{pin}({reference(net)})" for pin, net in instance.nets.items())
+        lines.append(f"  {_identifier(instance.cell)} {_identifier(instance.name)} ({pins});")
+    lines += [
+        f"  assign {reference(bit)} = {reference(net)};"
+        for bit, net in outputs.items()
+        if bit != net
+    ]
+    write_text(path, "\n".join([*lines, "endmodule\n"]))
+
+
+def _identifier(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z_][\w$]*", name) else f"\\{name} "
 
 
 class _Parser:

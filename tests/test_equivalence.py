@@ -120,7 +120,8 @@ def test_a_step_in_each_kit(tmp_path, pdk):
     instances = list(mapped.instances)
     for k, instance in enumerate(instances):
         other = instance.cell.replace("NAND2", "NOR2").replace("nand2", "nor2")
-        if other != instance.cell and other in library.cells:
+        alike = other in library.cells and library.cells[other].pins.keys() == instance.nets.keys()
+        if other != instance.cell and alike:
             instances[k] = replace(instance, cell=other)
             break
     with pytest.raises(NotEquivalentError, match="differs from its Verilog"):
