@@ -4,9 +4,10 @@
     OMP_NUM_THREADS=1 python benchmarks/hardwired.py [DESIGN [STEP [LANES]]]
 
 Needs nangate45 in ``DBP_PDK_ROOT``, and ``sta``; the rows of da4ml need that package (the extra
-``benchmark``). Each form is mapped as `dbp synth` does, timed at 416.7 MHz, and simulated gate by gate with delays on band-limited Gaussian samples that
-golden has brought to the input of the filter; what comes out is compared with golden. Then counts
-adders of one graph over all lanes of a word, and of the graphs of the whole design.
+``benchmark``). Each form is mapped as `dbp synth` does, timed at 416.7 MHz, and simulated gate by
+gate with delays on band-limited Gaussian samples that golden has brought to the input of the
+filter; what comes out is compared with golden. Then counts adders of one graph over all lanes of a
+word, and of the graphs of the whole design.
 """
 
 from __future__ import annotations
