@@ -1,4 +1,4 @@
-"""The command line: ``dbp train | rtl | prove | sim | synth | ber | report | run``."""
+"""The command line: ``dbp train | rtl | prove | sim | synth | power | ber | report | run``."""
 
 from __future__ import annotations
 
@@ -28,6 +28,16 @@ def _number(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r}: must be an integer of at least 0")
     return int(text)
+
+
+def _frequency(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be in MHz, above 0 and at most 100000")
+    return value
 
 
 def _seed(text: str) -> int:
@@ -143,6 +153,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     filters(sub)
 
+    sub = command("power", _power, "power of any mapped netlist from the activity of its nets")
+    sub.add_argument("--netlist", type=Path, required=True, metavar="FILE",
+                     help="flat mapped Verilog: .v, .v.gz")  # fmt: skip
+    sub.add_argument("--activity", type=Path, required=True, metavar="FILE",
+                     help="toggles of every net: .csv, .saif or .vcd, also .gz")  # fmt: skip
+    sub.add_argument("--liberty", type=Path, required=True, nargs="+", metavar="FILE",
+                     help="the cell library, in one file or several: .lib, .lib.gz")  # fmt: skip
+    sub.add_argument("--clock-mhz", type=_frequency, required=True, metavar="F")
+    sub.add_argument("--wire-load", metavar="NAME",
+                     help="of the library, or none (default: the library's default)")  # fmt: skip
+    sub.add_argument("--power-engine", choices=("dbp", "opensta"), default="dbp",
+                     help="who calculates (default: dbp)")  # fmt: skip
+    out(sub)
+
     sub = command("ber", _ber, "bit error ratio and effective SNR against launch power")
     sub.add_argument(
         "designs",
@@ -247,6 +271,18 @@ def _sim(options: argparse.Namespace) -> None:
 def _synth(options: argparse.Namespace) -> None:
     commands.synth(
         options.run, options.pdk, options.step, options.lanes, options.filters, options.pipeline
+    )
+
+
+def _power(options: argparse.Namespace) -> None:
+    commands.power(
+        options.netlist,
+        options.activity,
+        options.liberty,
+        options.clock_mhz,
+        options.out,
+        options.wire_load,
+        options.power_engine,
     )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 from dbp.errors import InputError
 from dbp.files import write_bytes
@@ -57,3 +59,35 @@ def read(path: str | Path) -> Activity:
             ) from None
         toggles[net], probability[net] = rate, share
     return Activity(toggles, probability)
+
+
+Names = TypeVar("Names", bound=Mapping)
+
+
+def best_scope(scopes: Mapping[str, Names], nets: Collection[str]) -> tuple[str, Names]:
+    """Path and names of the scope (instance) that has most of ``nets``; the first of several."""
+    wanted = set(nets)
+    common = {path: len(wanted & names.keys()) for path, names in scopes.items()}
+    best = max(common, key=common.__getitem__, default="")
+    if not common.get(best):
+        raise InputError(f"none of its {len(scopes)} scopes has a net of the netlist")
+    return best, scopes[best]
+
+
+def time_unit_s(text: str) -> float:
+    """ "10ps" -> 1e-11; `InputError` for what is no timescale."""
+    found = re.fullmatch(r"(1|10|100)(?:\.0*)?\s*([munpf]?)s", text.strip())
+    if found is None:
+        raise InputError(f"timescale {text[:20]!r}: must be 1, 10 or 100 of s, ms, us, ns, ps, fs")
+    scale = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
+    return int(found[1]) * scale[found[2]]
+
+
+def open_binary(path: str | Path) -> BinaryIO:
+    """Open a file, packed by gzip or not; `InputError` where that fails."""
+    try:
+        with Path(path).open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        return gzip.open(path) if packed else Path(path).open("rb")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,40 +49,21 @@ class Expression:
         """
         return _expand(self.truth, self.variables, of)
 
-    def sensitivity(
-        self, variable: str, of: Mapping[str, Probability], when: Expression | None = None
-    ) -> Probability:
-        """Probability that the value changes with ``variable`` (Boolean difference), and ``when``.
+    def independent(self, of: Mapping[str, Probability]) -> Probability:
+        """Probability of truth where the operands of each operator count as independent.
 
-        ``when`` counts as far as it speaks of the other variables of this expression.
+        That is `probability` unless a variable stands in several places.
         """
-        j = self.variables.index(variable)
-        table = self.truth.reshape(-1, 2, 1 << j)
-        difference = (table[:, 0] ^ table[:, 1]).ravel()
-        others = self.variables[:j] + self.variables[j + 1 :]
-        if when is not None:
-            difference &= when.possible(others)
-        return _expand(difference, others, of)
+        value = _Parser(self.text).parse({name: _Chance(of[name]) for name in self.variables})
+        return value.of if isinstance(value, _Chance) else float(value)
 
-    def possible(self, variables: tuple[str, ...]) -> NDArray[np.bool_]:
-        """Truth table over ``variables``: whether any values of the other ones make it true."""
-        states = np.arange(1 << len(variables))
-        fixed, free = np.zeros_like(states), np.zeros(1, dtype=np.int64)
-        for j, name in enumerate(self.variables):
-            if name in variables:
-                fixed |= (states >> variables.index(name) & 1) << j
-            else:
-                free = np.concatenate([free, free | 1 << j])
-        return self.truth[fixed[:, None] | free].any(axis=1)
+    def difference(self, variable: str, of: Mapping[str, Probability]) -> Probability:
+        """Probability that the value changes with ``variable`` (Boolean difference).
 
-    def resting(self, variable: str, of: Mapping[str, Probability]) -> Probability:
-        """Probability that it is true whichever value ``variable`` takes."""
-        if variable not in self.variables:
-            return self.probability(of)
-        j = self.variables.index(variable)
-        table = self.truth.reshape(-1, 2, 1 << j)
-        others = self.variables[:j] + self.variables[j + 1 :]
-        return _expand((table[:, 0] & table[:, 1]).ravel(), others, of)
+        Both cofactors are taken as `independent`, within themselves and of each other.
+        """
+        high, low = (self.independent({**of, variable: value}) for value in (1.0, 0.0))
+        return high * (1 - low) + low * (1 - high)
 
     def substitute(self, functions: Mapping[str, Expression]) -> Expression:
         """The same expression with functions in the place of some of its variables."""
@@ -93,6 +74,29 @@ class Expression:
                 lambda m: f"({functions[m[0]].text})" if m[0] in functions else m[0], self.text
             )
         )
+
+
+class _Chance:
+    """A probability under the operators of `_Parser`, its operands independent."""
+
+    def __init__(self, of: Probability) -> None:
+        self.of = of
+
+    def __and__(self, other: _Chance | bool) -> _Chance:
+        return _Chance(self.of * _chance(other))
+
+    def __or__(self, other: _Chance | bool) -> _Chance:
+        return _Chance(1 - (1 - self.of) * (1 - _chance(other)))
+
+    def __xor__(self, other: _Chance | bool) -> _Chance:
+        p, q = self.of, _chance(other)
+        return _Chance(p * (1 - q) + q * (1 - p))
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+
+def _chance(value: _Chance | bool) -> Probability:
+    return value.of if isinstance(value, _Chance) else float(value)
 
 
 def _expand(
@@ -117,6 +121,19 @@ def parse(text: str) -> Expression:
     return Expression(text, tuple(parser.names), parser.verilog)
 
 
+@lru_cache(maxsize=1 << 16)
+def _tokens(text: str) -> tuple[str, ...]:
+    tokens = []
+    position, end = 0, len(text.rstrip())
+    while position < end:
+        match = _TOKEN.match(text, position)
+        if match is None:
+            raise InputError(f"Boolean expression {text!r}: unexpected {text[position:][:10]!r}")
+        tokens.append(match.group().strip())
+        position = match.end()
+    return tuple(tokens)
+
+
 class _Parser:
     """Recursive descent. With values it evaluates; without, it collects names and Verilog."""
 
@@ -124,16 +141,7 @@ class _Parser:
         self.text = text
         self.names: dict[str, None] = {}
         self.verilog = ""
-        self._tokens: list[str] = []
-        position, end = 0, len(text.rstrip())
-        while position < end:
-            match = _TOKEN.match(text, position)
-            if match is None:
-                raise InputError(
-                    f"Boolean expression {text!r}: unexpected {text[position:][:10]!r}"
-                )
-            self._tokens.append(match.group().strip())
-            position = match.end()
+        self._tokens = _tokens(text)
         self._at = 0
         self._depth = 0
 

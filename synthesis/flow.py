@@ -19,6 +19,7 @@ from dbp.rtl import emit_step
 from dbp.rtl.pipeline import Pipeline
 from dbp.stimulus import Stimulus
 from dbp.synthesis import (
+    clock_tree,
     gate_simulation,
     kits,
     liberty_reader,
@@ -32,6 +33,7 @@ from dbp.synthesis.bench import Bench
 from dbp.synthesis.gate_simulation import CLOCK
 from dbp.synthesis.liberty import Library
 from dbp.synthesis.netlist import Netlist
+from dbp.synthesis.power_command import tree_figures
 
 CLOCK_MHZ = 416.7
 MAX_CLOCK_MHZ = 10_000.0
@@ -131,6 +133,7 @@ def synthesize(
             "pipeline": asdict(pipeline or Pipeline()),
             "clock_mhz": clock_mhz,
             **_figures(mapped, library, watts),
+            **tree_figures(clock_tree.estimate(mapped, library, period_s, pdk)),
             "wire_load": wire_load,
             "voltage_v": library.voltage_v,
             "slack_ns": timed.slack_ns,

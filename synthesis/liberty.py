@@ -134,6 +134,12 @@ class Cell:
         return [pin for pin in self.pins.values() if pin.direction == "output"]
 
     @property
+    def clock_pins(self) -> set[str]:
+        """Marked as such, or read by a register's clock or enable."""
+        read = self.sequential.clocked_on.variables if self.sequential else ()
+        return {pin.name for pin in self.pins.values() if pin.is_clock or pin.name in read}
+
+    @property
     def inputs(self) -> list[Pin]:
         return [pin for pin in self.pins.values() if pin.direction == "input"]
 

@@ -134,10 +134,7 @@ class _Parser:
     def module(self) -> Netlist:
         self._expect("module")
         name = self._name()
-        while self._next() != ";":
-            if self.token == "":
-                raise self._error("end of file")
-        directions: dict[str, str] = {}
+        directions = self._header()
         instances: list[tuple[str, str, dict[str, str]]] = []
         while (word := self._next()) != "endmodule":
             if word in ("input", "output", "wire"):
@@ -151,7 +148,7 @@ class _Parser:
             else:
                 instances.append(self._instance(word.removeprefix("\\")))
         if self.token != "":
-            raise InputError("more than one module: the netlist must be flat")
+            raise InputError("more than one module: flatten the netlist first (Yosys: flatten)")
         ports = {port: tuple(self._bits(port)) for port in directions}
         return Netlist(
             module=name,
@@ -175,6 +172,23 @@ class _Parser:
             ),
         )
 
+    def _header(self) -> dict[str, str]:
+        """The directions of the ports where the list of ports declares them."""
+        directions: dict[str, str] = {}
+        direction, indices = "", None
+        while (word := self._next()) != ";":
+            if word in ("", "inout"):
+                raise self._error(word or "end of file")
+            if word in ("input", "output"):
+                direction = word
+                if self.token == "wire":
+                    self._next()
+                indices = self._range()
+            elif direction and word not in ("(", ")", ","):
+                directions[word.removeprefix("\\")] = direction
+                self.ranges[word.removeprefix("\\")] = indices
+        return directions
+
     def _resolve(self, net: str) -> str:
         for _ in range(len(self.aliases) + 1):
             if net not in self.aliases:
@@ -183,15 +197,7 @@ class _Parser:
         raise InputError(f"net {net}: assigned in a circle")
 
     def _declaration(self) -> list[str]:
-        indices = None
-        if self.token == "[":
-            self._next()
-            left = self._integer()
-            self._expect(":")
-            right = self._integer()
-            self._expect("]")
-            step = -1 if left >= right else 1
-            indices = list(range(left, right + step, step))
+        indices = self._range()
         names = [self._name()]
         while self.token == ",":
             self._next()
@@ -201,6 +207,17 @@ class _Parser:
             if indices is not None or name not in self.ranges:
                 self.ranges[name] = indices
         return names
+
+    def _range(self) -> list[int] | None:
+        if self.token != "[":
+            return None
+        self._next()
+        left = self._integer()
+        self._expect(":")
+        right = self._integer()
+        self._expect("]")
+        step = -1 if left >= right else 1
+        return list(range(left, right + step, step))
 
     def _integer(self) -> int:
         token = self._next()

@@ -13,7 +13,7 @@ import csv
 import gzip
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Power:
-    """Watts of every instance, in the order of the netlist; ``group`` indexes `GROUPS`."""
+    """Watts of every instance, in the order of the netlist; ``group`` indexes `GROUPS`.
+
+    ``clocks``: the inputs that count as clocks.
+    """
 
     instances: tuple[str, ...]
     cells: tuple[str, ...]
@@ -41,6 +44,7 @@ class Power:
     switching_w: Array
     internal_w: Array
     leakage_w: Array
+    clocks: tuple[str, ...]
 
     @property
     def total_w(self) -> Array:
@@ -74,22 +78,28 @@ def calculate(
 
     `InputError` where the library lacks a cell, a pin or the wire load, or the activity a net.
     """
-    design = _Design(netlist, library, activity, wire_load)
+    design = _Design(netlist, library, wire_load)
+    design.annotate(activity)
     design.propagate_slews()
     count = len(netlist.instances)
     internal, switching, leakage = np.zeros(count), np.zeros(count), np.zeros(count)
     energy = 0.5 * library.voltage_v**2
-    for batch in design.batches:
-        for pin in batch.cell.pins.values():
-            nets = batch.nets.get(pin.name)
-            if nets is None:
-                continue
-            if pin.direction == "output":
-                internal[batch.rows] += _output_energy(design, batch, pin)
-                switching[batch.rows] += energy * design.load_f[nets] * design.toggles[nets]
-            else:
-                internal[batch.rows] += _input_energy(design, batch, pin)
-        leakage[batch.rows] = _leakage(batch)
+    # All instances of a cell at once: the levels matter to the slews only.
+    for batch in design.batches_of(range(count)):
+        of = design.probabilities(batch)
+        try:
+            for pin in batch.cell.pins.values():
+                nets = batch.nets.get(pin.name)
+                if nets is None:
+                    continue
+                if pin.direction == "output":
+                    internal[batch.rows] += _output_energy(design, batch, pin, of)
+                    switching[batch.rows] += energy * design.load_f[nets] * design.toggles[nets]
+                else:
+                    internal[batch.rows] += _input_energy(design, batch, pin, of)
+            leakage[batch.rows] = _leakage(batch.cell, of)
+        except KeyError as error:
+            raise InputError(f"cell {batch.cell.name}: a condition on {error}: no pin") from None
     return Power(
         tuple(i.name for i in netlist.instances),
         tuple(i.cell for i in netlist.instances),
@@ -97,43 +107,66 @@ def calculate(
         switching / clock_period_s,
         internal / clock_period_s,
         leakage,
+        tuple(name for name in netlist.inputs if design.clock[design.index[name]]),
     )
+
+
+def nets(netlist: Netlist) -> list[str]:
+    """All nets of a netlist but the constants."""
+    names = dict.fromkeys(netlist.inputs)
+    for instance in netlist.instances:
+        names |= dict.fromkeys(instance.nets.values())
+    names |= dict.fromkeys(netlist.outputs.values())
+    return [name for name in names if name not in CONSTANTS]
 
 
 @dataclass(frozen=True, eq=False)
 class _Batch:
-    """Instances of one cell that connect the same pins, on one level: rows and nets as arrays."""
+    """Instances of one cell that connect the same pins: rows and nets as arrays."""
 
     cell: Cell
     rows: NDArray[np.int64]
     nets: Mapping[str, NDArray[np.int64]]
-    probability: Mapping[str, Array]
+    differences: dict[tuple[str, str], Array] = field(default_factory=dict)
+
+    def difference(self, output: Pin, pin: str, of: Mapping[str, Array]) -> Array | None:
+        """Probability that ``pin`` decides an output; None where its function does not read it."""
+        if output.function is None or pin not in output.function.variables:
+            return None
+        key = output.name, pin
+        if key not in self.differences:
+            self.differences[key] = output.function.difference(pin, of)
+        return self.differences[key]
 
 
 class _Design:
     """The netlist as arrays over nets, and its instances in batches, drivers before loads."""
 
-    def __init__(
-        self, netlist: Netlist, library: Library, activity: Activity, wire_load: str | None
-    ) -> None:
+    def __init__(self, netlist: Netlist, library: Library, wire_load: str | None) -> None:
         self.netlist = netlist
         self.cells = [self._cell(library, instance) for instance in netlist.instances]
-        names = dict.fromkeys(CONSTANTS) | dict.fromkeys(netlist.inputs)
-        for instance in netlist.instances:
-            names |= dict.fromkeys(instance.nets.values())
-        names |= dict.fromkeys(netlist.outputs.values())
+        names = [*CONSTANTS, *nets(netlist)]
         self.index = {name: k for k, name in enumerate(names)}
-        lacking = [n for n in names if n not in CONSTANTS and n not in activity.toggles_per_clock]
+        self.rise_load_f, self.fall_load_f = self._loads(library, wire_load)
+        self.load_f = np.maximum(self.rise_load_f, self.fall_load_f)
+        self.rise_slew_s, self.fall_slew_s = np.zeros(len(names)), np.zeros(len(names))
+        self.levels = self._levelise()
+        self.constant = self._constants()
+
+    def annotate(self, activity: Activity) -> None:
+        """Toggles per clock and static probability of every net; constants need none.
+
+        A constant counts as 0 whichever it is, as OpenSTA has it.
+        """
+        toggles, probability = activity.toggles_per_clock, activity.static_probability
+        free = {n: k for n, k in self.index.items() if not self.constant[k]}
+        lacking = [name for name in free if name not in toggles]
         if lacking:
             raise InputError(f"activity: {len(lacking)} nets have none, {lacking[0]} the first")
-        self.toggles = np.array([activity.toggles_per_clock.get(n, 0.0) for n in names])
-        self.probability = np.array(
-            [CONSTANTS[n] if n in CONSTANTS else activity.static_probability[n] for n in names],
-            dtype=np.float64,
-        )
-        self.load_f = self._loads(library, wire_load)
-        self.rise_slew_s, self.fall_slew_s = np.zeros(len(names)), np.zeros(len(names))
-        self.batches = self._levelise()
+        self.toggles, self.probability = np.zeros((2, len(self.index)))
+        for name, k in free.items():
+            self.toggles[k], self.probability[k] = toggles[name], probability[name]
+        self.clock = self._clock_network()
 
     @staticmethod
     def _cell(library: Library, instance) -> Cell:
@@ -146,7 +179,7 @@ class _Design:
         return cell
 
     def _loads(self, library: Library, wire_load: str | None) -> Array:
-        """Farads on every net at its costlier edge: pins, and wire by fan-out.
+        """Farads on every net at its rising and at its falling edge: pins, and wire by fan-out.
 
         An output of the module counts in the fan-out.
         """
@@ -160,13 +193,15 @@ class _Design:
         for net in self.netlist.outputs.values():
             fanout[self.index[net]] += 1
         wires = library.wire_load(wire_load)
-        pins = np.maximum(rise, fall)
-        return pins if wires is None else pins + wires.capacitance_f(fanout)
+        return np.array([rise, fall]) + (0 if wires is None else wires.capacitance_f(fanout))
 
-    def _levelise(self) -> list[_Batch]:
+    def _levelise(self) -> list[list[int]]:
+        """Rows of the instances, drivers before loads; registers are on the first level."""
         drivers: dict[str, int] = {}
         loads: dict[str, list[int]] = {}
         waiting = np.zeros(len(self.cells), dtype=np.int64)
+        by_cell = {cell.name: _passing(cell) for cell in self.cells}
+        passing = [by_cell[cell.name] for cell in self.cells]
         for row, (instance, cell) in enumerate(
             zip(self.netlist.instances, self.cells, strict=True)
         ):
@@ -175,17 +210,17 @@ class _Design:
                     if net in drivers or net in CONSTANTS:
                         raise InputError(f"net {net}: driven more than once")
                     drivers[net] = row
-                elif not cell.has_state:
+                elif name in passing[row]:
                     loads.setdefault(net, []).append(row)
         for net, rows in loads.items():
             if net in drivers:
                 np.add.at(waiting, rows, 1)
         level = [row for row, count in enumerate(waiting) if count == 0]
-        batches: list[_Batch] = []
+        levels: list[list[int]] = []
         done = 0
         while level:
             done += len(level)
-            batches += self._batches(level)
+            levels.append(level)
             following = []
             for row in level:
                 instance = self.netlist.instances[row]
@@ -201,9 +236,9 @@ class _Design:
             raise InputError(
                 f"instance {self.netlist.instances[row].name}: in or behind a combinational loop"
             )
-        return batches
+        return levels
 
-    def _batches(self, rows: Iterable[int]) -> Iterable[_Batch]:
+    def batches_of(self, rows: Iterable[int]) -> Iterable[_Batch]:
         alike: dict[tuple, list[int]] = {}
         for row in rows:
             instance = self.netlist.instances[row]
@@ -214,75 +249,140 @@ class _Design:
                 pin: np.array([self.index[self.netlist.instances[r].nets[pin]] for r in members])
                 for pin in pins
             }
-            probability = {pin: self.probability[index] for pin, index in nets.items()}
-            _complete(cell, probability, len(members))
-            yield _Batch(cell, np.array(members), nets, probability)
+            yield _Batch(cell, np.array(members), nets)
+
+    def _constants(self) -> NDArray[np.bool_]:
+        """Which nets are constant: tied, or functions of nothing but such."""
+        values = np.full(len(self.index), np.nan)
+        for name, value in CONSTANTS.items():
+            values[self.index[name]] = value
+        for level in self.levels:
+            for batch in self.batches_of(level):
+                for pin in batch.cell.outputs:
+                    if pin.name in batch.nets and pin.function and not batch.cell.has_state:
+                        values[batch.nets[pin.name]] = _settled(pin.function, batch, values)
+        return ~np.isnan(values)
+
+    def probabilities(self, batch: _Batch) -> dict[str, Array]:
+        """Of being 1, by pin and state of the cell; inputs left open count as undecided."""
+        cell, count = batch.cell, len(batch.rows)
+        of = {pin: self.probability[nets] for pin, nets in batch.nets.items()}
+        half = np.full(count, 0.5)
+        for pin in cell.pins.values():
+            if pin.direction != "output":
+                of.setdefault(pin.name, half)
+        if cell.sequential is not None:
+            state, inverted = cell.sequential.state, cell.sequential.inverted_state
+            known = half
+            for pin in cell.outputs:
+                if pin.name in of and pin.function and pin.function.text in (state, inverted):
+                    value = of[pin.name]
+                    known = value if pin.function.text == state else 1 - value
+            of |= {state: known, inverted: 1 - known}
+        for pin in cell.outputs:
+            if pin.name not in of:
+                of[pin.name] = pin.function.independent(of) if pin.function else half
+        return of
+
+    def _clock_network(self) -> NDArray[np.bool_]:
+        """Nets on the way from a clock to a register: ideal, without slew.
+
+        Clocks are those inputs with a way to a register's clock pin that toggle most.
+        """
+        to_register, clocked = np.zeros((2, len(self.index)), dtype=bool)
+        gates: list[tuple[list[int], list[int]]] = []
+        for level in self.levels:
+            for row in level:
+                cell, nets = self.cells[row], self.netlist.instances[row].nets
+                for pin in cell.clock_pins & nets.keys():
+                    to_register[self.index[nets[pin]]] = True
+                gates.append(
+                    (
+                        [self.index[nets[pin]] for pin in _passing(cell) if pin in nets],
+                        [self.index[nets[p.name]] for p in cell.outputs if p.name in nets],
+                    )
+                )
+        for inputs, outputs in reversed(gates):
+            if to_register[outputs].any():
+                to_register[inputs] = True
+        ports = [self.index[n] for n in self.netlist.inputs if to_register[self.index[n]]]
+        most = max((self.toggles[k] for k in ports), default=0.0)
+        clocked[[k for k in ports if self.toggles[k] >= most / 2]] = True
+        for inputs, outputs in gates:
+            if clocked[inputs].any():
+                clocked[outputs] |= to_register[outputs]
+        return clocked
 
     def propagate_slews(self) -> None:
         """Worst slew of every net, level by level; sequential outputs start at the clock edge."""
-        for batch in self.batches:
+        for batch in (batch for level in self.levels for batch in self.batches_of(level)):
             for pin in batch.cell.outputs:
                 if pin.name not in batch.nets:
                     continue
                 nets = batch.nets[pin.name]
                 for arc in pin.arcs:
-                    if batch.cell.has_state and not arc.timing_type.endswith("_edge"):
+                    if batch.cell.sequential and not arc.timing_type.endswith("_edge"):
                         continue
                     rise, fall = self.slews(batch, arc.related_pin)
-                    for table, own, other, target in (
-                        (arc.rise_slew, rise, fall, self.rise_slew_s),
-                        (arc.fall_slew, fall, rise, self.fall_slew_s),
+                    for table, own, other, load, target in (
+                        (arc.rise_slew, rise, fall, self.rise_load_f, self.rise_slew_s),
+                        (arc.fall_slew, fall, rise, self.fall_load_f, self.fall_slew_s),
                     ):
                         if table is not None:
                             source = _source(arc, own, other)
-                            slew = table(source, self.load_f[nets])
+                            slew = table(source, load[nets])
                             target[nets] = np.maximum(target[nets], slew)
 
     def slews(self, batch: _Batch, pin: str | None) -> tuple[Array, Array]:
         """Rise and fall slew at an input pin; the clock is ideal."""
         nets = batch.nets.get(pin) if pin is not None else None
-        if nets is None or batch.cell.pins[pin].is_clock:
-            zero = np.zeros(len(batch.rows))
-            return zero, zero
-        return self.rise_slew_s[nets], self.fall_slew_s[nets]
+        if nets is None:
+            return np.zeros((2, len(batch.rows)))
+        ideal = self.clock[nets]
+        return np.where(ideal, 0, self.rise_slew_s[nets]), np.where(
+            ideal, 0, self.fall_slew_s[nets]
+        )
 
     def groups(self) -> NDArray[np.int64]:
-        """Index into `GROUPS` of every instance. Clock: what drives registers' clock pins."""
-        clocks = {
-            instance.nets[pin.name]
-            for instance, cell in zip(self.netlist.instances, self.cells, strict=True)
-            for pin in cell.pins.values()
-            if pin.is_clock and pin.name in instance.nets
-        }
-        group = np.array([0 if cell.has_state else 1 for cell in self.cells], dtype=np.int64)
-        for batch in reversed(self.batches):
-            for row in batch.rows:
-                instance, cell = self.netlist.instances[row], self.cells[row]
-                nets = instance.nets
-                if any(nets.get(pin.name) in clocks for pin in cell.outputs):
-                    group[row] = 2
-                    if not cell.has_state:
-                        clocks |= {nets[pin.name] for pin in cell.inputs if pin.name in nets}
+        """Index into `GROUPS` of every instance. Clock: cells that drive only the clock network."""
+        group = np.zeros(len(self.cells), dtype=np.int64)
+        for row, (instance, cell) in enumerate(
+            zip(self.netlist.instances, self.cells, strict=True)
+        ):
+            driven = [
+                self.index[instance.nets[p.name]] for p in cell.outputs if p.name in instance.nets
+            ]
+            if driven and self.clock[driven].all():
+                group[row] = GROUPS.index("clock")
+            else:
+                group[row] = GROUPS.index("sequential" if cell.has_state else "combinational")
         return group
 
 
-def _complete(cell: Cell, probability: dict[str, Array], count: int) -> None:
-    """Add the probabilities of the states and of the pins left open, inputs as undecided."""
-    for pin in cell.inputs:
-        probability.setdefault(pin.name, np.full(count, 0.5))
+def _passing(cell: Cell) -> set[str]:
+    """Inputs from which a change passes to an output: none of a register, the clock of its gate."""
     if cell.sequential is not None:
-        state, inverted = cell.sequential.state, cell.sequential.inverted_state
-        known = np.full(count, 0.5)
-        for pin in cell.outputs:
-            if pin.name in probability and pin.function and pin.function.text in (state, inverted):
-                value = probability[pin.name]
-                known = value if pin.function.text == state else 1 - value
-        probability |= {state: known, inverted: 1 - known}
-    for pin in cell.outputs:
-        if pin.name not in probability:
-            probability[pin.name] = (
-                pin.function.probability(probability) if pin.function else np.full(count, 0.5)
-            )
+        return set()
+    if not cell.has_state:
+        return {pin.name for pin in cell.pins.values() if pin.direction != "output"}
+    arcs = (arc for pin in cell.outputs for arc in pin.arcs)
+    return {arc.related_pin for arc in arcs if arc.timing_type.startswith("combinational")}
+
+
+def _settled(function: Expression, batch: _Batch, values: Array) -> Array:
+    """The value of a function where constant nets alone decide it; NaN elsewhere."""
+    count = len(batch.rows)
+    known = [values[batch.nets[v]] if v in batch.nets else None for v in function.variables]
+    if function.variables and all(k is None or np.isnan(k).all() for k in known):
+        return np.full(count, np.nan)
+    can = np.zeros((2, count), dtype=bool)
+    for state, value in enumerate(function.truth):
+        possible = np.ones(count, dtype=bool)
+        for j, k in enumerate(known):
+            if k is not None:
+                possible &= np.isnan(k) | (k == (state >> j & 1))
+        can[int(value)] |= possible
+    return np.where(can.all(axis=0), np.nan, can[1].astype(float))
 
 
 def _source(arc: TimingArc, own: Array, opposite: Array) -> Array:
@@ -291,7 +391,7 @@ def _source(arc: TimingArc, own: Array, opposite: Array) -> Array:
     return opposite if arc.timing_sense == "negative_unate" else np.maximum(own, opposite)
 
 
-def _output_energy(design: _Design, batch: _Batch, pin: Pin) -> Array:
+def _output_energy(design: _Design, batch: _Batch, pin: Pin, of: Mapping[str, Array]) -> Array:
     """Joules per clock at an output: its toggles, shared among the groups by activity.
 
     A group's share is the toggle rate of its related pin times the probability that the pin
@@ -303,9 +403,11 @@ def _output_energy(design: _Design, batch: _Batch, pin: Pin) -> Array:
     sums: dict[str | None, Array] = {}
     for item in pin.internal_power:
         source = batch.nets.get(item.related_pin) if item.related_pin else None
-        rate = design.toggles[source] if source is not None else np.zeros(len(nets))
-        shares.append(rate * _deciding(batch, pin, item))
-        sums[item.supply] = sums.get(item.supply, 0.0) + shares[-1]
+        share = np.zeros(len(nets))
+        if source is not None:
+            share += design.toggles[source] * _deciding(design, batch, pin, item, of)
+        shares.append(share)
+        sums[item.supply] = sums.get(item.supply, 0.0) + share
     energy = np.zeros(len(nets))
     for item, share in zip(pin.internal_power, shares, strict=True):
         total = sums[item.supply]
@@ -317,13 +419,15 @@ def _output_energy(design: _Design, batch: _Batch, pin: Pin) -> Array:
     return energy
 
 
-def _deciding(batch: _Batch, pin: Pin, item: InternalPower) -> Array | float:
-    related, function = item.related_pin, pin.function
-    if function is not None and related in function.variables:
-        return function.sensitivity(related, batch.probability, item.when)
+def _deciding(
+    design: _Design, batch: _Batch, pin: Pin, item: InternalPower, of: Mapping[str, Array]
+) -> Array | float:
+    decides = batch.difference(pin, item.related_pin, of)
+    if decides is not None:
+        return decides
     if item.when is not None:
-        return item.when.probability(batch.probability)
-    return 1.0 if related in batch.cell.pins and batch.cell.pins[related].is_clock else 0.5
+        return item.when.independent(of)
+    return np.where(design.clock[batch.nets[item.related_pin]], 1.0, 0.5)
 
 
 def _follows(pin: Pin, related: str | None) -> bool:
@@ -332,13 +436,23 @@ def _follows(pin: Pin, related: str | None) -> bool:
     return arc is None or arc.timing_sense != "negative_unate"
 
 
-def _input_energy(design: _Design, batch: _Batch, pin: Pin) -> Array | float:
-    """Joules per clock at an input, by state: what its toggles cost while the output rests."""
-    nets = batch.nets[pin.name]
+def _input_energy(
+    design: _Design, batch: _Batch, pin: Pin, of: Mapping[str, Array]
+) -> Array | float:
+    """Joules per clock at an input, by state.
+
+    A condition that names an output counts as often as the pin decides this output.
+    """
+    nets, cell = batch.nets[pin.name], batch.cell
     rise, fall = design.slews(batch, pin.name)
     energy = 0.0
     for item in pin.internal_power:
-        share = _state_probability(batch, item.when, resting=pin.name)
+        share: Array | float = 1.0
+        if item.when is not None:
+            named = (cell.pins[v] for v in item.when.variables if v in cell.pins)
+            output = next((p for p in named if p.direction == "output"), None)
+            decides = batch.difference(output, pin.name, of) if output is not None else None
+            share = item.when.independent(of) if decides is None else decides
         energy = energy + share * design.toggles[nets] * _mean_edge(item, rise, fall, 0.0)
     return energy
 
@@ -351,39 +465,32 @@ def _edge(table: Table | None, slew: Array, load: Array | float) -> Array | floa
     return 0.0 if table is None else table(slew, load)
 
 
-def _state_probability(
-    batch: _Batch, when: Expression | None, resting: str | None = None
-) -> Array | float:
-    """Probability of a condition, also while the input ``resting`` takes either value.
+def _leakage(cell: Cell, of: Mapping[str, Array]) -> Array | float:
+    """Watts: the mean over the states that the library describes, weighted by probability.
 
-    Outputs of combinational cells are replaced by their functions, so that this is exact for
-    independent inputs. Outputs of registers count as independent, as in OpenSTA.
+    What they leave to 1 goes to the leakage without a condition, or to that of the whole cell.
     """
-    if when is None:
-        return 1.0
-    if not batch.cell.has_state:
-        when = when.substitute({p.name: p.function for p in batch.cell.outputs if p.function})
-    if resting is not None:
-        return when.resting(resting, batch.probability)
-    return when.probability(batch.probability)
-
-
-def _leakage(batch: _Batch) -> Array | float:
-    """Watts: the mean over the states that the library describes, weighted by probability."""
-    cell = batch.cell
     stated = [leak for leak in cell.leakages if leak.when is not None]
     if not stated:
         whole = sum(leak.power_w for leak in cell.leakages)
         return whole if cell.leakages else cell.leakage_w or 0.0
+    # A condition on a combinational output is one on the inputs. Outputs of a register count as
+    # independent, as in OpenSTA, and the conditions on them share what is then possible.
+    functions = {p.name: p.function for p in cell.outputs if p.function and not cell.has_state}
     watts = 0.0
     for supply in {leak.supply for leak in stated}:
+        own = [leak for leak in cell.leakages if leak.supply == supply]
         shares = [
-            (_state_probability(batch, leak.when), leak.power_w)
-            for leak in stated
-            if leak.supply == supply
+            (leak.when.substitute(functions).probability(of), leak.power_w)
+            for leak in own
+            if leak.when is not None
         ]
         total = sum(share for share, _ in shares)
         weighted = sum(share * power for share, power in shares)
-        mean = sum(power for _, power in shares) / len(shares)
-        watts = watts + np.where(total > 0, weighted / np.where(total > 0, total, 1.0), mean)
+        other = next((leak.power_w for leak in own if leak.when is None), cell.leakage_w)
+        if other is not None and not cell.has_state:
+            watts = watts + weighted + np.maximum(1 - total, 0) * other
+        else:
+            mean = sum(power for _, power in shares) / len(shares)
+            watts = watts + np.where(total > 0, weighted / np.where(total > 0, total, 1.0), mean)
     return watts

@@ -91,6 +91,34 @@ def test_a_load_counts_its_costlier_edge():
     assert result.switching_w[0] == pytest.approx(0.5 * 8e-15 * 0.5 / PERIOD_S, rel=1e-12)
 
 
+def test_each_edge_slews_with_its_own_load():
+    """XOR2 loads a rise with 3 fF and a fall with 4; the INV beside it with 3."""
+    text = """module m (a, y, z); input a; output y, z; wire n;
+      INV u (.A(a), .Y(n)); XOR2 v (.A(n), .B(a), .Y(y)); INV w (.A(n), .Y(z)); endmodule"""
+    result = calculate(text, uniform("anyz"))
+    rise, fall = 0.1e-9 + 0.02e6 * 6e-15, 0.2e-9 + 0.02e6 * 7e-15
+    energy = 1e-15 + 1e-6 * (rise + fall) / 2
+    assert result.internal_w[2] == pytest.approx(0.5 * energy / PERIOD_S, rel=1e-12)
+
+
+def test_a_clock_weighs_twice_what_another_pin_of_a_register_does():
+    cell = """cell (DFFR) { area : 6; cell_leakage_power : 0;
+      ff (IQ, IQN) { clocked_on : "CK"; next_state : "D"; clear : "!R"; }
+      pin (D, R) { direction : input; capacitance : 1; }
+      pin (CK) { direction : input; clock : true; capacitance : 1; }
+      pin (Q) { direction : output; function : "IQ";
+        internal_power () { related_pin : "CK"; power (scalar) { values ("2"); } }
+        internal_power () { related_pin : "R"; power (scalar) { values ("8"); } } } }"""
+    text = """module m (clk, d, r, q); input clk, d, r; output q;
+      DFFR u (.CK(clk), .D(d), .R(r), .Q(q)); endmodule"""
+    rates = uniform(["clk", "d", "r", "q"], 0.5, 0.5)
+    rates.toggles_per_clock.update({"clk": 2.0, "r": 0.4})
+    result = power.calculate(netlist.parse(text), library_with(cell), rates, PERIOD_S)
+    by_clock, by_reset = 2.0 * 1.0, 0.4 * 0.5
+    energy = 0.5 * (2e-15 * by_clock + 8e-15 * by_reset) / (by_clock + by_reset)
+    assert result.internal_w[0] == pytest.approx(energy / PERIOD_S, rel=1e-12)
+
+
 FLIP_FLOP = """module m (clk, d, q); input clk, d; output q; wire c;
   INV buffer (.A(clk), .Y(c)); DFF r (.CK(c), .D(d), .Q(q)); endmodule"""
 
@@ -110,6 +138,127 @@ def test_groups():
     for kind in power.KINDS:
         parts = sum(result.totals(group)[kind] for group in power.GROUPS)
         assert parts == pytest.approx(result.totals()[kind], rel=1e-12)
+
+
+def library_with(*cells: str):
+    """The tiny library and more cells."""
+    text = Path(__file__).with_name("tiny.lib").read_text()
+    return liberty_reader.parse(text.rstrip().removesuffix("}") + "\n".join(cells) + "}")
+
+
+def test_a_ripple_carry_adder_has_the_power_of_the_closed_form():
+    """Full adders of two XOR2 and three NAND2, all nets at the same activity, no wires.
+
+    A NAND's inputs share 3 and 6 fJ half and half; XOR2 has no internal power; loads by hand.
+    """
+    bits, toggles = 8, 0.4
+    cells = "\n".join(
+        f"""XOR2 p{k} (.A(a{k}), .B(b{k}), .Y(p{k})); XOR2 s{k} (.A(p{k}), .B(c{k}), .Y(s{k}));
+        NAND2 g{k} (.A(a{k}), .B(b{k}), .Y(g{k})); NAND2 h{k} (.A(p{k}), .B(c{k}), .Y(h{k}));
+        NAND2 o{k} (.A(g{k}), .B(h{k}), .Y(c{k + 1}));"""
+        for k in range(bits)
+    )
+    inputs = ["c0", *(f"{n}{k}" for n in "ab" for k in range(bits))]
+    outputs = [f"c{bits}", *(f"s{k}" for k in range(bits))]
+    inner = [*(f"{n}{k}" for n in "pgh" for k in range(bits)), *(f"c{k}" for k in range(1, bits))]
+    text = f"""module adder ({", ".join(inputs + outputs)}); input {", ".join(inputs)};
+      output {", ".join(outputs)}; wire {", ".join(inner)}; {cells} endmodule"""
+    result = calculate(text, uniform(inputs + outputs + inner, toggles, 0.5))
+    # XOR2 loads with 4 fF, NAND2 with 2 fF: p and the inner carries drive one of each, g and h one
+    # NAND2 each, the sums and the last carry nothing.
+    farads = bits * (6e-15 + 2 * 2e-15) + (bits - 1) * 6e-15
+    energy = 3 * bits * toggles * (3e-15 + 6e-15) / 2
+    totals = result.totals()
+    assert totals["switching"] == pytest.approx(0.5 * farads * toggles / PERIOD_S, rel=1e-12)
+    assert totals["internal"] == pytest.approx(energy / PERIOD_S, rel=1e-12)
+    assert totals["leakage"] == pytest.approx(bits * (2 * 6 + 3 * 5) * 1e-9, rel=1e-12)
+    assert totals["total"] == pytest.approx(sum(totals[k] for k in power.KINDS[:3]), rel=1e-12)
+
+
+def test_constants_need_no_activity_and_count_as_zero():
+    """A NAND2 with a 0 at B is 1 for good, and so is the double inverse behind it."""
+    text = """module m (a, y); input a; output y; wire n, i;
+      NAND2 u (.A(a), .B(1'b0), .Y(n)); INV v (.A(n), .Y(i)); INV w (.A(i), .Y(y)); endmodule"""
+    result = calculate(text, uniform(["a"]))
+    assert result.totals()["switching"] == result.totals()["internal"] == 0
+    np.testing.assert_allclose(result.leakage_w[1:], 4e-9)  # the state of an input at 0
+    # A 1 that decides nothing leaves the output free.
+    with pytest.raises(InputError, match="activity: 1 nets have none, y"):
+        calculate(
+            "module m (a, y); input a; output y; NAND2 u (.A(a), .B(1'b1), .Y(y)); endmodule",
+            uniform(["a"]),
+        )
+
+
+GATE = """cell (ICG) {
+  area : 5; clock_gating_integrated_cell : "latch_posedge"; cell_leakage_power : 3;
+  statetable ("CK E", "IQ") { table : "L L : - : L, L H : - : H, H - : - : N"; }
+  pin (IQ) { direction : internal; internal_node : "IQ"; }
+  pin (E) { direction : input; capacitance : 1; }
+  pin (CK) { direction : input; clock : true; capacitance : 2; }
+  pin (GCK) { direction : output; state_function : "CK * IQ";
+    timing () { related_pin : "CK"; timing_sense : positive_unate;
+      cell_rise (delay) { values ("0.1, 0.2", "0.1, 0.2"); }
+      rise_transition (delay) { values ("0.1, 0.3", "0.1, 0.3"); } }
+    internal_power () { related_pin : "CK"; when : "E";
+      rise_power (hidden) { values ("6, 8"); } }
+  }
+}"""
+
+
+def test_the_clock_network_goes_through_buffers_and_gates_and_is_ideal():
+    text = """module m (clk, en, d, q); input clk, en, d; output q; wire b, g;
+      INV buffer (.A(clk), .Y(b)); ICG gate (.CK(b), .E(en), .GCK(g));
+      DFF r (.CK(g), .D(d), .Q(q)); INV data (.A(d), .Y(x)); endmodule"""
+    nets = ["clk", "en", "d", "q", "b", "g", "x"]
+    rates = uniform(nets, 0.5, 0.5)
+    rates.toggles_per_clock.update({"clk": 2.0, "b": 2.0, "g": 1.0})
+    result = power.calculate(netlist.parse(text), library_with(GATE), rates, PERIOD_S)
+    groups = [power.GROUPS[k] for k in result.group]
+    assert groups == ["clock", "clock", "sequential", "combinational"]
+    assert result.clocks == ("clk",)
+    # Zero slew at both, although `b` and `g` have one; the falling table is missing.
+    assert result.internal_w[1] == pytest.approx(1.0 * 6e-15 / 2 / PERIOD_S, rel=1e-12)
+    assert result.internal_w[2] == pytest.approx(1.0 * 0.5 * 4e-15 / PERIOD_S, rel=1e-12)
+
+
+def test_supplies_add_up_and_states_leave_the_rest_to_the_whole():
+    cell = """cell (LK) { area : 1; cell_leakage_power : 9;
+      leakage_power () { when : "A * B * !Y"; value : 2; }
+      pin (A, B) { direction : input; capacitance : 1; }
+      pin (Y) { direction : output; function : "!(A * B)";
+        internal_power () { related_pin : "A"; related_pg_pin : VDD;
+          power (scalar) { values ("2"); } }
+        internal_power () { related_pin : "A"; related_pg_pin : VSS;
+          power (scalar) { values ("1"); } }
+      } }"""
+    text = "module m (a, b, y); input a, b; output y; LK u (.A(a), .B(b), .Y(y)); endmodule"
+    rates = uniform("aby", 0.5, 0.5)
+    result = power.calculate(netlist.parse(text), library_with(cell), rates, PERIOD_S)
+    assert result.internal_w[0] == pytest.approx(0.5 * 3e-15 / PERIOD_S, rel=1e-12)
+    assert result.leakage_w[0] == pytest.approx((0.25 * 2 + 0.75 * 9) * 1e-9, rel=1e-12)
+
+
+def test_a_condition_at_an_input_that_names_the_output():
+    """Counts as often as the input decides the output, as in OpenSTA."""
+    cell = """cell (HD) { area : 1; cell_leakage_power : 0;
+      pin (A) { direction : input; capacitance : 1; internal_power () { when : "!B * Y";
+        rise_power (scalar) { values ("4"); } fall_power (scalar) { values ("2"); } } }
+      pin (B) { direction : input; capacitance : 1; }
+      pin (Y) { direction : output; function : "!(A * B)"; } }"""
+    text = "module m (a, b, y); input a, b; output y; HD u (.A(a), .B(b), .Y(y)); endmodule"
+    rates = uniform("aby", 0.5, 0.2)
+    result = power.calculate(netlist.parse(text), library_with(cell), rates, PERIOD_S)
+    assert result.internal_w[0] == pytest.approx(0.5 * 0.2 * 3e-15 / PERIOD_S, rel=1e-12)
+
+
+def test_a_condition_on_no_pin_is_named():
+    cell = """cell (BAD) { area : 1; leakage_power () { when : "Z"; value : 1; }
+      pin (A) { direction : input; capacitance : 1; }
+      pin (Y) { direction : output; function : "A"; } }"""
+    text = "module m (a, y); input a; output y; BAD u (.A(a), .Y(y)); endmodule"
+    with pytest.raises(InputError, match=r"cell BAD: a condition on 'Z': no pin"):
+        power.calculate(netlist.parse(text), library_with(cell), uniform("ay"), PERIOD_S)
 
 
 def test_what_does_not_fit_is_named():
@@ -178,8 +327,9 @@ def nangate45():
     ],
 )
 def test_agrees_with_opensta(nangate45, vector, reference, wire_load):
-    """OpenSTA 2.5.0 on the same netlist and activity: within 1 % in every kind of every group,
-    5 % in every instance and 3 % in 99 % of them (measured: 0.5 %, 3.3 % and 99.9 %)."""
+    """OpenSTA 2.5.0 on the same netlist and activity: every instance to the digits that it writes
+    where there are no wires. With them its effective capacitance and wire resistance differ."""
+    limit = 1e-5 if wire_load is None else 1e-3
     design = netlist.read(VECTORS / f"nangate45_{vector}_netlist.v.gz")
     rates = activity.read(VECTORS / f"nangate45_{vector}_activity.csv.gz")
     result = power.calculate(design, nangate45, rates, 2.4e-9, wire_load)
@@ -188,11 +338,11 @@ def test_agrees_with_opensta(nangate45, vector, reference, wire_load):
             if row["vector"] == f"nangate45_{reference}":
                 group = None if row["group"] == "Total" else row["group"].lower()
                 for kind, watts in result.totals(group).items():
-                    assert watts == pytest.approx(float(row[f"{kind}_w"]), rel=0.01)
+                    assert watts == pytest.approx(float(row[f"{kind}_w"]), rel=limit)
     with gzip.open(VECTORS / f"nangate45_{reference}_power.csv.gz", "rt") as file:
         expected = {row["instance"]: float(row["total_w"]) for row in csv.DictReader(file)}
     wanted = np.array([expected[name] for name in result.instances])
     error = np.abs(result.total_w / wanted - 1)
     assert len(wanted) == len(expected)
-    assert error.max() < 0.05
-    assert np.mean(error < 0.03) > 0.99
+    assert error.max() < (limit if wire_load is None else 0.02)
+    assert np.mean(error < limit + 2e-3) > 0.95

@@ -53,6 +53,15 @@ def test_instances_ports_and_aliases():
     ]
 
 
+def test_ports_declared_in_their_list():
+    text = """module m (input wire clk, input [1:0] a, b, output \\y.z );
+      INV u (.A(b[1]), .Y(\\y.z )); endmodule"""
+    design = netlist.parse(text)
+    assert design.inputs == ("clk", "a[1]", "a[0]", "b[1]", "b[0]")
+    assert dict(design.outputs) == {"y.z": "y.z"}
+    assert dict(design.instances[0].nets) == {"A": "b[1]", "Y": "y.z"}
+
+
 def test_packed_files(tmp_path):
     path = tmp_path / "n.v.gz"
     path.write_bytes(gzip.compress(TEXT.encode()))
