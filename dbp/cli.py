@@ -1,4 +1,4 @@
-"""The command line: ``dbp train | rtl | prove | sim | synth | power | ber | report | run``."""
+"""The command line: ``dbp train | rtl | prove | sim | synth | power | pdk | ber | ...``."""
 
 from __future__ import annotations
 
@@ -167,6 +167,12 @@ def _parser() -> argparse.ArgumentParser:
                      help="who calculates (default: dbp)")  # fmt: skip
     out(sub)
 
+    sub = command("pdk", _pdk, "list the design kits and where they are, or install one")
+    kit = sub.add_subparsers(metavar="install NAME")
+    sub.set_defaults(install=None)
+    sub = kit.add_parser("install", help="fetch a kit from its pinned commit into the cache")
+    sub.add_argument("install", metavar="NAME", help="nangate45, asap7, sky130hd or ihp-sg13g2")
+
     sub = command("ber", _ber, "bit error ratio and effective SNR against launch power")
     sub.add_argument(
         "designs",
@@ -284,6 +290,10 @@ def _power(options: argparse.Namespace) -> None:
         options.wire_load,
         options.power_engine,
     )
+
+
+def _pdk(options: argparse.Namespace) -> None:
+    commands.pdk(options.install)
 
 
 def _ber(options: argparse.Namespace) -> None:

@@ -205,6 +205,33 @@ def synth(
         f"{written['wall_time_s']:.0f} s -> {run / 'synth' / pdk}",
         flush=True,
     )
+    if scaled := written["scaled_28nm"]:
+        low, central, high = (1e3 * scaled["power_w"][k] for k in ("low", "central", "high"))
+        print(
+            f"By published factors at {scaled['node_nm']} nm: {central:.2f} mW "
+            f"({low:.2f} .. {high:.2f})",
+            flush=True,
+        )
+    if written["for_demonstration_only"]:
+        print(f"{pdk} is for demonstration: its figures are no evidence", flush=True)
+
+
+def pdk(install: str | None) -> None:
+    """List the kits and where each one is, or install one from its pinned commit."""
+    from dbp.synthesis import kits, pdk_install
+
+    if install is not None:
+        folder = pdk_install.install(install)
+        licence = pdk_install.SOURCES[install].licence
+        print(f"{install} (licence {licence}) -> {folder}", flush=True)
+        return
+    for kit in kits.KITS.values():
+        try:
+            _, files = kits.find(kit.name)
+            where = str(files[0].parent)
+        except MissingError:
+            where = f"not here: dbp pdk install {kit.name}"
+        print(f"{kit.name:12}{kit.node_nm:4} nm  {where}")
 
 
 def power(
@@ -246,8 +273,9 @@ def report(runs: Sequence[Path]) -> None:
 def run(settings: Config, out: Path, device: str = "cpu") -> None:
     """Learned design and baseline, both through every stage, and one report over both.
 
-    A stage that lacks a tool or a kit is left out and named in the report; a stage that fails
-    does not stop the others, but makes the whole run fail in the end.
+    A stage that lacks a tool is left out and named in the report, as is a kit that is not there:
+    the shipped one stands in for it. A stage that fails does not stop the others, but makes the
+    whole run fail in the end.
     """
     if settings.link.modulation == "gaussian":
         raise InputError("link.modulation = 'gaussian': has no bits to count: use dbp train")
@@ -265,11 +293,13 @@ def run(settings: Config, out: Path, device: str = "cpu") -> None:
         options=EvaluationOptions(),
     )
     jobs: dict[str, Job] = {}
+    kit, instead = _kit_or_shipped(settings.hardware.pdk)
     for folder in folders:
         ensure_stimulus(folder)
         jobs[f"{folder.name}/sim"] = (_emit_prove_simulate, (folder,))
-        jobs[f"{folder.name}/synth/{settings.hardware.pdk}"] = (synth, (folder, None, None, None))
+        jobs[f"{folder.name}/synth/{kit}"] = (synth, (folder, kit, None, None))
     missing, failed = _run_all(jobs)
+    missing |= instead
     write_json(out / "absent.json", missing | failed)
     from dbp.report import summary, write_report
 
@@ -280,6 +310,18 @@ def run(settings: Config, out: Path, device: str = "cpu") -> None:
     print(f"Report -> {page}", flush=True)
     if failed:
         raise DbpError(f"failed: {', '.join(failed)}: see {page}")
+
+
+def _kit_or_shipped(name: str) -> tuple[str, dict[str, str]]:
+    """The configured kit, or the shipped one where it is missing, and then what to say of it."""
+    from dbp.synthesis import kits
+
+    try:
+        kits.find(name)
+    except MissingError as error:
+        reason = f"{error}; {kits.SHIPPED} stands in: for demonstration, no evidence"
+        return kits.SHIPPED, {f"synth/{name}": reason}
+    return name, {}
 
 
 Job = tuple[Callable[..., None], tuple[Any, ...]]

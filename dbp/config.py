@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dbp.errors import InputError
 
-Kit = Literal["nangate45", "asap7", "sky130hd", "ihp-sg13g2"]
+Kit = Literal["nangate45", "asap7", "sky130hd", "ihp-sg13g2", "predictive28"]
 Modulation = Literal["qpsk", "16qam", "64qam", "gaussian"]
 LaunchPowers = Annotated[tuple[Annotated[float, Field(ge=-30, le=20)], ...], Field(min_length=1)]
 

@@ -88,6 +88,7 @@ class SynthMetrics(Metrics):
     """One step, mapped to a kit."""
 
     pdk: str
+    for_demonstration_only: bool = False
     step: int
     lanes: int
     clock_mhz: float

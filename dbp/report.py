@@ -397,10 +397,13 @@ def _ratio(first: SynthMetrics, second: SynthMetrics) -> str:
         return ""
     area = first.cell_area_um2 / second.cell_area_um2
     power = first.power_w.total / second.power_w.total
+    kit = "an open kit, not scaled to 28 nm"
+    if first.for_demonstration_only:
+        kit = "the shipped kit, which is for demonstration: they are no evidence"
     return (
         f"<p>The first over the second: {area:.2f} in area, {power:.2f} in power. One step without "
         "a clock tree; activity from a delay-annotated simulation with samples of the link at its "
-        "input. These are figures of an open kit, not scaled to 28 nm.</p>"
+        f"input. These are figures of {kit}.</p>"
     )
 
 

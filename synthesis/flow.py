@@ -26,6 +26,7 @@ from dbp.synthesis import (
     mapping,
     netlist,
     power,
+    scaling,
     timing,
     tools,
 )
@@ -132,10 +133,14 @@ def synthesize(
             "filters": filters,
             "pipeline": asdict(pipeline or Pipeline()),
             "clock_mhz": clock_mhz,
-            **_figures(mapped, library, watts),
+            **(figures := _figures(mapped, library, watts)),
             **tree_figures(clock_tree.estimate(mapped, library, period_s, pdk)),
             "wire_load": wire_load,
             "voltage_v": library.voltage_v,
+            "for_demonstration_only": pdk == kits.SHIPPED,
+            "scaled_28nm": scaling.of_one_kit(
+                pdk, library.voltage_v, figures["power_w"]["total"], figures["cell_area_um2"]
+            ),
             "slack_ns": timed.slack_ns,
             "timing_met": timed.slack_ns >= 0,
             "critical_path": [

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dbp import cache
 from dbp.errors import InputError, MissingError
+from dbp.synthesis import wire_load
 
 ROOT = "DBP_PDK_ROOT"
+# Comes with the package; its figures demonstrate and are no evidence.
+SHIPPED = "predictive28"
 
 
 @dataclass(frozen=True)
@@ -17,6 +22,7 @@ class Kit:
     beside those that the Liberty files mark."""
 
     name: str
+    node_nm: int
     dont_use: tuple[str, ...]
 
 
@@ -26,11 +32,13 @@ KITS = {
     for kit in (
         Kit(
             "nangate45",
+            45,
             ("CLKGATE*", "CLKBUF*", "ANTENNA*", "FILLCELL*", "LOGIC*", "TBUF*", "TINV*"),
         ),
-        Kit("asap7", ("*x1p*", "*xp*", "SDF*", "ICG*", "DLL*", "DHL*", "DLL*", "TIE*", "*DC_*")),
+        Kit("asap7", 7, ("*x1p*", "*xp*", "SDF*", "ICG*", "DLL*", "DHL*", "DLL*", "TIE*", "*DC_*")),
         Kit(
             "sky130hd",
+            130,
             tuple(
                 f"sky130_fd_sc_hd__{pattern}"
                 for pattern in (
@@ -51,6 +59,7 @@ KITS = {
         ),
         Kit(
             "ihp-sg13g2",
+            130,
             (
                 "sg13g2_lgcp_1",
                 "sg13g2_sighold",
@@ -61,22 +70,40 @@ KITS = {
                 "sg13g2_sdf*",
             ),
         ),
+        Kit(SHIPPED, 28, ()),
     )
 }
 
 
 def find(name: str) -> tuple[Kit, list[Path]]:
-    """A kit and its Liberty files, from ``$DBP_PDK_ROOT/NAME``, in the order of their names.
+    """A kit and its Liberty files, in the order of their names, from the first place that has it.
+
+    The places: ``$DBP_PDK_ROOT/NAME``, what ``dbp pdk install`` has put into the cache, and the
+    package itself. A kit without wires of its own also gets the file of `dbp.synthesis.wire_load`.
 
     `InputError` for a name that is no kit, `MissingError` where the kit is not there.
     """
     if name not in KITS:
         raise InputError(f"pdk = {name!r}: must be one of {', '.join(KITS)}")
-    root = os.environ.get(ROOT)
-    if not root:
-        raise MissingError(f"no kit {name}: set {ROOT} to the folder that holds {name}/*.lib.gz")
-    folder = Path(root) / name
-    files = sorted(f for f in folder.glob("*") if f.name.endswith((".lib", ".lib.gz")))
-    if not files:
-        raise MissingError(f"no kit {name}: {folder} ({ROOT}) holds no *.lib or *.lib.gz")
-    return KITS[name], files
+    for folder in _places(name):
+        files = sorted(f for f in folder.glob("*") if f.name.endswith((".lib", ".lib.gz")))
+        if files:
+            wires = wire_load.file_for(name)
+            return KITS[name], files if wires is None else [*files, wires]
+    if name == SHIPPED:
+        return KITS[name], [wire_load.DATA / f"{SHIPPED}.lib"]
+    raise MissingError(
+        f"no kit {name} in {' or '.join(str(folder) for folder in _places(name))}: run "
+        f"`dbp pdk install {name}`, or set {ROOT} to the folder that holds {name}/*.lib.gz"
+    )
+
+
+def _places(name: str) -> Iterator[Path]:
+    if root := os.environ.get(ROOT):
+        yield Path(root) / name
+    yield installed(name)
+
+
+def installed(name: str) -> Path:
+    """Where ``dbp pdk install`` puts a kit."""
+    return cache.folder() / "pdk" / name

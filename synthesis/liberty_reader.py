@@ -50,7 +50,8 @@ def read(*paths: str | Path) -> Library:
             raise InputError(f"{path}: {error}") from None
     cells: dict[str, Cell] = {}
     for path, part in zip(paths, parts, strict=True):
-        if part.voltage_v != parts[0].voltage_v:
+        # A file with a wire load alone belongs to any corner.
+        if part.cells and part.voltage_v != parts[0].voltage_v:
             raise InputError(f"{path}: {part.voltage_v} V: must be {parts[0].voltage_v} V as first")
         for cell in part.cells.values():
             if cell.name in cells:

@@ -2,20 +2,18 @@
 
 import gzip
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hardware import small_design
 
-from dbp.errors import InputError, ToolError
+from dbp.errors import InputError, MissingError, ToolError
 from dbp.rtl import emit_step
 from dbp.synthesis import kits, liberty_reader, mapping, netlist
 from dbp.synthesis.equivalence import NotEquivalentError, prove_mapping, prove_netlist
 
 TINY = liberty_reader.read(Path(__file__).with_name("tiny.lib"))
-KITS = os.environ.get("DBP_PDK_ROOT")
 
 VERILOG = """
 module top(clk, rst, a, b, y);
@@ -89,12 +87,12 @@ def test_what_cannot_be_cut_is_refused():
         prove_mapping(VERILOG, netlist.parse(NETLIST.replace("rst", "reset")), TINY)
 
 
-@pytest.mark.skipif(not KITS, reason="needs kits in DBP_PDK_ROOT")
 @pytest.mark.parametrize("pdk", kits.KITS)
 def test_a_step_in_each_kit(tmp_path, pdk):
-    if not (Path(KITS) / pdk).is_dir():
-        pytest.skip(f"no {pdk} in DBP_PDK_ROOT")
-    kit, files = kits.find(pdk)
+    try:
+        kit, files = kits.find(pdk)
+    except MissingError as error:
+        pytest.skip(str(error))
     library = liberty_reader.read(*files)
     design = small_design(bits=6)
     design.save(tmp_path / "design.json")

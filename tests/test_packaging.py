@@ -38,7 +38,9 @@ def test_wheel_holds_these_packages_and_no_others(wheel):
     assert {name for name in top if not name.endswith(".dist-info")} == {"dbp"}
     designs = {f"dbp/designs/lsco-paper-c9-s9.{suffix}" for suffix in ("json", "npz")}
     presets = {"dbp/presets/paper.toml", "dbp/presets/demo.toml"}
-    assert presets | designs | {"dbp/data/paper_ber.csv"} <= set(names)
+    kits = {"dbp/synthesis/data/predictive28.lib", "dbp/synthesis/data/asap7_wires.lib"}
+    tables = {"dbp/data/paper_ber.csv", "dbp/synthesis/data/scaling.csv"}
+    assert presets | designs | kits | tables <= set(names)
 
 
 def test_installed_command_works_away_from_the_source(wheel, tmp_path):

@@ -21,6 +21,7 @@ from dbp.synthesis.gate_simulation import GateSimulation
 
 KITS = os.environ.get("DBP_PDK_ROOT")
 HAS_FLOW = bool(KITS) and (Path(KITS) / "nangate45").is_dir() and shutil.which("sta") is not None
+needs_sta = pytest.mark.skipif(shutil.which("sta") is None, reason="needs sta")
 needs_flow = pytest.mark.skipif(not HAS_FLOW, reason="needs nangate45 in DBP_PDK_ROOT, and sta")
 
 
@@ -44,16 +45,21 @@ def run_dir(tmp_path):
     return tmp_path
 
 
-@needs_flow
-def test_a_step_becomes_gates_that_equal_golden(run_dir):
-    result = synthesize(run_dir, "nangate45", step=0, lanes=2, clocks=1000)
-    folder = run_dir / "synth" / "nangate45"
+@pytest.mark.parametrize(
+    "pdk",
+    [pytest.param("nangate45", marks=needs_flow), pytest.param("predictive28", marks=needs_sta)],
+)
+def test_a_step_becomes_gates_that_equal_golden(run_dir, pdk):
+    result = synthesize(run_dir, pdk, step=0, lanes=2, clocks=1000)
+    folder = run_dir / "synth" / pdk
     assert json.loads((folder / "metrics.json").read_text()) == result
     assert result["gate_level_mismatches"] == 0
     assert result["gate_level_samples"] >= 2 * 1000
     assert result["nets_annotated_fraction"] == 1.0
     assert result["slack_ns"] > 0 and result["timing_met"] is True
-    assert (result["pdk"], result["step"], result["lanes"]) == ("nangate45", 0, 2)
+    assert (result["pdk"], result["step"], result["lanes"]) == (pdk, 0, 2)
+    assert result["for_demonstration_only"] is (pdk == "predictive28")
+    assert (result["scaled_28nm"] is None) is (pdk == "predictive28")
     assert result["activity"] == "simulated"
     power, groups = result["power_w"], result["groups"]
     kinds = ("switching", "internal", "leakage")
@@ -114,12 +120,14 @@ def test_an_unknown_kit_is_refused(run_dir):
         synthesize(run_dir, "../x")
 
 
-def test_a_missing_kit_says_what_to_set(run_dir, monkeypatch, tmp_path):
+def test_a_missing_kit_says_where_it_was_looked_for(run_dir, monkeypatch, tmp_path, cache_folder):
     monkeypatch.delenv("DBP_PDK_ROOT", raising=False)
-    with pytest.raises(MissingError, match="no kit nangate45: set DBP_PDK_ROOT"):
+    with pytest.raises(
+        MissingError, match=f"no kit nangate45 in {cache_folder}/pdk/nangate45: run"
+    ):
         synthesize(run_dir, "nangate45")
     monkeypatch.setenv("DBP_PDK_ROOT", str(tmp_path))
-    with pytest.raises(MissingError, match="holds no"):
+    with pytest.raises(MissingError, match=rf"in {tmp_path}/nangate45 or .*set DBP_PDK_ROOT to"):
         synthesize(run_dir, "nangate45")
 
 
