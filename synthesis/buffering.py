@@ -38,11 +38,13 @@ class _Buffering:
         self._netlist, self._wires = netlist, wires
         usable = [cell for name, cell in library.cells.items() if name not in unwanted]
         self._cells = library.cells
-        self._buffers = [cell for cell in usable if _is_buffer(cell)]
-        self._registers: dict[tuple, list[Cell]] = {}
+        self._buffers = [cell for cell in usable if cell.is_buffer]
+        by_interface: dict[tuple, list[Cell]] = {}
         for cell in usable:
             if cell.sequential is not None:
-                self._registers.setdefault(_interface(cell), []).append(cell)
+                by_interface.setdefault(_interface(cell), []).append(cell)
+        self._alike = {cell.name: alike for alike in by_interface.values() for cell in alike}
+        self._chosen: dict[tuple[str, float], Cell] = {}
         self._nets = [dict(instance.nets) for instance in netlist.instances]
         self._new: list[Instance] = []
 
@@ -85,7 +87,7 @@ class _Buffering:
             above: list[tuple[dict[str, str], str, float]] = []
             for group in np.array_split(np.arange(len(level)), -(-len(level) // MAX_FANOUT)):
                 members = [level[k] for k in group]
-                cell = _drive_for(self._buffers, self._load(members))
+                cell = self._drive_for("", self._buffers, self._load(members))
                 (source,), (output,) = cell.inputs, cell.outputs
                 name = f"fanout_{len(self._new)}"
                 for nets, pin, _ in members:
@@ -105,16 +107,20 @@ class _Buffering:
     def _strong_enough(self, instance: Instance, loads: Mapping[str, float]) -> Cell:
         """A register that drives its load well enough; what is no register stays as it is."""
         cell = self._cells[instance.cell]
-        alike = self._registers.get(_interface(cell), []) if cell.sequential else []
+        if cell.name not in self._alike:
+            return cell
         load = max((loads.get(instance.nets.get(p.name, ""), 0.0) for p in cell.outputs), default=0)
-        return _drive_for(alike, load) if cell in alike else cell
+        return self._drive_for(cell.name, self._alike[cell.name], load)
 
-
-def _is_buffer(cell: Cell) -> bool:
-    if cell.has_state or len(cell.inputs) != 1 or len(cell.outputs) != 1:
-        return False
-    function = cell.outputs[0].function
-    return function is not None and function.text.strip("() ") == cell.inputs[0].name
+    def _drive_for(self, kind: str, cells: Sequence[Cell], load_f: float) -> Cell:
+        """The smallest of ``cells`` that is fast enough; kept by attofarads."""
+        key = kind, round(load_f * 1e18)
+        if key not in self._chosen:
+            delays = [max(_delay_s(pin, load_f) for pin in cell.outputs) for cell in cells]
+            allowed = _TOLERANCE * min(delays)
+            fit = [cell for cell, delay in zip(cells, delays, strict=True) if delay <= allowed]
+            self._chosen[key] = min(fit, key=lambda cell: (cell.area_um2, cell.name))
+        return self._chosen[key]
 
 
 def _interface(cell: Cell) -> tuple:
@@ -134,13 +140,6 @@ def _interface(cell: Cell) -> tuple:
 
 def _capacitance(cell: Cell, pin: str) -> float:
     return max(cell.pins[pin].rise_capacitance_f, cell.pins[pin].fall_capacitance_f)
-
-
-def _drive_for(cells: Sequence[Cell], load_f: float) -> Cell:
-    delays = [max(_delay_s(pin, load_f) for pin in cell.outputs) for cell in cells]
-    allowed = _TOLERANCE * min(delays)
-    fit = [cell for cell, delay in zip(cells, delays, strict=True) if delay <= allowed]
-    return min(fit, key=lambda cell: (cell.area_um2, cell.name))
 
 
 def _delay_s(pin: Pin, load_f: float) -> float:

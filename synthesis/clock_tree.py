@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from dbp.synthesis.boolean import Expression
 from dbp.synthesis.liberty import Cell, Library, Pin
 from dbp.synthesis.netlist import Netlist
 
@@ -65,7 +64,7 @@ def estimate(
         for pin in library.cells[instance.cell].clock_pins & instance.nets.keys()
         if instance.nets[pin] in ports
     ]
-    buffers = [cell for cell in library.cells.values() if _is_buffer(cell)]
+    buffers = [cell for cell in library.cells.values() if cell.is_buffer]
     if not sinks or not buffers:
         return None
     area_um2 = sum(library.cells[i.cell].area_um2 for i in netlist.instances) / UTILISATION
@@ -78,13 +77,6 @@ def estimate(
     # The smallest buffer that is fast enough; else the fastest.
     fast = (tree for tree in trees if tree.slew_s <= MAX_SLEW * clock_period_s)
     return next(fast, None) or min(trees, key=lambda tree: tree.slew_s)
-
-
-def _is_buffer(cell: Cell) -> bool:
-    if cell.has_state or len(cell.inputs) != 1 or len(cell.outputs) != 1 or len(cell.pins) != 2:
-        return False
-    function: Expression | None = cell.outputs[0].function
-    return function is not None and function.truth.tolist() == [False, True]
 
 
 def _capacitance(pin: Pin) -> float:

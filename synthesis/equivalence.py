@@ -72,6 +72,8 @@ def prove_mapping(
         # become gates before plain flip-flops. ABC could not prove other sums equal to these.
         script = [
             *mapping.gates(Path(folder), top, "step.v", None),
+            "setattr -mod -unset keep_hierarchy *",
+            "flatten",
             "dfflegalize -cell $_DFF_P_ x",
             "simplemap",
             "opt_clean",

@@ -24,7 +24,6 @@ from dbp.synthesis import (
     kits,
     liberty_reader,
     mapping,
-    netlist,
     power,
     scaling,
     timing,
@@ -92,8 +91,9 @@ def synthesize(
         (folder / "metrics.json").unlink(missing_ok=True)
         libraries = [_unpack(file, work) for file in files]
         progress.update()
-        mapping.synthesise(work, libraries, VERILOG, described["top"], library, kit.dont_use)
-        mapped = netlist.read(work / NETLIST)
+        mapped = mapping.synthesise(
+            work, libraries, VERILOG, described["top"], library, kit.dont_use
+        )
         progress.update()
         wire_load = library.default_wire_load
         period_s = 1e-6 / clock_mhz

@@ -134,6 +134,14 @@ class Cell:
         return [pin for pin in self.pins.values() if pin.direction == "output"]
 
     @property
+    def is_buffer(self) -> bool:
+        """Whether it has one input and one output, and passes the one on to the other."""
+        if self.has_state or len(self.pins) != 2 or len(self.inputs) != 1 or len(self.outputs) != 1:
+            return False
+        function = self.outputs[0].function
+        return function is not None and function.truth.tolist() == [False, True]
+
+    @property
     def clock_pins(self) -> set[str]:
         """Marked as such, or read by a register's clock or enable."""
         read = self.sequential.clocked_on.variables if self.sequential else ()

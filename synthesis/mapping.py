@@ -13,8 +13,10 @@ from dbp.files import write_text
 from dbp.rtl.yosys import run_yosys
 from dbp.synthesis import buffering, netlist, tools
 from dbp.synthesis.liberty import Library
+from dbp.synthesis.netlist import Netlist
 
 TIMEOUT_S = 1800
+LANES = ("filter_lane_*", "hardwired_lane_*", "rotation_lane_*")
 
 # &nf weighs area flow against depth; then come buffers for fan-outs over 16, and sizing. Measured
 # against ABC's default script: 6 % smaller and thirty times faster where the taps are registers.
@@ -89,6 +91,8 @@ def gates(folder: Path, top: str, verilog: str, adder: str | None) -> list[str]:
         f"hierarchy -check -top {top}",
         # Marks that served lint and waveforms only; they would keep unused gates alive.
         "setattr -unset keep w:*",
+        # All lanes are alike: each kind is mapped once, and flattened when it is.
+        *(f"setattr -mod -set keep_hierarchy 1 {lane}" for lane in LANES),
         f"{synth} -run :fine",
         "opt -fast -full",
         # Sums of products and of many terms: carry-save adders, and one carry that ripples.
@@ -135,8 +139,10 @@ def synthesise(
     top: str,
     library: Library,
     dont_use: Sequence[str],
-) -> None:
+) -> Netlist:
     """Map ``verilog`` to ``netlist.v``, flat, with ``yosys.log``; all files lie in ``folder``.
+
+    Returns what is in ``netlist.v``.
 
     `ToolError` where Yosys fails or the mapped netlist does not pass its `check -mapped`.
     """
@@ -155,6 +161,8 @@ def synthesise(
         *gates(folder, top, verilog, adder),
         f"dfflibmap {files} {avoid}",
         f"abc {files} {avoid} -script {_ABC}",
+        "setattr -mod -unset keep_hierarchy *",
+        "flatten",
         "opt_clean -purge",
         # OpenSTA's Verilog reader wants no vectors inside, no signed wires and no concatenations.
         "splitnets",
@@ -172,3 +180,4 @@ def synthesise(
     mapped = netlist.read(folder / "netlist.v")
     mapped = buffering.buffered(mapped, library, unwanted, library.default_wire_load)
     netlist.write(mapped, folder / "netlist.v")
+    return mapped
