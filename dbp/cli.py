@@ -1,4 +1,4 @@
-"""The command line: ``dbp train | rtl | prove | sim | synth | power | pdk | ber | ...``."""
+"""The command line: ``dbp train | rtl | prove | sim | synth | power | ber | link | ...``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dbp import __version__, commands, evaluation, runs, sweep
+from dbp import __version__, commands, evaluation, runs, sweep, waveform_commands
 from dbp.errors import DbpError, InputError
 
 
@@ -181,6 +181,9 @@ def _parser() -> argparse.ArgumentParser:
         help=design_help + ", or linear, dbp1, dbp50 (frequency-domain references)",
     )
     sub.add_argument("--reproduce", choices=("paper",), help="the receivers of all its BER curves")
+    sub.add_argument(
+        "--waveform", type=Path, metavar="FILE", help="count on this waveform (.npz, .mat, .h5)"
+    )
     sub.add_argument("--launch-power-dbm", type=_launch_powers, metavar="RANGE",
                      help="START:STOP:STEP or values with commas (default: CONFIG's)")  # fmt: skip
     out(sub)
@@ -200,6 +203,27 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--workers", type=_positive, metavar="N",
                      help="processes or Slurm jobs (default: one a core, one job)")  # fmt: skip
     seed(sub)
+
+    sub = command("link", _link, "simulate the link and write its waveform as a file")
+    sub.add_argument("config", metavar="CONFIG", help=config_help)
+    output_help = "ends in .npz, .mat, .h5 or .hdf5"
+    sub.add_argument("--output", type=Path, required=True, metavar="FILE", help=output_help)
+    sub.add_argument(
+        "--launch-power-dbm", type=_launch_powers, metavar="DBM",
+        help="default: where CONFIG learns",
+    )  # fmt: skip
+    sub.add_argument("--symbols", type=_positive, default=32768, metavar="N", help="default: 32768")
+    seed(sub)
+
+    sub = command("equalize", _equalize, "equalise a waveform file with a design")
+    sub.add_argument("design", metavar="DESIGN", help=design_help)
+    sub.add_argument(
+        "--input", type=Path, required=True, metavar="FILE", help=".npz, .mat, .h5 or .hdf5"
+    )
+    sub.add_argument("--output", type=Path, required=True, metavar="FILE", help=output_help)
+    sub.add_argument(
+        "--arithmetic", choices=("fixed", "float"), default="fixed", help="default: fixed"
+    )
 
     sub = command("report", _report, "one self-contained HTML page over one or more runs")
     sub.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the page goes to the first")
@@ -313,7 +337,12 @@ def _ber(options: argparse.Namespace) -> None:
             raise InputError(
                 "--reproduce has receivers of its own: no DESIGN, no --arithmetic, no --sweep"
             )
+        if options.waveform:
+            raise InputError("--reproduce has links of its own: no --waveform")
         evaluation.reproduce(options.launch_power_dbm, options.out, **shared)
+        return
+    if options.waveform:
+        _ber_of_waveform(options)
         return
     swept = dict(options.sweep)
     if len(swept) < len(options.sweep):
@@ -326,6 +355,32 @@ def _ber(options: argparse.Namespace) -> None:
         swept=swept,
         **shared,
     )
+
+
+def _ber_of_waveform(options: argparse.Namespace) -> None:
+    for name in (
+        *("launch_power_dbm", "config", "min_errors", "max_bits", "sweep", "resume", "workers"),
+        *("cluster", "seed"),
+    ):
+        if getattr(options, name) not in (None, False, [], "local"):
+            raise InputError(
+                f"--waveform is counted as it is, whole: no --{name.replace('_', '-')}"
+            )
+    waveform_commands.ber(
+        options.designs, options.arithmetic or "fixed", options.waveform, options.out
+    )
+
+
+def _link(options: argparse.Namespace) -> None:
+    powers = options.launch_power_dbm or (None,)
+    if len(powers) > 1:
+        raise InputError("--launch-power-dbm: must be one launch power")
+    settings = runs.read_config(options.config, options.seed)
+    waveform_commands.link(settings, powers[0], options.symbols, options.output)
+
+
+def _equalize(options: argparse.Namespace) -> None:
+    waveform_commands.equalize(options.design, options.arithmetic, options.input, options.output)
 
 
 def _report(options: argparse.Namespace) -> None:

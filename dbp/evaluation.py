@@ -81,7 +81,7 @@ def ber(
     keys = sweep.link_keys(swept)
     write_text(out / "ber.svg", draw([point.model_dump() for point in points], keys))
     write_npz(out / "constellation.npz", **clouds)
-    _print_best(points, keys)
+    print_best(points, keys)
     print(f"{stopwatch.seconds:.0f} s -> {out / 'ber.csv'}", flush=True)
 
 
@@ -107,7 +107,7 @@ def reproduce(
     wanted = [(curve.receiver, curve.arithmetic) for curve in curves]
     found = {name: find_design(name) for name, _ in wanted if name != "linear"}
     points, _ = _evaluate(wanted, found, settings, powers_dbm, {}, out, options)
-    _print_best(points, ())
+    print_best(points, ())
     write_text(out / "ber.svg", reproduction.draw(curves, points))
     rows = reproduction.compare(curves, points)
     write_csv(out / "reproduction.csv", rows)
@@ -136,7 +136,7 @@ def _evaluate(
     cluster.check(options.cluster)
     powers_dbm = powers_dbm or settings.evaluation.launch_power_dbm
     links = sweep.links(settings.link, swept)
-    labels = _labels(wanted, found)
+    labels = labels_of(wanted, found)
     designs: dict[tuple[str, str], Receiver] = {}
     for name, arithmetic in wanted:
         if name in found and arithmetic == "fixed":
@@ -188,7 +188,7 @@ def _evaluate(
     for (changes, scenario, receivers), prefixes in zip(heard, counted, strict=True):
         for receiver, prefix in zip(receivers, prefixes, strict=True):
             row = ber.point(receiver, scenario, prefix)
-            rows.append(changes | row | _of_design(row, hashes.get(receiver.name)))
+            rows.append(changes | row | of_design(row, hashes.get(receiver.name)))
     unique = [design.hash for design in hashes.values()]
     metrics.write_metrics(
         out / "metrics.json",
@@ -205,7 +205,7 @@ def _evaluate(
     return points, _constellations(of_first_link, *heard[0][1:])
 
 
-def _labels(
+def labels_of(
     wanted: Sequence[tuple[str, str]], found: Mapping[str, tuple[Design, Path | None]]
 ) -> dict[str, str]:
     """Short names of all; designs of the same name are told apart as they were typed."""
@@ -250,7 +250,7 @@ def _print_notes(
     )
 
 
-def _of_design(point: Mapping[str, Any], design: Design | None) -> dict[str, Any]:
+def of_design(point: Mapping[str, Any], design: Design | None) -> dict[str, Any]:
     """What a point tells of its design: hash and, in fixed point, the cost per complex sample."""
     cost = complexity(design) if design and point["arithmetic"] == "fixed" else None
     return {
@@ -260,7 +260,7 @@ def _of_design(point: Mapping[str, Any], design: Design | None) -> dict[str, Any
     }
 
 
-def _print_best(points: Sequence[metrics.Point], keys: Sequence[str]) -> None:
+def print_best(points: Sequence[metrics.Point], keys: Sequence[str]) -> None:
     """A table of every receiver's best point, on each link."""
     from dbp.report import aligned, best_points
 

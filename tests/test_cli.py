@@ -23,7 +23,8 @@ def run(*arguments, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "rtl", "prove", "sim", "synth", "ber", "report", "run"]
+    "command",
+    ["train", "rtl", "prove", "sim", "synth", "ber", "link", "equalize", "report", "run"],
 )
 def test_every_command_has_help(command, capsys):
     status, out, _ = run(command, "--help", capsys=capsys)
