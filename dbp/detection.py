@@ -32,11 +32,15 @@ def matched_filter(waveform: Waveform, roll_off: float) -> Waveform:
 
     Of a waveform of mean power 1 without distortion it returns the symbols, of mean power 1.
     """
-    samples = waveform.shape[-1]
-    pulse = modulation.root_raised_cosine(roll_off, 2, samples)
-    spectrum = np.fft.fft(waveform) * pulse
+    return matched_symbols(np.fft.fft(waveform), roll_off)
+
+
+def matched_symbols(spectrum: Waveform, roll_off: float) -> Waveform:
+    """As `matched_filter`, of the waveform's transform."""
+    samples = spectrum.shape[-1]
+    filtered = spectrum * modulation.root_raised_cosine(roll_off, 2, samples)
     half = samples // 2
-    return np.fft.ifft((spectrum[..., :half] + spectrum[..., half:]) / 2)
+    return np.fft.ifft((filtered[..., :half] + filtered[..., half:]) / 2)
 
 
 def align(sent: Waveform, received: Waveform) -> Waveform:

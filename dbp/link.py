@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dbp import cache, config, fiber, modulation, propagation, workers
+from dbp import cache, config, fiber, front_end, modulation, propagation, workers
 
 Purpose = Literal["train", "validate", "evaluate", "stimulus"]
 _PURPOSES = ("train", "validate", "evaluate", "stimulus")
 
-# Raise it with every change of this module, of `fiber`, `propagation` or `modulation` that changes
-# a number: what the cache holds is then found no more.
-VERSION = 3
+# Raise it with every change of this module, of `fiber`, `front_end`, `propagation` or `modulation`
+# that changes a number: what the cache holds is then found no more.
+VERSION = 4
 
 # Blocks are always simulated, and kept, in the same chunks of at least so many symbols.
 _CHUNK_SYMBOLS = 8192
@@ -36,9 +36,10 @@ class Received:
     ``symbols``: complex, shape ``(blocks, block_symbols)``, constellation of mean power 1.
     ``labels``: uint8, same shape, their bits (all 0 for Gaussian symbols).
     ``waveform``: complex, shape ``(blocks, 2 * block_symbols)``, 2 samples per symbol, symbol n
-    at sample 2 n, after an ideal low-pass over that sampling band, no dispersion compensated. Its
-    unit is the root of ``power_w``, the closed-form mean power (signal and in-band noise), so its
-    mean power is 1 in expectation; times ``sqrt(power_w)`` it is the field in sqrt(W).
+    at sample 2 n, after an ideal low-pass over that sampling band and `dbp.front_end`, no
+    dispersion compensated. Its unit is the root of ``power_w``, the closed-form mean power (signal
+    and in-band noise), so its mean power is 1 in expectation; times ``sqrt(power_w)`` it is the
+    field in sqrt(W).
     """
 
     symbols: NDArray[np.complexfloating]
@@ -115,6 +116,8 @@ def simulate(
     machine that simulated them. ``progress`` shows a bar on a terminal.
     """
     size = chunk_blocks(link)
+    # What differs in the receiver's front end only shares the fibre's waveforms.
+    before = front_end.without_receiver(link)
     chunks = range(first_block // size, -(-(first_block + blocks) // size))
 
     def waveform(chunk: int) -> NDArray[np.complexfloating]:
@@ -123,18 +126,20 @@ def simulate(
             "version": VERSION,
             "libraries": [np.__version__, numba.__version__, torch.__version__],
             "device": torch.device(device).type,
-            "link": link.model_dump(mode="json"),
+            "link": before.model_dump(mode="json"),
             "launch_power_dbm": float(launch_power_dbm),
             "seed": seed,
             "purpose": purpose,
             "blocks": [numbers.start, numbers.stop],
         }
 
-        def transmit() -> NDArray[np.complexfloating]:
-            generators = [block_generator(seed, purpose, block) for block in numbers]
-            return _channel(link, device).transmit(launch_power_dbm, generators)
+        def generators() -> list[np.random.Generator]:
+            return [block_generator(seed, purpose, block) for block in numbers]
 
-        return cache.array(key, transmit)
+        def transmit() -> NDArray[np.complexfloating]:
+            return _channel(before, device).transmit(launch_power_dbm, generators())
+
+        return front_end.receive(cache.array(key, transmit), link, generators())
 
     with (
         workers.pool(len(chunks)) as pool,
@@ -233,7 +238,7 @@ class _Channel:
         # factor makes the mean power of the waveform that of the symbols.
         amplitude = np.sqrt(watts(launch_power_dbm)) * link.samples_per_symbol
         spectrum = np.tile(np.fft.fft(symbols), link.samples_per_symbol) * self._pulse * amplitude
-        spectrum = spectrum.astype(link.precision)
+        spectrum = front_end.launch(spectrum.astype(link.precision), link, generators)
         field = self._propagate(spectrum, self._amplifier_noise(generators))
         waveform = self._receive(field) / np.sqrt(received_power_w(link, launch_power_dbm))
         return waveform.astype(link.precision)

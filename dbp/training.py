@@ -30,7 +30,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dbp import cascade, filters, link, newton, rounding, workers
+from dbp import cascade, filters, front_end, link, newton, rounding, workers
 from dbp.config import Config
 from dbp.design import Design, launch_power_uw
 from dbp.errors import InputError
@@ -198,7 +198,9 @@ class _Data:
 
     def __init__(self, settings: Config, device: torch.device, pool: ThreadPoolExecutor) -> None:
         training = settings.training
-        link_ = settings.link.model_copy(update={"block_symbols": training.block_symbols})
+        # Learning has no carrier recovery in its loss, nor does it need lasers to turn with.
+        still = front_end.without_lasers(settings.link)
+        link_ = still.model_copy(update={"block_symbols": training.block_symbols})
 
         def simulate(purpose: link.Purpose, symbols: int) -> link.Received:
             return link.simulate(

@@ -18,15 +18,15 @@ from importlib import metadata
 import numpy as np
 from numpy.typing import NDArray
 
-from dbp import config, link
-from dbp.detection import Measures, matched_filter, measure
+from dbp import carrier, config, link
+from dbp.detection import Measures, measure
 from dbp.receivers import Receiver
 
 GROUP_SYMBOLS = 8192
 
 # Raise it with every change of a receiver or of the detection that changes a number: what
 # databases hold is then counted anew.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,9 @@ def count(scenario: Scenario, receivers: Sequence[Receiver], chunk: int) -> list
 def detect(
     link_: config.Link, receiver: Receiver, group: link.Received
 ) -> NDArray[np.complexfloating]:
-    """Received symbols, of the shape of those sent, but for one complex gain over the group."""
+    """Received symbols, of the shape of those sent, but for one complex gain over the group.
+
+    Where the link's lasers are not ideal, after carrier recovery (`dbp.carrier`).
+    """
     equalised = receiver(group.waveform, group.launch_power_dbm)
-    return matched_filter(equalised, link_.roll_off)
+    return carrier.symbols(equalised, group.symbols, link_)

@@ -248,8 +248,25 @@ def test_the_key_changes_with_all_that_link_data_depend_on(transmitted, monkeypa
         "block_symbols": 66,
         "precision": "complex128",
     }
-    assert set(others) == set(config.Link.model_fields)
-    changes = [{"settings": SMALL.model_copy(update={k: v})} for k, v in others.items()]
+    # Of the impairments, those before the receiver's front end.
+    others |= {
+        "transmitter_linewidth_khz": 1.0,
+        "wdm_neighbours": 1,
+        "wdm_spacing_ghz": 30.0,
+        "dispersion_error_percent": 1.0,
+        "dual_polarisation": True,
+    }
+    after_fibre = {
+        "receiver_linewidth_khz": 1.0,
+        "frequency_offset_mhz": 400.0,
+        "adc_bits": 6,
+        "adc_full_scale_rms": 3.0,
+        "iq_gain_db": 1.0,
+        "iq_phase_deg": 1.0,
+    }
+    of_link = set(config.Link.model_fields) | set(config.Impairments.model_fields)
+    assert set(others) | set(after_fibre) == of_link - {"impairments"}
+    changes = [{"settings": config.link_with(SMALL, {k: v})} for k, v in others.items()]
     changes += [{}, {"power_dbm": 0.1}, {"seed": 2}, {"purpose": "validate"}]
     changes += [{"first_block": link.chunk_blocks(SMALL)}]
 
@@ -263,6 +280,7 @@ def test_the_key_changes_with_all_that_link_data_depend_on(transmitted, monkeypa
 
     assert all(is_new(**change) for change in changes)
     assert not any(is_new(**change) for change in changes)
+    assert not any(is_new(settings=config.link_with(SMALL, {k: v})) for k, v in after_fibre.items())
     for module, name in [
         (link, "VERSION"),
         *((module, "__version__") for module in (np, numba, torch)),

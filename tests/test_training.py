@@ -1,8 +1,10 @@
 import csv
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 
 from dbp import ber, config, detection, link, rounding, training
 from dbp.errors import InputError
@@ -282,3 +284,18 @@ def test_data_come_from_purposes_that_evaluation_does_not_share(monkeypatch):
     monkeypatch.setattr(link, "simulate", spy)
     training.train(changed(float_iterations=1, signal_iterations=0, tap_iterations=1))
     assert purposes == {"train", "validate"}
+
+
+def test_learning_hears_still_lasers_and_the_converter():
+    def waveform(**impairments):
+        settings = changed(symbols=1024, validation_symbols=1024)
+        link_ = config.link_with(settings.link, impairments)
+        settings = settings.model_copy(update={"link": link_})
+        with ThreadPoolExecutor(1) as pool:
+            return training._Data(settings, torch.device("cpu"), pool).train.waveform
+
+    ideal, converter = waveform(), waveform(adc_bits=5)
+    lasers = {"receiver_linewidth_khz": 100.0, "frequency_offset_mhz": 500.0}
+    np.testing.assert_array_equal(waveform(**lasers, transmitter_linewidth_khz=1.0), ideal)
+    np.testing.assert_array_equal(waveform(**lasers, adc_bits=5), converter)
+    assert not np.array_equal(ideal, converter)
