@@ -244,6 +244,9 @@ def check(receivers: Sequence[Receiver], link_: config.Link) -> None:
         raise InputError(f"designs {sorted(name for name, _ in names)}: names must differ")
     if not modulation.bits_per_symbol(link_.modulation):
         raise InputError(f"link.modulation = {link_.modulation!r}: has no bits to count")
+    for receiver in receivers:
+        if receiver.arithmetic == "fixed":
+            config.require_one_polarisation(link_, f"{receiver.name} in fixed point")
 
 
 def point(receiver: Receiver, scenario: Scenario, prefix: Sequence[Measures]) -> dict[str, Any]:

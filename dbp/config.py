@@ -56,6 +56,10 @@ class Impairments(_Table):
     dispersion_error_percent: float = Field(0.0, ge=-10, le=10)
     dual_polarisation: bool = False
 
+    @property
+    def polarisations(self) -> int:
+        return 2 if self.dual_polarisation else 1
+
 
 class Link(_Table):
     """The fibre link, and how it is simulated; single channel and polarisation by default.
@@ -332,6 +336,15 @@ def link_with(link: Link, changes: Mapping[str, Any]) -> Link:
         raise InputError("; ".join(f"link.{_explain(p)}" for p in error.errors())) from None
     _check_link(changed)
     return changed
+
+
+def require_one_polarisation(link: Link, purpose: str) -> None:
+    """Refuse a link of two polarisations for what knows only one, with `InputError`."""
+    if link.impairments.dual_polarisation:
+        raise InputError(
+            f"link.impairments.dual_polarisation = true: must be false for {purpose}: both "
+            "polarisations are received in floating point only"
+        )
 
 
 def with_sweep(config: Config, sweep: Mapping[str, Any]) -> Config:

@@ -48,9 +48,8 @@ _HALF, _ONE, _MINUS_EIGHT = np.float32([0.5, 1, -8])
 
 
 @register_jitable
-def _rotated(i, q, kerr_per_w, rint):
-    """Parts of ``x exp(1j kerr_per_w |x|^2)``, of numbers or vectors; neither call nor branch."""
-    phase = (i * i + q * q) * kerr_per_w
+def _turned(i, q, phase, rint):
+    """Parts of ``x exp(1j phase)``, of numbers or vectors; neither call nor branch."""
     half_turns = rint(phase * _PER_PI)
     x = (phase - half_turns * _PI_HIGH) - half_turns * _PI_LOW
     u = x * x
@@ -63,12 +62,33 @@ def _rotated(i, q, kerr_per_w, rint):
     return i * cosine - q * sine, i * sine + q * cosine
 
 
+@register_jitable
+def _rotated(i, q, kerr_per_w, rint):
+    """Parts of ``x exp(1j kerr_per_w |x|^2)``."""
+    return _turned(i, q, (i * i + q * q) * kerr_per_w, rint)
+
+
 @_compile
 def rotate(parts: NDArray[np.float32], kerr_per_w: np.float32) -> None:
     """``x exp(1j kerr_per_w |x|^2)`` in place; real and imaginary parts in turn, 1-D."""
     for k in range(parts.size // 2):  # LLVM makes no SIMD code of a range with a step
         i, q = _rotated(parts[2 * k], parts[2 * k + 1], kerr_per_w, np.rint)
         parts[2 * k], parts[2 * k + 1] = i, q
+
+
+@_compile
+def rotate_both(parts: NDArray[np.float32], kerr_per_w: np.float32) -> None:
+    """``x exp(1j kerr_per_w (|x|^2 + |y|^2))`` and y likewise, in place.
+
+    ``parts``: real and imaginary parts in turn, shape ``(blocks, 2, 2 * samples)``, x before y.
+    """
+    for block in range(len(parts)):
+        x, y = parts[block]
+        for k in range(x.size // 2):
+            i, q, u, v = x[2 * k], x[2 * k + 1], y[2 * k], y[2 * k + 1]
+            phase = (i * i + q * q + u * u + v * v) * kerr_per_w
+            x[2 * k], x[2 * k + 1] = _turned(i, q, phase, np.rint)
+            y[2 * k], y[2 * k + 1] = _turned(u, v, phase, np.rint)
 
 
 def _dft(x: list[Complex]) -> list[Complex]:

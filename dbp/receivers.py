@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dbp import compiled, golden, link
+from dbp import compiled, fiber, golden, link
 from dbp.design import Design, launch_power_uw
 from dbp.filters import FloatFilters
 
@@ -23,7 +23,8 @@ class Receiver(Protocol):
 
     Called with a waveform of mean power 1 as `dbp.link.Received` has it, complex of shape
     ``(blocks, samples)``, and the launch power in dBm. Returns the same shape, in any unit, with
-    the symbols still at the even samples: no group delay.
+    the symbols still at the even samples: no group delay. In floating point also two polarisations,
+    ``(blocks, 2, samples)``, launched with that power together.
     """
 
     name: str
@@ -64,7 +65,11 @@ class FixedReceiver:
 
 @dataclass(frozen=True)
 class FloatReceiver:
-    """Symmetric FIR filters and Kerr rotations in floating point, circular on each block."""
+    """Symmetric FIR filters and Kerr rotations in floating point, circular on each block.
+
+    Both polarisations pass the same filters and are rotated together by the power of both, with
+    8/9 of the constants, which are those of one polarisation alone (`dbp.fiber`).
+    """
 
     name: str
     filters: FloatFilters
@@ -77,6 +82,8 @@ class FloatReceiver:
     def __call__(self, waveform: Waveform, launch_power_dbm: float) -> Waveform:
         spectrum = torch.fft.fft(torch.from_numpy(waveform))
         power_mw = 1e3 * link.watts(launch_power_dbm)
+        if waveform.ndim == 3:  # each polarisation in units of its own half of the power
+            power_mw *= fiber.MANAKOV / 2
         for k, taps in enumerate(self.filters.taps):
             if k:
                 field = torch.fft.ifft(spectrum)
@@ -88,8 +95,13 @@ class FloatReceiver:
 
 
 def _phase(field: torch.Tensor, half_kerr: NDArray[np.float64]) -> torch.Tensor:
-    """sum_m K[m] \\|x[n - m]\\|^2, circular; ``half_kerr`` outermost first."""
+    """sum_m K[m] \\|x[n - m]\\|^2, circular; ``half_kerr`` outermost first.
+
+    Of shape ``(blocks, samples)``, or ``(blocks, 1, samples)`` of both polarisations.
+    """
     power = field.real.square() + field.imag.square()
+    if field.ndim == 3:
+        power = power.sum(1, keepdim=True)
     *outer, centre = half_kerr.tolist()
     phase = centre * power
     for distance, constant in enumerate(reversed(outer), 1):

@@ -37,16 +37,18 @@ class Reference:
     ) -> NDArray[np.complexfloating]:
         """Equalise circular blocks; complex, shape ``(..., samples)``, 2 samples per symbol.
 
-        ``waveform`` as `dbp.link.Received` has it, of mean power 1; same shape and unit back.
+        ``waveform`` as `dbp.link.Received` has it, of mean power 1; same shape and unit back. The
+        dispersion is the link's without its ``dispersion_error_percent``.
         """
         spans, samples = self.link.spans, waveform.shape[-1]
         rate_ghz = 2 * self.link.symbol_rate_gbd
         inverse = link.span(self.link).inverse()
+        manakov = self.link.impairments.dual_polarisation
         root_w = float(np.sqrt(link.received_power_w(self.link, launch_power_dbm)))
         field = torch.from_numpy(waveform * root_w)
         spectrum = torch.fft.fft(field)
         if self.name == "dbp50":
-            step = fiber.SplitStep(inverse, 50, samples, rate_ghz, field.dtype)
+            step = fiber.SplitStep(inverse, 50, samples, rate_ghz, field.dtype, manakov=manakov)
             for _ in range(spans):
                 spectrum = step(spectrum.mul_(np.sqrt(inverse.gain)))
         else:
@@ -59,5 +61,5 @@ class Reference:
                 kerr_per_w = -link.kerr_rad_per_w(self.link)
                 for _ in range(spans):
                     field = torch.fft.ifft(spectrum.mul_(operator))
-                    spectrum = torch.fft.fft(fiber.rotate_(field, kerr_per_w))
+                    spectrum = torch.fft.fft(fiber.rotate_(field, kerr_per_w, manakov))
         return torch.fft.ifft(spectrum).numpy() / root_w

@@ -92,6 +92,7 @@ def make_stimulus(folder: Path, design: Design, settings: Config) -> None:
     """Simulate the link and write its converter samples as ``stimulus.npz`` beside the design."""
     from dbp import link
 
+    config.require_one_polarisation(settings.link, "a chip's stimulus")
     power_dbm = settings.training.launch_power_dbm
     blocks = -(-settings.hardware.stimulus_symbols // settings.link.block_symbols)
     received = link.simulate(

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dbp import cascade, filters, front_end, link, newton, rounding, workers
-from dbp.config import Config
+from dbp.config import Config, require_one_polarisation
 from dbp.design import Design, launch_power_uw
 from dbp.errors import InputError
 from dbp.files import read_npz, write_npz, write_text
@@ -118,6 +118,7 @@ def train(
     if it is there and of the same configuration. On a ``device`` other than the CPU, the link is
     simulated there, and losses and slopes are computed there in torch's own operations.
     """
+    require_one_polarisation(settings.link, "learning")
     state = _State.load(checkpoint, settings)
     with workers.pool(TASKS) as pool:
         data = _Data(settings, torch.device(device), pool)

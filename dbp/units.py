@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dbp import carrier, config, link
-from dbp.detection import Measures, measure
+from dbp.detection import Measures, align, measure
 from dbp.receivers import Receiver
 
 GROUP_SYMBOLS = 8192
@@ -81,10 +81,23 @@ def count(scenario: Scenario, receivers: Sequence[Receiver], chunk: int) -> list
         group = received.blocks(slice(start, start + blocks))
         for of_receiver, receiver in zip(units, receivers, strict=True):
             symbols = detect(scenario.link, receiver, group)
-            of_receiver.append(
-                measure(scenario.link.modulation, group.symbols, group.labels, symbols)
-            )
+            of_receiver.append(_measure(scenario.link.modulation, group, symbols))
     return units
+
+
+def _measure(
+    modulation_: str, group: link.Received, received: NDArray[np.complexfloating]
+) -> Measures:
+    """`dbp.detection.measure` of a group, with one complex gain for each polarisation.
+
+    Both polarisations of a block are one block of it: they meet the same bursts, and only blocks
+    are independent.
+    """
+    sent, labels = group.symbols, group.labels
+    if sent.ndim == 3:
+        received = np.stack([align(sent[:, p], received[:, p]) for p in range(2)], axis=1)
+        sent, labels, received = (x.reshape(len(x), -1) for x in (sent, labels, received))
+    return measure(modulation_, sent, labels, received)
 
 
 def detect(
@@ -92,7 +105,11 @@ def detect(
 ) -> NDArray[np.complexfloating]:
     """Received symbols, of the shape of those sent, but for one complex gain over the group.
 
-    Where the link's lasers are not ideal, after carrier recovery (`dbp.carrier`).
+    Where the link's lasers are not ideal, after carrier recovery (`dbp.carrier`). With both
+    polarisations, one gain and one recovery for each of them.
     """
     equalised = receiver(group.waveform, group.launch_power_dbm)
-    return carrier.symbols(equalised, group.symbols, link_)
+    if equalised.ndim == 2:
+        return carrier.symbols(equalised, group.symbols, link_)
+    of_each = (carrier.symbols(equalised[:, p], group.symbols[:, p], link_) for p in range(2))
+    return np.stack(list(of_each), axis=1)

@@ -202,9 +202,9 @@ def transmitted(monkeypatch):
     calls = []
     transmit = link._Channel.transmit
 
-    def spy(self, launch_power_dbm, generators):
+    def spy(self, launch_power_dbm, *generators):
         calls.append(launch_power_dbm)
-        return transmit(self, launch_power_dbm, generators)
+        return transmit(self, launch_power_dbm, *generators)
 
     monkeypatch.setattr(link._Channel, "transmit", spy)
     return calls

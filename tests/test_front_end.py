@@ -182,3 +182,16 @@ def test_receivers_share_the_waveforms_of_their_fibre(cache_folder):
     received({"transmitter_linewidth_khz": 1.0})
     assert entries() > count
     np.testing.assert_array_equal(received({}), ideal)
+
+
+def test_both_polarisations_have_the_same_lasers():
+    def received(**impairments):
+        changes = {"spans": 1, "block_symbols": 256, "dual_polarisation": True} | impairments
+        link_ = config.link_with(config.Link(), changes)
+        return link.simulate(link_, 0.0, 2, seed=1, purpose="evaluate", progress=False).waveform
+
+    turned = received(receiver_linewidth_khz=1000.0) / received()
+    assert turned.shape == (2, 2, 512)
+    assert np.ptp(np.angle(turned[0, 0])) > 0.1
+    assert np.allclose(turned[:, 0], turned[:, 1], atol=1e-4)
+    assert not np.allclose(turned[0], turned[1], atol=1e-1)
