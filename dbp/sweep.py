@@ -42,7 +42,10 @@ def values(text: str) -> tuple[int | float, ...]:
 
 
 def parse(text: str) -> tuple[str, tuple[Any, ...]]:
-    """``KEY=VALUES`` of the command line: numbers as `values` takes them, or words with commas."""
+    """``KEY=VALUES`` of the command line: numbers as `values` takes them, or words with commas.
+
+    The words ``true`` and ``false`` are truth values.
+    """
     key, _, rest = text.partition("=")
     if not key.strip() or not rest:
         raise ValueError
@@ -52,7 +55,7 @@ def parse(text: str) -> tuple[str, tuple[Any, ...]]:
         words = tuple(word.strip() for word in rest.split(","))
         if not all(words) or ":" in rest:
             raise
-        return key.strip(), words
+        return key.strip(), tuple({"true": True, "false": False}.get(word, word) for word in words)
 
 
 def link_keys(swept: Iterable[str]) -> list[str]:
