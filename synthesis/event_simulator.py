@@ -57,12 +57,13 @@ def run(
     stimulus: NDArray[np.uint8],
     half_period: int,
     first_counted: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
-    """Toggles of every net, its time at 1, and the outputs at the end of every clock cycle.
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+    """Toggles of every net, its time at 1, cycles that ended with another value, and the outputs.
 
     ``stimulus``: shape ``(clocks, len(inputs))``; row k is applied with the rising edge k. What
-    happens from edge ``first_counted`` to the end of the last cycle counts. The outputs have shape
-    ``(clocks, len(outputs))``.
+    happens from edge ``first_counted`` to the end of the last cycle counts. A simulation without
+    delays would see no other toggles than those from the end of one cycle to that of the next. The
+    outputs are those at the end of every cycle, shape ``(clocks, len(outputs))``.
     """
     nets, g, r = len(circuit.initial), circuit.gates, circuit.registers
     gates = np.zeros((len(g.target), _GATE_FIELDS), np.int32)
@@ -167,7 +168,8 @@ def _run(
 ):
     register_first, register_nets, register_table, register_target = registers
     nets, gate_count, clocks = len(wires) - 1, len(gates), len(stimulus)
-    at_one = np.zeros(nets, np.int64)
+    at_one, settled = np.zeros(nets, np.int64), np.zeros(nets, np.int64)
+    before = np.zeros(nets, np.uint8)
     sampled = np.zeros((clocks, len(outputs)), np.uint8)
     touched, flips = np.zeros(gate_count, np.int32), np.zeros(len(register_target), np.int64)
     # Events (next in the list, gate) in a wheel of slots, one per time unit; `free` the unused.
@@ -213,6 +215,10 @@ def _run(
         if level == 1 and cycle > 0:
             for k in range(len(outputs)):
                 sampled[cycle - 1, k] = wires[outputs[k], _VALUE]
+            for net in range(nets):
+                if wires[net, _VALUE] != before[net]:
+                    before[net] = wires[net, _VALUE]
+                    settled[net] += counting
         if cycle == clocks:
             break
         if level == 1 and cycle == first_counted:
@@ -245,4 +251,4 @@ def _run(
     for net in range(nets):
         if wires[net, _VALUE]:
             at_one[net] += now
-    return wires[:nets, _TOGGLES].astype(np.int64), at_one, sampled
+    return wires[:nets, _TOGGLES].astype(np.int64), at_one, settled, sampled

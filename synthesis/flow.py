@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,6 +38,9 @@ from dbp.synthesis.liberty import Library
 from dbp.synthesis.netlist import Netlist
 from dbp.synthesis.power_command import tree_figures
 
+# Raise it with every change of this package, but for `dbp power`, that changes a figure: what was
+# kept is then made anew.
+VERSION = 1
 CLOCK_MHZ = 416.7
 MAX_CLOCK_MHZ = 10_000.0
 MARGIN_S = 20e-12
@@ -51,6 +57,9 @@ def synthesize(
     pipeline: Pipeline | None = None,
     clock_mhz: float = CLOCK_MHZ,
     clocks: int = 1000,
+    folder: str | Path | None = None,
+    reuse: bool = False,
+    progress: bool = True,
     config_hash: str | None = None,
 ) -> dict[str, Any]:
     """Map one step of ``RUN/design.json`` to a kit, time it, simulate the gates, cost the power.
@@ -58,12 +67,14 @@ def synthesize(
     ``step``: the middle one by default. ``filters`` and ``pipeline``: see `dbp.rtl.emit`.
     ``clocks``: clock cycles that count, after a warm-up. The stimulus is ``RUN/stimulus.npz``,
     brought to the step's input by the golden model. Writes ``metrics.json``, the netlist, SDF,
-    activity, power per instance, scripts and logs to ``RUN/synth/PDK`` and returns the metrics
-    (keys: ``docs/power.md``).
+    activity, power per instance, scripts and logs to ``folder`` (``RUN/synth/PDK``) and returns the
+    metrics (keys: ``docs/power.md``). With ``reuse`` metrics that lie there already are returned
+    where their ``inputs_hash`` is that of Verilog, kit, stimulus, constraints and programs as they
+    are now. ``progress`` shows a bar on a terminal.
 
     `InputError` for what does not fit; `MissingError` where a tool or the kit is not there;
-    `ToolError` where a tool fails, its intermediate files left in ``RUN/synth/PDK/work``, or where
-    the gates do not do what golden does, after the metrics are written.
+    `ToolError` where a tool fails, its intermediate files left in ``folder/work``, or where the
+    gates do not do what golden does, after the metrics are written.
     """
     stopwatch, run_dir = Stopwatch(), Path(run_dir)
     if not 0 < clock_mhz <= MAX_CLOCK_MHZ:
@@ -74,12 +85,14 @@ def synthesize(
     design = Design.load(run_dir / "design.json")
     stimulus = Stimulus.load(run_dir / "stimulus.npz", design)
     step = len(design.filters) // 2 if step is None else step
-    folder = run_dir / "synth" / pdk
+    folder = run_dir / "synth" / pdk if folder is None else Path(folder)
     work = folder / "work"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
 
-    with tqdm(total=5, desc="Synthesis", disable=None, leave=False) as progress:
+    with tqdm(
+        total=5, desc="Synthesis", disable=None if progress else True, leave=False
+    ) as progress_bar:
         described = emit_step(
             design, step, lanes, work / VERILOG, filters=filters, pipeline=pipeline
         )
@@ -88,13 +101,21 @@ def synthesize(
         # After the inputs: who has both a bad file and no tool should not install the tool first.
         tools.require("sta")
         opensta = tools.version(["sta", "-version"])
+        versions = package_versions("amaranth", "pyosys", "numba") | {"opensta": opensta}
+        inputs_hash = _hash(
+            [VERSION, versions, kit.dont_use, clock_mhz, clocks, design.hash, described],
+            [work / VERILOG, run_dir / "stimulus.npz", *files],
+        )
+        if reuse and (kept := _kept(folder / "metrics.json", inputs_hash)):
+            shutil.rmtree(work)
+            return kept
         (folder / "metrics.json").unlink(missing_ok=True)
         libraries = [_unpack(file, work) for file in files]
-        progress.update()
+        progress_bar.update()
         mapped = mapping.synthesise(
             work, libraries, VERILOG, described["top"], library, kit.dont_use
         )
-        progress.update()
+        progress_bar.update()
         wire_load = library.default_wire_load
         period_s = 1e-6 / clock_mhz
         timed = timing.analyse(
@@ -108,7 +129,7 @@ def synthesize(
             wire_load,
         )
         delays = timing.read_sdf(work / SDF)
-        progress.update()
+        progress_bar.update()
         # Where the clock is missed, activity is that of a clock which the gates can follow.
         simulated_s = max(period_s, period_s - timed.slack_ns * 1e-9 + MARGIN_S)
         words = bench.words(mapped.inputs)
@@ -116,9 +137,12 @@ def synthesize(
             mapped, library, delays, words, simulated_s, len(words) - clocks
         )
         compared, mismatches = bench.compare(gates, tuple(mapped.outputs))
-        progress.update()
-        watts = power.calculate(mapped, library, gates.activity, period_s, wire_load)
-        progress.update()
+        progress_bar.update()
+        watts, settled = (
+            power.calculate(mapped, library, activity, period_s, wire_load)
+            for activity in (gates.activity, gates.settled)
+        )
+        progress_bar.update()
 
     gates.activity.write(folder / "activity.csv.gz")
     watts.write(folder / "power.csv.gz")
@@ -134,6 +158,8 @@ def synthesize(
             "pipeline": asdict(pipeline or Pipeline()),
             "clock_mhz": clock_mhz,
             **(figures := _figures(mapped, library, watts)),
+            "power_without_glitches_w": settled.totals(),
+            "glitch_share": 1 - settled.totals()["total"] / watts.totals()["total"],
             **tree_figures(clock_tree.estimate(mapped, library, period_s, pdk)),
             "wire_load": wire_load,
             "voltage_v": library.voltage_v,
@@ -154,11 +180,12 @@ def synthesize(
             "nets_annotated_fraction": gates.annotated_fraction,
             "gate_level_samples": compared,
             "gate_level_mismatches": mismatches,
+            "inputs_hash": inputs_hash,
         },
         design_hash=design.hash,
         config_hash=config_hash,
         seed=stimulus.seed,
-        versions=package_versions("amaranth", "pyosys", "numba") | {"opensta": opensta},
+        versions=versions,
         stopwatch=stopwatch,
     )
     if mismatches:
@@ -167,6 +194,23 @@ def synthesize(
             f"netlist: {folder / NETLIST}.gz"
         )
     return metrics
+
+
+def _hash(values: Any, files: Sequence[Path]) -> str:
+    """SHA-256 of what a synthesis depends on."""
+    hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    text = json.dumps([values, hashes], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _kept(path: Path, inputs_hash: str) -> dict[str, Any] | None:
+    """The metrics of an earlier run, where they are whole, of these inputs, and of right gates."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    fits = isinstance(kept, dict) and kept.get("inputs_hash") == inputs_hash
+    return kept if fits and kept.get("gate_level_mismatches") == 0 else None
 
 
 def _figures(mapped: Netlist, library: Library, watts: power.Power) -> dict[str, Any]:

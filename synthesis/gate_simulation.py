@@ -30,12 +30,14 @@ _BUFFER, _INVERTER = np.array([0, 1], np.uint8), np.array([1, 0], np.uint8)
 class GateSimulation:
     """``outputs``: shape ``(clocks, bits)``, the bits of ``netlist.outputs`` in order.
 
+    ``settled``: the activity that a simulation without delays sees, hence one without glitches.
     ``annotated_fraction``: share of the nets behind cells for which the SDF has a delay from every
     pin that the function reads.
     """
 
     outputs: NDArray[np.uint8]
     activity: Activity
+    settled: Activity
     annotated_fraction: float
 
 
@@ -57,16 +59,21 @@ def simulate(
     inputs = np.array([model.nets[name] for name in netlist.inputs if name != CLOCK])
     outputs = np.array([model.net(net) for net in netlist.outputs.values()])
     half = max(round(period_s / TIME_UNIT_S / 2), 1)
-    toggles, at_one, sampled = event_simulator.run(
+    toggles, at_one, settled, sampled = event_simulator.run(
         model.circuit(), inputs, outputs, stimulus, half, first_counted
     )
     clocks = len(stimulus) - first_counted
+    # Of a cycle the clock has two edges and ends where it began.
+    settled[model.nets.get(CLOCK, 0)] = toggles[model.nets.get(CLOCK, 0)]
+    rates, settled_rates = (
+        {name: int(count[k]) / clocks for name, k in model.nets.items()}
+        for count in (toggles, settled)
+    )
+    shares = {name: int(at_one[k]) / (2 * half * clocks) for name, k in model.nets.items()}
     return GateSimulation(
         outputs=sampled,
-        activity=Activity(
-            {name: int(toggles[k]) / clocks for name, k in model.nets.items()},
-            {name: int(at_one[k]) / (2 * half * clocks) for name, k in model.nets.items()},
-        ),
+        activity=Activity(rates, shares),
+        settled=Activity(settled_rates, shares),
         annotated_fraction=model.annotated / max(model.driven, 1),
     )
 
@@ -171,7 +178,9 @@ class _Model:
     ) -> None:
         found = [self._paths.get((instance.name, pin, output)) for pin in pins]
         self.driven += 1
-        self.annotated += None not in found
+        # No path begins at a constant, nor at a pin that constants at the others mask.
+        toggling = [path for path, net in zip(found, nets, strict=True) if net >= len(CONSTANTS)]
+        self.annotated += None not in toggling
         for rise, fall in (path or (0.0, 0.0) for path in found):
             self._rise.append(max(round(rise / TIME_UNIT_S), 0))
             self._fall.append(max(round(fall / TIME_UNIT_S), 0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -50,39 +50,71 @@ module ripple (A, B, CI, BI, X, Y, CO);
 endmodule
 """
 
-# Where an input is constant, gates are smaller.
-_FULL_ADDER = """
+# Full adders bit by bit, then of gates where an input is constant: they are smaller.
+_BITS = """
 (* techmap_celltype = "$fa" *)
-module full_adder (A, B, C, X, Y);
+module bits (A, B, C, X, Y);
+  parameter WIDTH = 1;
+  input [WIDTH-1:0] A, B, C;
+  output [WIDTH-1:0] X, Y;
+  wire _TECHMAP_FAIL_ = WIDTH == 1;
+  genvar k;
+  generate for (k = 0; k < WIDTH; k = k + 1) begin:bits
+    \\$fa #(.WIDTH(1)) fa (.A(A[k]), .B(B[k]), .C(C[k]), .X(X[k]), .Y(Y[k]));
+  end endgenerate
+endmodule
+"""
+_GATES = """
+(* techmap_celltype = "$fa" *)
+module gates (A, B, C, X, Y);
   parameter WIDTH = 1;
   parameter _TECHMAP_CONSTMSK_A_ = 0;
   parameter _TECHMAP_CONSTMSK_B_ = 0;
   parameter _TECHMAP_CONSTMSK_C_ = 0;
-  input [WIDTH-1:0] A, B, C;
-  output [WIDTH-1:0] X, Y;
-  genvar k;
-  generate for (k = 0; k < WIDTH; k = k + 1) begin:bits
-    if (((_TECHMAP_CONSTMSK_A_ | _TECHMAP_CONSTMSK_B_ | _TECHMAP_CONSTMSK_C_) >> k) & 1) begin
-      assign Y[k] = A[k] ^ B[k] ^ C[k];
-      assign X[k] = (A[k] & B[k]) | (C[k] & (A[k] ^ B[k]));
-    end else begin
-      wire carry, sum;
-      %s adder (.%s(A[k]), .%s(B[k]), .%s(C[k]), .%s(carry), .%s(sum));
-      assign X[k] = %scarry;
-      assign Y[k] = %ssum;
-    end
-  end endgenerate
+  input A, B, C;
+  output X, Y;
+  wire _TECHMAP_FAIL_ = !(_TECHMAP_CONSTMSK_A_ | _TECHMAP_CONSTMSK_B_ | _TECHMAP_CONSTMSK_C_);
+  assign Y = A ^ B ^ C;
+  assign X = (A & B) | (C & (A ^ B));
+endmodule
+"""
+# What is constant behind such gates shows after the next round only.
+_ROUNDS = 4
+# ABC finds more of them.
+_CONSTANTS = """
+module {cell} ({a}, {b}, {c}, {carry}, {sum});
+  parameter _TECHMAP_CONSTMSK_{a}_ = 0;
+  parameter _TECHMAP_CONSTMSK_{b}_ = 0;
+  parameter _TECHMAP_CONSTMSK_{c}_ = 0;
+  input {a}, {b}, {c};
+  output {carry}, {sum};
+  wire _TECHMAP_FAIL_ =
+    !(_TECHMAP_CONSTMSK_{a}_ | _TECHMAP_CONSTMSK_{b}_ | _TECHMAP_CONSTMSK_{c}_);
+  assign {sum} = {sum_is}({a} ^ {b} ^ {c});
+  assign {carry} = {carry_is}(({a} & {b}) | ({c} & ({a} ^ {b})));
+endmodule
+"""
+_FULL_ADDER = """
+(* techmap_celltype = "$fa" *)
+module full_adder (A, B, C, X, Y);
+  parameter WIDTH = 1;
+  input A, B, C;
+  output X, Y;
+  wire carry, sum;
+  {cell} adder (.{a}(A), .{b}(B), .{c}(C), .{carry}(carry), .{sum}(sum));
+  assign X = {carry_is}carry;
+  assign Y = {sum_is}sum;
 endmodule
 """
 _SUM = np.array([0, 1, 1, 0, 1, 0, 0, 1], bool)
 _CARRY = np.array([0, 0, 0, 1, 0, 1, 1, 1], bool)
 
 
-def gates(folder: Path, top: str, verilog: str, adder: str | None) -> list[str]:
+def gates(folder: Path, top: str, verilog: str, adder: Mapping[str, str] | None) -> list[str]:
     """Yosys commands from Verilog to simple gates and, where there is one, full-adder cells.
 
-    Writes the technology maps that they name into ``folder``. ``adder``: Verilog of `full_adder`;
-    None leaves full adders to gates.
+    Writes the technology maps that they name into ``folder``. ``adder``: of `full_adder`; None
+    leaves full adders to gates.
     """
     synth = f"synth -top {top} -flatten -noabc -booth"
     write_text(folder / "ripple.v", _RIPPLE)
@@ -101,35 +133,44 @@ def gates(folder: Path, top: str, verilog: str, adder: str | None) -> list[str]:
         "opt -fast",
     ]
     if adder is not None:
-        write_text(folder / "full_adder.v", adder)
+        cell = _FULL_ADDER.format_map(adder)
+        for name, text in (("bits", _BITS), ("gates", _GATES), ("full_adder", cell)):
+            write_text(folder / f"{name}.v", text)
+        lines.append("techmap -map bits.v t:$fa")
+        lines += _ROUNDS * ["techmap -map gates.v t:$fa", "opt -fast"]
         lines.append("techmap -map full_adder.v t:$fa")
     return [*lines, f"{synth} -run fine:"]
 
 
-def full_adder(library: Library, unwanted: Collection[str]) -> str | None:
-    """A technology map to the kit's smallest full adder; None where it has none."""
+def full_adder(library: Library, unwanted: Collection[str]) -> dict[str, str] | None:
+    """The kit's smallest full adder; None where it has none.
+
+    ``cell``, its pins ``a``, ``b``, ``c``, ``carry`` and ``sum``, and ``carry_is`` and ``sum_is``:
+    "~" for an output that is inverted, else nothing.
+    """
     found = []
     for cell in library.cells.values():
-        pins = tuple(pin.name for pin in cell.inputs)
-        if cell.has_state or cell.name in unwanted or len(pins) != 3 or len(cell.outputs) != 2:
+        inputs = [pin.name for pin in cell.inputs]
+        if cell.has_state or cell.name in unwanted or len(inputs) != 3 or len(cell.outputs) != 2:
             continue
-        # Of each output, its pin and whether it is inverted; sum and carry are symmetric.
-        places: dict[str, tuple[str, str]] = {}
+        adder = {"cell": cell.name, **dict(zip("abc", inputs, strict=True))}
         for pin in cell.outputs:
             if pin.function is None or len(pin.function.variables) != 3:
                 continue
+            # Sum and carry are symmetric: the order of the variables does not matter.
             for name, truth in (("carry", _CARRY), ("sum", _SUM)):
                 if (pin.function.truth == truth).all():
-                    places[name] = pin.name, ""
+                    adder |= {name: pin.name, f"{name}_is": ""}
                 elif (pin.function.truth != truth).all():
-                    places[name] = pin.name, "~"
-        if len(places) == 2:
-            found.append((cell.area_um2, cell.name, pins, places["carry"], places["sum"]))
+                    adder |= {name: pin.name, f"{name}_is": "~"}
+        if "carry" in adder and "sum" in adder:
+            found.append((cell.area_um2, cell.name, adder))
     if not found:
         return None
-    _, name, pins, carry, total = min(found)
-    names = [tools.checked_name(text, "cell or pin") for text in (name, *pins, carry[0], total[0])]
-    return _FULL_ADDER % (*names, carry[1], total[1])
+    _, _, adder = min(found, key=lambda row: row[:2])
+    for key in ("cell", "a", "b", "c", "carry", "sum"):
+        tools.checked_name(adder[key], "cell or pin")
+    return adder
 
 
 def synthesise(
@@ -156,11 +197,17 @@ def synthesise(
     adder = full_adder(library, unwanted)
     files = " ".join(f"-liberty {file}" for file in liberty)
     avoid = " ".join(f"-dont_use {name}" for name in unwanted)
+    again = []
+    if adder is not None:
+        write_text(folder / "constants.v", _CONSTANTS.format_map(adder))
+        again = _ROUNDS * ["techmap -map constants.v", "simplemap", "opt -fast"]
+        again.append(f"abc {files} {avoid} -script {_ABC}")
     script = [
         *(f"read_liberty -lib -ignore_miss_func {file}" for file in liberty),
         *gates(folder, top, verilog, adder),
         f"dfflibmap {files} {avoid}",
         f"abc {files} {avoid} -script {_ABC}",
+        *again,
         "setattr -mod -unset keep_hierarchy *",
         "flatten",
         "opt_clean -purge",

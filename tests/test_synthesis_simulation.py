@@ -238,8 +238,23 @@ def test_icarus_counts_the_same_toggles(tmp_path, seed):
     stimulus = rng.integers(0, 2, (120, len(inputs)), dtype=np.uint8)
     half, first_counted = 50_000, 20
     outputs = np.arange(0)
-    toggles, _, _ = event_simulator.run(circuit, inputs, outputs, stimulus, half, first_counted)
+    toggles, _, _, _ = event_simulator.run(circuit, inputs, outputs, stimulus, half, first_counted)
     expected = icarus(circuit, inputs.tolist(), stimulus, half, first_counted, tmp_path)
     assert toggles.tolist() == expected
     # The case is worth something only where gates glitch: more than one toggle a clock.
     assert toggles[1:].max() > len(stimulus) - first_counted
+
+
+def test_settled_toggles_are_those_from_the_end_of_one_cycle_to_the_next():
+    rng = np.random.default_rng(5)
+    circuit, inputs = random_circuit(rng)
+    stimulus = rng.integers(0, 2, (60, len(inputs)), dtype=np.uint8)
+    every, first_counted = np.arange(len(circuit.initial)), 20
+    toggles, _, settled, at_end = event_simulator.run(
+        circuit, inputs, every, stimulus, 50_000, first_counted
+    )
+    changes = at_end[first_counted:] != at_end[first_counted - 1 : -1]
+    assert settled.tolist() == changes.sum(axis=0).tolist()
+    # What glitches there and back is no change.
+    assert (toggles >= settled).all() and ((toggles - settled) % 2 == 0).all()
+    assert toggles[1:].sum() > 1.1 * settled[1:].sum()
