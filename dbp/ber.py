@@ -87,6 +87,7 @@ class _Work:
 
     def __init__(self, scenario: Scenario, receivers: Sequence[Receiver], rule: Rule) -> None:
         self.scenario, self.receivers = scenario, receivers
+        self.identity = units.identity(scenario)
         self.counts = [_Count(rule) for _ in receivers]
         self.submitted = 0  # chunks, all below this number
 
@@ -123,7 +124,7 @@ class _Work:
         for k, of_receiver in zip(chosen, found, strict=True):
             numbered = dict(zip(self._groups(chunk), of_receiver, strict=True))
             self.counts[k].add(numbered)
-            keys = self.scenario.key, self.receivers[k].key
+            keys = self.identity["scenario"], self.receivers[k].key
             rows += [(*keys, number, unit) for number, unit in numbered.items()]
         return rows
 
@@ -146,7 +147,7 @@ def count(
     works = [_Work(scenario, receivers, rule) for scenario, receivers in heard]
     for work in works if results is not None else ():
         for receiver, counter in zip(work.receivers, work.counts, strict=True):
-            counter.add(results.load(work.scenario.key, receiver.key))
+            counter.add(results.load(work.identity["scenario"], receiver.key))
     counters = [counter for work in works for counter in work.counts]
     with tqdm(
         total=len(counters),
@@ -161,7 +162,9 @@ def count(
                 while len(running) < at_a_time() and (job := _next(works)):
                     work, chunk, chosen = job
                     receivers = [work.receivers[k] for k in chosen]
-                    task = executor.submit(units.count, work.scenario, receivers, chunk)
+                    task = executor.submit(
+                        units.count, work.scenario, receivers, chunk, work.identity
+                    )
                     running[task] = job
                 if all(counter.done for counter in counters):
                     break
@@ -205,6 +208,14 @@ def _result(task: concurrent.futures.Future) -> list[list[Measures]]:
         return task.result()
     except concurrent.futures.CancelledError:
         raise DbpError("the cluster has dropped its tasks: is its scheduler still there?") from None
+    except (ImportError, AttributeError, TypeError, RuntimeError) as error:
+        # What a worker or a scheduler without our dbp raises.
+        if isinstance(error, DbpError):
+            raise
+        raise DbpError(
+            f"a worker failed ({type(error).__name__}: {error}); all of a cluster must have the "
+            "same version of dbp"
+        ) from error
     except Exception as error:
         # Of a package that is not loaded where no cluster is used.
         if type(error).__name__ == "KilledWorker":

@@ -9,25 +9,31 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dbp import __version__, commands, evaluation, runs, sweep, waveform_commands
-from dbp.errors import DbpError, InputError
+from dbp.errors import DbpError, InputError, one_line, shown
+
+# One process or job each: many more than a machine has cores are a slip of the keyboard.
+MAX_WORKERS = 1000
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line, where argparse would print the usage before it."""
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: error: {one_line(message)} (see {self.prog} --help)\n")
+
+
+def _integer(text: str, least: int, most: int, allowed: str) -> int:
+    digits = text.isascii() and text.isdigit() and len(text) <= 19
+    if not digits or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{shown(text)}: must be an integer {allowed}")
+    return int(text)
 
 
 def _positive(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be an integer of at least 1")
-    return int(text)
+    return _integer(text, 1, (1 << 63) - 1, "of at least 1")
 
 
 def _number(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r}: must be an integer of at least 0")
-    return int(text)
+    return _integer(text, 0, (1 << 63) - 1, "of at least 0")
 
 
 def _frequency(text: str) -> float:
@@ -41,9 +47,18 @@ def _frequency(text: str) -> float:
 
 
 def _seed(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) >= 1 << 63:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be an integer in 0..2^63-1")
-    return int(text)
+    return _integer(text, 0, (1 << 63) - 1, "in 0..2^63-1")
+
+
+def _workers(text: str) -> int:
+    return _integer(text, 1, MAX_WORKERS, f"in 1..{MAX_WORKERS}")
+
+
+def _folder(text: str) -> Path:
+    # What a shell makes of a variable that is not set; Path would take it for this folder.
+    if not text:
+        raise argparse.ArgumentTypeError("'': must be the name of a folder")
+    return Path(text)
 
 
 def _launch_powers(text: str) -> tuple[float, ...]:
@@ -54,7 +69,7 @@ def _launch_powers(text: str) -> tuple[float, ...]:
         if not all(-30 <= power <= 20 for power in powers):
             raise ValueError
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: {form}") from None
+        raise argparse.ArgumentTypeError(f"{shown(text)}: {form}") from None
     return powers
 
 
@@ -63,7 +78,7 @@ def _swept(text: str) -> tuple[str, tuple[Any, ...]]:
     try:
         return sweep.parse(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: {form}") from None
+        raise argparse.ArgumentTypeError(f"{shown(text)}: {form}") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,7 +96,9 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     def out(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run's folder")
+        sub.add_argument(
+            "--out", type=_folder, required=True, metavar="RUN", help="the run's folder"
+        )
 
     def seed(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--seed", type=_seed, help="default: the configuration's")
@@ -127,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
         )
 
     sub = command("prove", _prove, "prove the Verilog equal to the golden model, for all inputs")
-    sub.add_argument("run", type=Path, metavar="RUN", help="a folder that `dbp rtl` has filled")
+    sub.add_argument("run", type=_folder, metavar="RUN", help="a folder that `dbp rtl` has filled")
     sub.add_argument(
         "--pdk", metavar="NAME", help="also the netlist that `dbp synth` left for that kit"
     )
@@ -135,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(
         "sim", _sim, "simulate the Verilog with cocotb and compare it with the golden model"
     )
-    sub.add_argument("run", type=Path, metavar="RUN", help="a folder that `dbp rtl` has filled")
+    sub.add_argument("run", type=_folder, metavar="RUN", help="a folder that `dbp rtl` has filled")
     sub.add_argument(
         "--simulator", choices=("verilator", "icarus"), help="default: the first that is there"
     )
@@ -145,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     sub = command("synth", _synth, "synthesise one step: area, timing, activity and power")
-    sub.add_argument("run", type=Path, metavar="RUN", help="a folder that holds a design")
+    sub.add_argument("run", type=_folder, metavar="RUN", help="a folder that holds a design")
     sub.add_argument("--pdk", metavar="NAME", help="the design kit (default: the configuration's)")
     sub.add_argument("--step", type=_number, metavar="K", help="default: the middle one")
     sub.add_argument(
@@ -200,7 +217,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--resume", action="store_true", help="go on where RUN was interrupted")
     sub.add_argument("--cluster", default="local", metavar="WHERE",
                      help="local (default), slurm, or tcp://HOST:PORT (Dask)")  # fmt: skip
-    sub.add_argument("--workers", type=_positive, metavar="N",
+    sub.add_argument("--workers", type=_workers, metavar="N",
                      help="processes or Slurm jobs (default: one a core, one job)")  # fmt: skip
     seed(sub)
 
@@ -226,7 +243,9 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     sub = command("report", _report, "one self-contained HTML page over one or more runs")
-    sub.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the page goes to the first")
+    sub.add_argument(
+        "runs", nargs="+", type=_folder, metavar="RUN", help="the page goes to the first"
+    )
 
     sub = command("run", _run, "all of it: learned design and baseline, side by side")
     sub.add_argument("config", metavar="CONFIG", help=config_help)
@@ -257,13 +276,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error, 2)
     except (DbpError, OSError) as error:
         return _fail(error, 1)
+    except MemoryError as error:
+        return _fail(f"out of memory: {error}", 1)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     return 0
 
 
 def _fail(message: object, status: int) -> int:
-    print("dbp: error: " + " ".join(str(message).split()), file=sys.stderr)
+    print("dbp: error: " + one_line(message), file=sys.stderr)
     return status
 
 

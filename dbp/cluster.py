@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
+import re
 import signal
 import tempfile
 import time
@@ -19,17 +20,21 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from dbp import workers
-from dbp.errors import DbpError, InputError, MissingError
+from dbp.errors import DbpError, InputError, MissingError, shown
 
 START_TIMEOUT_S = 60
+_ADDRESS = re.compile(r"tcp://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})", re.ASCII)
 
 
 def check(cluster: str) -> None:
     """Refuse what is none of the forms that `executor` takes, with `InputError`."""
-    if cluster not in ("local", "slurm") and not cluster.startswith("tcp://"):
+    if cluster in ("local", "slurm"):
+        return
+    parts = _ADDRESS.fullmatch(cluster)
+    if not parts or not 1 <= int(parts["port"]) <= 65535:
         raise InputError(
-            f"cluster {cluster!r}: must be 'local', 'slurm' or the address of a Dask scheduler, "
-            "tcp://HOST:PORT"
+            f"cluster {shown(cluster)}: must be 'local', 'slurm' or the address of a Dask "
+            "scheduler, tcp://HOST:PORT"
         )
 
 
@@ -116,8 +121,10 @@ def dask_setup(worker: object) -> None:
 
 
 def _quiet() -> None:
-    # Dask logs every worker that comes or goes and every task given up; errors are raised.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    # Dask logs every worker that comes or goes and every task given up, and its event loop what
+    # Ctrl-C cuts short; errors are raised.
+    for name in ("distributed", "tornado"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _slurm(jobs: int) -> Any:

@@ -18,7 +18,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from dbp.errors import InputError
+from dbp.errors import InputError, shown
+from dbp.files import is_file
 
 Kit = Literal["nangate45", "asap7", "sky130hd", "ihp-sg13g2", "predictive28"]
 Modulation = Literal["qpsk", "16qam", "64qam", "gaussian"]
@@ -193,8 +194,8 @@ class Evaluation(_Table):
     """Where and how long the bit error ratio is counted."""
 
     launch_power_dbm: LaunchPowers = (-1.0, -0.5, 0.0, 0.5, 1.0)
-    min_errors: int = Field(400, ge=1)
-    max_bits: int = Field(1_500_000, ge=1)
+    min_errors: int = Field(400, ge=1, lt=1 << 63)
+    max_bits: int = Field(1_500_000, ge=1, lt=1 << 63)
 
     @field_validator("launch_power_dbm", mode="before")
     @classmethod
@@ -247,16 +248,21 @@ class Config(_Table):
 
     def to_toml(self) -> str:
         """All values, defaults included, as the text of a configuration file."""
-        # Numbers, texts, truth values and flat lists read alike in JSON and TOML.
         return "\n".join(_toml_lines("", self.model_dump(mode="json"))) + "\n"
 
 
 def _toml_lines(name: str, table: Mapping[str, Any]) -> Iterator[str]:
     inner = {key: value for key, value in table.items() if isinstance(value, dict)}
-    yield from (f"{k} = {json.dumps(v)}" for k, v in table.items() if k not in inner)
+    yield from (f"{k} = {_toml_value(v)}" for k, v in table.items() if k not in inner)
     for key, value in inner.items():
         path = f"{name}.{key}" if name else key
         yield from ("", f"[{path}]", *_toml_lines(path, value))
+
+
+def _toml_value(value: Any) -> str:
+    # Numbers, texts, truth values and flat lists read alike in JSON and TOML, but for this one
+    # character and escaped pairs of surrogates.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def presets() -> dict[str, str]:
@@ -275,14 +281,14 @@ def load(name_or_path: str) -> Config:
     path = Path(name_or_path)
     if name_or_path in shipped:
         text = shipped[name_or_path]
-    elif path.is_file():
+    elif is_file(path):
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{name_or_path}: cannot be read: {error}") from None
     else:
         raise InputError(
-            f"configuration {name_or_path!r}: neither a file nor a preset; "
+            f"configuration {shown(name_or_path)}: neither a file nor a preset; "
             f"the presets are {', '.join(shipped)}"
         )
     try:
@@ -300,19 +306,34 @@ def parse(text: str) -> Config:
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
-        raise InputError("; ".join(_explain(problem) for problem in error.errors())) from None
+        raise InputError(_explain(error)) from None
     _check_together(config)
     return config
 
 
-def _explain(problem) -> str:
-    key = ".".join(str(part) for part in problem["loc"])
+def _explain(error: ValidationError, table: str = "") -> str:
+    """What is wrong with which keys, the first few of them."""
+    # A list whose values are all refused counts as empty: that it is too short is no news.
+    problems = [p for p in error.errors() if not (p["type"] == "too_short" and p["input"])]
+    found = list(dict.fromkeys(table + _explain_one(problem) for problem in problems))
+    more = [f"and {len(found) - 8} more"] if len(found) > 8 else []
+    return "; ".join(found[:8] + more)
+
+
+def _explain_one(problem) -> str:
+    if problem["loc"][0] == "sweep" and len(problem["loc"]) > 2:  # of any type that is allowed
+        _, key, number, *_ = problem["loc"]
+        return (
+            f"sweep.{key}[{number}] = {shown(problem['input'])}: must be a finite number, true, "
+            "false or a text"
+        )
+    key = ".".join(str(part)[:100] for part in problem["loc"][:8])
     if problem["type"] == "extra_forbidden":
         table: type[BaseModel] = Config
         for part in problem["loc"][:-1]:
             table = table.model_fields[part].annotation
         return f"{key}: unknown key; the keys here are {', '.join(table.model_fields)}"
-    return f"{key} = {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
+    return f"{key} = {shown(problem['input'])}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def link_with(link: Link, changes: Mapping[str, Any]) -> Link:
@@ -333,7 +354,7 @@ def link_with(link: Link, changes: Mapping[str, Any]) -> Link:
     try:
         changed = Link.model_validate(content | {"impairments": impairments})
     except ValidationError as error:
-        raise InputError("; ".join(f"link.{_explain(p)}" for p in error.errors())) from None
+        raise InputError(_explain(error, "link.")) from None
     _check_link(changed)
     return changed
 
@@ -353,7 +374,7 @@ def with_sweep(config: Config, sweep: Mapping[str, Any]) -> Config:
     try:
         changed = Config.model_validate(content)
     except ValidationError as error:
-        raise InputError("; ".join(_explain(problem) for problem in error.errors())) from None
+        raise InputError(_explain(error)) from None
     _check_together(changed)
     return changed
 
@@ -362,13 +383,13 @@ def _check_sweep(config: Config) -> None:
     for key, values in config.sweep.items():
         if key == "design":
             if not all(isinstance(value, str) for value in values):
-                raise InputError(f"sweep.design = {list(values)}: must be names")
+                raise InputError(f"sweep.design = {shown(list(values))}: must be names")
         elif key == "launch_power_dbm":
             try:
                 Evaluation(launch_power_dbm=values)
             except ValidationError:
                 raise InputError(
-                    f"sweep.launch_power_dbm = {list(values)}: must be numbers in -30..20"
+                    f"sweep.launch_power_dbm = {shown(list(values))}: must be numbers in -30..20"
                 ) from None
         else:
             for value in values:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from dbp import fixed
-from dbp.errors import InputError
-from dbp.files import write_text
+from dbp.errors import InputError, shown
+from dbp.files import read_bytes, write_text
 
 FORMAT = "dbp-design"
 VERSION = 2
@@ -36,7 +36,7 @@ def launch_power_uw(launch_power_dbm: float) -> int:
 
 def _check_int(field: str, value: Any, low: int, high: int) -> None:
     if type(value) is not int or not low <= value <= high:
-        raise InputError(f"design: {field} = {value!r}: must be an integer in {low}..{high}")
+        raise InputError(f"design: {field} = {shown(value)}: must be an integer in {low}..{high}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +182,8 @@ class Design:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
             raise InputError(
-                f"design: name = {self.name!r}: must be 1..100 letters, digits, '.', '_' and '-', "
-                "a letter or digit first"
+                f"design: name = {shown(self.name)}: must be 1..100 letters, digits, '.', '_' and "
+                "'-', a letter or digit first"
             )
         if self.name in RESERVED_NAMES:
             raise InputError(
@@ -259,7 +259,9 @@ class Design:
     def from_json(cls, text: str) -> Design:
         """Read the text of a ``design.json``; refuse with `InputError` what does not fit."""
         try:
-            content = json.loads(text)
+            content = json.loads(text, object_pairs_hook=_object)
+        except InputError:
+            raise
         except (ValueError, RecursionError) as error:
             raise InputError(f"design: not a complete JSON text: {error}") from None
         if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -268,7 +270,7 @@ class Design:
         if version != VERSION or type(version) is not int:
             newer = isinstance(version, int) and version > VERSION
             raise InputError(
-                f"design: version = {version!r}: this dbp reads version {VERSION} only"
+                f"design: version = {shown(version)}: this dbp reads version {VERSION} only"
                 + (", a newer dbp wrote it" if newer else "")
             )
         del content["format"], content["version"]
@@ -283,8 +285,8 @@ class Design:
     def load(cls, path: str | Path) -> Design:
         """Read a ``design.json``; `InputError` names the file and what is wrong with it."""
         try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_bytes(path).decode()
+        except UnicodeDecodeError as error:
             raise InputError(f"{path}: cannot be read: {error}") from None
         try:
             return cls.from_json(text)
@@ -300,13 +302,23 @@ def _plain(design: Design) -> dict[str, Any]:
     return {"format": FORMAT, "version": VERSION, **dataclasses.asdict(design)}
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # JSON leaves open which of two equal keys counts.
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise InputError(f"design: {shown(twice)}: stands twice in an object")
+    return found
+
+
 def _build(kind: type, row: Any, where: str) -> Any:
     if not isinstance(row, dict):
         raise InputError(f"{where}: must be an object")
     allowed = [field.name for field in dataclasses.fields(kind)]
     if sorted(row) != sorted(allowed):
         odd = sorted(set(row) ^ set(allowed))
-        raise InputError(f"{where}: missing or unknown fields {odd}: must be {allowed}")
+        raise InputError(f"{where}: missing or unknown fields {shown(odd)}: must be {allowed}")
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
     try:
         return kind(**values)

@@ -6,15 +6,37 @@ import csv
 import io
 import json
 import secrets
-import zipfile
-import zlib
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dbp.errors import InputError
+from dbp.errors import InputError, shown
+
+# More than any file of ours unpacks to, so that a small file cannot fill the memory.
+MAX_NPZ_BYTES = 4 << 30
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether there is a file; `InputError` where one may not look, or the name is none."""
+    try:
+        return Path(path).is_file()
+    except OSError as error:
+        raise InputError(f"{shown(str(path))}: cannot be read: {error.strerror}") from None
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The content of a file; `InputError` where there is none. A pipe might never end."""
+    try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise InputError(f"{path}: cannot be read: no regular file")
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: cannot be read: {error}") from None
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -61,13 +83,20 @@ def write_npz(path: str | Path, **arrays: Any) -> None:
 
 def read_npz(path: str | Path) -> dict[str, np.ndarray]:
     """All arrays of an ``.npz``; `InputError` where it is missing, damaged or holds objects."""
+    content = read_bytes(path)
     try:
         # Through memory: numpy leaves a file open when it turns out not to be an archive.
-        with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (
-        *(OSError, ValueError, EOFError, AttributeError),
-        # What zipfile raises: RuntimeError where a file asks for what it cannot do.
-        *(zipfile.BadZipFile, zlib.error, RuntimeError),
-    ) as error:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            if sum(member.file_size for member in file.zip.infolist()) > MAX_NPZ_BYTES:
+                raise ValueError(f"unpacks to more than {MAX_NPZ_BYTES >> 30} GiB")
+            if len(set(file.files)) < len(file.files):
+                raise ValueError("holds an array twice")
+            arrays = {name: file[name] for name in file.files}
+    except Exception as error:  # there is hardly a kind that numpy's and zipfile's parsers lack
         raise InputError(f"{path}: not a readable .npz file: {error}") from None
+    for name, array in arrays.items():
+        # numpy gives bytes where it does not begin as an array does, and as many values of no
+        # length as a file claims.
+        if not isinstance(array, np.ndarray) or not array.dtype.itemsize:
+            raise InputError(f"{path}: not a readable .npz file: {shown(name)} is no array")
+    return arrays

@@ -47,6 +47,8 @@ class Results:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._errors():
             self._database = sqlite3.connect(self._path, isolation_level=None)
+        # A damaged text need not be UTF-8: its checksum tells.
+        self._database.text_factory = lambda text: text.decode(errors="replace")
         try:
             self._open()
         except BaseException:
@@ -114,7 +116,13 @@ class Results:
         try:
             yield
         except sqlite3.OperationalError as error:  # full, read-only, locked by another process
-            raise DbpError(f"{self._path}: {error}") from None
+            # What SQLite says of a full disk where it cannot make its files beside the database.
+            hint = (
+                " (is the disk full?)"
+                if getattr(error, "sqlite_errorcode", 0) & 255 == sqlite3.SQLITE_IOERR
+                else ""
+            )
+            raise DbpError(f"{self._path}: {error}{hint}") from None
         except sqlite3.DatabaseError as error:
             reason = " ".join(str(error).split())
             raise InputError(

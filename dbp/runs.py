@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from importlib import resources
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING
 from dbp import config, golden
 from dbp.config import Config
 from dbp.design import Design, launch_power_uw
-from dbp.errors import InputError
-from dbp.files import write_text
+from dbp.errors import InputError, shown
+from dbp.files import is_file, write_text
 from dbp.stimulus import Stimulus
 
 if TYPE_CHECKING:
@@ -44,11 +45,11 @@ def find_design(name_or_path: str) -> tuple[Design, Path | None]:
     path = Path(name_or_path)
     if name_or_path in shipped:
         return shipped[name_or_path], None
-    if path.is_dir():
+    if not is_file(path):
         path /= "design.json"
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(
-            f"design {name_or_path!r}: neither a design.json nor a run's folder nor a shipped "
+            f"design {shown(name_or_path)}: neither a design.json nor a run's folder nor a shipped "
             f"design ({', '.join(shipped) or 'none'})"
         )
     return Design.load(path), path.parent
@@ -69,7 +70,8 @@ def float_filters(name: str, folder: Path | None) -> FloatFilters:
 def config_of(folder: Path | None) -> Config:
     """The configuration that a design's folder was made with; the paper's where it has none."""
     toml = folder / "config.toml" if folder else None
-    return config.load(str(toml) if toml and toml.is_file() else "paper")
+    # A link to nowhere or a folder of that name is no reason to take another configuration.
+    return config.load(str(toml) if toml and os.path.lexists(toml) else "paper")
 
 
 def place(design: Design, settings: Config, out: Path) -> None:
@@ -80,8 +82,8 @@ def place(design: Design, settings: Config, out: Path) -> None:
     text = settings.to_toml()
     place, toml = out / "design.json", out / "config.toml"
     if place.is_file() or toml.is_file():
-        same = place.is_file() and place.read_text(encoding="utf-8") == design.to_json()
-        if not same or not toml.is_file() or toml.read_text(encoding="utf-8") != text:
+        same = place.is_file() and place.read_bytes() == design.to_json().encode()
+        if not same or not toml.is_file() or toml.read_bytes() != text.encode():
             for stage in ("rtl", "sim", "proof", "synth"):
                 shutil.rmtree(out / stage, ignore_errors=True)
     design.save(place)

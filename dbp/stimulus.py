@@ -12,7 +12,7 @@ import numpy as np
 
 from dbp import fixed
 from dbp.design import MAX_LAUNCH_POWER_UW, Design
-from dbp.errors import InputError
+from dbp.errors import InputError, shown
 from dbp.files import read_npz, write_npz
 from dbp.golden import Samples
 
@@ -52,7 +52,7 @@ class Stimulus:
         expected = {"samples_i", "samples_q", "launch_power_uw", "seed"}
         expected |= {"design_hash", "config_hash"}
         if set(content) != expected:
-            raise InputError(f"{path}: fields {sorted(content)}: must be {sorted(expected)}")
+            raise InputError(f"{path}: fields {shown(sorted(content))}: must be {sorted(expected)}")
         i, q = content["samples_i"], content["samples_q"]
         if i.ndim != 1 or i.shape != q.shape or not 0 < i.size <= MAX_SAMPLES:
             raise InputError(
@@ -64,8 +64,11 @@ class Stimulus:
             if part.dtype != np.int16 or part.min() < low or part.max() > high:
                 raise InputError(f"{path}: {name}: must be int16 within {low}..{high}")
         power, seed = content["launch_power_uw"], content["seed"]
-        if power.shape != () or seed.shape != () or power.dtype != np.int64:
+        if any(x.shape != () or x.dtype != np.int64 for x in (power, seed)):
             raise InputError(f"{path}: launch_power_uw and seed must be integers")
+        hashes = content["design_hash"], content["config_hash"]
+        if any(x.shape != () or x.dtype.kind != "U" for x in hashes):
+            raise InputError(f"{path}: design_hash and config_hash must be texts")
         if not 0 <= power <= MAX_LAUNCH_POWER_UW:
             raise InputError(
                 f"{path}: launch_power_uw = {power}: must be in 0..{MAX_LAUNCH_POWER_UW}"

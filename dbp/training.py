@@ -33,7 +33,7 @@ from tqdm import tqdm
 from dbp import cascade, filters, front_end, link, newton, rounding, workers
 from dbp.config import Config, require_one_polarisation
 from dbp.design import Design, launch_power_uw
-from dbp.errors import InputError
+from dbp.errors import InputError, shown
 from dbp.files import read_npz, write_npz, write_text
 from dbp.filters import FloatFilters
 from dbp.model import Detector, Model, half_taps, to_signal
@@ -49,6 +49,7 @@ DAMPING = 1e-2
 ROUNDED_DAMPING = 3e-2
 # Batches run side by side.
 TASKS = 64
+PHASES = ("float", "signals", "taps")
 
 
 @dataclass(frozen=True)
@@ -381,7 +382,20 @@ class _State:
                 or not np.isfinite(values).all()
             ):
                 raise ValueError(f"{name}: must be {size} finite float64 in one dimension")
+        ends = list(accumulate(_lengths(settings)))
+        for number, row in enumerate(self.history, 1):
+            phase = PHASES[sum(number > end for end in ends)] if number <= ends[-1] else None
+            figures = row.loss, row.snr_db
+            if (row.iteration, row.phase) != (number, phase) or not all(
+                isinstance(figure, float) and math.isfinite(figure) for figure in figures
+            ):
+                raise ValueError(f"history: row {number} is none of this configuration")
+        if not isinstance(self.best_snr_db, float) or math.isnan(self.best_snr_db):
+            raise ValueError(f"best_snr_db = {shown(self.best_snr_db)}: must be a number")
         floats = self.floats
+        for name, value, start in (("filters", floats, ends[0]), ("best", self.best, ends[1])):
+            if (value is None) == (len(self.history) > start):
+                raise ValueError(f"{name}: must be there after {start} steps, and not before")
         if floats and half_taps(floats).numel() + floats.kerr_rad_per_mw.size != size:
             raise ValueError(f"filters: must have {size} half taps and Kerr constants in all")
         if not 0 < self.damping < math.inf:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from dbp import carrier, config, link
 from dbp.detection import Measures, align, measure
+from dbp.errors import DbpError
 from dbp.receivers import Receiver
 
 GROUP_SYMBOLS = 8192
@@ -27,6 +28,8 @@ GROUP_SYMBOLS = 8192
 # Raise it with every change of a receiver or of the detection that changes a number: what
 # databases hold is then counted anew.
 VERSION = 2
+# Their versions may change a number, too.
+LIBRARIES = ("numpy", "scipy", "numba", "torch")
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Scenario:
         """SHA-256 of all that its waveforms and what is made of them depend on."""
         content = {
             "versions": [VERSION, link.VERSION],
-            "libraries": [metadata.version(name) for name in ("numpy", "scipy", "numba", "torch")],
+            "libraries": [metadata.version(name) for name in LIBRARIES],
             "link": self.link.model_dump(mode="json"),
             "launch_power_dbm": float(self.launch_power_dbm),
             "seed": self.seed,
@@ -61,11 +64,29 @@ class Scenario:
         return blocks // self.group_blocks
 
 
-def count(scenario: Scenario, receivers: Sequence[Receiver], chunk: int) -> list[list[Measures]]:
+def identity(scenario: Scenario) -> dict[str, str]:
+    """What must be the same wherever units of the scenario are counted."""
+    return {
+        "units": str(VERSION),
+        "link": str(link.VERSION),
+        **{name: metadata.version(name) for name in LIBRARIES},
+        "scenario": scenario.key,
+    }
+
+
+def count(
+    scenario: Scenario, receivers: Sequence[Receiver], chunk: int, expected: Mapping[str, str]
+) -> list[list[Measures]]:
     """The units of the groups ``chunk * chunk_groups`` and following: a list for each receiver.
 
-    All receivers hear the same waveforms, simulated once (or found in `dbp.cache`).
+    All receivers hear the same waveforms, simulated once (or found in `dbp.cache`). ``expected``:
+    the `identity` where the units are wanted. Raises `DbpError` where it is another one here, on a
+    worker that would count something else.
     """
+    own = identity(scenario)
+    if own != expected:
+        odd = [f"{k} {v}, not {expected.get(k)}" for k, v in own.items() if v != expected.get(k)]
+        raise DbpError(f"a worker would count something else: it has {'; '.join(odd)}")
     blocks, groups = scenario.group_blocks, scenario.chunk_groups
     received = link.simulate(
         scenario.link,

@@ -81,7 +81,7 @@ def test_every_block_of_the_seed_is_heard_once_and_in_order(block_symbols, block
 
     chunks = -(-5 // scenario.chunk_groups)
     for chunk in range(chunks):
-        units.count(scenario, [Plain("ear", listen)], chunk)
+        units.count(scenario, [Plain("ear", listen)], chunk, units.identity(scenario))
     count = chunks * scenario.chunk_groups * blocks
     expected = link.simulate(settings, 0.0, count, seed=7, purpose="evaluate").waveform
     np.testing.assert_array_equal(np.concatenate(heard), expected)

@@ -83,6 +83,25 @@ def test_killed_workers_change_nothing(heard, expected, tmp_path):
     assert found == expected
 
 
+def test_workers_of_another_version_do_not_count(heard, monkeypatch):
+    # Theirs is the package's: they are processes of their own.
+    monkeypatch.setattr(units, "VERSION", 99)
+    with (
+        cluster.executor("local", points=2, workers_wanted=1) as (executor, at_a_time),
+        pytest.raises(DbpError, match="a worker would count something else: it has units 1, not"),
+    ):
+        ber.count(heard, RULE, executor=executor, at_a_time=at_a_time)
+
+
+def test_workers_that_cannot_count_are_told(heard, monkeypatch):
+    monkeypatch.setattr(units, "count", lambda scenario, receivers, chunk: [])
+    with (
+        cluster.executor("local", points=1) as (executor, at_a_time),
+        pytest.raises(DbpError, match=r"a worker failed \(.*same version of dbp"),
+    ):
+        ber.count(heard, RULE, executor=executor, at_a_time=at_a_time)
+
+
 @pytest.fixture
 def scheduler():
     """A scheduler and two workers, started as users start them, on the loopback interface."""
@@ -134,7 +153,8 @@ def test_a_scheduler_elsewhere_and_a_worker_that_dies(heard, expected, scheduler
 
 
 def test_what_is_no_cluster_is_refused(monkeypatch):
-    for name in ("", "remote", "http://localhost:1", "tcp:/x"):
+    wrong = ["", "remote", "http://localhost:1", "tcp:/x", "tcp://", "tcp://host", "tcp://host:"]
+    for name in (*wrong, "tcp://host:0", "tcp://host:65536", "tcp://host:1/x", "tcp://a b:1"):
         with pytest.raises(InputError, match="cluster"):
             cluster.check(name)
     monkeypatch.setattr(cluster, "START_TIMEOUT_S", 0.5)

@@ -65,7 +65,8 @@ def expected(heard):
     counted = []
     for scenario, receivers in heard:
         chunks = -(-RULE.max_bits // (8192 * 4) // scenario.chunk_groups)
-        found = [units.count(scenario, receivers, chunk) for chunk in range(chunks)]
+        expected = units.identity(scenario)
+        found = [units.count(scenario, receivers, chunk, expected) for chunk in range(chunks)]
         prefixes = []
         for k, _ in enumerate(receivers):
             groups = [unit for chunk in found for unit in chunk[k]]
