@@ -242,6 +242,24 @@ def _parser() -> argparse.ArgumentParser:
         "--arithmetic", choices=("fixed", "float"), default="fixed", help="default: fixed"
     )
 
+    sub = command("compare", _compare, "BER, watts and square millimetres of whole receivers")
+    sub.add_argument("designs", nargs="+", metavar="DESIGN", help=design_help)
+    sub.add_argument(
+        "--pdk", nargs="+", default=["nangate45"], metavar="NAME", help="default: nangate45"
+    )
+    sub.add_argument(
+        "--filters", nargs="+", choices=("reconfigurable", "hardwired"),
+        default=["reconfigurable"], metavar="KIND",
+        help="reconfigurable (default), hardwired, or both",
+    )  # fmt: skip
+    sub.add_argument(
+        "--lanes", nargs=2, type=_positive, default=(8, 16), metavar="P",
+        help="widths to synthesise (default: 8 16), from which 96 lanes are estimated",
+    )  # fmt: skip
+    sub.add_argument("--min-errors", type=_positive, metavar="N",
+                     help="of every point of the BER (default: the configuration's)")  # fmt: skip
+    out(sub)
+
     sub = command("report", _report, "one self-contained HTML page over one or more runs")
     sub.add_argument(
         "runs", nargs="+", type=_folder, metavar="RUN", help="the page goes to the first"
@@ -402,6 +420,17 @@ def _link(options: argparse.Namespace) -> None:
 
 def _equalize(options: argparse.Namespace) -> None:
     waveform_commands.equalize(options.design, options.arithmetic, options.input, options.output)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    commands.compare(
+        options.designs,
+        options.out,
+        pdks=options.pdk,
+        filters=options.filters,
+        widths=options.lanes,
+        min_errors=options.min_errors,
+    )
 
 
 def _report(options: argparse.Namespace) -> None:

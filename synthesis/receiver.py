@@ -1,0 +1,187 @@
+"""A whole receiver of many lanes, from syntheses of a few of its steps with few lanes.
+
+Steps that have the same number of taps, and a rotation or none, differ in values and shifts only:
+one stands for all of them. What a step costs is a part that does not depend on the lanes (taps and
+their registers, histories) and a part for each lane: two widths of the kind with the most steps
+tell the two apart. Kinds of fewer steps are synthesised in the narrower width, and grow with the
+lanes as that kind does. ``docs/power.md`` says how well this predicts wider syntheses.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from dbp.design import Design
+from dbp.errors import InputError
+from dbp.rtl.hardwired import report
+from dbp.rtl.pipeline import HardwiredPipeline
+from dbp.synthesis import power
+from dbp.synthesis.flow import CLOCK_MHZ, synthesize
+
+LANES = 96
+WIDTHS = (8, 16)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Steps that are alike: the one that stands for them, and how many they are."""
+
+    step: int
+    count: int
+
+
+def kinds(design: Design, filters: str) -> list[Kind]:
+    """The kinds of a design's steps, that of most steps first.
+
+    The middle step stands for a kind; of ``hardwired`` filters the one with the median number of
+    adders.
+    """
+    alike: dict[tuple[int, bool], list[int]] = {}
+    for k, filter_ in enumerate(design.filters):
+        alike.setdefault((filter_.taps, k < len(design.rotations)), []).append(k)
+    found = []
+    for steps in alike.values():
+        if filters == "hardwired":
+            steps = sorted(steps, key=lambda k: _adders(design, k))
+        found.append(Kind(steps[len(steps) // 2], len(steps)))
+    return sorted(found, key=lambda kind: -kind.count)
+
+
+def _adders(design: Design, step: int) -> int:
+    filter_, bits = design.filters[step], design.filter_input_bits(step)
+    return report(filter_, bits, HardwiredPipeline())["shared"]["adders"]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """``fixed + per_lane * lanes``."""
+
+    fixed: float
+    per_lane: float
+
+    @classmethod
+    def through(cls, figures: Mapping[int, float]) -> Fit:
+        """The line through two figures, by lanes."""
+        (narrow, first), (wide, second) = sorted(figures.items())
+        per_lane = (second - first) / (wide - narrow)
+        return cls(first - per_lane * narrow, per_lane)
+
+    def __call__(self, lanes: int) -> float:
+        return self.fixed + self.per_lane * lanes
+
+
+@dataclass(frozen=True)
+class Job:
+    """One synthesis: ``folder`` is a run's, with ``design.json`` and ``stimulus.npz``."""
+
+    folder: Path
+    pdk: str
+    filters: str
+    step: int
+    lanes: int
+    clock_mhz: float = CLOCK_MHZ
+
+    def run(self) -> dict[str, Any]:
+        """The metrics, of an earlier run where its inputs were the same."""
+        name = f"{self.pdk}-{self.filters}"
+        return synthesize(
+            self.folder,
+            self.pdk,
+            step=self.step,
+            lanes=self.lanes,
+            filters=self.filters,
+            clock_mhz=self.clock_mhz,
+            folder=self.folder / "lanes" / name / f"step{self.step}-x{self.lanes}",
+            reuse=True,
+            progress=False,
+        )
+
+
+def jobs(
+    folder: Path, design: Design, pdk: str, filters: str, widths: Sequence[int], clock_mhz: float
+) -> list[Job]:
+    """The syntheses that `estimate` needs of one design in one kit."""
+    if len(widths) != 2 or widths[0] >= widths[1] or widths[0] < 1:
+        raise InputError(f"lanes = {list(widths)}: must be two widths, the narrower first")
+    first, *others = kinds(design, filters)
+    wanted = [(first.step, lanes) for lanes in widths]
+    wanted += [(kind.step, widths[0]) for kind in others]
+    return [Job(folder, pdk, filters, step, lanes, clock_mhz) for step, lanes in wanted]
+
+
+def run(all_jobs: Sequence[Job], workers: int) -> dict[Job, dict[str, Any]]:
+    """Their metrics; ``workers`` processes, with a bar. The first error ends the others."""
+    # The longest first, so that no core waits for one in the end.
+    order = sorted(all_jobs, key=lambda job: -job.lanes)
+    with (
+        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+        tqdm(total=len(order), desc="Synthesis", disable=None) as bar,
+    ):
+        running = {pool.submit(job.run): job for job in order}
+        found = {}
+        try:
+            for done in as_completed(running):
+                job = running[done]
+                found[job] = done.result()
+                bar.set_postfix_str(f"{job.folder.name}, {job.pdk}, {job.lanes} lanes")
+                bar.update()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return found
+
+
+def estimate(
+    design: Design,
+    filters: str,
+    measured: Mapping[tuple[int, int], Mapping[str, Any]],
+    widths: Sequence[int],
+    lanes: int = LANES,
+) -> dict[str, Any]:
+    """What a receiver of ``lanes`` lanes costs: watts by kind, square millimetres, and more.
+
+    ``measured``: the metrics of `synthesize`, by step and lanes. ``step_power_w`` and
+    ``step_area_mm2`` are of the kind with the most steps, as the paper states them; ``fit_power_w``
+    and ``fit_area_um2`` are that kind's `Fit`. The clock tree's estimate is in none of them.
+    """
+    first, *others = kinds(design, filters)
+    narrow, wide = (measured[first.step, width] for width in widths)
+
+    def whole(figure) -> tuple[Fit, float]:
+        fit = Fit.through({widths[0]: figure(narrow), widths[1]: figure(wide)})
+        growth = fit(lanes) / figure(narrow) if figure(narrow) else 0.0
+        total = first.count * fit(lanes)
+        for kind in others:
+            total += kind.count * growth * figure(measured[kind.step, widths[0]])
+        return fit, total
+
+    fits = {kind: whole(lambda m, kind=kind: m["power_w"][kind]) for kind in power.KINDS}
+    area_fit, area_um2 = whole(lambda m: m["cell_area_um2"])
+    _, tree_w = whole(lambda m: m["clock_tree_estimate_w"]["total"])
+    every = [measured[first.step, width] for width in widths]
+    every += [measured[kind.step, widths[0]] for kind in others]
+    fit = fits["total"][0]
+    return {
+        "lanes": lanes,
+        "step": first.step,
+        "synthesised_lanes": list(widths),
+        "step_power_w": fit(lanes),
+        "step_area_mm2": 1e-6 * area_fit(lanes),
+        "power_w": {kind: total for kind, (_, total) in fits.items()},
+        "area_mm2": 1e-6 * area_um2,
+        "clock_tree_estimate_w": tree_w,
+        "fit_power_w": {"fixed": fit.fixed, "per_lane": fit.per_lane},
+        "fit_area_um2": {"fixed": area_fit.fixed, "per_lane": area_fit.per_lane},
+        "slack_ns": min(m["slack_ns"] for m in every),
+        "timing_met": all(m["timing_met"] for m in every),
+        "glitch_share": statistics.mean(m["glitch_share"] for m in every[: len(widths)]),
+        "voltage_v": narrow["voltage_v"],
+    }
