@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import dbp
 from dbp.errors import InputError
@@ -99,6 +99,54 @@ class SynthMetrics(Metrics):
     activity: Literal["simulated"]
     nets_annotated_fraction: float
     gate_level_mismatches: int
+
+
+class Figures(BaseModel):
+    """A power and an area, of one step of the paper's."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    power_w: float
+    area_mm2: float
+
+
+class Band(BaseModel):
+    """A figure at 28 nm, by published factors."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    low: float
+    central: float
+    high: float
+
+
+class ComparisonRow(BaseModel):
+    """One design in one kit: see `dbp.synthesis.receiver.estimate`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    design: str
+    filters: str
+    pdk: str
+    ber: float
+    ber_low: float
+    ber_high: float
+    lanes: int
+    synthesised_lanes: tuple[int, int]
+    power_w: PowerW
+    area_mm2: float = Field(gt=0)
+    step_power_w: float = Field(gt=0)
+    step_area_mm2: float = Field(gt=0)
+    pj_per_bit: float
+    power_28nm_w: Band | None
+    paper_step: Figures | None
+    slack_ns: float
+
+
+class ComparisonMetrics(Metrics):
+    """Whole receivers beside each other."""
+
+    rows: list[ComparisonRow] = Field(min_length=1)
 
 
 class Point(BaseModel):

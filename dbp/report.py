@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dbp import config, figures, published
+from dbp import comparison, config, figures, published
 from dbp.design import Design
 from dbp.errors import InputError
 from dbp.files import read_npz, write_text
 from dbp.metrics import (
     BerMetrics,
+    ComparisonMetrics,
     Kind,
     Metrics,
     Point,
@@ -160,6 +161,7 @@ def write_report(folders: Sequence[Path]) -> Path:
         *_filters(runs),
         _formats(runs),
         *_hardware(runs),
+        *_comparison(folders),
         *_published(runs),
         *_absent(folders),
         _provenance(runs, content.evaluations),
@@ -405,6 +407,27 @@ def _ratio(first: SynthMetrics, second: SynthMetrics) -> str:
         "a clock tree; activity from a delay-annotated simulation with samples of the link at its "
         f"input. These are figures of {kit}.</p>"
     )
+
+
+def _comparison(folders: Sequence[Path]) -> list[str]:
+    """What `dbp compare` left in these folders."""
+    parts: list[str] = []
+    for folder in folders:
+        found = read_metrics(folder / f"{comparison.FILE}.json", ComparisonMetrics)
+        if found is None:
+            continue
+        first, rows = found.rows[0], [row.model_dump() for row in found.rows]
+        narrow, wide = first.synthesised_lanes
+        header, *lines = comparison.table(rows)
+        parts += [
+            "<h2>Whole receivers</h2>",
+            f"<p>{first.lanes} lanes, estimated from syntheses of {narrow} and {wide}; without "
+            "clock tree and layout. Ratios are to the first design in the same kit, beside those "
+            "of the paper.</p>",
+            _table(header, lines),
+            _image(comparison.draw(rows), "BER against watts"),
+        ]
+    return parts
 
 
 def _published(runs: Sequence[DesignRun]) -> list[str]:
