@@ -11,7 +11,7 @@ import numpy as np
 from dbp.errors import ToolError
 from dbp.files import write_text
 from dbp.rtl.yosys import run_yosys
-from dbp.synthesis import buffering, netlist, tools
+from dbp.synthesis import buffering, folding, netlist, tools
 from dbp.synthesis.liberty import Library
 from dbp.synthesis.netlist import Netlist
 
@@ -225,6 +225,7 @@ def synthesise(
     except ToolError as error:
         raise type(error)(f"{error}; log: {log}") from None
     mapped = netlist.read(folder / "netlist.v")
+    mapped = folding.folded(mapped, library)
     mapped = buffering.buffered(mapped, library, unwanted, library.default_wire_load)
     netlist.write(mapped, folder / "netlist.v")
     return mapped

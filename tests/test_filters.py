@@ -153,7 +153,7 @@ def test_a_truncated_or_missing_file_is_refused(tmp_path):
     path = tmp_path / "float.npz"
     FloatFilters((ONE, ONE), KERR).save(path)
     path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(InputError, match="readable"):
+    with pytest.raises(InputError, match=r"cannot be read|readable"):
         FloatFilters.load(path)
-    with pytest.raises(InputError, match="readable"):
+    with pytest.raises(InputError, match=r"cannot be read|readable"):
         FloatFilters.load(tmp_path / "missing.npz")

@@ -380,7 +380,8 @@ def test_both_polarisations_are_counted_with_a_gain_of_their_own():
     assert (plain["bits"], turned["bits"]) == (65536, 65536)
     assert plain["errors"] == turned["errors"]
     assert turned["snr_db"] == pytest.approx(plain["snr_db"], abs=1e-6)
-    (unit,) = units.count(units.Scenario(settings, power, 3), [Plain()], 0)[0][:1]
+    scenario = units.Scenario(settings, power, 3)
+    (unit,) = units.count(scenario, [Plain()], 0, units.identity(scenario))[0][:1]
     assert (unit.blocks, unit.symbols) == (8, 16384)
 
 

@@ -78,12 +78,12 @@ MUTATIONS = {
     ),
     "clock at which K changes": (
         "step_x3_s8_c6_t5",
-        r"\.load_kerr\(commit\[2\]\)",
-        ".load_kerr(commit[3])",
+        r"\.load_kerr\(commit\[3\]\)",
+        ".load_kerr(commit[4])",
     ),
     "offset of the power": (
         "rotation_x3_s8",
-        r"(power_1 = magnitude_1) - .*;$",
+        r"(power_1_next = magnitude_1) - .*;$",
         r"\1;",
     ),
     "powers that K reads": (
@@ -108,8 +108,8 @@ MUTATIONS = {
     ),
     "sample that waits for its power": (
         "rotation_x3_s8",
-        r"\.in_i\(in_i\[7:0\]\)",
-        ".in_i(in_i[15:8])",
+        r"\.in_i\(i_beside_power_0\)",
+        ".in_i(i_beside_power_1)",
     ),
     "sign of the second order": (
         "rotation_lane_s8",
@@ -186,20 +186,20 @@ REGISTER_MUTATIONS = {
     ),
     "commit that survives a reset": (
         "step_x3_s8_c6_t5",
-        r"rst \? 7'h00 : ",
+        r"rst \? 8'h00 : ",
         "",
         "something left that should not",
     ),
     "one of two commits in a row": (
         "step_x3_s8_c6_t5",
-        r"out_commit = commit\[6\]",
-        "out_commit = commit[6] & ~commit[5]",
+        r"out_commit = commit\[7\]",
+        "out_commit = commit[7] & ~commit[6]",
         "commits got lost|the latency is",
     ),
     "commit on its way": (
         "step_x3_s8_c6_t5",
-        r"out_commit = commit\[6\]",
-        "out_commit = commit[5]",
+        r"out_commit = commit\[7\]",
+        "out_commit = commit[6]",
         "the RTL differs|the latency is",
     ),
 }

@@ -147,7 +147,7 @@ def test_registers_of_taps_and_data_have_no_reset(tmp_path):
     assert len(reset) == verilog.count("rst ?")
     names = {name for wire in reset for name in re.findall(rf"(\w+) <= {wire};", verilog)}
     counters = {f"{name}_clipped_{of}" for name in SATURATORS for of in ("now", "total")}
-    assert names == {"valid", "words_missing", "commit"} | counters
+    assert names == {"valid", "power_valid", "words_missing", "commit"} | counters
     assert not re.search(r"\binitial\b|reg .*=", verilog)
     assert text["reset"] == "rst"
 
@@ -168,8 +168,8 @@ def test_impossible_steps_are_refused(tmp_path, step):
 
 def test_latency_follows_the_pipeline():
     design = small_design()
-    assert Step(design, 0, 2, Pipeline()).latency == 3 + 4
-    assert Step(design, 1, 2, Pipeline()).latency == 3 + 2
+    assert Step(design, 0, 2, Pipeline()).latency == 3 + 5
+    assert Step(design, 1, 2, Pipeline()).latency == 3 + 3
     assert Step(design, 2, 2, Pipeline()).latency == 3
 
 
