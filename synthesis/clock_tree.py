@@ -2,8 +2,7 @@
 
 A balanced tree: every net has up to `FANOUT` sinks, all buffers are alike. The wires of a level
 that connects n sinks on an area A are ``0.76 sqrt(n A)`` long in all, about as a rectilinear
-Steiner minimal tree through n random points (Caldwell et al., "On wirelength estimations for
-row-based placement", IEEE Trans. CAD 18(9), 1999); a tree with balanced delays is longer.
+minimal tree through n random points; a tree with balanced delays is longer.
 """
 
 from __future__ import annotations
