@@ -2,8 +2,8 @@
 
 A multiplier of m by n bits counts m n, an adder as many bits as its result has. Every width is that
 of the interval of the values, as in the generated hardware; the filters are folded and a complex
-product takes four multipliers and two adders. All of it is for one complex sample through the whole
-chain.
+product takes four multipliers and two adders (the hardware makes do with three for wide taps). All
+of it is for one complex sample through the whole chain.
 
 - Everything is reconfigurable: a tap or a K counts whatever its code, zero included. The exception
   is a filter of one real tap that is a power of two (z0 = 0 has one at the end): a shift, no cost.

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, Value, signed
+from dataclasses import replace
+
+from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib.wiring import In, Out
 
 from dbp.design import Filter
-from dbp.rtl.arithmetic import Exact, adder_tree, flag, keep, requantise
+from dbp.rtl.arithmetic import Exact, adder_tree, delay, flag, keep, requantise
 from dbp.rtl.block import (
     Block,
     StreamBlock,
@@ -22,6 +24,8 @@ from dbp.rtl.block import (
 from dbp.rtl.pipeline import FilterPipeline, HardwiredPipeline, cuts_name
 
 WINDOWS = ("window_i", "window_q")
+# Taps of so many bits and more are multiplied three times, not four: docs/rtl.md has measurements.
+THREE_PRODUCTS_BITS = 8
 
 
 def _can_clip(filter_: Filter, input_bits: int) -> bool:
@@ -98,37 +102,69 @@ class FilterLane(Block):
             )
         return outputs
 
-    def _folded(self, m: Module, name: str, window: Signal, k: int) -> Exact:
+    def _folded(self, window: Signal, k: int) -> Exact:
         """x[n - k] + x[n - taps + 1 + k], or the centre sample alone."""
         first, last = (
             Exact.signed(element(window, index, self.input_bits).as_signed(), self.input_bits)
             for index in (k, self.filter.taps - 1 - k)
         )
-        total = first + last if k != self.filter.delay else first
-        return keep(m, f"{name}_{k}", total, registered=self.pipeline.after_pre_add)
+        return first + last if k != self.filter.delay else first
 
     def _product(self, m: Module, k: int) -> tuple[Exact, Exact]:
         """Tap k, complex, times its folded samples."""
         bits = self.filter.coefficient_bits
-        xi = self._folded(m, "folded_i", self.window_i, k)
-        xq = self._folded(m, "folded_q", self.window_q, k)
+        samples = {"i": self._folded(self.window_i, k), "q": self._folded(self.window_q, k)}
+        if bits >= THREE_PRODUCTS_BITS:
+            for name, x in samples.items():
+                samples[name] = keep(m, f"fold_{name}_{k}", x, registered=False)
+            samples["sum"] = samples["i"] + samples["q"]
+        x = {
+            name: keep(m, f"folded_{name}_{k}", value, registered=self.pipeline.after_pre_add)
+            for name, value in samples.items()
+        }
         hi, hq = (
             Exact.signed(element(taps, k, bits).as_signed(), bits)
             for taps in (self.taps_i, self.taps_q)
         )
-        # The tap second: Yosys recodes the second factor (Booth), and recoding what stands still
-        # halves the power of the whole filter, since its select lines never toggle.
-        real = {"ii": xi * hi, "qq": xq * hq, "qi": xq * hi, "iq": xi * hq}
-        if self.pipeline.after_multiplier:
-            real = {
-                name: keep(m, f"real_{name}_{k}", product, registered=True)
-                for name, product in real.items()
-            }
+
+        def product(name: str, sample: Exact, tap: Exact) -> Exact:
+            # The tap second: Yosys recodes the second factor (Booth), and recoding what stands
+            # still halves the power of the whole filter, since its select lines never toggle.
+            return delay(
+                m, f"real_{name}_{k}", sample * tap, registered=self.pipeline.after_multiplier
+            )
+
+        if bits < THREE_PRODUCTS_BITS:
+            total_i = product("ii", x["i"], hi) - product("qq", x["q"], hq)
+            total_q = product("qi", x["q"], hi) + product("iq", x["i"], hq)
+        else:
+            # Both parts have (i + q) hi in common.
+            common = product("common", x["sum"], hi)
+            tap_sum = keep(m, f"tap_sum_{k}", hi + hq, registered=False)
+            tap_difference = keep(m, f"tap_difference_{k}", hq - hi, registered=False)
+            total_i = _cut_to(
+                m, f"total_i_{k}", common - product("i", x["q"], tap_sum), x["i"] * hi - x["q"] * hq
+            )
+            total_q = _cut_to(
+                m,
+                f"total_q_{k}",
+                common + product("q", x["i"], tap_difference),
+                x["q"] * hi + x["i"] * hq,
+            )
         cut = self.pipeline.after_product
         return (
-            keep(m, f"product_i_{k}", real["ii"] - real["qq"], registered=cut),
-            keep(m, f"product_q_{k}", real["qi"] + real["iq"], registered=cut),
+            keep(m, f"product_i_{k}", total_i, registered=cut),
+            keep(m, f"product_q_{k}", total_q, registered=cut),
         )
+
+
+def _cut_to(m: Module, name: str, total: Exact, known: Exact) -> Exact:
+    """``total`` in the interval of ``known``, which is the same and knows more of its terms."""
+    signal = Signal(known.shape, name=name)
+    # Lint passes over signals called unused, if they are kept.
+    top = Signal(len(total.value) - len(signal), name=f"{name}_top_unused", attrs={"keep": 1})
+    m.d.comb += Cat(signal, top).eq(total.value)
+    return replace(known, value=signal)
 
 
 class FilterLanes(StreamBlock):
