@@ -169,6 +169,9 @@ def _parser() -> argparse.ArgumentParser:
         "--lanes", type=_positive, help="samples per clock (default: the configuration's)"
     )
     filters(sub)
+    sub.add_argument(
+        "--place-and-route", action="store_true", help="then also by OpenROAD, with real wires"
+    )
 
     sub = command("power", _power, "power of any mapped netlist from the activity of its nets")
     sub.add_argument("--netlist", type=Path, required=True, metavar="FILE",
@@ -339,7 +342,13 @@ def _sim(options: argparse.Namespace) -> None:
 
 def _synth(options: argparse.Namespace) -> None:
     commands.synth(
-        options.run, options.pdk, options.step, options.lanes, options.filters, options.pipeline
+        options.run,
+        options.pdk,
+        options.step,
+        options.lanes,
+        options.filters,
+        options.pipeline,
+        options.place_and_route,
     )
 
 

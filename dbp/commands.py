@@ -180,6 +180,7 @@ def synth(
     lanes: int | None,
     filters: str = "reconfigurable",
     cuts: str | None = None,
+    place_and_route: bool = False,
 ) -> None:
     """Synthesise one step of a run's design: area, timing, simulated activity and power."""
     from dbp.rtl import pipeline
@@ -189,7 +190,8 @@ def synth(
     clock_mhz = settings.hardware.clock_mhz
     pdk, lanes = pdk or settings.hardware.pdk, lanes or settings.hardware.synthesis_lanes
     ensure_stimulus(run)
-    print(f"Synthesising {run} for {pdk}, {lanes} lanes at {clock_mhz:g} MHz", flush=True)
+    then = ", then placing and routing" if place_and_route else ""
+    print(f"Synthesising {run} for {pdk}, {lanes} lanes at {clock_mhz:g} MHz{then}", flush=True)
     written = synthesize(
         run,
         pdk,
@@ -198,6 +200,7 @@ def synth(
         filters=filters,
         pipeline=pipeline.parse(cuts) if cuts else None,
         clock_mhz=clock_mhz,
+        place_and_route=place_and_route,
         config_hash=settings.hash,
     )
     print(
@@ -207,6 +210,13 @@ def synth(
         f"{written['wall_time_s']:.0f} s -> {run / 'synth' / pdk}",
         flush=True,
     )
+    if placed := written.get("place_and_route"):
+        print(
+            f"Placed and routed by OpenROAD: {placed['area_um2']:.0f} um2, "
+            f"{1e3 * placed['power_w']['total']:.2f} mW, slack {placed['slack_ns']:+.3f} ns, "
+            f"wires of {placed['wire_length_um']:.0f} um, {placed['clock_buffers']} clock buffers",
+            flush=True,
+        )
     if scaled := written["scaled_28nm"]:
         low, central, high = (1e3 * scaled["power_w"][k] for k in ("low", "central", "high"))
         print(

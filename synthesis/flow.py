@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from dbp.design import Design
 from dbp.errors import InputError, ToolError
-from dbp.files import write_bytes
+from dbp.files import write_bytes, write_json
 from dbp.metrics import Stopwatch, package_versions, write_metrics
 from dbp.rtl import emit_step
 from dbp.rtl.pipeline import Pipeline
@@ -32,6 +32,7 @@ from dbp.synthesis import (
     timing,
     tools,
 )
+from dbp.synthesis import place_and_route as layouts
 from dbp.synthesis.bench import Bench
 from dbp.synthesis.gate_simulation import CLOCK
 from dbp.synthesis.liberty import Library
@@ -58,6 +59,7 @@ def synthesize(
     clock_mhz: float = CLOCK_MHZ,
     clocks: int = 1000,
     folder: str | Path | None = None,
+    place_and_route: bool = False,
     reuse: bool = False,
     progress: bool = True,
     config_hash: str | None = None,
@@ -68,9 +70,10 @@ def synthesize(
     ``clocks``: clock cycles that count, after a warm-up. The stimulus is ``RUN/stimulus.npz``,
     brought to the step's input by the golden model. Writes ``metrics.json``, the netlist, SDF,
     activity, power per instance, scripts and logs to ``folder`` (``RUN/synth/PDK``) and returns the
-    metrics (keys: ``docs/power.md``). With ``reuse`` metrics that lie there already are returned
-    where their ``inputs_hash`` is that of Verilog, kit, stimulus, constraints and programs as they
-    are now. ``progress`` shows a bar on a terminal.
+    metrics (keys: ``docs/power.md``). With ``place_and_route`` OpenROAD goes on from there, and its
+    figures are added. With ``reuse`` metrics that lie there already are returned, but for place and
+    route, where their ``inputs_hash`` is that of Verilog, kit, stimulus, constraints and programs
+    as they are now. ``progress`` shows a bar on a terminal.
 
     `InputError` for what does not fit; `MissingError` where a tool or the kit is not there;
     `ToolError` where a tool fails, its intermediate files left in ``folder/work``, or where the
@@ -82,6 +85,7 @@ def synthesize(
     if type(clocks) is not int or clocks < 1:
         raise InputError(f"clocks = {clocks!r}: must be an integer of at least 1")
     kit, files = kits.find(pdk)
+    lef = layouts.find(pdk) if place_and_route else []
     design = Design.load(run_dir / "design.json")
     stimulus = Stimulus.load(run_dir / "stimulus.npz", design)
     step = len(design.filters) // 2 if step is None else step
@@ -106,11 +110,12 @@ def synthesize(
             [VERSION, versions, kit.dont_use, clock_mhz, clocks, design.hash, described],
             [work / VERILOG, run_dir / "stimulus.npz", *files],
         )
-        if reuse and (kept := _kept(folder / "metrics.json", inputs_hash)):
+        if reuse and not lef and (kept := _kept(folder / "metrics.json", inputs_hash)):
             shutil.rmtree(work)
             return kept
         (folder / "metrics.json").unlink(missing_ok=True)
-        libraries = [_unpack(file, work) for file in files]
+        shutil.rmtree(folder / layouts.FOLDER, ignore_errors=True)
+        libraries = [kits.unpack(file, work) for file in files]
         progress_bar.update()
         mapped = mapping.synthesise(
             work, libraries, VERILOG, described["top"], library, kit.dont_use
@@ -193,6 +198,20 @@ def synthesize(
             f"the gates differ from the golden model in {mismatches} of {compared} samples; "
             f"netlist: {folder / NETLIST}.gz"
         )
+    if lef:
+        metrics[layouts.FOLDER] = layouts.run(
+            folder / layouts.FOLDER,
+            kit,
+            lef,
+            files,
+            folder / f"{NETLIST}.gz",
+            mapped,
+            library,
+            gates.activity,
+            period_s,
+        )
+        metrics["wall_time_s"] = stopwatch.seconds
+        write_json(folder / "metrics.json", metrics)
     return metrics
 
 
@@ -230,14 +249,6 @@ def _figures(mapped: Netlist, library: Library, watts: power.Power) -> dict[str,
         "power_w": watts.totals(),
         "groups": groups,
     }
-
-
-def _unpack(file: Path, folder: Path) -> str:
-    """Lay a Liberty file, unpacked, under its own name into ``folder``: OpenSTA takes no gzip."""
-    name = file.name.removesuffix(".gz")
-    content = file.read_bytes()
-    write_bytes(folder / name, gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
-    return name
 
 
 def _keep(work: Path, folder: Path) -> None:

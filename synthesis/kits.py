@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from dbp import cache
 from dbp.errors import InputError, MissingError
+from dbp.files import write_bytes
 from dbp.synthesis import wire_load
 
 ROOT = "DBP_PDK_ROOT"
@@ -85,7 +87,7 @@ def find(name: str) -> tuple[Kit, list[Path]]:
     """
     if name not in KITS:
         raise InputError(f"pdk = {name!r}: must be one of {', '.join(KITS)}")
-    for folder in _places(name):
+    for folder in places(name):
         files = sorted(f for f in folder.glob("*") if f.name.endswith((".lib", ".lib.gz")))
         if files:
             wires = wire_load.file_for(name)
@@ -93,12 +95,13 @@ def find(name: str) -> tuple[Kit, list[Path]]:
     if name == SHIPPED:
         return KITS[name], [wire_load.DATA / f"{SHIPPED}.lib"]
     raise MissingError(
-        f"no kit {name} in {' or '.join(str(folder) for folder in _places(name))}: run "
+        f"no kit {name} in {' or '.join(str(folder) for folder in places(name))}: run "
         f"`dbp pdk install {name}`, or set {ROOT} to the folder that holds {name}/*.lib.gz"
     )
 
 
-def _places(name: str) -> Iterator[Path]:
+def places(name: str) -> Iterator[Path]:
+    """The folders where a kit is looked for, the first one first."""
     if root := os.environ.get(ROOT):
         yield Path(root) / name
     yield installed(name)
@@ -107,3 +110,11 @@ def _places(name: str) -> Iterator[Path]:
 def installed(name: str) -> Path:
     """Where ``dbp pdk install`` puts a kit."""
     return cache.folder() / "pdk" / name
+
+
+def unpack(file: Path, folder: Path) -> str:
+    """Lay a kit's file, unpacked, under its own name into ``folder``: OpenSTA takes no gzip."""
+    name = file.name.removesuffix(".gz")
+    content = file.read_bytes()
+    write_bytes(folder / name, gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
+    return name

@@ -26,7 +26,7 @@ from dbp.rtl.transform import Butterfly, DelayLine, Multiplications, TransformBl
 from dbp.rtl.verilog import to_verilog
 from dbp.synthesis import gate_simulation, kits, liberty_reader, mapping, power, timing, tools
 from dbp.synthesis.bench import _bit
-from dbp.synthesis.flow import CLOCK_MHZ, MARGIN_S, MAX_CLOCK_MHZ, NETLIST, SDF, VERILOG, _unpack
+from dbp.synthesis.flow import CLOCK_MHZ, MARGIN_S, MAX_CLOCK_MHZ, NETLIST, SDF, VERILOG
 from dbp.synthesis.gate_simulation import CLOCK
 from dbp.synthesis.receiver import LANES
 
@@ -350,7 +350,7 @@ def measure(
         work = Path(folder) / unit.name
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
-        libraries = [_unpack(file, work) for file in files]
+        libraries = [kits.unpack(file, work) for file in files]
         write_text(work / VERILOG, "\n".join(to_verilog(unit.block).values()))
         top = unit.block.module_name
         mapped = mapping.synthesise(work, libraries, VERILOG, top, library, kit.dont_use)

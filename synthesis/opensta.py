@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from dbp.errors import MissingError, ToolError
+from dbp.errors import InputError, MissingError, ToolError
 from dbp.files import write_bytes, write_text
 from dbp.synthesis import power, tools
 from dbp.synthesis.activity import Activity, open_binary
@@ -85,15 +85,7 @@ def calculate(
             f"set_wire_load_model -name {tools.checked_name(wire_load, 'wire load')}",
             "set_wire_load_mode top",
         ]
-    for net in netlist.inputs:
-        if net not in clocks:
-            lines.append(_activity(f"-input_ports [get_ports {{{_escaped(net)}}}]", activity, net))
-    for instance in netlist.instances:
-        for pin in library.cells[instance.cell].outputs:
-            net = instance.nets.get(pin.name)
-            if net is not None and net not in CONSTANTS and net in activity.toggles_per_clock:
-                name = f"{_escaped(instance.name)}/{pin.name}"
-                lines.append(_activity(f"-pins [get_pins {{{name}}}]", activity, net))
+    lines += activity_commands(netlist, library, activity, clocks)
     lines.append("report_power -instances [get_cells *] -digits 6")
     write_text(folder / "power.tcl", "\n".join(lines) + "\n")
     command = [program, "-no_init", "-no_splash", "-exit", "power.tcl"]
@@ -101,8 +93,33 @@ def calculate(
     return _read(log, own, folder / "power.log")
 
 
+def activity_commands(
+    netlist: Netlist, library: Library, activity: Activity, clocks: Collection[str]
+) -> list[str]:
+    """The Tcl that sets the activity of every input but the clocks, and of every driven pin.
+
+    `InputError` for a name that Tcl or OpenSTA would take for something else.
+    """
+    bits = {bit for name, port in netlist.ports.items() for bit in port if bit != name}
+    lines = []
+    for net in netlist.inputs:
+        if net not in clocks:
+            # OpenSTA does not know the bit of a vector by its escaped name.
+            name = net if net in bits else _escaped(net)
+            lines.append(_activity(f"-input_ports [get_ports {{{name}}}]", activity, net))
+    for instance in netlist.instances:
+        for pin in library.cells[instance.cell].outputs:
+            net = instance.nets.get(pin.name)
+            if net is not None and net not in CONSTANTS and net in activity.toggles_per_clock:
+                name = f"{_escaped(instance.name)}/{pin.name}"
+                lines.append(_activity(f"-pins [get_pins {{{name}}}]", activity, net))
+    return lines
+
+
 def _escaped(name: str) -> str:
     """A name as OpenSTA writes it: brackets and dividers inside a name with a backslash."""
+    if re.search(r"[{}*?\s]", name):
+        raise InputError(f"name {name!r}: no braces, * or ? where OpenSTA is asked")
     return re.sub(r"([\[\]/\\])", r"\\\1", name)
 
 

@@ -39,6 +39,32 @@ class Delays:
     paths: Mapping[tuple[str, str, str], tuple[float, float]]
 
 
+def setup(
+    liberty: Sequence[str],
+    netlist: str,
+    top: str,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    period_ns: float,
+) -> list[str]:
+    """The Tcl that reads a design and constrains it, times in ns.
+
+    Inputs change at the clock edge, outputs are due at the next one, the clock is ideal. The clock
+    port is ``clk``, and none of ``inputs``. `InputError` for a name that may not stand in a script.
+    """
+    for name in (*liberty, netlist, top, *inputs, *outputs):
+        tools.checked_name(name, "name in a timing script")
+    return [
+        *(f"read_liberty {file}" for file in liberty),
+        f"read_verilog {netlist}",
+        f"link_design {top}",
+        "set_cmd_units -time ns",
+        f"create_clock -name clk -period {period_ns:.6f} clk",
+        f"set_input_delay 0 -clock clk [get_ports {{{' '.join(inputs)}}}]",
+        f"set_output_delay 0 -clock clk [get_ports {{{' '.join(outputs)}}}]",
+    ]
+
+
 def analyse(
     folder: Path,
     liberty: Sequence[str],
@@ -51,20 +77,9 @@ def analyse(
 ) -> Timing:
     """Run OpenSTA in ``folder`` on files there: writes ``timing.log`` and ``delays.sdf``.
 
-    Inputs change at the clock edge, outputs are due at the next one, the clock is ideal. The clock
-    port is ``clk``, and neither of ``inputs``.
+    The constraints are those of `setup`.
     """
-    for name in (*liberty, netlist, top, *inputs, *outputs):
-        tools.checked_name(name, "name in a timing script")
-    lines = [
-        *(f"read_liberty {file}" for file in liberty),
-        f"read_verilog {netlist}",
-        f"link_design {top}",
-        "set_cmd_units -time ns",
-        f"create_clock -name clk -period {period_ns:.6f} clk",
-        f"set_input_delay 0 -clock clk [get_ports {{{' '.join(inputs)}}}]",
-        f"set_output_delay 0 -clock clk [get_ports {{{' '.join(outputs)}}}]",
-    ]
+    lines = setup(liberty, netlist, top, inputs, outputs, period_ns)
     if wire_load is not None:
         lines += [
             f"set_wire_load_model -name {tools.checked_name(wire_load, 'wire load')}",

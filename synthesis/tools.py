@@ -30,7 +30,8 @@ def run(command: Sequence[str], folder: Path, log: str, timeout_s: float) -> str
     """Run a program in ``folder``; its output goes to the file ``log`` there and is returned.
 
     `MissingError` where the program is not there; `ToolError` where it fails, runs longer than
-    ``timeout_s`` seconds, or prints a line that begins with ``Error`` (OpenSTA goes on after it).
+    ``timeout_s`` seconds, or prints a line that begins with ``Error`` or ``[ERROR`` (OpenSTA goes
+    on after it).
     """
     require(command[0])
     path = folder / log
@@ -55,7 +56,7 @@ def run(command: Sequence[str], folder: Path, log: str, timeout_s: float) -> str
                 child.wait()
     text = path.read_text(encoding="utf-8", errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if re.match(r"error\b", line, re.IGNORECASE)]
+    errors = [line for line in lines if re.match(r"\[?error\b", line, re.IGNORECASE)]
     if status != 0 or errors:
         words = " | ".join((errors or lines or ["no output"])[-_LAST_LINES:])
         raise ToolError(f"{command[0]} failed: {words}; log: {path}")

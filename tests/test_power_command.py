@@ -176,13 +176,22 @@ def test_opensta_is_asked_and_its_answer_taken(folder, monkeypatch):
     lines = (folder / "out" / "opensta" / "asked.tcl").read_text().splitlines()
     assert lines[:3] == ["read_liberty library0.lib", "read_verilog netlist.v", "link_design m"]
     assert "create_clock -name dbp_clock -period 10 [get_ports {clk}]" in lines
-    assert r"set_power_activity -input_ports [get_ports {d\[0\]}] -activity 0.5 -duty 0.25" in lines
+    assert r"set_power_activity -input_ports [get_ports {d[0]}] -activity 0.5 -duty 0.25" in lines
     assert r"set_power_activity -pins [get_pins {r\/1/Q}] -activity 0.5 -duty 0.75" in lines
     assert not any("clk" in line for line in lines if line.startswith("set_power_activity"))
     # No wires: OpenSTA would take the default of the library.
     asked = (folder / "out" / "opensta" / "asked.lib").read_text()
     assert "default_wire_load" in TINY.read_text() and "default_wire_load" not in asked
     assert liberty_reader.parse(asked).cells.keys() == liberty_reader.read(TINY).cells.keys()
+
+
+@pytest.mark.parametrize("name", ["u}];exit;{", "u*", "u?"])
+def test_names_that_tcl_would_run_do_not_reach_opensta(folder, monkeypatch, name):
+    fake(folder, monkeypatch)
+    (folder / "m.v").write_text(VERILOG.replace("NAND2 u ", f"NAND2 \\{name} "))
+    with pytest.raises(InputError, match="no braces"):
+        run(folder, engine="opensta")
+    assert not (folder / "out" / "opensta" / "asked.tcl").exists()
 
 
 def test_opensta_with_a_wire_load(folder, monkeypatch):
