@@ -35,7 +35,7 @@ from dbp.rtl.hardwired import HardwiredFilterLanes
 from dbp.rtl.pipeline import FilterPipeline, HardwiredPipeline
 from dbp.rtl.verilog import to_verilog
 from dbp.synthesis import gate_simulation, kits, liberty_reader, mapping, netlist, power, timing
-from dbp.synthesis.flow import CLOCK_MHZ, MARGIN_S, _unpack
+from dbp.synthesis.flow import CLOCK_MHZ, MARGIN_S
 from dbp.synthesis.gate_simulation import CLOCK
 
 PERIOD_S = 1e-6 / CLOCK_MHZ
@@ -208,7 +208,7 @@ def measure(verilog: str, block: StreamBlock, x: Samples, y: Samples, held: dict
     with tempfile.TemporaryDirectory(prefix="dbp-hardwired-") as name:
         folder = Path(name)
         (folder / "top.v").write_text(verilog)
-        liberty = [_unpack(file, folder) for file in files]
+        liberty = [kits.unpack(file, folder) for file in files]
         mapping.synthesise(folder, liberty, "top.v", block.module_name, library, kit.dont_use)
         mapped = netlist.read(folder / "netlist.v")
         inputs = [p for p, b in mapped.ports.items() if b[0] in mapped.inputs and p != CLOCK]
