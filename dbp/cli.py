@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dbp import __version__, commands, evaluation, runs, sweep, waveform_commands
+from dbp import __version__, commands, compare_command, evaluation, runs, sweep, waveform_commands
 from dbp.errors import DbpError, InputError, one_line, shown
 
 # One process or job each: many more than a machine has cores are a slip of the keyboard.
@@ -256,8 +256,9 @@ def _parser() -> argparse.ArgumentParser:
         help="reconfigurable (default), hardwired, or both",
     )  # fmt: skip
     sub.add_argument(
-        "--lanes", nargs=2, type=_positive, default=(8, 16), metavar="P",
-        help="widths to synthesise (default: 8 16), from which 96 lanes are estimated",
+        "--lanes", nargs="+", type=_positive, default=(8, 16), metavar="P",
+        help="widths to synthesise: 96 lanes are estimated from the first two (default: 8 16), "
+        "which further ones check",
     )  # fmt: skip
     sub.add_argument("--min-errors", type=_positive, metavar="N",
                      help="of every point of the BER (default: the configuration's)")  # fmt: skip
@@ -432,7 +433,7 @@ def _equalize(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    commands.compare(
+    compare_command.compare(
         options.designs,
         options.out,
         pdks=options.pdk,

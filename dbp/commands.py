@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,9 @@ from dbp.config import Config
 from dbp.design import Design
 from dbp.errors import DbpError, InputError, MissingError
 from dbp.evaluation import Options as EvaluationOptions
-from dbp.evaluation import ber, labels_of
-from dbp.files import write_csv, write_json, write_text
-from dbp.runs import config_of, ensure_stimulus, find_design, place
+from dbp.evaluation import ber
+from dbp.files import write_json
+from dbp.runs import config_of, ensure_stimulus, place
 
 # torch and the hardware tools load slowly: each command imports its own, so that --help is quick.
 
@@ -273,115 +271,6 @@ def power(
         + f"; {written['wall_time_s']:.0f} s -> {out}",
         flush=True,
     )
-
-
-def compare(
-    names: Sequence[str],
-    out: Path,
-    *,
-    pdks: Sequence[str],
-    filters: Sequence[str],
-    widths: Sequence[int],
-    min_errors: int | None,
-) -> None:
-    """BER, watts and square millimetres of designs in one or more kits, to files and a table.
-
-    Bit errors are counted on the link of the first design's configuration, at its launch powers;
-    for the rest see `dbp.synthesis.receiver`. What an earlier call has found in ``out``, of the
-    same inputs, is not made again.
-    """
-    from dbp import comparison
-    from dbp.report import aligned, best_points
-    from dbp.synthesis import kits, receiver, scaling
-
-    stopwatch = metrics.Stopwatch()
-    found = {name: find_design(name) for name in names}
-    settings = config_of(next(folder for _, folder in found.values()))
-    for pdk in pdks:
-        kits.find(pdk)
-    labels = labels_of([(name, "fixed") for name in found], found)
-    # A design that was given as a path may have any name.
-    folders = {name: out / f"{k}-{found[name][0].name}" for k, name in enumerate(found)}
-    clock_mhz = settings.hardware.clock_mhz
-    jobs: dict[tuple[str, str, str], list[receiver.Job]] = {}
-    for (name, (design, _)), pdk, kind in itertools.product(found.items(), pdks, filters):
-        jobs[name, pdk, kind] = receiver.jobs(folders[name], design, pdk, kind, widths, clock_mhz)
-    ber(
-        names,
-        None,
-        out,
-        config_name=None,
-        arithmetic="fixed",
-        seed=None,
-        swept=None,
-        options=EvaluationOptions(min_errors=min_errors, resume=True),
-    )
-    counted = metrics.read_metrics(out / "metrics.json", metrics.BerMetrics)
-    best = {key[0]: point for key, point in best_points(counted.points).items()}
-    for name, (design, _) in found.items():
-        place(design, settings, folders[name])
-        ensure_stimulus(folders[name])
-    every = [job for some in jobs.values() for job in some]
-    measured = receiver.run(every, len(os.sched_getaffinity(0)))
-    rows: list[dict[str, Any]] = []
-    for (name, pdk, kind), some in jobs.items():
-        design, point = found[name][0], best[labels[name]]
-        estimate = receiver.estimate(
-            design, kind, {(job.step, job.lanes): measured[job] for job in some}, widths
-        )
-        voltage = {pdk: estimate["voltage_v"]}
-        rows.append(
-            {
-                "design": labels[name],
-                "design_hash": design.hash,
-                "filters": kind,
-                "pdk": pdk,
-                **comparison.filters_of(design),
-                "launch_power_dbm": point.launch_power_dbm,
-                "ber": point.ber,
-                "ber_low": point.ber_low,
-                "ber_high": point.ber_high,
-                **estimate,
-                **comparison.energies(estimate, settings),
-                "power_28nm_w": _band(scaling, {pdk: estimate["power_w"]["total"]}, voltage),
-                "step_power_28nm_w": _band(scaling, {pdk: estimate["step_power_w"]}, voltage),
-                "paper_step": comparison.paper_step(design, kind),
-            }
-        )
-    metrics.write_metrics(
-        out / f"{comparison.FILE}.json",
-        {"rows": rows},
-        design_hash=None,
-        config_hash=settings.hash,
-        seed=settings.seed,
-        versions=metrics.package_versions("amaranth", "pyosys", "numba"),
-        stopwatch=stopwatch,
-    )
-    write_csv(out / f"{comparison.FILE}.csv", _flat(rows))
-    write_text(out / f"{comparison.FILE}.svg", comparison.draw(rows))
-    print(aligned(comparison.table(rows)))
-    print(f"{stopwatch.seconds:.0f} s -> {out / comparison.FILE}.csv, .json, .svg", flush=True)
-
-
-def _band(scaling: Any, figures: dict[str, float], voltages_v: dict[str, float]) -> Any:
-    band = scaling.band(figures, voltages_v, "energy")
-    return None if band is None else asdict(band)
-
-
-def _flat(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Tables within rows as columns of their own, ``power_w.total``; empty where a row has none."""
-    inner = {
-        key: list(value) for row in rows for key, value in row.items() if isinstance(value, dict)
-    }
-    flat: list[dict[str, Any]] = []
-    for row in rows:
-        flat.append({})
-        for key, value in row.items():
-            if key in inner:
-                flat[-1] |= {f"{key}.{name}": (value or {}).get(name) for name in inner[key]}
-            else:
-                flat[-1][key] = " ".join(map(str, value)) if isinstance(value, list) else value
-    return flat
 
 
 def report(runs: Sequence[Path]) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-from matplotlib.figure import Figure
 
 from dbp import modulation, published
 from dbp.config import Config
 from dbp.design import Design
-from dbp.figures import to_svg
 
 FILE = "comparison"
+# What the names of `dbp.training.baseline` begin with, and those of the shipped ones of its kind.
+UNLEARNED = ("baseline-", "lsco-")
+MIN_PAPER_VALUES = 3
+
+
+def is_learned(design: Design) -> bool:
+    """Whether its filters were learned, by its name."""
+    return not design.name.startswith(UNLEARNED)
 
 
 def filters_of(design: Design) -> dict[str, Any]:
@@ -51,68 +58,93 @@ def paper_step(design: Design, filters: str) -> dict[str, float] | None:
     return None
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """A header and a line per row; ratios are to the first design in the same kit."""
-    lines = [["design", "filters", "kit", "BER", "W", "mm2", "pJ/bit", "W a step", "ratio", "paper",
-              "mm2 a step", "ratio", "paper", "at 28 nm: W", "slack ns"]]  # fmt: skip
+def calibrate(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Fit one factor a kit, for watts and for square millimetres, to the paper's steps.
+
+    The factor is the geometric mean of paper over ours, least squares in the logarithm. Each row
+    gets ``calibrated``: its step by that factor, and the relative error of the factor that is
+    fitted without it, against the paper; None where the paper has no value. Returned, for each kit
+    with three values of the paper or more: the factors, their worst and rms error.
+    """
+    fitted = []
     for row in rows:
-        first = next(other for other in rows if other["pdk"] == row["pdk"])
-        paper, paper_first = row["paper_step"], first["paper_step"]
-        lines.append(
-            [
-                row["design"],
-                row["filters"],
-                row["pdk"],
-                f"{row['ber']:.1e}",
-                f"{row['power_w']['total']:.3g}",
-                f"{row['area_mm2']:.3g}",
-                f"{row['pj_per_bit']:.3g}",
-                *_ratios(row, first, paper, paper_first, "power_w"),
-                *_ratios(row, first, paper, paper_first, "area_mm2"),
-                _band(row["power_28nm_w"]),
-                f"{row['slack_ns']:+.2f}",
-            ]
-        )
-    return lines
+        row["calibrated"] = None
+    for kit in dict.fromkeys(row["pdk"] for row in rows):
+        stated = [row for row in rows if row["pdk"] == kit and row.get("paper_step")]
+        if len({tuple(row["paper_step"].values()) for row in stated}) < MIN_PAPER_VALUES:
+            continue
+        of_kit: dict[str, Any] = {"pdk": kit, "rows": len(stated)}
+        for row in stated:
+            row["calibrated"] = {}
+        for what in ("power_w", "area_mm2"):
+            factor = _factor(stated, what)
+            errors = []
+            for row in stated:
+                ours, paper = row[f"step_{what}"], row["paper_step"]
+                # A value that another design shares is not left out while that one stays.
+                others = [other for other in stated if other["paper_step"] != paper]
+                errors.append(ours * _factor(others, what) / paper[what] - 1)
+                row["calibrated"] |= {what: factor * ours, f"{what}_left_out_error": errors[-1]}
+            of_kit[what] = {
+                "factor": factor,
+                "worst_left_out_error": max(errors, key=abs),
+                "rms_left_out_error": math.sqrt(statistics.mean(e**2 for e in errors)),
+            }
+        fitted.append(of_kit)
+    return fitted
 
 
-def _ratios(row: Any, first: Any, paper: Any, paper_first: Any, what: str) -> list[str]:
-    step = f"step_{what}"
-    stated = "-"
-    if paper and paper_first:
-        stated = f"{paper[what]:g} ({paper[what] / paper_first[what]:.2f})"
-    return [f"{row[step]:.3g}", f"{row[step] / first[step]:.2f}", stated]
+def _factor(rows: Sequence[Mapping[str, Any]], what: str) -> float:
+    return statistics.geometric_mean(row["paper_step"][what] / row[f"step_{what}"] for row in rows)
 
 
-def _band(band: Mapping[str, float] | None) -> str:
-    return (
-        "-" if band is None else f"{band['central']:.2g} ({band['low']:.2g} .. {band['high']:.2g})"
-    )
+def headlines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What a comparison comes to, in each kit and for each kind of filters.
+
+    One against the first design: the design of least power whose BER is not above its 95 %
+    interval. One against the best that is not learned, where that is another: the learned design
+    of least power, likewise; ``design`` is None where none reaches that BER. The best that is not
+    learned is the one of least power among those that reach the least BER of them all.
+    """
+    found = []
+    for kit, filters in dict.fromkeys((row["pdk"], row["filters"]) for row in rows):
+        alike = [row for row in rows if (row["pdk"], row["filters"]) == (kit, filters)]
+        first = alike[0]
+        others = alike[1:]
+        if others:
+            found.append(_headline("first", first, others))
+        unlearned = [row for row in alike if not row["learned"]]
+        learned = [row for row in others if row["learned"]]
+        if unlearned and learned:
+            best = _cheapest(unlearned, min(unlearned, key=lambda row: row["ber"]))
+            if best is not first:
+                found.append(_headline("unlearned", best, learned))
+    return found
 
 
-def draw(rows: Sequence[Mapping[str, Any]]) -> str:
-    """BER against the whole receiver's power, a panel for each kit, as the text of an SVG."""
-    kits = list(dict.fromkeys(row["pdk"] for row in rows))
-    names = list(dict.fromkeys((row["design"], row["filters"]) for row in rows))
-    figure = Figure(figsize=(3.4 * len(kits) + 2.6, 3.9), layout="constrained")
-    axes = figure.subplots(1, len(kits), squeeze=False, sharey=True)[0]
-    handles = {}
-    for axis, kit in zip(axes, kits, strict=True):
-        for row in (row for row in rows if row["pdk"] == kit):
-            key = row["design"], row["filters"]
-            number = names.index(key)
-            bars = [[row["ber"] - row["ber_low"]], [row["ber_high"] - row["ber"]]]
-            handles[" ".join(key) if key[1] == "hardwired" else key[0]] = axis.errorbar(
-                [row["power_w"]["total"]],
-                [row["ber"]],
-                yerr=bars,
-                fmt="os^Dv<>pP*"[number % 10],
-                color=f"C{number % 10}",
-                mfc="none" if key[1] == "hardwired" else None,
-                capsize=2,
-            )
-        axis.set(title=kit, xlabel="receiver, W", yscale="log", xlim=(0, None))
-        axis.grid(alpha=0.3, which="both")
-    axes[0].set_ylabel("BER at the best launch power")
-    figure.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=8)
-    return to_svg(figure)
+def _cheapest(rows: Sequence[Any], against: Mapping[str, Any]) -> Any:
+    """The row of least power whose BER is not above that of ``against``; None without any."""
+    enough = [row for row in rows if row["ber"] <= against["ber_high"]]
+    return min(enough, key=lambda row: row["power_w"]["total"], default=None)
+
+
+def _headline(
+    kind: str, against: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    row = _cheapest(candidates, against)
+    line = {
+        "pdk": against["pdk"],
+        "filters": against["filters"],
+        "kind": kind,
+        "against": against["design"],
+        "against_ber": against["ber"],
+        "design": None,
+    }
+    if row is None:
+        return line
+    return line | {
+        "design": row["design"],
+        "ber": row["ber"],
+        "better_ber": row["ber_high"] < against["ber_low"],
+        "power_saving": 1 - row["power_w"]["total"] / against["power_w"]["total"],
+    }

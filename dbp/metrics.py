@@ -120,8 +120,43 @@ class Band(BaseModel):
     high: float
 
 
+class ReceiverPowerW(BaseModel):
+    """Watts by kind, of a receiver; only the total of one that was not estimated by kind."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    switching: float | None = None
+    internal: float | None = None
+    leakage: float | None = None
+    total: float = Field(gt=0)
+
+
+class FitCheck(BaseModel):
+    """What the line through two widths predicts over what was measured of a wider synthesis."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    power: float
+    area: float
+
+
+class Calibrated(BaseModel):
+    """A step by the fitted factors of its kit, and the errors of those fitted without it."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    power_w: float
+    power_w_left_out_error: float
+    area_mm2: float
+    area_mm2_left_out_error: float
+
+
 class ComparisonRow(BaseModel):
-    """One design in one kit: see `dbp.synthesis.receiver.estimate`."""
+    """One design in one kit: see `dbp.synthesis.receiver.estimate`.
+
+    A receiver that is not made of steps has none of a step's figures. ``combined_*``: of all scaled
+    kits in which the comparison has this design, two at least.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
@@ -131,22 +166,70 @@ class ComparisonRow(BaseModel):
     ber: float
     ber_low: float
     ber_high: float
-    lanes: int
-    synthesised_lanes: tuple[int, int]
-    power_w: PowerW
+    power_w: ReceiverPowerW
     area_mm2: float = Field(gt=0)
-    step_power_w: float = Field(gt=0)
-    step_area_mm2: float = Field(gt=0)
     pj_per_bit: float
-    power_28nm_w: Band | None
-    paper_step: Figures | None
-    slack_ns: float
+    lanes: int | None = None
+    synthesised_lanes: tuple[int, int] | None = None
+    step_power_w: float | None = Field(default=None, gt=0)
+    step_area_mm2: float | None = Field(default=None, gt=0)
+    power_28nm_w: Band | None = None
+    step_power_28nm_w: Band | None = None
+    area_28nm_mm2: Band | None = None
+    step_area_28nm_mm2: Band | None = None
+    combined_power_28nm_w: Band | None = None
+    combined_step_power_28nm_w: Band | None = None
+    combined_area_28nm_mm2: Band | None = None
+    combined_step_area_28nm_mm2: Band | None = None
+    paper_step: Figures | None = None
+    calibrated: Calibrated | None = None
+    fit_check: dict[str, FitCheck] | None = None
+    slack_ns: float | None = None
+
+
+class FittedFactor(BaseModel):
+    """A factor fitted to the paper's values, and relative errors of those it was fitted without."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    factor: float
+    worst_left_out_error: float
+    rms_left_out_error: float
+
+
+class Calibration(BaseModel):
+    """The fitted factors of one kit, for watts and square millimetres of a step."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    pdk: str
+    rows: int
+    power_w: FittedFactor
+    area_mm2: FittedFactor
+
+
+class Headline(BaseModel):
+    """One design against another at no higher a BER; no ``design`` where none reaches it."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    pdk: str
+    filters: str
+    kind: Literal["first", "unlearned"]
+    against: str
+    against_ber: float
+    design: str | None
+    ber: float | None = None
+    better_ber: bool | None = None
+    power_saving: float | None = None
 
 
 class ComparisonMetrics(Metrics):
     """Whole receivers beside each other."""
 
     rows: list[ComparisonRow] = Field(min_length=1)
+    calibration: list[Calibration] = []
+    headlines: list[Headline] = []
 
 
 class Point(BaseModel):

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dbp import comparison, config, figures, published
+from dbp import comparison, comparison_tables, config, figures, published
 from dbp.design import Design
 from dbp.errors import InputError
 from dbp.files import read_npz, write_text
@@ -416,17 +416,15 @@ def _comparison(folders: Sequence[Path]) -> list[str]:
         found = read_metrics(folder / f"{comparison.FILE}.json", ComparisonMetrics)
         if found is None:
             continue
-        first, rows = found.rows[0], [row.model_dump() for row in found.rows]
-        narrow, wide = first.synthesised_lanes
-        header, *lines = comparison.table(rows)
-        parts += [
-            "<h2>Whole receivers</h2>",
-            f"<p>{first.lanes} lanes, estimated from syntheses of {narrow} and {wide}; without "
-            "clock tree and layout. Ratios are to the first design in the same kit, beside those "
-            "of the paper.</p>",
-            _table(header, lines),
-            _image(comparison.draw(rows), "BER against watts"),
-        ]
+        parts.append("<h2>Receivers beside each other</h2>")
+        lines = [f"<li>{_text(line)}</li>" for line in comparison_tables.sentences(found)]
+        if lines:
+            parts.append(f"<ul>{''.join(lines)}</ul>")
+        parts.append(_image(comparison_tables.draw(found.rows), "BER against watts"))
+        for table in comparison_tables.tables(found):
+            header, *cells = table.lines
+            parts += [f"<h3>{_text(table.title)}</h3>", _table(header, cells)]
+            parts += [f"<p>{_text(note)}</p>" for note in table.notes]
     return parts
 
 

@@ -3,12 +3,14 @@
 Steps that have the same number of taps, and a rotation or none, differ in values and shifts only:
 one stands for all of them. What a step costs is a part that does not depend on the lanes (taps and
 their registers, histories) and a part for each lane: two widths of the kind with the most steps
-tell the two apart. Kinds of fewer steps are synthesised in the narrower width, and grow with the
-lanes as that kind does. ``docs/power.md`` says how well this predicts wider syntheses.
+tell the two apart, and further ones check that line. Kinds of fewer steps are synthesised in the
+narrowest width, and grow with the lanes as that kind does. ``docs/power.md`` says how well this
+predicts wider syntheses.
 """
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -55,6 +57,7 @@ def kinds(design: Design, filters: str) -> list[Kind]:
     return sorted(found, key=lambda kind: -kind.count)
 
 
+@functools.cache  # seconds for a design, and asked for in every kit
 def _adders(design: Design, step: int) -> int:
     filter_, bits = design.filters[step], design.filter_input_bits(step)
     return report(filter_, bits, HardwiredPipeline())["shared"]["adders"]
@@ -109,8 +112,8 @@ def jobs(
     folder: Path, design: Design, pdk: str, filters: str, widths: Sequence[int], clock_mhz: float
 ) -> list[Job]:
     """The syntheses that `estimate` needs of one design in one kit."""
-    if len(widths) != 2 or widths[0] >= widths[1] or widths[0] < 1:
-        raise InputError(f"lanes = {list(widths)}: must be two widths, the narrower first")
+    if len(widths) < 2 or list(widths) != sorted(set(widths)) or widths[0] < 1:
+        raise InputError(f"lanes = {list(widths)}: must be two widths or more, from narrow to wide")
     first, *others = kinds(design, filters)
     wanted = [(first.step, lanes) for lanes in widths]
     wanted += [(kind.step, widths[0]) for kind in others]
@@ -150,10 +153,13 @@ def estimate(
 
     ``measured``: the metrics of `synthesize`, by step and lanes. ``step_power_w`` and
     ``step_area_mm2`` are of the kind with the most steps, as the paper states them; ``fit_power_w``
-    and ``fit_area_um2`` are that kind's `Fit`. The clock tree's estimate is in none of them.
+    and ``fit_area_um2`` are that kind's `Fit`, through the first two of ``widths``, and
+    ``fit_check`` is what it predicts over what was measured, in each of the others. The clock
+    tree's estimate is in none of them.
     """
     first, *others = kinds(design, filters)
-    narrow, wide = (measured[first.step, width] for width in widths)
+    main = {width: measured[first.step, width] for width in widths}
+    narrow, wide = (main[width] for width in widths[:2])
 
     def whole(figure) -> tuple[Fit, float]:
         fit = Fit.through({widths[0]: figure(narrow), widths[1]: figure(wide)})
@@ -166,13 +172,12 @@ def estimate(
     fits = {kind: whole(lambda m, kind=kind: m["power_w"][kind]) for kind in power.KINDS}
     area_fit, area_um2 = whole(lambda m: m["cell_area_um2"])
     _, tree_w = whole(lambda m: m["clock_tree_estimate_w"]["total"])
-    every = [measured[first.step, width] for width in widths]
-    every += [measured[kind.step, widths[0]] for kind in others]
+    every = [*main.values(), *(measured[kind.step, widths[0]] for kind in others)]
     fit = fits["total"][0]
     return {
         "lanes": lanes,
         "step": first.step,
-        "synthesised_lanes": list(widths),
+        "synthesised_lanes": list(widths[:2]),
         "step_power_w": fit(lanes),
         "step_area_mm2": 1e-6 * area_fit(lanes),
         "power_w": {kind: total for kind, (_, total) in fits.items()},
@@ -180,8 +185,15 @@ def estimate(
         "clock_tree_estimate_w": tree_w,
         "fit_power_w": {"fixed": fit.fixed, "per_lane": fit.per_lane},
         "fit_area_um2": {"fixed": area_fit.fixed, "per_lane": area_fit.per_lane},
+        "fit_check": {
+            str(width): {
+                "power": fit(width) / main[width]["power_w"]["total"],
+                "area": area_fit(width) / main[width]["cell_area_um2"],
+            }
+            for width in widths[2:]
+        },
         "slack_ns": min(m["slack_ns"] for m in every),
         "timing_met": all(m["timing_met"] for m in every),
-        "glitch_share": statistics.mean(m["glitch_share"] for m in every[: len(widths)]),
+        "glitch_share": statistics.mean(m["glitch_share"] for m in (narrow, wide)),
         "voltage_v": narrow["voltage_v"],
     }

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = {"dbp": "dbp", "dbp.rtl": "rtl", "dbp.sim": "sim", "dbp.synthesis": "synthesis"}
-COMMAND_LINE = {"dbp.cli", "dbp.commands"}
+COMMAND_LINE = {"dbp.cli", "dbp.commands", "dbp.compare_command"}
 TORCH_ALLOWED = {
     "dbp.cascade",
     "dbp.newton",

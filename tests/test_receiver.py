@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_synthesis_flow import small_design
 
-from dbp import comparison, config, golden
+from dbp import golden
 from dbp.errors import InputError
 from dbp.runs import shipped_designs
 from dbp.stimulus import Stimulus
@@ -61,10 +61,39 @@ def test_a_receiver_is_the_sum_of_its_steps():
     assert (found["slack_ns"], found["timing_met"]) == (-0.1, False)
 
 
-@pytest.mark.parametrize("widths", [(8,), (8, 8), (16, 8), (0, 8)])
-def test_widths_must_be_two(tmp_path, widths):
+def test_further_widths_check_the_line_and_change_nothing_else():
     design = shipped_designs()["learned-c6-s9"]
-    with pytest.raises(InputError, match="must be two widths, the narrower first"):
+    measured = {
+        (16, 8): metrics(19.0, 1900.0),
+        (16, 16): metrics(35.0, 3500.0),
+        (32, 8): metrics(9.5, 950.0),
+    }
+    plain = receiver.estimate(design, "reconfigurable", measured, (8, 16))
+    assert plain["fit_check"] == {}
+    # The line is at 67 and 6700, and at 195 and 19500.
+    wider = {(16, 32): metrics(67 / 1.02, 6700 / 0.99), (16, 96): metrics(195.0, 19500 / 1.05)}
+    found = receiver.estimate(design, "reconfigurable", measured | wider, (8, 16, 32, 96))
+    assert found["fit_check"] == {
+        "32": pytest.approx({"power": 1.02, "area": 0.99}),
+        "96": pytest.approx({"power": 1.0, "area": 1.05}),
+    }
+    assert found | {"fit_check": {}} == plain
+    # A clock that only the wider ones miss is a clock missed.
+    slow = measured | {(16, 32): metrics(67.0, 6700.0, slack=-0.2)}
+    found = receiver.estimate(design, "reconfigurable", slow, (8, 16, 32))
+    assert (found["slack_ns"], found["timing_met"]) == (-0.2, False)
+
+
+def test_only_the_main_kind_is_checked(tmp_path):
+    design = shipped_designs()["learned-c6-s9"]
+    jobs = receiver.jobs(tmp_path, design, "nangate45", "reconfigurable", (8, 16, 32), 416.7)
+    assert [(job.step, job.lanes) for job in jobs] == [(16, 8), (16, 16), (16, 32), (32, 8)]
+
+
+@pytest.mark.parametrize("widths", [(8,), (8, 8), (16, 8), (0, 8), (8, 16, 16), (8, 32, 16)])
+def test_widths_must_be_two_or_more(tmp_path, widths):
+    design = shipped_designs()["learned-c6-s9"]
+    with pytest.raises(InputError, match="must be two widths or more, from narrow to wide"):
         receiver.jobs(tmp_path, design, "nangate45", "reconfigurable", widths, 416.7)
 
 
@@ -89,41 +118,3 @@ def test_two_widths_predict_a_third_and_are_kept(tmp_path):
     Stimulus(samples, 201, design.hash, "", 5).save(tmp_path / "stimulus.npz")
     again = receiver.run(jobs[:1], 1)[jobs[0]]
     assert again["inputs_hash"] != found[jobs[0]]["inputs_hash"]
-
-
-def test_energies_are_those_of_the_link():
-    settings = config.Config()
-    found = comparison.energies({"lanes": 96, "power_w": {"total": 6.6}}, settings)
-    # The paper's 6.6 W for 80 Gbit/s.
-    assert found["pj_per_bit"] == pytest.approx(82.5, rel=0.001)
-    assert found["pj_per_sample"] == pytest.approx(165, rel=0.001)
-
-
-def test_the_paper_stands_beside_the_designs_of_its_table():
-    designs = shipped_designs()
-    assert comparison.paper_step(designs["learned-c6-s9"], "reconfigurable") == {
-        "power_w": 0.2,
-        "area_mm2": 0.81,
-    }
-    assert comparison.paper_step(designs["lsco-paper-c8-s9"], "reconfigurable")["power_w"] == 0.31
-    assert comparison.paper_step(designs["learned-c6-s9"], "hardwired") is None
-    assert comparison.paper_step(designs["lsco-tuned-c9-s9"], "reconfigurable") is None
-
-
-def test_the_table_states_ratios_to_the_first_of_a_kit():
-    def row(design, watts, paper):
-        return {
-            "design": design, "filters": "reconfigurable", "pdk": "nangate45",
-            "ber": 1e-3, "ber_low": 9e-4, "ber_high": 1.1e-3, "power_w": {"total": 32 * watts},
-            "area_mm2": 10.0, "pj_per_bit": 80.0, "step_power_w": watts, "step_area_mm2": 1.0,
-            "paper_step": paper, "power_28nm_w": None, "slack_ns": 0.1,
-        }  # fmt: skip
-
-    rows = [
-        row("a", 2.0, {"power_w": 0.37, "area_mm2": 1.54}),
-        row("b", 1.0, {"power_w": 0.2, "area_mm2": 0.81}),
-    ]
-    header, _, second = comparison.table(rows)
-    at = header.index("W a step")
-    assert second[at : at + 3] == ["1", "0.50", "0.2 (0.54)"]
-    assert comparison.draw(rows).startswith("<?xml")
