@@ -170,6 +170,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     filters(sub)
     sub.add_argument(
+        "--fit-clock",
+        action="store_true",
+        help="add registers until the clock is met, and take out what costs power",
+    )
+    sub.add_argument(
         "--place-and-route", action="store_true", help="then also by OpenROAD, with real wires"
     )
 
@@ -349,6 +354,7 @@ def _synth(options: argparse.Namespace) -> None:
         options.lanes,
         options.filters,
         options.pipeline,
+        options.fit_clock,
         options.place_and_route,
     )
 

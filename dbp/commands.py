@@ -178,16 +178,41 @@ def synth(
     lanes: int | None,
     filters: str = "reconfigurable",
     cuts: str | None = None,
+    fit: bool = False,
     place_and_route: bool = False,
 ) -> None:
-    """Synthesise one step of a run's design: area, timing, simulated activity and power."""
+    """Synthesise one step of a run's design: area, timing, simulated activity and power.
+
+    ``fit``: first find the cuts, from ``cuts`` on (`dbp.synthesis.fit_clock`).
+    """
+    from dbp.report import aligned
     from dbp.rtl import pipeline
-    from dbp.synthesis import synthesize
+    from dbp.synthesis import fit_clock, synthesize
 
     settings = config_of(run)
     clock_mhz = settings.hardware.clock_mhz
     pdk, lanes = pdk or settings.hardware.pdk, lanes or settings.hardware.synthesis_lanes
+    cut = pipeline.parse(cuts or "")
     ensure_stimulus(run)
+    found = None
+    if fit:
+        print(f"Fitting {run} in {pdk} to {clock_mhz:g} MHz", flush=True)
+        trials = fit_clock.fit(
+            run,
+            pdk,
+            run / "synth" / pdk,
+            step=step,
+            filters=filters,
+            pipeline=cut,
+            clock_mhz=clock_mhz,
+            take_out=True,
+        )
+        last, found = fit_clock.last_kept(trials), fit_clock.figures(trials)
+        cut = pipeline.parse(last.pipeline)
+        print(aligned(fit_clock.table(trials)))
+        if last.slack_ns < 0:
+            print(f"Nothing is left to cut before {last.latest}: the clock is missed")
+        print(f"Cuts: {last.pipeline or 'the usual'}", flush=True)
     then = ", then placing and routing" if place_and_route else ""
     print(f"Synthesising {run} for {pdk}, {lanes} lanes at {clock_mhz:g} MHz{then}", flush=True)
     written = synthesize(
@@ -196,10 +221,11 @@ def synth(
         step=step,
         lanes=lanes,
         filters=filters,
-        pipeline=pipeline.parse(cuts) if cuts else None,
+        pipeline=cut,
         clock_mhz=clock_mhz,
         place_and_route=place_and_route,
         config_hash=settings.hash,
+        fit_clock=found,
     )
     print(
         f"Step {written['step']}: {written['cell_area_um2']:.0f} um2, "

@@ -36,6 +36,7 @@ def compare(
     """
     from dbp import comparison
     from dbp.report import best_points
+    from dbp.rtl import pipeline
     from dbp.synthesis import kits, receiver
 
     stopwatch = metrics.Stopwatch()
@@ -65,8 +66,9 @@ def compare(
     for name, (design, _) in found.items():
         place(design, settings, folders[name])
         ensure_stimulus(folders[name])
-    every = [job for some in jobs.values() for job in some]
-    measured = receiver.run(every, len(os.sched_getaffinity(0)))
+    workers = len(os.sched_getaffinity(0))
+    jobs = receiver.fit_clocks(jobs, workers)
+    measured = receiver.run([job for some in jobs.values() for job in some], workers)
     rows: list[dict[str, Any]] = []
     for (name, pdk, kind), some in jobs.items():
         design, point = found[name][0], best[labels[name]]
@@ -80,6 +82,7 @@ def compare(
                 "learned": comparison.is_learned(design),
                 "filters": kind,
                 "pdk": pdk,
+                "pipeline": pipeline.text(some[0].pipeline),
                 **comparison.filters_of(design),
                 "launch_power_dbm": point.launch_power_dbm,
                 "ber": point.ber,

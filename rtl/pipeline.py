@@ -98,7 +98,8 @@ class Pipeline:
 def parse(text: str) -> Pipeline:
     """``filter.after_multiplier=1,filter.adder_levels=2``: the default but for these fields.
 
-    Cuts are 0 or 1. `InputError` for a field or a value that there is not.
+    Empty is the default itself. Cuts are 0 or 1. `InputError` for a field or a value that there is
+    not.
     """
     pipeline = Pipeline()
     allowed = {
@@ -106,7 +107,7 @@ def parse(text: str) -> Pipeline:
         for part in fields(pipeline)
         for field in fields(getattr(pipeline, part.name))
     }
-    for item in text.split(","):
+    for item in text.split(",") if text else ():
         key, _, value = item.partition("=")
         if key not in allowed:
             raise InputError(f"pipeline: {key!r}: must be one of {', '.join(allowed)}")
@@ -119,6 +120,17 @@ def parse(text: str) -> Pipeline:
         block = replace(block, **{name: bool(int(value)) if cut else int(value)})
         pipeline = replace(pipeline, **{part: block})
     return pipeline
+
+
+def text(pipeline: Pipeline, usual: Pipeline = Pipeline()) -> str:
+    """What `parse` takes for it: the fields that are not as usual; empty where all are."""
+    return ",".join(
+        f"{part.name}.{field.name}={int(getattr(block, field.name))}"
+        for part in fields(pipeline)
+        for block, other in [(getattr(pipeline, part.name), getattr(usual, part.name))]
+        for field in fields(block)
+        if getattr(block, field.name) != getattr(other, field.name)
+    )
 
 
 def cuts_name(pipeline: object, usual: object) -> str:

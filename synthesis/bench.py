@@ -28,7 +28,7 @@ class Bench:
     def __init__(
         self, design: Design, stimulus: Stimulus, described: dict[str, Any], clocks: int
     ) -> None:
-        self.described, (row,) = described, described["steps"]
+        self.described, (row,), self.clocks = described, described["steps"], clocks
         step = row["step"]
         lanes, filter_ = described["lanes"], design.filters[step]
         # Until the histories of all blocks so far are full and the pipeline with them.

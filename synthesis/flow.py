@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,12 @@ from dbp.synthesis import (
 )
 from dbp.synthesis import place_and_route as layouts
 from dbp.synthesis.bench import Bench
-from dbp.synthesis.gate_simulation import CLOCK
+from dbp.synthesis.gate_simulation import CLOCK, GateSimulation
+from dbp.synthesis.kits import Kit
 from dbp.synthesis.liberty import Library
 from dbp.synthesis.netlist import Netlist
 from dbp.synthesis.power_command import tree_figures
+from dbp.synthesis.timing import Timing
 
 # Raise it with every change of this package, but for `dbp power`, that changes a figure: what was
 # kept is then made anew.
@@ -63,6 +65,7 @@ def synthesize(
     reuse: bool = False,
     progress: bool = True,
     config_hash: str | None = None,
+    fit_clock: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Map one step of ``RUN/design.json`` to a kit, time it, simulate the gates, cost the power.
 
@@ -73,15 +76,15 @@ def synthesize(
     metrics (keys: ``docs/power.md``). With ``place_and_route`` OpenROAD goes on from there, and its
     figures are added. With ``reuse`` metrics that lie there already are returned, but for place and
     route, where their ``inputs_hash`` is that of Verilog, kit, stimulus, constraints and programs
-    as they are now. ``progress`` shows a bar on a terminal.
+    as they are now. ``progress`` shows a bar on a terminal. ``fit_clock``: how the cuts were found
+    (`dbp.synthesis.fit_clock`), to stand in the metrics.
 
     `InputError` for what does not fit; `MissingError` where a tool or the kit is not there;
     `ToolError` where a tool fails, its intermediate files left in ``folder/work``, or where the
     gates do not do what golden does, after the metrics are written.
     """
     stopwatch, run_dir = Stopwatch(), Path(run_dir)
-    if not 0 < clock_mhz <= MAX_CLOCK_MHZ:
-        raise InputError(f"clock_mhz = {clock_mhz!r}: must be above 0 and at most {MAX_CLOCK_MHZ}")
+    check_clock(clock_mhz)
     if type(clocks) is not int or clocks < 1:
         raise InputError(f"clocks = {clocks!r}: must be an integer of at least 1")
     kit, files = kits.find(pdk)
@@ -103,10 +106,8 @@ def synthesize(
         library = liberty_reader.read(*files)
         bench = Bench(design, stimulus, described, clocks)
         # After the inputs: who has both a bad file and no tool should not install the tool first.
-        tools.require("sta")
-        opensta = tools.version(["sta", "-version"])
-        versions = package_versions("amaranth", "pyosys", "numba") | {"opensta": opensta}
-        inputs_hash = _hash(
+        versions = programs()
+        inputs_hash = hash_of(
             [VERSION, versions, kit.dont_use, clock_mhz, clocks, design.hash, described],
             [work / VERILOG, run_dir / "stimulus.npz", *files],
         )
@@ -115,34 +116,13 @@ def synthesize(
             return kept
         (folder / "metrics.json").unlink(missing_ok=True)
         shutil.rmtree(folder / layouts.FOLDER, ignore_errors=True)
-        libraries = [kits.unpack(file, work) for file in files]
         progress_bar.update()
-        mapped = mapping.synthesise(
-            work, libraries, VERILOG, described["top"], library, kit.dont_use
-        )
-        progress_bar.update()
-        wire_load = library.default_wire_load
-        period_s = 1e-6 / clock_mhz
-        timed = timing.analyse(
-            work,
-            libraries,
-            NETLIST,
-            described["top"],
-            [p for p, bits in mapped.ports.items() if bits[0] in mapped.inputs and p != CLOCK],
-            [p for p, bits in mapped.ports.items() if bits[0] in mapped.outputs],
-            period_s * 1e9,
-            wire_load,
-        )
-        delays = timing.read_sdf(work / SDF)
-        progress_bar.update()
-        # Where the clock is missed, activity is that of a clock which the gates can follow.
-        simulated_s = max(period_s, period_s - timed.slack_ns * 1e-9 + MARGIN_S)
-        words = bench.words(mapped.inputs)
-        gates = gate_simulation.simulate(
-            mapped, library, delays, words, simulated_s, len(words) - clocks
-        )
+        mapped, timed = map_and_time(work, kit, files, library, described, clock_mhz)
+        progress_bar.update(2)
+        gates, simulated_s = simulate(work, mapped, timed, library, bench, clock_mhz)
         compared, mismatches = bench.compare(gates, tuple(mapped.outputs))
         progress_bar.update()
+        period_s, wire_load = 1e-6 / clock_mhz, library.default_wire_load
         watts, settled = (
             power.calculate(mapped, library, activity, period_s, wire_load)
             for activity in (gates.activity, gates.settled)
@@ -186,6 +166,7 @@ def synthesize(
             "gate_level_samples": compared,
             "gate_level_mismatches": mismatches,
             "inputs_hash": inputs_hash,
+            **({} if fit_clock is None else {"fit_clock": fit_clock}),
         },
         design_hash=design.hash,
         config_hash=config_hash,
@@ -215,7 +196,66 @@ def synthesize(
     return metrics
 
 
-def _hash(values: Any, files: Sequence[Path]) -> str:
+def check_clock(clock_mhz: float) -> None:
+    """`InputError` for a clock that is none."""
+    if not 0 < clock_mhz <= MAX_CLOCK_MHZ:
+        raise InputError(f"clock_mhz = {clock_mhz!r}: must be above 0 and at most {MAX_CLOCK_MHZ}")
+
+
+def map_and_time(
+    work: Path,
+    kit: Kit,
+    files: Sequence[Path],
+    library: Library,
+    described: Mapping[str, Any],
+    clock_mhz: float,
+    *,
+    late_below_ns: float = 0.0,
+) -> tuple[Netlist, Timing]:
+    """Map ``work/step.v``, which ``described`` describes, and time it; all files lie in ``work``.
+
+    ``files``: the kit's Liberty files, which hold ``library``. For ``late_below_ns`` and what is
+    written see `dbp.synthesis.timing.analyse`.
+    """
+    libraries = [kits.unpack(file, work) for file in files]
+    top = described["top"]
+    mapped = mapping.synthesise(work, libraries, VERILOG, top, library, kit.dont_use)
+    timed = timing.analyse(
+        work,
+        libraries,
+        NETLIST,
+        top,
+        [p for p, bits in mapped.ports.items() if bits[0] in mapped.inputs and p != CLOCK],
+        [p for p, bits in mapped.ports.items() if bits[0] in mapped.outputs],
+        1e3 / clock_mhz,
+        library.default_wire_load,
+        late_below_ns,
+    )
+    return mapped, timed
+
+
+def simulate(
+    work: Path, mapped: Netlist, timed: Timing, library: Library, bench: Bench, clock_mhz: float
+) -> tuple[GateSimulation, float]:
+    """Play the bench through what `map_and_time` left in ``work``; the simulated period in s."""
+    # Where the clock is missed, activity is that of a clock which the gates can follow.
+    period_s = 1e-6 / clock_mhz
+    period_s = max(period_s, period_s - timed.slack_ns * 1e-9 + MARGIN_S)
+    words, delays = bench.words(mapped.inputs), timing.read_sdf(work / SDF)
+    gates = gate_simulation.simulate(
+        mapped, library, delays, words, period_s, len(words) - bench.clocks
+    )
+    return gates, period_s
+
+
+def programs() -> dict[str, str]:
+    """Versions of all that figures depend on; `MissingError` where OpenSTA is missing."""
+    tools.require("sta")
+    opensta = tools.version(["sta", "-version"])
+    return package_versions("amaranth", "pyosys", "numba") | {"opensta": opensta}
+
+
+def hash_of(values: Any, files: Sequence[Path]) -> str:
     """SHA-256 of what a synthesis depends on."""
     hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
     text = json.dumps([values, hashes], sort_keys=True, separators=(",", ":"))

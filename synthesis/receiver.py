@@ -12,24 +12,29 @@ from __future__ import annotations
 
 import functools
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 from dbp.design import Design
 from dbp.errors import InputError
 from dbp.rtl.hardwired import report
-from dbp.rtl.pipeline import HardwiredPipeline
-from dbp.synthesis import power
+from dbp.rtl.pipeline import HardwiredPipeline, Pipeline, parse
+from dbp.synthesis import fit_clock, kits, power
 from dbp.synthesis.flow import CLOCK_MHZ, synthesize
 
+K, T = TypeVar("K", bound=Hashable), TypeVar("T")
 LANES = 96
 WIDTHS = (8, 16)
+# At this node no cut that there is brings the datapath to its clock (docs/power.md): registers are
+# left as they are, since all that the kit is good for is ratios.
+OUT_OF_REACH_NM = 130
 
 
 @dataclass(frozen=True)
@@ -91,18 +96,24 @@ class Job:
     step: int
     lanes: int
     clock_mhz: float = CLOCK_MHZ
+    pipeline: Pipeline | None = None
+
+    @property
+    def place(self) -> Path:
+        """Where all syntheses of the design in the kit are."""
+        return self.folder / "lanes" / f"{self.pdk}-{self.filters}"
 
     def run(self) -> dict[str, Any]:
         """The metrics, of an earlier run where its inputs were the same."""
-        name = f"{self.pdk}-{self.filters}"
         return synthesize(
             self.folder,
             self.pdk,
             step=self.step,
             lanes=self.lanes,
             filters=self.filters,
+            pipeline=self.pipeline,
             clock_mhz=self.clock_mhz,
-            folder=self.folder / "lanes" / name / f"step{self.step}-x{self.lanes}",
+            folder=self.place / f"step{self.step}-x{self.lanes}",
             reuse=True,
             progress=False,
         )
@@ -124,17 +135,60 @@ def run(all_jobs: Sequence[Job], workers: int) -> dict[Job, dict[str, Any]]:
     """Their metrics; ``workers`` processes, with a bar. The first error ends the others."""
     # The longest first, so that no core waits for one in the end.
     order = sorted(all_jobs, key=lambda job: -job.lanes)
+    tasks = {job: (f"{job.folder.name}, {job.pdk}, {job.lanes} lanes", job.run) for job in order}
+    return _parallel(tasks, workers, "Synthesis")
+
+
+def fit_clocks(jobs: Mapping[K, Sequence[Job]], workers: int) -> dict[K, list[Job]]:
+    """The same jobs with the cuts that their clock needs: see `dbp.synthesis.fit_clock`.
+
+    Each sequence is of one design in one kit, and gets one pipeline for all of its steps. What an
+    earlier call has found, of the same inputs, is not made again.
+    """
+    tasks = {
+        key: (f"{some[0].folder.name}, {some[0].pdk}", partial(_fitted, some))
+        for key, some in jobs.items()
+    }
+    found = _parallel(tasks, workers, "Fitting the clock")
+    return {key: [replace(job, pipeline=found[key]) for job in some] for key, some in jobs.items()}
+
+
+def _fitted(jobs: Sequence[Job]) -> Pipeline:
+    """Cuts are only added, so that what a later step needs an earlier one stands too."""
+    pipeline = jobs[0].pipeline or Pipeline()
+    if kits.KITS[jobs[0].pdk].node_nm >= OUT_OF_REACH_NM:
+        return pipeline
+    for job in {job.step: job for job in jobs}.values():
+        trials = fit_clock.fit(
+            job.folder,
+            job.pdk,
+            job.place / f"step{job.step}-fit",
+            step=job.step,
+            filters=job.filters,
+            pipeline=pipeline,
+            clock_mhz=job.clock_mhz,
+            reuse=True,
+            progress=False,
+        )
+        pipeline = parse(fit_clock.last_kept(trials).pipeline)
+    return pipeline
+
+
+def _parallel(
+    tasks: Mapping[K, tuple[str, Callable[[], T]]], workers: int, title: str
+) -> dict[K, T]:
+    """What the tasks return, each with what the bar says of it, started in their order."""
     with (
         ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
-        tqdm(total=len(order), desc="Synthesis", disable=None) as bar,
+        tqdm(total=len(tasks), desc=title, disable=None) as bar,
     ):
-        running = {pool.submit(job.run): job for job in order}
+        running = {pool.submit(task): key for key, (_, task) in tasks.items()}
         found = {}
         try:
             for done in as_completed(running):
-                job = running[done]
-                found[job] = done.result()
-                bar.set_postfix_str(f"{job.folder.name}, {job.pdk}, {job.lanes} lanes")
+                key = running[done]
+                found[key] = done.result()
+                bar.set_postfix_str(tasks[key][0])
                 bar.update()
         except BaseException:
             pool.shutdown(cancel_futures=True)

@@ -18,15 +18,20 @@ _TRIPLE = r"\(([-\d.:e+]*)\)"
 _IOPATH = re.compile(rf"\s*\(IOPATH (\S+) (\S+) {_TRIPLE} {_TRIPLE}")
 _INTERCONNECT = re.compile(rf"\s*\(INTERCONNECT \S+ (\S+) {_TRIPLE} {_TRIPLE}")
 _INSTANCE = re.compile(r"\s*\(INSTANCE (\S+?)\)\s*$")
+_LATE = re.compile(r"^(\S+) \(\S+\)\s+\S+\s+\S+\s+(\S+) \((?:VIOLATED|MET)\)$", re.MULTILINE)
 _STEP = re.compile(r"^\s.*?(\d+\.\d+) [\^v] (\S+)/\S+ \((\S+)\)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Timing:
-    """``slack_ns`` of the worst setup path, and that path: instance, cell and arrival in ns."""
+    """``slack_ns`` of the worst setup path, and that path: instance, cell and arrival in ns.
+
+    ``late_ns``: slack by endpoint, an instance or a bit of an output port, where it is small.
+    """
 
     slack_ns: float
     critical_path: tuple[tuple[str, str, float], ...]
+    late_ns: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -74,10 +79,11 @@ def analyse(
     outputs: Sequence[str],
     period_ns: float,
     wire_load: str | None,
+    late_below_ns: float = 0.0,
 ) -> Timing:
     """Run OpenSTA in ``folder`` on files there: writes ``timing.log`` and ``delays.sdf``.
 
-    The constraints are those of `setup`.
+    The constraints are those of `setup`. Endpoints with a slack below ``late_below_ns`` are listed.
     """
     lines = setup(liberty, netlist, top, inputs, outputs, period_ns)
     if wire_load is not None:
@@ -88,6 +94,9 @@ def analyse(
     lines += [
         "report_checks -path_delay max -digits 4 -fields {slew cap}",
         'puts "worst slack [worst_slack -max]"',
+        # More than any netlist has; as many as there are with so small a slack.
+        f"report_checks -path_delay max -format end -group_count 1000000 -digits 4 "
+        f"-slack_max {late_below_ns:.6f}",
         "write_sdf -divider . -digits 6 delays.sdf",
     ]
     (folder / "timing.tcl").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -97,7 +106,8 @@ def analyse(
         raise ToolError(f"sta reported no slack; log: {folder / 'timing.log'}")
     path = log[: log.index("data arrival time")]
     steps = tuple((m[2], m[3], float(m[1])) for m in _STEP.finditer(path))
-    return Timing(float(found[1]), steps)
+    late = {m[1].rpartition("/")[0] or m[1]: float(m[2]) for m in _LATE.finditer(log)}
+    return Timing(float(found[1]), steps, late)
 
 
 def read_sdf(path: Path) -> Delays:
