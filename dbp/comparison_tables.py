@@ -80,6 +80,9 @@ def _steps(rows: Sequence[ComparisonRow]) -> Table:
                 *_of_paper(paper and paper.area_mm2, paper_first and paper_first.area_mm2),
             ]
         )
+    if not any(row.paper_step for row in rows):
+        lines = [[*line[:4], *line[6:8]] for line in lines]
+        return Table("One step", lines, [])
     return Table("One step, beside the paper's", lines, [])
 
 

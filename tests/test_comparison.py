@@ -258,7 +258,10 @@ def test_tables_without_a_line_are_left_out(tmp_path):
     write([row("a")], tmp_path, config.Config(), Stopwatch())
     found = read_metrics(tmp_path / "comparison.json", ComparisonMetrics)
     titles = [table.title for table in comparison_tables.tables(found)]
-    assert titles == ["Whole receivers", "One step, beside the paper's", "At 28 nm"]
+    assert titles == ["Whole receivers", "One step", "At 28 nm"]
+    header, line = comparison_tables.tables(found)[1].lines
+    assert header == ["design", "kit", "W", "ratio", "mm2", "ratio"]
+    assert line[2:] == ["1.00", "1.00", "2.00", "1.00"]
     assert comparison_tables.sentences(found) == []
 
 
