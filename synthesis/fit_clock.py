@@ -273,9 +273,9 @@ def fit(
     The `last_kept` is the answer. It starts from ``pipeline`` and
     leaves a slack of `MARGIN`; where that cannot be, it has all cuts that late logic can have, and
     its slack says what is missing. With ``take_out``, where the clock is met, every cut is then
-    taken out by itself, and stays out where the clock is still met and the power is lower. Trials
-    lie in ``folder/fit_clock.json``; with ``reuse`` they are those that lie there, if made of the
-    same Verilog, kit, clock and programs.
+    taken out by itself, and stays out where the clock is still met and the power is lower. With
+    ``reuse`` the trials lie in ``folder/fit_clock.json``, and are those that lie there already if
+    made of the same Verilog, kit, clock and programs.
 
     Errors as of `dbp.synthesis.synthesize`.
     """
@@ -294,7 +294,8 @@ def fit(
                 found.append(trial)
                 bar.update()
         kept = found
-        write_json(file, {"inputs_hash": inputs_hash, "trials": [asdict(t) for t in kept]})
+        if reuse:
+            write_json(file, {"inputs_hash": inputs_hash, "trials": [asdict(t) for t in kept]})
     shutil.rmtree(folder / "work")
     return kept
 

@@ -121,6 +121,13 @@ def test_sums_of_constants_are_halved_down_to_two_terms():
     assert terms == sorted(set(terms), reverse=True) and terms[-1] == 2 < terms[0]
     assert cuts.coarser(last, "hardwired.sum_terms").hardwired.sum_terms == 4
     assert cuts.coarser(Pipeline(), "hardwired.sum_terms") is None
+    # Sums that outputs share lie before the cut at the fold, parts of outputs behind it.
+    stages = {k: sum_.stage for k, sum_ in enumerate(cuts._graph(last).sums[:-2])}
+    for k, stage in stages.items():
+        bank = f"filter.lane_0.sum_{k}_after_1"
+        expected = "hardwired.sum_terms" if stage else "hardwired.after_fold"
+        assert cuts.cut_of(last, bank) == expected
+    assert {0, 1} <= set(stages.values())
 
 
 def test_all_late_stretches_are_cut_at_once_and_long_ones_more_often():
