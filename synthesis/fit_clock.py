@@ -270,12 +270,12 @@ def fit(
 ) -> list[Trial]:
     """Add cuts to a step of ``RUN/design.json`` until it meets the clock; the trials in order.
 
-    The `last_kept` is the answer. It starts from ``pipeline`` and
-    leaves a slack of `MARGIN`; where that cannot be, it has all cuts that late logic can have, and
-    its slack says what is missing. With ``take_out``, where the clock is met, every cut is then
-    taken out by itself, and stays out where the clock is still met and the power is lower. With
-    ``reuse`` the trials lie in ``folder/fit_clock.json``, and are those that lie there already if
-    made of the same Verilog, kit, clock and programs.
+    The `last_kept` is the answer. It starts from ``pipeline`` and leaves a slack of `MARGIN`; where
+    that cannot be, it has all cuts that late logic can have, and its slack says what is missing.
+    With ``take_out``, where the clock is met, every cut is then taken out by itself, and stays out
+    where the clock is still met and the power is lower. With ``reuse`` the trials lie in
+    ``folder/fit_clock.json``, and are those that lie there already if made of the same Verilog,
+    kit, clock and programs.
 
     Errors as of `dbp.synthesis.synthesize`.
     """

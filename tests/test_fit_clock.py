@@ -281,3 +281,16 @@ def test_a_step_that_misses_the_clock_meets_it_and_equals_golden(tmp_path, monke
     assert found["timing_met"] and found["slack_ns"] == pytest.approx(trials[-1].slack_ns)
     assert found["gate_level_mismatches"] == 0 < found["gate_level_samples"]
     assert found["fit_clock"] == figures
+
+
+@pytest.mark.skipif(shutil.which("sta") is None, reason="no OpenSTA")
+@pytest.mark.parametrize(("clock_mhz", "met"), [(416.7, True), (3000.0, False)])
+def test_power_is_simulated_only_where_the_clock_is_met(tmp_path, clock_mhz, met):
+    design, rng = small_design(), np.random.default_rng(5)
+    design.save(tmp_path / "design.json")
+    samples = golden.convert(rng.normal(size=1500) + 1j * rng.normal(size=1500), design)
+    Stimulus(samples, 200, design.hash, "", 5).save(tmp_path / "stimulus.npz")
+    options = (tmp_path, "predictive28", 1, "hardwired", clock_mhz, tmp_path / "work")
+    trial, late = fit_clock._Trials(*options).run(Pipeline(), True)
+    assert (trial.slack_ns >= 0) is (trial.power_w is not None) is (not late) is met
+    assert trial.latest.startswith(("filter.", "registers.", "out_"))
