@@ -35,6 +35,7 @@ from dbp.rtl.hardwired import HardwiredFilterLanes
 from dbp.rtl.pipeline import FilterPipeline, HardwiredPipeline
 from dbp.rtl.verilog import to_verilog
 from dbp.synthesis import gate_simulation, kits, liberty_reader, mapping, netlist, power, timing
+from dbp.synthesis.bench import port_bit
 from dbp.synthesis.flow import CLOCK_MHZ, MARGIN_S
 from dbp.synthesis.gate_simulation import CLOCK
 
@@ -195,11 +196,6 @@ def _pack(codes: np.ndarray, bits: int) -> int:
     return sum((int(code) & ((1 << bits) - 1)) << (bits * k) for k, code in enumerate(codes))
 
 
-def _bit(name: str) -> tuple[str, int]:
-    port, _, index = name.partition("[")
-    return port, int(index[:-1]) if index else 0
-
-
 def measure(verilog: str, block: StreamBlock, x: Samples, y: Samples, held: dict[str, int]) -> str:
     """Area, power per lane, slack and mismatches of a block, as the cells of a table's row."""
     kit, files = kits.find("nangate45")
@@ -224,13 +220,13 @@ def measure(verilog: str, block: StreamBlock, x: Samples, y: Samples, held: dict
         word = slice(k * lanes, (k + 1) * lanes)
         samples = {"in_i": _pack(x.i[word], bits), "in_q": _pack(x.q[word], bits)}
         rows.append(idle | samples | {"in_valid": 1})
-    places = [_bit(name) for name in mapped.inputs if name != CLOCK]
+    places = [port_bit(name) for name in mapped.inputs if name != CLOCK]
     stimulated = np.array([[row[p] >> k & 1 for p, k in places] for row in rows], np.uint8)
     period_s = max(PERIOD_S, PERIOD_S - timed.slack_ns * 1e-9 + MARGIN_S)
     gates = gate_simulation.simulate(
         mapped, library, delays, stimulated, period_s, len(rows) - CLOCKS
     )
-    at = {_bit(name): k for k, name in enumerate(mapped.outputs)}
+    at = {port_bit(name): k for k, name in enumerate(mapped.outputs)}
     first, mismatches = len(rows) - CLOCKS, 0
     begin = (first - 2 - block.latency) * lanes
     for port, part in (("out_i", y.i), ("out_q", y.q)):

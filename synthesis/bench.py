@@ -28,7 +28,7 @@ class Bench:
     def __init__(
         self, design: Design, stimulus: Stimulus, described: dict[str, Any], clocks: int
     ) -> None:
-        self.described, (row,), self.clocks = described, described["steps"], clocks
+        self.described, (row,) = described, described["steps"]
         step = row["step"]
         lanes, filter_ = described["lanes"], design.filters[step]
         # Until the histories of all blocks so far are full and the pipeline with them.
@@ -73,7 +73,7 @@ class Bench:
             _pack(self.input.i, lanes, bits), _pack(self.input.q, lanes, bits), strict=True
         ):
             steps.append(run | {"in_i": in_i, "in_q": in_q})
-        places = [_bit(name) for name in inputs if name != CLOCK]
+        places = [port_bit(name) for name in inputs if name != CLOCK]
         return np.array([[ports[port] >> k & 1 for port, k in places] for ports in steps], np.uint8)
 
     def compare(self, gates: GateSimulation, outputs: Sequence[str]) -> tuple[int, int]:
@@ -82,7 +82,7 @@ class Bench:
         A word without ``out_valid`` in its place counts as different, and one too many is an error.
         """
         lanes, bits = self.described["lanes"], self.described["output_bits"]
-        places = {_bit(name): k for k, name in enumerate(outputs)}
+        places = {port_bit(name): k for k, name in enumerate(outputs)}
         valid = gates.outputs[:, places["out_valid", 0]]
         dropped = self.described["warm_up_words"]
         first = len(valid) - len(self.input.i) // lanes + self.described["latency_cycles"]
@@ -99,7 +99,7 @@ class Bench:
         return same.size, int(np.count_nonzero(~same))
 
 
-def _bit(name: str) -> tuple[str, int]:
+def port_bit(name: str) -> tuple[str, int]:
     """ "in_i[3]" -> ("in_i", 3); a scalar is its bit 0."""
     port, _, index = name.partition("[")
     return port, int(index[:-1]) if index else 0

@@ -221,7 +221,7 @@ class _Trials:
             self.kit,
             self.files,
             self.library,
-            described,
+            described["top"],
             self.clock_mhz,
             late_below_ns=self.margin_ns,
         )
@@ -241,7 +241,16 @@ class _Trials:
     def _power_w(self, described: dict[str, Any], mapped: Netlist, timed: Timing) -> float:
         stimulus = Stimulus.load(self.run_dir / "stimulus.npz", self.design)
         bench = Bench(self.design, stimulus, described, CLOCKS)
-        gates, _ = flow.simulate(self.work, mapped, timed, self.library, bench, self.clock_mhz)
+        words = bench.words(mapped.inputs)
+        gates, _ = flow.simulate(
+            self.work,
+            mapped,
+            timed,
+            self.library,
+            words,
+            len(words) - CLOCKS,
+            self.clock_mhz,
+        )
         _, mismatches = bench.compare(gates, tuple(mapped.outputs))
         if mismatches:
             raise ToolError(f"the gates differ from the golden model; netlist: {self.work}")
@@ -290,7 +299,7 @@ def fit(
     if kept is None:
         with tqdm(desc="Fitting the clock", disable=None if progress else True, leave=False) as bar:
             cuts, found = Cuts(trials.design, step, filters), []
-            for trial in _trials(trials, cuts, start, take_out):
+            for trial in _search(trials, cuts, start, take_out):
                 found.append(trial)
                 bar.update()
         kept = found
@@ -330,7 +339,7 @@ def table(trials: Sequence[Trial]) -> list[list[str]]:
     return lines
 
 
-def _trials(trials: _Trials, cuts: Cuts, pipeline: Pipeline, take_out: bool) -> Iterator[Trial]:
+def _search(trials: _Trials, cuts: Cuts, pipeline: Pipeline, take_out: bool) -> Iterator[Trial]:
     while True:
         trial, late = trials.run(pipeline, take_out)
         yield trial

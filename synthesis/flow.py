@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dbp.design import Design
@@ -117,9 +118,12 @@ def synthesize(
         (folder / "metrics.json").unlink(missing_ok=True)
         shutil.rmtree(folder / layouts.FOLDER, ignore_errors=True)
         progress_bar.update()
-        mapped, timed = map_and_time(work, kit, files, library, described, clock_mhz)
+        mapped, timed = map_and_time(work, kit, files, library, described["top"], clock_mhz)
         progress_bar.update(2)
-        gates, simulated_s = simulate(work, mapped, timed, library, bench, clock_mhz)
+        words = bench.words(mapped.inputs)
+        gates, simulated_s = simulate(
+            work, mapped, timed, library, words, len(words) - clocks, clock_mhz
+        )
         compared, mismatches = bench.compare(gates, tuple(mapped.outputs))
         progress_bar.update()
         period_s, wire_load = 1e-6 / clock_mhz, library.default_wire_load
@@ -207,18 +211,17 @@ def map_and_time(
     kit: Kit,
     files: Sequence[Path],
     library: Library,
-    described: Mapping[str, Any],
+    top: str,
     clock_mhz: float,
     *,
     late_below_ns: float = 0.0,
 ) -> tuple[Netlist, Timing]:
-    """Map ``work/step.v``, which ``described`` describes, and time it; all files lie in ``work``.
+    """Map the module ``top`` of ``work/step.v`` and time it; all files lie in ``work``.
 
     ``files``: the kit's Liberty files, which hold ``library``. For ``late_below_ns`` and what is
     written see `dbp.synthesis.timing.analyse`.
     """
     libraries = [kits.unpack(file, work) for file in files]
-    top = described["top"]
     mapped = mapping.synthesise(work, libraries, VERILOG, top, library, kit.dont_use)
     timed = timing.analyse(
         work,
@@ -235,16 +238,23 @@ def map_and_time(
 
 
 def simulate(
-    work: Path, mapped: Netlist, timed: Timing, library: Library, bench: Bench, clock_mhz: float
+    work: Path,
+    mapped: Netlist,
+    timed: Timing,
+    library: Library,
+    words: NDArray[np.uint8],
+    warm_up_clocks: int,
+    clock_mhz: float,
 ) -> tuple[GateSimulation, float]:
-    """Play the bench through what `map_and_time` left in ``work``; the simulated period in s."""
+    """Play words through what `map_and_time` left in ``work``; the simulated period in s.
+
+    ``words``, ``warm_up_clocks``: see `dbp.synthesis.gate_simulation.simulate`.
+    """
     # Where the clock is missed, activity is that of a clock which the gates can follow.
     period_s = 1e-6 / clock_mhz
     period_s = max(period_s, period_s - timed.slack_ns * 1e-9 + MARGIN_S)
-    words, delays = bench.words(mapped.inputs), timing.read_sdf(work / SDF)
-    gates = gate_simulation.simulate(
-        mapped, library, delays, words, period_s, len(words) - bench.clocks
-    )
+    delays = timing.read_sdf(work / SDF)
+    gates = gate_simulation.simulate(mapped, library, delays, words, period_s, warm_up_clocks)
     return gates, period_s
 
 

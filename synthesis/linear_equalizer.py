@@ -24,9 +24,8 @@ from dbp.golden import Samples
 from dbp.overlap_save import Equalizer, Stage, butterfly, stages
 from dbp.rtl.transform import Butterfly, DelayLine, Multiplications, TransformBlock
 from dbp.rtl.verilog import to_verilog
-from dbp.synthesis import gate_simulation, kits, liberty_reader, mapping, power, timing, tools
-from dbp.synthesis.bench import _bit
-from dbp.synthesis.flow import CLOCK_MHZ, MARGIN_S, MAX_CLOCK_MHZ, NETLIST, SDF, VERILOG
+from dbp.synthesis import flow, kits, liberty_reader, power, tools
+from dbp.synthesis.bench import port_bit
 from dbp.synthesis.gate_simulation import CLOCK
 from dbp.synthesis.receiver import LANES
 
@@ -179,7 +178,7 @@ def estimate(
     folder: str | Path,
     *,
     lanes: int = LANES,
-    clock_mhz: float = CLOCK_MHZ,
+    clock_mhz: float = flow.CLOCK_MHZ,
     clocks: int = 1000,
 ) -> dict[str, Any]:
     """Power, area and energy of an overlap-save equaliser in a kit: an estimate, see above.
@@ -190,8 +189,7 @@ def estimate(
     what they are made of (``docs/linear_equalizer.md``). `InputError`, `MissingError` and
     `ToolError` as `dbp.synthesis.synthesize`.
     """
-    if not 0 < clock_mhz <= MAX_CLOCK_MHZ:
-        raise InputError(f"clock_mhz = {clock_mhz!r}: must be above 0 and at most {MAX_CLOCK_MHZ}")
+    flow.check_clock(clock_mhz)
     chosen = units(equalizer, stream, transform_lanes(equalizer, lanes), clocks)
     measured = measure(pdk, chosen, folder, clock_mhz)
     return total(equalizer, costs(equalizer, measured), lanes, clock_mhz) | {"pdk": pdk}
@@ -344,41 +342,34 @@ def measure(
     kit, files = kits.find(pdk)
     library = liberty_reader.read(*files)
     tools.require("sta")
-    period_s = 1e-6 / clock_mhz
     found = {}
     for unit in chosen:
         work = Path(folder) / unit.name
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
-        libraries = [kits.unpack(file, work) for file in files]
-        write_text(work / VERILOG, "\n".join(to_verilog(unit.block).values()))
+        write_text(work / flow.VERILOG, "\n".join(to_verilog(unit.block).values()))
         top = unit.block.module_name
-        mapped = mapping.synthesise(work, libraries, VERILOG, top, library, kit.dont_use)
-        inputs = [p for p, bits in mapped.ports.items() if bits[0] in mapped.inputs and p != CLOCK]
-        outputs = [p for p, bits in mapped.ports.items() if bits[0] in mapped.outputs]
-        load = library.default_wire_load
-        timed = timing.analyse(work, libraries, NETLIST, top, inputs, outputs, period_s * 1e9, load)
-        simulated_s = max(period_s, period_s - timed.slack_ns * 1e-9 + MARGIN_S)
+        mapped, timed = flow.map_and_time(work, kit, files, library, top, clock_mhz)
         words = _words(unit, [name for name in mapped.inputs if name != CLOCK])
-        gates = gate_simulation.simulate(
-            mapped, library, timing.read_sdf(work / SDF), words, simulated_s, WARM_UP_CLOCKS
-        )
+        gates, _ = flow.simulate(work, mapped, timed, library, words, WARM_UP_CLOCKS, clock_mhz)
         if wrong := _differences(unit, gates.outputs, list(mapped.outputs)):
             raise ToolError(f"{top}: the gates differ from the model in {wrong} samples; {work}")
-        watts = power.calculate(mapped, library, gates.activity, period_s, load).totals()
+        watts = power.calculate(
+            mapped, library, gates.activity, 1e-6 / clock_mhz, library.default_wire_load
+        ).totals()
         area = sum(library.cells[i.cell].area_um2 for i in mapped.instances)
         found[unit.name] = Cost(
             watts["switching"] + watts["internal"], watts["leakage"], area, timed.slack_ns
         )
-        for name in libraries:
-            (work / name).unlink()
+        for file in files:
+            (work / file.name.removesuffix(".gz")).unlink()
     return found
 
 
 def _words(unit: Unit, names: Sequence[str]) -> NDArray[np.uint8]:
     """A row of bits of the ports for every clock."""
     columns = []
-    for port, k in map(_bit, names):
+    for port, k in map(port_bit, names):
         bits = len(getattr(unit.block, port)) // unit.inputs[port].shape[1]
         columns.append(unit.inputs[port][:, k // bits] >> k % bits & 1)
     return np.stack(columns, axis=1).astype(np.uint8)
@@ -389,7 +380,7 @@ def _differences(unit: Unit, outputs: NDArray[np.uint8], names: Sequence[str]) -
     late, bits = unit.block.latency, unit.block.data_bits
     wrong = np.zeros(unit.expected.i[:-late].shape, bool)
     expected = {"out_i": unit.expected.i, "out_q": unit.expected.q}
-    for column, (port, k) in enumerate(map(_bit, names)):
+    for column, (port, k) in enumerate(map(port_bit, names)):
         wanted = expected[port][:-late, k // bits] >> k % bits & 1
         wrong[:, k // bits] |= outputs[late:, column] != wanted
     return int(wrong.sum())
