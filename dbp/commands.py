@@ -188,12 +188,13 @@ def synth(
     from dbp.report import aligned
     from dbp.rtl import pipeline
     from dbp.synthesis import fit_clock, synthesize
+    from dbp.synthesis.bench import samples_needed
 
     settings = config_of(run)
     clock_mhz = settings.hardware.clock_mhz
     pdk, lanes = pdk or settings.hardware.pdk, lanes or settings.hardware.synthesis_lanes
     cut = pipeline.parse(cuts or "")
-    ensure_stimulus(run)
+    ensure_stimulus(run, samples_needed(Design.load(run / "design.json"), lanes))
     found = None
     if fit:
         print(f"Fitting {run} in {pdk} to {clock_mhz:g} MHz", flush=True)

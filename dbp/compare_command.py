@@ -38,6 +38,7 @@ def compare(
     from dbp.report import best_points
     from dbp.rtl import pipeline
     from dbp.synthesis import kits, receiver
+    from dbp.synthesis.bench import samples_needed
 
     stopwatch = metrics.Stopwatch()
     found = {name: find_design(name) for name in names}
@@ -65,7 +66,7 @@ def compare(
     best = {key[0]: point for key, point in best_points(counted.points).items()}
     for name, (design, _) in found.items():
         place(design, settings, folders[name])
-        ensure_stimulus(folders[name])
+        ensure_stimulus(folders[name], samples_needed(design, max(widths)))
     workers = len(os.sched_getaffinity(0))
     jobs = receiver.fit_clocks(jobs, workers)
     measured = receiver.run([job for some in jobs.values() for job in some], workers)

@@ -90,28 +90,35 @@ def place(design: Design, settings: Config, out: Path) -> None:
     write_text(toml, text)
 
 
-def make_stimulus(folder: Path, design: Design, settings: Config) -> None:
-    """Simulate the link and write its converter samples as ``stimulus.npz`` beside the design."""
+def make_stimulus(folder: Path, design: Design, settings: Config, at_least: int = 0) -> None:
+    """Simulate the link and write its converter samples as ``stimulus.npz`` beside the design.
+
+    There are as many samples as the configuration asks for, or ``at_least`` if that is more.
+    """
     from dbp import link
 
     config.require_one_polarisation(settings.link, "a chip's stimulus")
     power_dbm = settings.training.launch_power_dbm
-    blocks = -(-settings.hardware.stimulus_symbols // settings.link.block_symbols)
+    count = max(2 * settings.hardware.stimulus_symbols, at_least)
+    blocks = -(-count // (2 * settings.link.block_symbols))
     received = link.simulate(
         settings.link, power_dbm, blocks, seed=settings.seed, purpose="stimulus"
     )
-    count = 2 * settings.hardware.stimulus_symbols
     samples = golden.convert(received.waveform.reshape(-1)[:count], design)
     power_uw = launch_power_uw(power_dbm)
     stimulus = Stimulus(samples, power_uw, design.hash, settings.hash, settings.seed)
     stimulus.save(folder / "stimulus.npz")
 
 
-def ensure_stimulus(folder: Path) -> None:
-    """Make the stimulus of a run's design unless the right one is already there."""
+def ensure_stimulus(folder: Path, at_least: int = 0) -> None:
+    """Make the stimulus of a run's design unless the right one is already there.
+
+    ``at_least``: samples that it must hold, however few the configuration asks for.
+    """
     design, settings = Design.load(folder / "design.json"), config_of(folder)
     with contextlib.suppress(InputError):
-        if Stimulus.load(folder / "stimulus.npz", design).config_hash == settings.hash:
+        kept = Stimulus.load(folder / "stimulus.npz", design)
+        if kept.config_hash == settings.hash and len(kept.samples.i) >= at_least:
             return
     print(f"Simulating the link for {folder / 'stimulus.npz'}", flush=True)
-    make_stimulus(folder, design, settings)
+    make_stimulus(folder, design, settings, at_least)

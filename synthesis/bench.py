@@ -15,7 +15,16 @@ from dbp.golden import Samples
 from dbp.stimulus import Stimulus
 from dbp.synthesis.gate_simulation import CLOCK, GateSimulation
 
+CLOCKS = 1000  # that count, where nothing else is asked for
 WARM_UP_CLOCKS = 64
+MAX_LATENCY_CYCLES = 64  # of a step, whatever its cuts
+
+
+def samples_needed(design: Design, lanes: int, clocks: int = CLOCKS) -> int:
+    """A stimulus that is long enough for the bench of any step of the design."""
+    history = sum(filter_.taps for filter_ in design.filters)
+    history += sum(rotation.kerr_taps for rotation in design.rotations)
+    return lanes * (WARM_UP_CLOCKS + MAX_LATENCY_CYCLES + clocks) + history
 
 
 class Bench:

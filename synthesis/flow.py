@@ -34,7 +34,7 @@ from dbp.synthesis import (
     tools,
 )
 from dbp.synthesis import place_and_route as layouts
-from dbp.synthesis.bench import Bench
+from dbp.synthesis.bench import CLOCKS, Bench
 from dbp.synthesis.gate_simulation import CLOCK, GateSimulation
 from dbp.synthesis.kits import Kit
 from dbp.synthesis.liberty import Library
@@ -60,7 +60,7 @@ def synthesize(
     filters: str = "reconfigurable",
     pipeline: Pipeline | None = None,
     clock_mhz: float = CLOCK_MHZ,
-    clocks: int = 1000,
+    clocks: int = CLOCKS,
     folder: str | Path | None = None,
     place_and_route: bool = False,
     reuse: bool = False,

@@ -365,7 +365,7 @@ def test_the_command_costs_every_design_in_every_kit(tmp_path, monkeypatch):
 
     monkeypatch.setattr(kits, "find", lambda name: (kits.KITS[name], []))
     monkeypatch.setattr(compare_command, "ber", counted)
-    monkeypatch.setattr(compare_command, "ensure_stimulus", lambda folder: None)
+    monkeypatch.setattr(compare_command, "ensure_stimulus", lambda folder, at_least: None)
     monkeypatch.setattr(receiver, "run", synthesised)
     command = ["compare", *names, "--pdk", "nangate45", "asap7", "--lanes", "8", "16", "32"]
     command += ["--filters", "reconfigurable", "hardwired", "--out", str(tmp_path)]

@@ -13,6 +13,7 @@ from dbp import cli, commands, runs
 from dbp.complexity import complexity
 from dbp.design import Design
 from dbp.files import read_npz
+from dbp.stimulus import Stimulus
 
 CONFIG = """
 seed = 5
@@ -272,6 +273,14 @@ def test_stimulus_and_stages_follow_the_configuration(finished, tmp_path):
     before = (folder / "stimulus.npz").read_bytes()
     runs.ensure_stimulus(folder)
     assert (folder / "stimulus.npz").read_bytes() == before
+    design = Design.load(folder / "design.json")
+    length = len(Stimulus.load(folder / "stimulus.npz", design).samples.i)
+    # More lanes need a longer stimulus.
+    runs.ensure_stimulus(folder, 2 * length + 1)
+    longer = Stimulus.load(folder / "stimulus.npz", design).samples
+    assert len(longer.i) == 2 * length + 1
+    runs.ensure_stimulus(folder, length)
+    assert len(Stimulus.load(folder / "stimulus.npz", design).samples.i) == 2 * length + 1
     text = (folder / "config.toml").read_text()
     (folder / "config.toml").write_text(
         text.replace("noise_figure_db = 5.0", "noise_figure_db = 9.0")
