@@ -40,10 +40,10 @@ def _can_clip(filter_: Filter, input_bits: int) -> bool:
 class FilterLane(Block):
     """One output sample per clock from a window of ``taps`` samples, the oldest first.
 
-    ``window_i``, ``window_q``: the samples x[n - taps + 1] ... x[n]; ``taps_i``, ``taps_q``: the
-    half taps, the outermost first. The two samples that share a tap are added first (the fold),
-    then come the complex products, the adder tree and the requantiser. ``out_clipped``: the
-    requantiser clipped I or Q.
+    ``window_i``, ``window_q``: the samples x[n - taps + 1] ... x[n]; ``taps_i`` and the others of
+    ``factors``: of the half taps, the outermost first, see `factors_of`. The two samples that share
+    a tap are added first (the fold), then come the complex products, the adder tree and the
+    requantiser. ``out_clipped``: the requantiser clipped I or Q.
     """
 
     has_reset = False
@@ -51,6 +51,12 @@ class FilterLane(Block):
     def __init__(self, filter_: Filter, input_bits: int, pipeline: FilterPipeline) -> None:
         self.filter, self.input_bits, self.pipeline = filter_, input_bits, pipeline
         self.half = len(filter_.half_taps_i)
+        bits = filter_.coefficient_bits
+        self.three_products = bits >= THREE_PRODUCTS_BITS
+        # What samples are multiplied by, and its bits.
+        self.factors = {"taps_i": bits, "taps_q": bits}
+        if self.three_products:
+            self.factors = {"taps_i": bits, "tap_sums": bits + 1, "tap_differences": bits + 1}
         self.latency = pipeline.latency(self.half)
         self.format_name = (
             f"s{input_bits}_c{filter_.coefficient_bits}_t{filter_.taps}"
@@ -63,19 +69,27 @@ class FilterLane(Block):
             f"by {filter_.shift} and saturated to {filter_.output_bits} bits"
         )
         window = filter_.taps * input_bits
-        taps = self.half * filter_.coefficient_bits
         self.can_clip = _can_clip(filter_, input_bits)
         super().__init__(
             {
                 "window_i": In(window),
                 "window_q": In(window),
-                "taps_i": In(taps),
-                "taps_q": In(taps),
+                **{name: In(self.half * bits) for name, bits in self.factors.items()},
                 "out_i": Out(signed(filter_.output_bits)),
                 "out_q": Out(signed(filter_.output_bits)),
             }
             | ({"out_clipped": Out(1)} if self.can_clip else {})
         )
+
+    @staticmethod
+    def factors_of(hi: Exact, hq: Exact) -> dict[str, Exact]:
+        """What a tap is multiplied as, by name: of these a lane reads its ``factors``.
+
+        Three real products make a complex one since I and Q have (x_i + x_q) h_i in common: I is
+        that less x_q (h_i + h_q), Q is that and x_i (h_q - h_i). The sums of the taps do not
+        depend on the samples.
+        """
+        return {"taps_i": hi, "taps_q": hq, "tap_sums": hi + hq, "tap_differences": hq - hi}
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -112,9 +126,8 @@ class FilterLane(Block):
 
     def _product(self, m: Module, k: int) -> tuple[Exact, Exact]:
         """Tap k, complex, times its folded samples."""
-        bits = self.filter.coefficient_bits
         samples = {"i": self._folded(self.window_i, k), "q": self._folded(self.window_q, k)}
-        if bits >= THREE_PRODUCTS_BITS:
+        if self.three_products:
             for name, x in samples.items():
                 samples[name] = keep(m, f"fold_{name}_{k}", x, registered=False)
             samples["sum"] = samples["i"] + samples["q"]
@@ -122,35 +135,30 @@ class FilterLane(Block):
             name: keep(m, f"folded_{name}_{k}", value, registered=self.pipeline.after_pre_add)
             for name, value in samples.items()
         }
-        hi, hq = (
-            Exact.signed(element(taps, k, bits).as_signed(), bits)
-            for taps in (self.taps_i, self.taps_q)
-        )
+        h = {
+            name: Exact.signed(element(getattr(self, name), k, bits).as_signed(), bits)
+            for name, bits in self.factors.items()
+        }
 
-        def product(name: str, sample: Exact, tap: Exact) -> Exact:
+        def product(name: str, sample: Exact, factor: Exact) -> Exact:
             # The tap second: Yosys recodes the second factor (Booth), and recoding what stands
             # still halves the power of the whole filter, since its select lines never toggle.
             return delay(
-                m, f"real_{name}_{k}", sample * tap, registered=self.pipeline.after_multiplier
+                m, f"real_{name}_{k}", sample * factor, registered=self.pipeline.after_multiplier
             )
 
-        if bits < THREE_PRODUCTS_BITS:
+        hi = h["taps_i"]
+        if self.three_products:
+            common = product("common", x["sum"], hi)
+            total_i = common - product("i", x["q"], h["tap_sums"])
+            total_q = common + product("q", x["i"], h["tap_differences"])
+            # As wide as the two products that each stands for.
+            total_i = _cut_to(m, f"total_i_{k}", total_i, x["i"] * hi - x["q"] * hi)
+            total_q = _cut_to(m, f"total_q_{k}", total_q, x["q"] * hi + x["i"] * hi)
+        else:
+            hq = h["taps_q"]
             total_i = product("ii", x["i"], hi) - product("qq", x["q"], hq)
             total_q = product("qi", x["q"], hi) + product("iq", x["i"], hq)
-        else:
-            # Both parts have (i + q) hi in common.
-            common = product("common", x["sum"], hi)
-            tap_sum = keep(m, f"tap_sum_{k}", hi + hq, registered=False)
-            tap_difference = keep(m, f"tap_difference_{k}", hq - hi, registered=False)
-            total_i = _cut_to(
-                m, f"total_i_{k}", common - product("i", x["q"], tap_sum), x["i"] * hi - x["q"] * hq
-            )
-            total_q = _cut_to(
-                m,
-                f"total_q_{k}",
-                common + product("q", x["i"], tap_difference),
-                x["q"] * hi + x["i"] * hq,
-            )
         cut = self.pipeline.after_product
         return (
             keep(m, f"product_i_{k}", total_i, registered=cut),
@@ -170,9 +178,10 @@ def _cut_to(m: Module, name: str, total: Exact, known: Exact) -> Exact:
 class FilterLanes(StreamBlock):
     """P lanes of a filter: a word of P samples in and out per clock, lane 0 the oldest.
 
-    A history of ``taps - 1`` samples advances with every valid word. What else a lane reads, such
-    as taps, all lanes share: ``taps_after`` clocks after a word came in. ``out_clipped``, where
-    samples can be clipped, has a bit a lane, beside the word.
+    A history of ``taps - 1`` samples advances with every valid word. All lanes share the half taps
+    at ``taps_i`` and ``taps_q``, the outermost first, or what is made of them, and meet those that
+    stand there ``taps_after`` clocks after a word came in. ``out_clipped``, where samples can be
+    clipped, has a bit a lane, beside the word.
     """
 
     kind = "filter"
@@ -192,23 +201,25 @@ class FilterLanes(StreamBlock):
         self.warm_up_words = words_to_fill(filter_.taps - 1, lanes)
         self.format_name = self.lane.format_name
         self.saturators = {"filter": "out_clipped"} if self.lane.can_clip else {}
-        self.shared = {
-            name: member
-            for name, member in self.lane.signature.members.items()
-            if member.flow == In and name not in WINDOWS
-        }
+        width = len(filter_.half_taps_i) * filter_.coefficient_bits
+        taps = {"taps_i": In(width), "taps_q": In(width)} if self.lane.factors else {}
         self.module_name = f"{self.kind}_x{lanes}_{self.format_name}"
         self.summary = f"{lanes} lanes of {self.lane.module_name} and their common history"
         super().__init__(
             stream_ports(lanes, input_bits, filter_.output_bits)
-            | self.shared
+            | taps
             | {port: Out(lanes) for port in self.saturators.values()}
         )
 
     @property
+    def factors_registered(self) -> bool:
+        """Whether sums of taps are registered, and with them all factors, behind the taps."""
+        return self.lane.three_products and self.pipeline.after_pre_add
+
+    @property
     def taps_after(self) -> int:
         """Clocks from a word's coming in to its meeting the taps."""
-        return int(self.pipeline.after_pre_add)
+        return int(self.pipeline.after_pre_add) - self.factors_registered
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -217,17 +228,34 @@ class FilterLanes(StreamBlock):
         history = (self.filter.taps - 1) * self.input_bits
         stream_i = stream(m, "history_i", self.in_i, self.in_valid, history)
         stream_q = stream(m, "history_q", self.in_q, self.in_valid, history)
-        bits = self.output_bits
+        factors, bits = self._factors(m), self.output_bits
         for p in range(self.lanes):
             lane = self.lane_type(self.filter, self.input_bits, self.pipeline)
             window = slice(p * self.input_bits, (p + self.filter.taps) * self.input_bits)
             m.d.comb += [
                 lane.window_i.eq(stream_i[window]),
                 lane.window_q.eq(stream_q[window]),
-                *(getattr(lane, name).eq(getattr(self, name)) for name in self.shared),
+                *(getattr(lane, name).eq(value) for name, value in factors.items()),
                 element(self.out_i, p, bits).eq(lane.out_i),
                 element(self.out_q, p, bits).eq(lane.out_q),
                 *(getattr(self, f)[p].eq(getattr(lane, f)) for f in self.saturators.values()),
             ]
             place(m, f"lane_{p}", lane, platform)
         return m
+
+    def _factors(self, m: Module) -> dict[str, Value]:
+        """What all lanes read, by the lane's port."""
+        if not self.lane.factors:
+            return {}
+        bits, half = self.filter.coefficient_bits, len(self.filter.half_taps_i)
+        packed: dict[str, list[Value]] = {name: [] for name in self.lane.factors}
+        for k in range(half):
+            hi, hq = (
+                Exact.signed(element(taps, k, bits).as_signed(), bits)
+                for taps in (self.taps_i, self.taps_q)
+            )
+            of_tap = self.lane.factors_of(hi, hq)
+            for name, values in packed.items():
+                factor = keep(m, f"{name}_{k}", of_tap[name], registered=self.factors_registered)
+                values.append(factor.value)
+        return {name: Cat(*values) for name, values in packed.items()}

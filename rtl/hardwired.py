@@ -9,6 +9,7 @@ distances leave out of it, with the constant of the rounding, is one constant te
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -63,6 +64,7 @@ class HardwiredLane(Block):
     """
 
     has_reset = False
+    factors: Mapping[str, int] = {}  # no port for a tap
 
     def __init__(self, filter_: Filter, input_bits: int, pipeline: HardwiredPipeline) -> None:
         self.filter, self.input_bits, self.pipeline = filter_, input_bits, pipeline

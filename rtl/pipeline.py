@@ -20,7 +20,8 @@ MAX_COUNT = 1000
 class FilterPipeline:
     """Cuts of a filter, in the order in which samples pass them; its output is always a register.
 
-    Without ``after_pre_add`` a step whose taps can be written registers its input words instead.
+    Without ``after_pre_add`` a step whose taps can be written registers its input words instead;
+    with it, only where the filter keeps sums of its taps.
     ``after_multiplier`` cuts a complex product between its real ones and their sums.
     ``adder_levels`` levels of two-input adders of the tree lie between two registers, and
     ``after_sum`` puts one between the tree and the requantiser.

@@ -160,18 +160,24 @@ def test_rotation_for_every_sample_and_every_kerr(rotation):
 
 
 @pytest.mark.parametrize("taps", [1, 3, 15, 25])
-def test_filter_sums_are_exact_at_the_corners(taps):
-    """Extreme taps times extreme samples, nothing shifted out, 16 bits out: no wire overflows."""
-    half, (low, high) = (taps + 1) // 2, fixed.code_range(4)
-    for hi, hq in itertools.product((low, high), repeat=2):
-        filter_ = Filter(4, 0, 16, (hi,) * half, (hq,) * half)
-        block = FilterLane(filter_, 4, FilterPipeline())
-        i, q = np.array(list(itertools.product((low, high), repeat=2))).T
+@pytest.mark.parametrize(("bits", "input_bits"), [(4, 4), (8, 3)])
+def test_filter_sums_are_exact_at_the_corners(taps, bits, input_bits):
+    """Extreme taps times extreme samples, nothing shifted out, 16 bits out: no wire overflows.
+
+    Taps of 8 bits are multiplied three times.
+    """
+    half = (taps + 1) // 2
+    for hi, hq in itertools.product(fixed.code_range(bits), repeat=2):
+        filter_ = Filter(bits, 0, 16, (hi,) * half, (hq,) * half)
+        block = FilterLane(filter_, input_bits, FilterPipeline())
+        i, q = np.array(list(itertools.product(fixed.code_range(input_bits), repeat=2))).T
+        factors = {"taps_i": (hi, bits), "taps_q": (hq, bits)}
+        if bits == 8:
+            factors = {"taps_i": (hi, 8), "tap_sums": (hi + hq, 9), "tap_differences": (hq - hi, 9)}
         windows = {
-            "window_i": [pack([value] * taps, 4) for value in i],
-            "window_q": [pack([value] * taps, 4) for value in q],
-            "taps_i": [pack([hi] * half, 4)] * len(i),
-            "taps_q": [pack([hq] * half, 4)] * len(i),
+            "window_i": [pack([value] * taps, input_bits) for value in i],
+            "window_q": [pack([value] * taps, input_bits) for value in q],
+            **{name: [pack([h] * half, width)] * len(i) for name, (h, width) in factors.items()},
         }
         y = play_lane(block, windows)
         assert (y.i == taps * (hi * i - hq * q)).all()
