@@ -53,14 +53,152 @@ class Exact:
             self.value * self.value, 0 if self.low <= 0 <= self.high else min(ends), max(ends)
         )
 
-    def times_successor(self) -> Exact:
-        """x (x + 1), which x and -1 - x share: one bit less to multiply than in a square."""
-        sign = self.value[-1]
-        folded = self.value[:-1] ^ sign.replicate(len(self.value) - 1)
-        ends = [end * (end + 1) for end in (self.low, self.high)]
-        return Exact(
-            folded * folded + folded, 0 if self.low <= 0 <= self.high else min(ends), max(ends)
+
+@dataclass(frozen=True, eq=False)
+class Digits:
+    """A factor in signed digits of radix 4, the lowest first: -2, -1, 0, 1 or 2.
+
+    Each is (is it 1 in size, is it 2, is it negative), as MacSorley, Proc. IRE 49, 67 (1961),
+    has them of Booth's; a zero has no sign, so that nothing toggles where the sign of small
+    numbers does.
+    """
+
+    factor: Exact
+    digits: tuple[tuple[Value, Value, Value], ...]
+
+    @classmethod
+    def of(cls, m: Module, name: str, factor: Exact, *, registered: bool) -> Digits:
+        """The digits, in registers instead of the factor itself where ``registered``.
+
+        So the multiples that they choose do not change once more when digits settle.
+        """
+        bits = factor.shape.width
+        sign = factor.value[bits - 1] if factor.low < 0 else Const(0, 2)
+        f = Cat(Const(0, 1), factor.value[:bits], sign)
+        digits = []
+        for k in range((len(f) - 1) // 2):
+            below, low, top = f[2 * k], f[2 * k + 1], f[2 * k + 2]
+            parts = {
+                "one": low ^ below,
+                "two": Mux(top, ~(low | below), low & below),
+                "negative": top & ~(low & below),
+            }
+            digits.append(
+                tuple(
+                    keep(m, f"{name}_{part}_{k}", Exact(bit, 0, 1), registered=registered).value
+                    for part, bit in parts.items()
+                )
+            )
+        return cls(factor, tuple(digits))
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """A sum not made yet: words without a sign, and one constant for all that they leave out.
+
+    Synthesis adds all words of a sum without carries in between, with one carry chain at the end:
+    so what is summed should be one sum. A signed word stands as its distance from the smallest
+    code, which has no sign to extend.
+    """
+
+    words: tuple[Value, ...]
+    constant: int
+    low: int
+    high: int
+
+    @classmethod
+    def of(cls, m: Module, name: str, x: Exact) -> Terms:
+        """A sum of one."""
+        if x.low >= 0:
+            return cls((x.value,), 0, x.low, x.high)
+        word, least = _distance(m, name, x.value, x.shape.width)
+        return cls((word,), least, x.low, x.high)
+
+    @classmethod
+    def product(
+        cls, m: Module, name: str, x: Exact, digits: Digits, *, minus: bool = False
+    ) -> Terms:
+        """``x`` times ``digits``, or ``minus`` that: a multiple of x and a sign for each digit."""
+        product = x * digits.factor
+        low, high = (-product.high, -product.low) if minus else (product.low, product.high)
+        width = x.shape.width + (x.low >= 0)
+        value = (Cat(x.value, Const(0, 1)) if x.low >= 0 else x.value)[:width].as_signed()
+        words, constant = [], 0
+        for k, (one, two, negative) in enumerate(digits.digits):
+            size, row = (
+                Signal(signed(width + 1), name=f"{name}_{part}_{k}") for part in ("size", "row")
+            )
+            # -v = ~v + 1, and to subtract that, v = ~(~v + 1) + 1 in turn.
+            signs = (size, ~size) if minus else (~size, size)
+            m.d.comb += [
+                size.eq(Mux(one, value, Mux(two, value << 1, 0))),
+                row.eq(Mux(negative, *signs)),
+            ]
+            word, least = _distance(m, f"{name}_row_{k}", row, width + 1)
+            words += [word << 2 * k, (~negative if minus else negative) << 2 * k]
+            constant += least << 2 * k
+        return cls(tuple(words), constant, low, high)
+
+    @classmethod
+    def times_successor(cls, m: Module, name: str, x: Exact) -> Terms:
+        """x (x + 1), which x and -1 - x share: the bits of the larger, each pair of them once."""
+        bits = len(x.value) - 1
+        folded = Signal(bits, name=f"{name}_folded")
+        m.d.comb += folded.eq(x.value[:bits] ^ x.value[-1].replicate(bits))
+        words: list[Value] = []
+        for k in range(bits):
+            # 2^k (2^k + 1), where bit k is set, and twice 2^k times the bits below it.
+            words += [folded[k] << 2 * k, folded[k] << k]
+            if k:
+                words.append((folded[:k] & folded[k].replicate(k)) << k + 1)
+        ends = [end * (end + 1) for end in (x.low, x.high)]
+        return cls(tuple(words), 0, 0 if x.low <= 0 <= x.high else min(ends), max(ends))
+
+    def __add__(self, other: Terms) -> Terms:
+        return Terms(
+            self.words + other.words,
+            self.constant + other.constant,
+            self.low + other.low,
+            self.high + other.high,
         )
+
+    def __lshift__(self, bits: int) -> Terms:
+        words = tuple(word << bits for word in self.words)
+        return Terms(words, self.constant << bits, self.low << bits, self.high << bits)
+
+    def plus(self, constant: int) -> Terms:
+        """The sum and ``constant``."""
+        return self + Terms((), constant, constant, constant)
+
+    def total(self, m: Module, name: str) -> Exact:
+        """The sum, made, in its narrowest shape."""
+        shape = Shape.cast(range(self.low, self.high + 1))
+        constant = self.constant % (1 << shape.width)
+        words = [*self.words, *([Const(constant, shape.width)] if constant else [])]
+        total = words[0] if words else Const(0)
+        for n, word in enumerate(words[1:], start=1):
+            # All of one width: synthesis makes one sum of them.
+            partial = Signal(shape.width, name=f"{name}_{n}")
+            m.d.comb += partial.eq(total + word)
+            total = partial
+        signal = Signal(shape, name=name)
+        m.d.comb += signal.eq(total)
+        return Exact(signal, self.low, self.high)
+
+    def cut(self, m: Module, name: str, *, registered: bool) -> Terms:
+        """Where ``registered``, the sum made and behind a register: a sum of one."""
+        if not registered:
+            return self
+        total = keep(m, name, self.total(m, f"{name}_sum"), registered=True)
+        return Terms.of(m, name, total)
+
+
+def _distance(m: Module, name: str, word: Value, width: int) -> tuple[Value, int]:
+    """How far a signed word lies above its smallest code, and that."""
+    least = -1 << width - 1
+    distance = Signal(width, name=f"{name}_distance")
+    m.d.comb += distance.eq(word - least)
+    return distance, least
 
 
 def keep(m: Module, name: str, x: Exact, *, registered: bool) -> Exact:
@@ -106,20 +244,31 @@ def cut(x: Exact, from_bits: int, to_bits: int) -> Exact:
     return Exact(x.value[shift:].as_signed(), x.low >> shift, x.high >> shift)
 
 
-def squared_magnitude(i: Exact, q: Exact, from_bits: int, to_bits: int) -> Exact:
+def squared_magnitude(
+    m: Module, name: str, i: Exact, q: Exact, from_bits: int, to_bits: int
+) -> Terms:
     """`dbp.fixed.squared_magnitude`: \\|x\\|^2 of quadratures cut to ``to_bits``."""
-    ci, cq = cut(i, from_bits, to_bits), cut(q, from_bits, to_bits)
-    if to_bits < from_bits:
-        return ci.times_successor() + cq.times_successor()
-    return ci.squared() + cq.squared()
+    parts = []
+    for part, x in (
+        (f"{name}_i", cut(i, from_bits, to_bits)),
+        (f"{name}_q", cut(q, from_bits, to_bits)),
+    ):
+        if to_bits < from_bits:
+            parts.append(Terms.times_successor(m, part, x))
+        else:
+            parts.append(Terms.of(m, part, x.squared()))
+    return parts[0] + parts[1]
 
 
-def round_shift(m: Module, name: str, x: Exact, shift: int) -> Exact:
+def round_shift(m: Module, name: str, x: Exact | Terms, shift: int) -> Exact:
     """`dbp.fixed.round_shift`: divide ``x`` by ``2**shift``, ties towards plus infinity."""
+    half = 1 << shift >> 1
+    if isinstance(x, Terms):
+        total = x = x.plus(half).total(m, f"{name}_total")
+    elif half:
+        total = x + Exact(Const(half), half, half)
     if shift == 0:
         return x
-    half = 1 << (shift - 1)
-    total = x + Exact(Const(half), half, half)
     low, high = total.low >> shift, total.high >> shift
     if x.low < 0:
         # Signed even where nothing negative is left, since `saturate` looks at a sign bit.
@@ -153,6 +302,8 @@ def saturate(m: Module, name: str, x: Exact, bits: int) -> tuple[Exact, Value | 
     return Exact(value, max(low, x.low), min(high, x.high)), ~fits
 
 
-def requantise(m: Module, name: str, x: Exact, shift: int, bits: int) -> tuple[Exact, Value | None]:
+def requantise(
+    m: Module, name: str, x: Exact | Terms, shift: int, bits: int
+) -> tuple[Exact, Value | None]:
     """`dbp.fixed.requantise`: the one requantiser, `round_shift` and then `saturate`."""
     return saturate(m, name, round_shift(m, name, x, shift), bits)

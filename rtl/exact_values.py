@@ -263,10 +263,11 @@ class ExactValues:
     def word(self, source: Cell | tuple[str, int]) -> Value | None:
         """The polynomial of an input's element or of an arithmetic cell; None for other cells."""
         if source not in self._words:
+            whole = {"$not": self._complement, "$mux": self._choice}
             if isinstance(source, tuple):
                 port, k = source
                 self._words[source] = self.space.variable(self.elements[port][1][k])
-            elif source.type == "$not" and (value := self._complement(source)) is not None:
+            elif source.type in whole and (value := whole[source.type](source)) is not None:
                 self._words[source] = value
             elif source.type not in ARITHMETIC:
                 if source.type not in LOGIC:
@@ -299,6 +300,24 @@ class ExactValues:
             return None
         x = self.read(bits, bool(cell.parameters["A_SIGNED"]), modulo=width)
         return self.space.add(self.space.constant(-1), x, -1)
+
+    def _choice(self, cell: Cell) -> Value | None:
+        """Of two words the one that a function of one variable chooses; None for other bits."""
+        a, b, s = ([self.origin(bit) for bit in cell.inputs[port]] for port in "ABS")
+        if (chosen := self._tables(s)) is None or self._tables(a + b + s) is not None:
+            return None
+        self._enter(cell)
+        try:
+            # As numbers, not modulo: the bounds of what is chosen are those of the two.
+            a, b = (self.read(cell.inputs[port], signed=True) for port in "AB")
+        except ProofError:
+            return None
+        finally:
+            self._open.remove(cell)
+        difference = self.space.add(b, a, -1)
+        value = self.space.add(a, self.space.mul(self._from_tables(chosen, False), difference))
+        low, high = min(a.low, b.low), max(a.high, b.high)
+        return replace(value, low=max(low, value.low), high=min(high, value.high))
 
     def _arithmetic(self, cell: Cell) -> Value:
         width = len(cell.outputs["Y"])
@@ -338,7 +357,7 @@ class ExactValues:
         if origin.source not in self._bits:
             self._bits[origin.source] = self._cell_tables(origin.source)
         rows = self._bits[origin.source]
-        if rows is None:
+        if rows is None or rows[origin.index] is None:
             return None
         variable, table = rows[origin.index]
         if variable is None:
@@ -348,12 +367,12 @@ class ExactValues:
 
     def _cell_tables(
         self, source: Cell | tuple[str, int]
-    ) -> list[tuple[Variable | None, NDArray[np.bool_]]] | None:
+    ) -> list[tuple[Variable | None, NDArray[np.bool_]] | None] | None:
         word = self.word(source)
         if word is not None:
             variable = self.space.only_variable(word)
             if variable is None and not word.is_constant:
-                return None
+                return self._quantity_tables(source, word)
             if variable is None:
                 table = np.array([word.constant])
             else:
@@ -367,13 +386,36 @@ class ExactValues:
         }
         self._open.remove(source)
         if None in inputs.values():
-            return None
+            return self._quantity_tables(source, None)
         variables = {v for rows in inputs.values() for v, _ in rows if v is not None}
         if len(variables) > 1:
             return None
         variable = variables.pop() if variables else None
         plain = {port: [table for _, table in rows] for port, rows in inputs.items()}
         return [(variable, table) for table in evaluate(source, plain, Arrays())]
+
+    def _quantity_tables(
+        self, source: Cell | tuple[str, int], word: Value | None
+    ) -> list[tuple[Variable | None, NDArray[np.bool_]] | None] | None:
+        """The bits that are a requantised sum, of a variable of its own; None for those below."""
+        width = self._width(source)
+        if word is None:
+            starts = {0} if source.type == "$mux" else set()
+        else:
+            entered, _, _ = self._entered(word, source.outputs["Y"])
+            starts = {q.requantiser.shift for q in self.reference.known(entered)}
+        for start in starts:
+            bits = [Origin(source, k) for k in range(start, width)]
+            try:
+                value = self._recognise(bits, source.outputs["Y"], True)
+            except ProofError:
+                continue
+            variable = self.space.only_variable(value)
+            return [
+                None if k < start else (variable, (variable.values >> k - start & 1).astype(bool))
+                for k in range(width)
+            ]
+        return None
 
     def _from_tables(
         self, rows: list[tuple[Variable | None, NDArray[np.bool_]]], signed: bool

@@ -262,9 +262,32 @@ class Space:
                     terms[monomial] = terms.get(monomial, 0) + c
                 if not terms.get((), 1):
                     del terms[()]
+        self._join(terms)
         # Of one monomial and perhaps a constant the exact bounds cost nothing.
         few = len(terms) - (() in terms) <= 1
         return Value(terms, *(self._horner(terms) if few else bounds))
+
+    def _join(self, terms: Terms) -> None:
+        """Of monomials that differ in their factor of one variable make one, where tables are."""
+        groups: dict[tuple[Variable, Monomial], list[int]] = {}
+        for monomial in terms:
+            if len(monomial) == 1:
+                continue
+            for k, f in enumerate(monomial):
+                variable, table = self.factors[f]
+                if table is not None:
+                    rest = monomial[:k] + monomial[k + 1 :]
+                    groups.setdefault((variable, rest), [self._factor(variable, None)]).append(f)
+        for (variable, rest), factors in groups.items():
+            there = {f: tuple(sorted((*rest, f))) for f in factors}
+            there = {f: monomial for f, monomial in there.items() if monomial in terms}
+            if len(there) > 1:
+                table = sum(terms.pop(m) * self._factor_table(f) for f, m in there.items())
+                for factor, c in self._normal(variable, table).items():
+                    monomial = tuple(sorted(rest + factor))
+                    terms[monomial] = terms.get(monomial, 0) + c
+                    if not terms[monomial]:
+                        del terms[monomial]
 
     def _horner(self, terms: Terms) -> Bounds:
         counts = Counter(f for monomial in terms for f in monomial)

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, reduce
+from operator import add
 from types import MappingProxyType
 
-from amaranth.hdl import Cat, Const, Module, Signal, signed
+from amaranth.hdl import Cat, Const, Module, signed
 from amaranth.lib.wiring import In, Out
 
 from dbp.design import Rotation
 from dbp.rtl.arithmetic import (
+    Digits,
     Exact,
-    adder_tree,
+    Terms,
     delay,
     flag,
     keep,
@@ -36,15 +38,18 @@ from dbp.rtl.block import (
 from dbp.rtl.pipeline import RotationPipeline, cuts_name
 
 
-def _less_offset(rotation: Rotation, power: Exact) -> Exact:
-    offset = rotation.power_offset
-    return power - Exact(Const(offset), offset, offset) if offset else power
+def _sample_power(
+    m: Module, name: str, rotation: Rotation, i: Exact, q: Exact, input_bits: int
+) -> Exact:
+    """|x|^2 - offset."""
+    power = squared_magnitude(m, name, i, q, input_bits, rotation.branch_bits)
+    return power.plus(-rotation.power_offset).total(m, name)
 
 
 def _any_power(rotation: Rotation, input_bits: int) -> Exact:
     """Stands for |x|^2 - offset of any sample: asked for its interval and its shape."""
     x = Exact.signed(Const(0, signed(input_bits)), input_bits)
-    return _less_offset(rotation, squared_magnitude(x, x, input_bits, rotation.branch_bits))
+    return _sample_power(Module(), "power", rotation, x, x, input_bits)
 
 
 @cache
@@ -140,17 +145,17 @@ class RotationLane(Block):
         folded = [self._folded(m, k) for k in range(self.half)]
         xi, xq = pass_on("beside_fold", p.after_fold)
 
-        # K second: see `dbp.rtl.filter`.
-        scaled = [
-            keep(m, f"kerr_times_power_{k}", power * self._kerr(k), registered=p.after_kerr)
-            for k, power in enumerate(folded)
-        ]
+        # K, which stands still, chooses the multiples: see `dbp.rtl.filter`.
+        scaled = []
+        for k, power in enumerate(folded):
+            kerr = Digits.of(m, f"kerr_{k}", self._kerr(k), registered=False)
+            name = f"kerr_times_power_{k}"
+            product = Terms.product(m, name, power, kerr)
+            scaled.append(product.cut(m, name, registered=p.after_kerr))
         xi, xq = pass_on("beside_kerr", p.after_kerr)
 
-        levels = (self.half - 1).bit_length()
-        total = adder_tree(m, "phase_sum", scaled, levels * (False,))
-        phi, clips = requantise(m, "phi", total, r.phase_shift, r.phase_bits)
-        phi = keep(m, "phi", phi, registered=p.after_phase)
+        phi, clips = requantise(m, "phi", reduce(add, scaled), r.phase_shift, r.phase_bits)
+        digits, versine = self._digits(m, phi)
         xi, xq = pass_on("beside_phi", p.after_phase)
         phi_clipped = flag(clips)
         for stage in ("after_phase", "after_versine", "after_multiplier", "after_product"):
@@ -159,29 +164,26 @@ class RotationLane(Block):
                     m, f"phi_clipped_{stage}", phi_clipped, registered=getattr(p, stage)
                 )
 
-        versine = self._versine(m, phi)
-        phi = delay(m, "phi_beside_versine", phi, registered=p.after_versine)
         xi, xq = pass_on("beside_versine", p.after_versine)
 
-        # phi second: recoded (see `dbp.rtl.filter`), it takes fewer digits than the sample.
-        phi_q = keep(m, "phi_times_q", xq * phi, registered=p.after_multiplier)
-        phi_i = keep(m, "phi_times_i", xi * phi, registered=p.after_multiplier)
-        along_i, along_q = (
-            delay(
-                m,
-                f"along_{name}",
-                self._times_cosine(m, name, x, versine),
-                registered=p.after_multiplier,
+        turned = []
+        for name, x, other in (("i", xi, xq), ("q", xq, xi)):
+            along = self._times_cosine(m, name, x, versine)
+            across = Terms.product(m, f"phi_times_{name}", other, digits, minus=name == "i")
+            turned.append(
+                reduce(
+                    add,
+                    (
+                        term.cut(m, f"{part}_{name}", registered=p.after_multiplier)
+                        for part, term in (("along", along), ("across", across))
+                    ),
+                ).cut(m, f"turned_{name}", registered=p.after_product)
             )
-            for name, x in (("i", xi), ("q", xq))
-        )
-        turned_i = keep(m, "turned_i", along_i - phi_q, registered=p.after_product)
-        turned_q = keep(m, "turned_q", along_q + phi_i, registered=p.after_product)
 
         shift = r.output_shift(self.input_bits)
         (y_i, clips_i), (y_q, clips_q) = (
-            requantise(m, f"out_{name}", turned, shift, r.output_bits)
-            for name, turned in (("i", turned_i), ("q", turned_q))
+            requantise(m, f"out_{name}", y, shift, r.output_bits)
+            for name, y in zip("iq", turned, strict=True)
         )
         return [y_i, y_q], phi_clipped, flag(clips_i, clips_q)
 
@@ -200,33 +202,33 @@ class RotationLane(Block):
             total = total + self._power(self.rotation.kerr_taps - 1 - k)
         return keep(m, f"power_{k}", total, registered=self.pipeline.after_fold)
 
-    def _versine(self, m: Module, phi: Exact) -> Exact | None:
-        """phi^2 / 2, by which the cosine falls short of one; None where that is always nothing."""
-        if self.rotation.taylor_order == 1:
-            return None
-        square = keep(m, "phi_squared", phi.squared(), registered=False)
-        versine = round_shift(m, "versine", square, self.rotation.phase_fraction_bits + 1)
-        if versine.high == 0:
-            return None
-        return keep(m, "versine", versine, registered=self.pipeline.after_versine)
+    def _digits(self, m: Module, phi: Exact) -> tuple[Digits, Digits | None]:
+        """Of phi and of the versine phi^2 / 2; None for the latter where it is always nothing.
 
-    def _times_cosine(self, m: Module, name: str, x: Exact, versine: Exact | None) -> Exact:
+        Registers hold digits where they meet the sample next, else phi.
+        """
+        r, p = self.rotation, self.pipeline
+        if r.taylor_order == 1:
+            return Digits.of(m, "phi_digit", phi, registered=p.after_phase), None
+        phi = keep(m, "phi", phi, registered=p.after_phase)
+        digits = Digits.of(m, "phi_digit_beside_versine", phi, registered=p.after_versine)
+        square = keep(m, "phi_squared", phi.squared(), registered=False)
+        versine = round_shift(m, "versine", square, r.phase_fraction_bits + 1)
+        if versine.high == 0:
+            return digits, None
+        return digits, Digits.of(m, "versine_digit", versine, registered=p.after_versine)
+
+    def _times_cosine(self, m: Module, name: str, x: Exact, versine: Digits | None) -> Terms:
         """(2^p - versine) x, in which the wide factor costs a shift only."""
         bits = self.rotation.phase_fraction_bits
-        whole = x << bits
+        whole = Terms.of(m, f"whole_{name}", x) << bits
         if versine is None:
             return whole
-        # Both terms hold x: the interval is that of the product, tighter than that of a difference.
-        cosine = Exact(Const(1 << bits), 1 << bits, 1 << bits) - versine
+        terms = whole + Terms.product(m, f"versine_times_{name}", x, versine, minus=True)
+        # Both hold x: the interval is that of the product, tighter than that of a difference.
+        cosine = Exact(Const(1 << bits), 1 << bits, 1 << bits) - versine.factor
         product = cosine * x
-        # Second what is recoded, as in `dbp.rtl.filter`: the versine is small and toggles less.
-        # A versine beyond two makes a product wider than the difference, whose bits suffice.
-        short = x * versine
-        width = min(short.shape.width, product.shape.width)
-        low_bits = Signal(signed(width), name=f"versine_times_{name}")
-        m.d.comb += low_bits.eq(short.value)
-        product = replace(product, value=whole.value - low_bits)
-        return keep(m, f"cosine_times_{name}", product, registered=False)
+        return replace(terms, low=product.low, high=product.high)
 
 
 class RotationLanes(StreamBlock):
@@ -267,8 +269,7 @@ class RotationLanes(StreamBlock):
                 Exact.signed(element(word, p, self.input_bits).as_signed(), self.input_bits)
                 for word in (self.in_i, self.in_q)
             )
-            power = squared_magnitude(xi, xq, self.input_bits, r.branch_bits)
-            power = _less_offset(r, keep(m, f"magnitude_{p}", power, registered=False))
+            power = _sample_power(m, f"magnitude_{p}", r, xi, xq, self.input_bits)
             powers.append(keep(m, f"power_{p}", power, registered=cut).value)
             samples_i.append(delay(m, f"i_beside_power_{p}", xi, registered=cut).value)
             samples_q.append(delay(m, f"q_beside_power_{p}", xq, registered=cut).value)

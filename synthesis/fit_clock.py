@@ -64,9 +64,10 @@ _BANKS = {
         "after_power": _LANE
         + r"(?:powers|in_[iq])|power_\d+|[iq]_beside_power_\d+|history_(?:power|[iq])",
         "after_kerr": _LANE + r"(?:kerr_times_power_\d+|[iq]_beside_kerr)",
-        "after_phase": _LANE + r"(?:phi|[iq]_beside_phi|phi_clipped_after_phase)",
-        "after_versine": _LANE + r"(?:versine|\w+_beside_versine|phi_clipped_after_versine)",
-        "after_multiplier": _LANE + r"(?:phi_times_[iq]|along_[iq]|phi_clipped_after_multiplier)",
+        "after_phase": _LANE + r"(?:phi(?:_digit_\w+)?|[iq]_beside_phi|phi_clipped_after_phase)",
+        "after_versine": _LANE
+        + r"(?:versine_digit_\w+|\w+_beside_versine\w*|phi_clipped_after_versine)",
+        "after_multiplier": _LANE + r"(?:across_[iq]|along_[iq]|phi_clipped_after_multiplier)",
         "after_product": _LANE + r"(?:turned_[iq]|phi_clipped_after_product)",
         _OUTPUT: _LANE + r"(?:out_[iq]|y_[iq]|(?:phi|out)_clipped(?:_beside_y)?)",
     },

@@ -118,7 +118,10 @@ def test_cut_and_squared_magnitude_for_every_sample(bits):
         bits,
         lambda m, x, y: [
             *(arithmetic.cut(x, bits, width) for width in widths),
-            *(arithmetic.squared_magnitude(x, y, bits, width) for width in widths),
+            *(
+                arithmetic.squared_magnitude(m, "power", x, y, bits, width).total(m, "total")
+                for width in widths
+            ),
         ],
         i,
         q,
