@@ -101,17 +101,17 @@ class HardwiredLane(Block):
 
     def elaborate(self, platform: object) -> Module:
         m, graph = Module(), self.graph
-        read = {term.source for terms, _ in graph.sums for term in terms}
+        widths = self._widths()
         # Each value at its own stage, then behind each of the registers that it passes.
         values: list[list[Value]] = []
         for v, name in enumerate(self._names()):
             if v >= len(graph.inputs):
                 low, _ = graph.ranges[v]
-                wire: Value = Signal(graph.bits(v), name=name)
+                wire: Value = Signal(widths[v], name=name)
                 m.d.comb += wire.eq(self._total(m, name, values, v, -low, len(wire)))
             else:
                 wire = element((self.window_i, self.window_q)[v % 2], v // 2, self.input_bits)
-                if v in read:
+                if widths[v]:
                     # With its sign bit inverted it is the distance from the smallest code.
                     above_half = Signal(name=f"{name}_above_half")
                     m.d.comb += above_half.eq(~wire[-1])
@@ -122,7 +122,7 @@ class HardwiredLane(Block):
                     m.d.comb += unused.eq(wire)
             stages = [wire]
             for stage in range(1, graph.registers.get(v, 0) + 1):
-                register = Signal(graph.bits(v), name=f"{name}_after_{stage}", reset_less=True)
+                register = Signal(widths[v], name=f"{name}_after_{stage}", reset_less=True)
                 m.d.sync += register.eq(stages[-1])
                 stages.append(register)
             values.append(stages)
@@ -154,6 +154,22 @@ class HardwiredLane(Block):
                 else f"sum_{len(names) - len(graph.inputs)}"
             )
         return names
+
+    def _widths(self) -> list[int]:
+        """How many bits of each value are read, from the lowest.
+
+        A shared sum can have a wider range than the output that it is a part of (8 x of 8 x - x),
+        and sums are modulo the width of what reads them: the highest bits are then left out.
+        """
+        graph = self.graph
+        widths = [0] * (len(graph.inputs) + len(graph.sums))
+        for v in graph.outputs:
+            widths[v] = self.filter.shift + self._rounded_shape(v).width
+        for v in reversed(range(len(graph.inputs), len(widths))):
+            for source, shift, _ in graph.sums[v - len(graph.inputs)].terms:
+                most = min(graph.bits(source), widths[v] - shift)
+                widths[source] = max(widths[source], most)
+        return widths
 
     def _total(
         self, m: Module, name: str, values: list[list[Value]], v: int, constant: int, bits: int
@@ -191,18 +207,24 @@ class HardwiredLane(Block):
         low, high = (end + half >> self.filter.shift for end in self.graph.ranges[v])
         return low, high
 
+    def _rounded_shape(self, v: int) -> Shape:
+        low, high = self._rounded_range(v)
+        if high > fixed.code_range(self.filter.output_bits)[1]:
+            # Signed even where nothing is negative, since `saturate` looks at a sign bit.
+            low = min(low, -1)
+        return Shape.cast(range(low, high + 1))
+
     def _rounded(self, m: Module, name: str, values: list[list[Value]], v: int) -> Exact:
         """Output ``v`` divided by ``2**shift``, ties towards plus infinity."""
         shift, (low, high) = self.filter.shift, self._rounded_range(v)
-        # Signed even where nothing is negative, since `saturate` looks at a sign bit.
-        rounded = Signal(Shape.cast(range(min(low, -1), high + 1)), name=f"{name}_rounded")
+        rounded = Signal(self._rounded_shape(v), name=f"{name}_rounded")
         # Lint passes over signals called unused; kept, since nothing but the name makes it so.
         dropped = Signal(shift, name=f"{name}_dropped_unused", attrs={"keep": 1})
         total = Cat(dropped, rounded)
         m.d.comb += total.eq(
             self._total(m, f"total_{name}", values, v, 1 << shift >> 1, len(total))
         )
-        x = Exact(rounded.as_signed(), low, high)
+        x = Exact(rounded, low, high)
         return delay(m, f"{name}_before_saturation", x, registered=self.pipeline.after_sum)
 
 

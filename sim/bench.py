@@ -1,12 +1,12 @@
 """The bench that runs inside the simulator: plays a job's vectors and records what comes out.
 
 It knows ports and integers only, no design; `dbp.sim.simulate` compares with golden afterwards.
+It is copied beside the job and imported from there: the package would take a second to import.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,16 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
-JOB_VARIABLE = "DBP_SIM_JOB"
 PERIOD_PS = 2400
 PROGRESS_CLOCKS = 32
 
 
 @cocotb.test()
 async def play(dut: Any) -> None:
-    """Play the job named by the environment and write ``results.json`` beside it."""
-    job_path = Path(os.environ[JOB_VARIABLE])
-    job = json.loads(job_path.read_text(encoding="utf-8"))
-    player = _Player(dut, job, job_path.parent / "progress")
+    """Play ``job.json`` of this folder and write ``results.json`` beside it."""
+    folder = Path(__file__).parent
+    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    player = _Player(dut, job, folder / "progress")
     for name in ("in_valid", "in_commit", "rst"):
         getattr(dut, name).value = 0
     if player.configured:
@@ -33,7 +32,7 @@ async def play(dut: Any) -> None:
     Clock(dut.clk, PERIOD_PS, unit="ps").start()
     await FallingEdge(dut.clk)
     results = [await player.play(vector) for vector in job["vectors"]]
-    (job_path.parent / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
 
 
 class _Player:

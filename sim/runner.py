@@ -1,6 +1,7 @@
-"""``python -m dbp.sim.runner FOLDER``: build and play the job in a folder, by cocotb's runner.
+"""``python runner.py FOLDER``: build and play the job in a folder, by cocotb's runner.
 
-A process of its own, since the runner takes its settings from the environment.
+A process of its own, since the runner takes its settings from the environment. It is no module of
+the package there, which would take a second to import.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ import time
 from pathlib import Path
 
 from cocotb_tools.runner import get_runner
-
-from dbp.sim.bench import JOB_VARIABLE
 
 # The bench touches the ports of the top alone, so only they are public (the runner makes all so).
 # Without the three optimisations equal steps share their C++ code: 1.6 instead of 11 MB for 33
@@ -41,7 +40,7 @@ endmodule
 
 
 def main(folder: Path) -> None:
-    """Run what ``run.json`` says, on all ``*.v`` of the folder, playing its ``job.json``."""
+    """Run what ``run.json`` says, on all ``*.v`` of the folder, with its ``bench.py``."""
     settings = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     simulator, top, waves = settings["simulator"], settings["top"], settings["waves"]
     arguments = list(_VERILATOR_ARGUMENTS) if simulator == "verilator" else []
@@ -52,6 +51,8 @@ def main(folder: Path) -> None:
         (folder / "dump.v").write_text(_ICARUS_DUMP.format(top=top), encoding="utf-8")
         arguments = ["-s", "dump"]
         os.environ["SIM_CMD_SUFFIX"] = "-vcd"
+    # The runner hands its own path on to the simulator.
+    sys.path.insert(0, str(folder))
     runner_waves = waves and simulator == "verilator"
     runner = get_runner(simulator)
     start = time.monotonic()
@@ -66,12 +67,11 @@ def main(folder: Path) -> None:
     )
     built = time.monotonic()
     runner.test(
-        test_module="dbp.sim.bench",
+        test_module="bench",
         hdl_toplevel=top,
         build_dir=folder,
         test_dir=folder,
         plusargs=_VERILATOR_RANDOM if simulator == "verilator" else [],
-        extra_env={JOB_VARIABLE: str(folder / "job.json")},
         waves=runner_waves,
     )
     times = {"build_time_s": built - start, "play_time_s": time.monotonic() - built}

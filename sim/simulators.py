@@ -99,13 +99,14 @@ def run_job(
     # make and the simulators stumble over blanks in paths; a temporary folder has none.
     with tempfile.TemporaryDirectory(prefix="dbp-sim-") as name, log.open("wb") as log_file:
         work = Path(name)
-        for source in sources:
+        here = Path(__file__)
+        for source in (*sources, here.with_name("bench.py")):
             shutil.copy(source, work)
         write_json(work / "job.json", job)
         settings = {"simulator": simulator, "top": top, "waves": waves, "coverage": coverage}
         write_json(work / "run.json", settings)
         child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "dbp.sim.runner", name],
+            [sys.executable, "-P", here.with_name("runner.py"), name],
             env=variables,
             stdin=subprocess.DEVNULL,
             stdout=log_file,

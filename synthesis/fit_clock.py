@@ -13,6 +13,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -195,9 +196,12 @@ class _Trials:
         self.run_dir, self.step, self.filters, self.clock_mhz = run_dir, step, filters, clock_mhz
         self.design = Design.load(run_dir / "design.json")
         self.kit, self.files = kits.find(pdk)
-        self.library = liberty_reader.read(*self.files)
         self.period_ns, self.work = 1e3 / clock_mhz, work
         self.margin_ns = MARGIN * self.period_ns
+
+    @cached_property  # takes seconds, and kept trials need no library
+    def library(self) -> Library:
+        return liberty_reader.read(*self.files)
 
     def emit(self, pipeline: Pipeline) -> dict[str, Any]:
         shutil.rmtree(self.work, ignore_errors=True)
@@ -295,19 +299,23 @@ def fit(
         step = len(Design.load(run_dir / "design.json").filters) // 2
     trials = _Trials(run_dir, pdk, step, filters, clock_mhz, folder / "work")
     file = folder / "fit_clock.json"
-    inputs_hash = trials.inputs_hash(start)
-    kept = _kept(file, inputs_hash) if reuse else None
+    kept = _kept(file) if reuse else None
     if kept is None:
+        # Before tools are looked for, as in `dbp.synthesis.synthesize`.
+        _ = trials.library
+    inputs_hash = trials.inputs_hash(start)
+    if kept and kept[0] == inputs_hash:
+        found = kept[1]
+    else:
         with tqdm(desc="Fitting the clock", disable=None if progress else True, leave=False) as bar:
             cuts, found = Cuts(trials.design, step, filters), []
             for trial in _search(trials, cuts, start, take_out):
                 found.append(trial)
                 bar.update()
-        kept = found
         if reuse:
-            write_json(file, {"inputs_hash": inputs_hash, "trials": [asdict(t) for t in kept]})
+            write_json(file, {"inputs_hash": inputs_hash, "trials": [asdict(t) for t in found]})
     shutil.rmtree(folder / "work")
-    return kept
+    return found
 
 
 def last_kept(trials: Sequence[Trial]) -> Trial:
@@ -388,14 +396,13 @@ def _banks(mapped: Netlist, library: Library) -> dict[str, str]:
     return banks
 
 
-def _kept(path: Path, inputs_hash: str) -> list[Trial] | None:
-    """The trials of an earlier fit of these inputs, where they are whole."""
+def _kept(path: Path) -> tuple[str, list[Trial]] | None:
+    """The hash of the inputs and the trials of an earlier fit, where they are whole."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["inputs_hash"] != inputs_hash:
-            return None
+        inputs_hash = content["inputs_hash"]
         trials = [Trial(**row) for row in content["trials"]]
         parse(last_kept(trials).pipeline)
     except (OSError, ValueError, KeyError, TypeError, IndexError, InputError):
         return None
-    return trials
+    return inputs_hash, trials

@@ -104,17 +104,21 @@ def synthesize(
         described = emit_step(
             design, step, lanes, work / VERILOG, filters=filters, pipeline=pipeline
         )
+
+        def versions_and_hash() -> tuple[dict[str, str], str]:
+            versions = programs()
+            known = [VERSION, versions, kit.dont_use, clock_mhz, clocks, design.hash, described]
+            return versions, hash_of(known, [work / VERILOG, run_dir / "stimulus.npz", *files])
+
+        # Before Liberty is read, which can take longer than all of the rest.
+        kept = _kept(folder / "metrics.json") if reuse and not lef else None
+        if kept and kept["inputs_hash"] == versions_and_hash()[1]:
+            shutil.rmtree(work)
+            return kept
         library = liberty_reader.read(*files)
         bench = Bench(design, stimulus, described, clocks)
         # After the inputs: who has both a bad file and no tool should not install the tool first.
-        versions = programs()
-        inputs_hash = hash_of(
-            [VERSION, versions, kit.dont_use, clock_mhz, clocks, design.hash, described],
-            [work / VERILOG, run_dir / "stimulus.npz", *files],
-        )
-        if reuse and not lef and (kept := _kept(folder / "metrics.json", inputs_hash)):
-            shutil.rmtree(work)
-            return kept
+        versions, inputs_hash = versions_and_hash()
         (folder / "metrics.json").unlink(missing_ok=True)
         shutil.rmtree(folder / layouts.FOLDER, ignore_errors=True)
         progress_bar.update()
@@ -272,14 +276,14 @@ def hash_of(values: Any, files: Sequence[Path]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _kept(path: Path, inputs_hash: str) -> dict[str, Any] | None:
-    """The metrics of an earlier run, where they are whole, of these inputs, and of right gates."""
+def _kept(path: Path) -> dict[str, Any] | None:
+    """The metrics of an earlier run, where they are whole, and of right gates."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    fits = isinstance(kept, dict) and kept.get("inputs_hash") == inputs_hash
-    return kept if fits and kept.get("gate_level_mismatches") == 0 else None
+    whole = isinstance(kept, dict) and "inputs_hash" in kept
+    return kept if whole and kept.get("gate_level_mismatches") == 0 else None
 
 
 def _figures(mapped: Netlist, library: Library, watts: power.Power) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from test_design import DESIGN
@@ -12,6 +12,7 @@ from test_design import DESIGN
 from dbp import cli, compare_command, comparison, comparison_tables, config, report
 from dbp.compare_command import write
 from dbp.metrics import ComparisonMetrics, Stopwatch, read_metrics, write_metrics
+from dbp.rtl.pipeline import parse, text
 from dbp.runs import shipped_designs
 from dbp.synthesis import kits, receiver, scaling
 
@@ -335,6 +336,7 @@ def test_the_command_costs_every_design_in_every_kit(tmp_path, monkeypatch):
     names = ["learned-c6-s9", "learned-c5-s9"]
     bers = dict(zip(names, (6e-4, 3e-4), strict=True))
     watts = {"nangate45": 1.0, "asap7": 0.2}
+    cuts = {"nangate45": "rotation.after_kerr=1", "asap7": "filter.after_sum=1"}
 
     def counted(names, powers_dbm, out, **options):
         points = [
@@ -350,8 +352,15 @@ def test_the_command_costs_every_design_in_every_kit(tmp_path, monkeypatch):
             versions={}, stopwatch=Stopwatch(),
         )  # fmt: skip
 
+    def fitted(jobs, workers):
+        return {
+            key: [replace(job, pipeline=parse(cuts[job.pdk])) for job in some]
+            for key, some in jobs.items()
+        }
+
     def synthesised(jobs, workers):
         def figures(job):
+            assert text(job.pipeline) == cuts[job.pdk]
             bits = 6 if "c6" in job.folder.name else 5
             total = watts[job.pdk] * bits * (1 + job.lanes) / (1 + (job.filters == "hardwired"))
             return {
@@ -366,6 +375,7 @@ def test_the_command_costs_every_design_in_every_kit(tmp_path, monkeypatch):
     monkeypatch.setattr(kits, "find", lambda name: (kits.KITS[name], []))
     monkeypatch.setattr(compare_command, "ber", counted)
     monkeypatch.setattr(compare_command, "ensure_stimulus", lambda folder, at_least: None)
+    monkeypatch.setattr(receiver, "fit_clocks", fitted)
     monkeypatch.setattr(receiver, "run", synthesised)
     command = ["compare", *names, "--pdk", "nangate45", "asap7", "--lanes", "8", "16", "32"]
     command += ["--filters", "reconfigurable", "hardwired", "--out", str(tmp_path)]
@@ -378,6 +388,7 @@ def test_the_command_costs_every_design_in_every_kit(tmp_path, monkeypatch):
         step /= 1 + (found["filters"] == "hardwired")
         assert found["step_power_w"] == pytest.approx(step)
         assert found["fit_check"]["32"] == pytest.approx({"power": 1, "area": 1})
+        assert found["pipeline"] == cuts[found["pdk"]]
         assert found["ber"] == bers[found["design"]]
         assert found["combined_power_28nm_w"]
     assert cli.main([*command[:5], "--lanes", "8", "--out", str(tmp_path / "no")]) == 2

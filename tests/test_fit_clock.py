@@ -263,7 +263,9 @@ def test_a_step_that_misses_the_clock_meets_it_and_equals_golden(tmp_path, monke
     (fitted,) = jobs["small"]
     options = {"step": 0, "clock_mhz": 900.0}
     with monkeypatch.context() as patched:
-        patched.setattr(flow, "map_and_time", None)  # kept: no need to map again
+        # Kept: no need to map again, nor to read the kit.
+        patched.setattr(flow, "map_and_time", None)
+        patched.setattr(fit_clock.liberty_reader, "read", None)
         trials = fit_clock.fit(
             tmp_path, "predictive28", job.place / "step0-fit", reuse=True, **options
         )

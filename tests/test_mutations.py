@@ -121,7 +121,7 @@ MUTATIONS = {
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
-    return make_run(tmp_path_factory.mktemp("unbroken"), small_design())
+    return make_run(tmp_path_factory.mktemp("unbroken"), small_design(taps=(5, 7)))
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from dbp.rtl.pipeline import FilterPipeline, HardwiredPipeline, Pipeline, Rotati
 from dbp.rtl.rotation import RotationLanes
 from dbp.rtl.step import Step
 
-LANES = st.integers(1, 16)
+# Mostly few, which take less time and differ as much.
+LANES = st.integers(1, 4) | st.integers(1, 4) | st.integers(1, 16)
 SEEDS = st.integers(0, 2**32 - 1)
 POWERS = st.sampled_from([0, 300, 5000, 10**6])
 PIPELINES = st.builds(

@@ -16,6 +16,7 @@ from dbp.errors import InputError, MissingError, ToolError
 from dbp.rtl import emit, emit_step
 from dbp.rtl.emit import FILTER_KINDS
 from dbp.rtl.pipeline import Pipeline, parse
+from dbp.rtl.proof import prove_rtl
 from dbp.rtl.registers import SATURATORS
 from dbp.rtl.step import Step
 from dbp.rtl.verilog import to_verilog
@@ -81,6 +82,29 @@ def test_lint_accepts_a_versine_wider_than_the_cosine_leaves_room_for(tmp_path):
     filters = Filter(4, 3, 4, (3,), (-5,)), Filter(4, 3, 8, (7,), (2,))
     emit(Design("wide-versine", 8, 250, filters, (rotation,)), tmp_path, 2)
     assert lint(tmp_path) == ""
+
+
+NO_FOLD, TWO_TERMS = (parse(cuts) for cuts in ("hardwired.after_fold=0", "hardwired.sum_terms=2"))
+
+
+@pytest.mark.parametrize(
+    ("bits", "filter_", "pipeline"),
+    [
+        # Rounds to zero whatever comes in, in one quadrature or in both.
+        (3, Filter(4, 6, 2, (1,), (7,)), NO_FOLD),
+        (3, Filter(3, 7, 3, (-4, 1, 0), (-1, -1, -4)), NO_FOLD),
+        # Rounds to 0 or 1: nothing for a sign bit to say.
+        (2, Filter(3, 4, 2, (1, 0), (0, 3)), Pipeline()),
+        # 7 x = 8 x - x, whose parts have wider ranges than the whole.
+        (8, Filter(4, 0, 16, (7, 0, 0), (0, 1, 0)), TWO_TERMS),
+        (15, Filter(12, 0, 16, *2 * [(1248, 266, -1523, -750, 93, 780, 164)]), Pipeline()),
+    ],
+)
+def test_lint_accepts_sums_with_bits_that_nothing_needs(tmp_path, bits, filter_, pipeline):
+    design = Design("bits-to-spare", bits, 250, (filter_,), ())
+    emit(design, tmp_path, 1, filters="hardwired", pipeline=pipeline)
+    assert lint(tmp_path) == ""
+    assert len(prove_rtl(tmp_path, design)) == 1
 
 
 @pytest.mark.parametrize("hardwired", [False, True])

@@ -16,7 +16,7 @@ from dbp import golden
 from dbp.design import Design, Filter, Rotation
 from dbp.errors import InputError, MissingError, ToolError
 from dbp.stimulus import Stimulus
-from dbp.synthesis import bench, kits, synthesize, tools
+from dbp.synthesis import bench, fit_clock, kits, synthesize, tools
 from dbp.synthesis.gate_simulation import GateSimulation
 
 KITS = os.environ.get("DBP_PDK_ROOT")
@@ -131,13 +131,16 @@ def test_a_missing_kit_says_where_it_was_looked_for(run_dir, monkeypatch, tmp_pa
         synthesize(run_dir, "nangate45")
 
 
-def test_a_kit_that_is_not_liberty_is_refused(run_dir, monkeypatch, tmp_path):
+@pytest.mark.parametrize("reuse", [False, True])
+def test_a_kit_that_is_not_liberty_is_refused(run_dir, monkeypatch, tmp_path, reuse):
     (tmp_path / "nangate45").mkdir()
     (tmp_path / "nangate45" / "x.lib").write_text("module x; endmodule\n")
     monkeypatch.setenv("DBP_PDK_ROOT", str(tmp_path))
     monkeypatch.setenv("PATH", "")  # before anything is said of missing tools
     with pytest.raises(InputError, match=r"x\.lib: not a Liberty file"):
-        synthesize(run_dir, "nangate45")
+        synthesize(run_dir, "nangate45", reuse=reuse)
+    with pytest.raises(InputError, match=r"x\.lib: not a Liberty file"):
+        fit_clock.fit(run_dir, "nangate45", tmp_path / "fit", reuse=reuse)
 
 
 def test_a_missing_tool_leaves_earlier_figures_alone(run_dir, monkeypatch):
