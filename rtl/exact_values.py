@@ -411,6 +411,8 @@ class ExactValues:
             except ProofError:
                 continue
             variable = self.space.only_variable(value)
+            if variable is None:
+                continue
             return [
                 None if k < start else (variable, (variable.values >> k - start & 1).astype(bool))
                 for k in range(width)

@@ -411,7 +411,12 @@ def test_requantisers_that_do_nothing_are_proved(tmp_path, filters, lanes):
         (IDLE_TURN, r"(phi_total_2\S* = .*) \+ ", r"\1 - ", "no sum of golden"),
         (IDLE_TURN, r"\bphi <= (\w+);", r"phi <= \1 + 10'h001;", "no sum of golden"),
         (IDLE_TURN, r"(phi_squared = )\S+ ", r"\1$signed(phi_next) ", "joins|words"),
-        (IDLE_TURN, r"(versine_next,.* = .*)8000", r"\g<1>4000", "requantises no sum of golden"),
+        (
+            IDLE_TURN,
+            r"(versine_dropped_unused } = .*)8000",
+            r"\g<1>4000",
+            "requantises no sum of golden",
+        ),
     ],
 )
 def test_bugs_around_requantisers_that_do_nothing_are_found(tmp_path, module, find, put, message):
