@@ -7,8 +7,10 @@ just wide enough. So no wire of the datapath overflows, by construction, and non
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, ValueLike, signed
 
@@ -79,17 +81,33 @@ class Digits:
         for k in range((len(f) - 1) // 2):
             below, low, top = f[2 * k], f[2 * k + 1], f[2 * k + 2]
             parts = {
-                "one": low ^ below,
-                "two": Mux(top, ~(low | below), low & below),
-                "negative": top & ~(low & below),
+                "one": low ^ below if k else low,
+                "two": Mux(top, ~(low | below), low & below) if k else top & ~low,
+                "negative": top & ~(low & below) if k else top,
             }
-            digits.append(
-                tuple(
-                    keep(m, f"{name}_{part}_{k}", Exact(bit, 0, 1), registered=registered).value
-                    for part, bit in parts.items()
-                )
-            )
+            signals = {part: Signal(name=f"{name}_{part}_{k}", reset_less=True) for part in parts}
+            for part, bit in parts.items():
+                if registered:
+                    m.d.sync += signals[part].eq(bit)
+                elif k or part == "two":
+                    m.d.comb += signals[part].eq(bit)
+                else:
+                    # A bit of the factor: lint minds a second name for some bits of a word.
+                    signals[part] = bit
+            digits.append(tuple(signals.values()))
         return cls(factor, tuple(digits))
+
+
+class Word(NamedTuple):
+    """``low(n) << shift``: ``low`` makes the lowest ``n`` bits of what it has, or all if fewer."""
+
+    low: Callable[[int], Value]
+    shift: int
+
+    @classmethod
+    def of(cls, value: Value, shift: int = 0) -> Word:
+        """A value that is there."""
+        return cls(lambda n: value[:n], shift)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,10 +116,10 @@ class Terms:
 
     Synthesis adds all words of a sum without carries in between, with one carry chain at the end:
     so what is summed should be one sum. A signed word stands as its distance from the smallest
-    code, which has no sign to extend.
+    code, which has no sign to extend. Words are made with the sum, no wider than it needs.
     """
 
-    words: tuple[Value, ...]
+    words: tuple[Word, ...]
     constant: int
     low: int
     high: int
@@ -110,8 +128,9 @@ class Terms:
     def of(cls, m: Module, name: str, x: Exact) -> Terms:
         """A sum of one."""
         if x.low >= 0:
-            return cls((x.value,), 0, x.low, x.high)
-        word, least = _distance(m, name, x.value, x.shape.width)
+            return cls((Word.of(x.value),), 0, x.low, x.high)
+        least = -1 << x.shape.width - 1
+        word = Word(lambda n: _distance(m, name, x.value, x.shape.width, n), 0)
         return cls((word,), least, x.low, x.high)
 
     @classmethod
@@ -123,20 +142,26 @@ class Terms:
         low, high = (-product.high, -product.low) if minus else (product.low, product.high)
         width = x.shape.width + (x.low >= 0)
         value = (Cat(x.value, Const(0, 1)) if x.low >= 0 else x.value)[:width].as_signed()
-        words, constant = [], 0
-        for k, (one, two, negative) in enumerate(digits.digits):
-            size, row = (
-                Signal(signed(width + 1), name=f"{name}_{part}_{k}") for part in ("size", "row")
+
+        def row(k: int, n: int) -> Value:
+            one, two, negative = digits.digits[k]
+            size, multiple = (
+                Signal(signed(min(n, width + 1)), name=f"{name}_{part}_{k}")
+                for part in ("size", "row")
             )
             # -v = ~v + 1, and to subtract that, v = ~(~v + 1) + 1 in turn.
             signs = (size, ~size) if minus else (~size, size)
             m.d.comb += [
                 size.eq(Mux(one, value, Mux(two, value << 1, 0))),
-                row.eq(Mux(negative, *signs)),
+                multiple.eq(Mux(negative, *signs)),
             ]
-            word, least = _distance(m, f"{name}_row_{k}", row, width + 1)
-            words += [word << 2 * k, (~negative if minus else negative) << 2 * k]
-            constant += least << 2 * k
+            return _distance(m, f"{name}_row_{k}", multiple, width + 1, n)
+
+        words, constant = [], 0
+        for k, (_, _, negative) in enumerate(digits.digits):
+            words.append(Word(partial(row, k), 2 * k))
+            words.append(Word.of(~negative if minus else negative, 2 * k))
+            constant -= 1 << width + 2 * k
         return cls(tuple(words), constant, low, high)
 
     @classmethod
@@ -145,12 +170,15 @@ class Terms:
         bits = len(x.value) - 1
         folded = Signal(bits, name=f"{name}_folded")
         m.d.comb += folded.eq(x.value[:bits] ^ x.value[-1].replicate(bits))
-        words: list[Value] = []
+        words = []
         for k in range(bits):
             # 2^k (2^k + 1), where bit k is set, and twice 2^k times the bits below it.
-            words += [folded[k] << 2 * k, folded[k] << k]
             if k:
-                words.append((folded[:k] & folded[k].replicate(k)) << k + 1)
+                pairs = Signal(k, name=f"{name}_pairs_{k}")
+                m.d.comb += pairs.eq(folded[:k] & folded[k].replicate(k))
+                words += [Word.of(folded[k], 2 * k), Word.of(folded[k], k), Word.of(pairs, k + 1)]
+            else:
+                words.append(Word.of(folded[0], 1))
         ends = [end * (end + 1) for end in (x.low, x.high)]
         return cls(tuple(words), 0, 0 if x.low <= 0 <= x.high else min(ends), max(ends))
 
@@ -163,7 +191,7 @@ class Terms:
         )
 
     def __lshift__(self, bits: int) -> Terms:
-        words = tuple(word << bits for word in self.words)
+        words = tuple(Word(word.low, word.shift + bits) for word in self.words)
         return Terms(words, self.constant << bits, self.low << bits, self.high << bits)
 
     def plus(self, constant: int) -> Terms:
@@ -173,14 +201,17 @@ class Terms:
     def total(self, m: Module, name: str) -> Exact:
         """The sum, made, in its narrowest shape."""
         shape = Shape.cast(range(self.low, self.high + 1))
-        constant = self.constant % (1 << shape.width)
-        words = [*self.words, *([Const(constant, shape.width)] if constant else [])]
-        total = words[0] if words else Const(0)
-        for n, word in enumerate(words[1:], start=1):
-            # All of one width: synthesis makes one sum of them.
-            partial = Signal(shape.width, name=f"{name}_{n}")
-            m.d.comb += partial.eq(total + word)
-            total = partial
+        width = shape.width
+        words = [(w.low(width - w.shift), w.shift) for w in self.words if w.shift < width]
+        if constant := self.constant % (1 << width):
+            words.append((Const(constant, width), 0))
+        total, most = Const(0), 0
+        for n, (word, shift) in enumerate(words):
+            # Names cut every partial sum to the width that it needs.
+            most += (word.value if isinstance(word, Const) else (1 << len(word)) - 1) << shift
+            part = Signal(min(most.bit_length(), width), name=f"{name}_{n}")
+            m.d.comb += part.eq(total + (word << shift) if n else word << shift)
+            total = part
         signal = Signal(shape, name=name)
         m.d.comb += signal.eq(total)
         return Exact(signal, self.low, self.high)
@@ -193,12 +224,11 @@ class Terms:
         return Terms.of(m, name, total)
 
 
-def _distance(m: Module, name: str, word: Value, width: int) -> tuple[Value, int]:
-    """How far a signed word lies above its smallest code, and that."""
-    least = -1 << width - 1
-    distance = Signal(width, name=f"{name}_distance")
-    m.d.comb += distance.eq(word - least)
-    return distance, least
+def _distance(m: Module, name: str, word: Value, width: int, bits: int) -> Value:
+    """How far a signed word of ``width`` bits lies above its smallest code: the lowest ``bits``."""
+    distance = Signal(min(bits, width), name=f"{name}_distance")
+    m.d.comb += distance.eq(word + (1 << width - 1))
+    return distance
 
 
 def keep(m: Module, name: str, x: Exact, *, registered: bool) -> Exact:

@@ -209,6 +209,8 @@ class RotationLane(Block):
         """
         r, p = self.rotation, self.pipeline
         if r.taylor_order == 1:
+            # Named, since it is read many times.
+            phi = keep(m, "phi", phi, registered=False)
             return Digits.of(m, "phi_digit", phi, registered=p.after_phase), None
         phi = keep(m, "phi", phi, registered=p.after_phase)
         digits = Digits.of(m, "phi_digit_beside_versine", phi, registered=p.after_versine)
