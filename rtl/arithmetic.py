@@ -145,14 +145,17 @@ class Terms:
 
         def row(k: int, n: int) -> Value:
             one, two, negative = digits.digits[k]
+            bits = min(n, width + 1)
             size, multiple = (
-                Signal(signed(min(n, width + 1)), name=f"{name}_{part}_{k}")
-                for part in ("size", "row")
+                Signal(signed(bits), name=f"{name}_{part}_{k}") for part in ("size", "row")
             )
+            once, twice = value, value << 1
+            if n <= width:
+                once, twice = value[:n], Cat(Const(0, 1), value)[:n]
             # -v = ~v + 1, and to subtract that, v = ~(~v + 1) + 1 in turn.
             signs = (size, ~size) if minus else (~size, size)
             m.d.comb += [
-                size.eq(Mux(one, value, Mux(two, value << 1, 0))),
+                size.eq(Mux(one, once, Mux(two, twice, 0))),
                 multiple.eq(Mux(negative, *signs)),
             ]
             return _distance(m, f"{name}_row_{k}", multiple, width + 1, n)
