@@ -33,7 +33,7 @@ MUTATIONS = {
     ),
     "rounding constant of phi": (
         "rotation_lane_s8",
-        r"(phi_dropped_unused \} = .*'h)([0-9a-f]+)(\);)$",
+        r"(phi_total = .*'h101)(40)(;)$",
         halve,
     ),
     "sign of a product": (
@@ -43,8 +43,8 @@ MUTATIONS = {
     ),
     "sign of the rotation": (
         "rotation_lane_s8",
-        r"(turned_i = .*) - ",
-        r"\1 + ",
+        r"(phi_times_i_row_0 = \w+ \?) (\w+) : (\w+);",
+        r"\1 \3 : \2;",
     ),
     "address of a tap register": (
         "registers_x3_c6_t3",
@@ -83,8 +83,8 @@ MUTATIONS = {
     ),
     "offset of the power": (
         "rotation_x3_s8",
-        r"(power_1_next = magnitude_1) - .*;$",
-        r"\1;",
+        r"(magnitude_1 = .* \+ 8'h)f5;$",
+        r"\g<1>00;",
     ),
     "powers that K reads": (
         "rotation_x3_s8",
@@ -113,8 +113,8 @@ MUTATIONS = {
     ),
     "sign of the second order": (
         "rotation_lane_s8",
-        r"(cosine_times_q = .*) - ",
-        r"\1 + ",
+        r"(versine_times_q_row_0 = \w+ \?) (\w+) : (\w+);",
+        r"\1 \3 : \2;",
     ),
 }
 
