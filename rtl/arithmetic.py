@@ -145,17 +145,13 @@ class Terms:
 
         def row(k: int, n: int) -> Value:
             one, two, negative = digits.digits[k]
-            bits = min(n, width + 1)
             size, multiple = (
-                Signal(signed(bits), name=f"{name}_{part}_{k}") for part in ("size", "row")
+                Signal(signed(width + 1), name=f"{name}_{part}_{k}") for part in ("size", "row")
             )
-            once, twice = value, value << 1
-            if n <= width:
-                once, twice = value[:n], Cat(Const(0, 1), value)[:n]
             # -v = ~v + 1, and to subtract that, v = ~(~v + 1) + 1 in turn.
             signs = (size, ~size) if minus else (~size, size)
             m.d.comb += [
-                size.eq(Mux(one, once, Mux(two, twice, 0))),
+                size.eq(Mux(one, value, Mux(two, value << 1, 0))),
                 multiple.eq(Mux(negative, *signs)),
             ]
             return _distance(m, f"{name}_row_{k}", multiple, width + 1, n)
@@ -230,7 +226,9 @@ class Terms:
 def _distance(m: Module, name: str, word: Value, width: int, bits: int) -> Value:
     """How far a signed word of ``width`` bits lies above its smallest code: the lowest ``bits``."""
     distance = Signal(min(bits, width), name=f"{name}_distance")
-    m.d.comb += distance.eq(word + (1 << width - 1))
+    # Lint passes over signals called unused, if they are kept.
+    top = Signal(width - len(distance), name=f"{name}_top_unused", attrs={"keep": 1})
+    m.d.comb += Cat(distance, top).eq(word + (1 << width - 1))
     return distance
 
 

@@ -179,8 +179,17 @@ class _Model:
         found = [self._paths.get((instance.name, pin, output)) for pin in pins]
         self.driven += 1
         # No path begins at a constant, nor at a pin that constants at the others mask.
-        toggling = [path for path, net in zip(found, nets, strict=True) if net >= len(CONSTANTS)]
-        self.annotated += None not in toggling
+        states = np.arange(len(truth))
+        possible = np.ones(len(truth), bool)
+        for k, net in enumerate(nets):
+            if net < len(CONSTANTS):
+                possible &= (states >> k & 1) == net
+        self.annotated += all(
+            path is not None
+            or net < len(CONSTANTS)
+            or not (truth != truth[states ^ 1 << k])[possible].any()
+            for k, (path, net) in enumerate(zip(found, nets, strict=True))
+        )
         for rise, fall in (path or (0.0, 0.0) for path in found):
             self._rise.append(max(round(rise / TIME_UNIT_S), 0))
             self._fall.append(max(round(fall / TIME_UNIT_S), 0))

@@ -150,8 +150,8 @@ BUGS = {
     ),
     "digit of phi": (
         TURN,
-        r"(phi_digit_\w*one_1_next = phi\[2\]) \^ ",
-        r"\1 | ",
+        r"(assign \w+ = phi\[2\]) \^ (phi\[1\];)",
+        r"\1 | \2",
         "overflow",
     ),
     "digit of K": (
@@ -162,8 +162,8 @@ BUGS = {
     ),
     "bit of phi": (
         TURN,
-        r"(phi_digit_\w*one_2_next = .*)phi\[3\]",
-        r"\1phi[2]",
+        r"(assign \w+ = phi\[4\] \^ )phi\[3\];",
+        r"\1phi[2];",
         "no sum of golden",
     ),
     "pair of bits in a square": (
