@@ -59,6 +59,15 @@ def test_the_delay_is_that_of_the_pin_and_edge():
     assert result.activity.toggles_per_clock["y"] == 4 / 6
 
 
+@pytest.mark.parametrize(("constant", "fraction"), [("1'b0", 1.0), ("1'b1", 0.5)])
+def test_a_missing_delay_counts_unless_constants_mask_its_pin(constant, fraction):
+    text = f"""module m (clk, b, y); input clk, b; output y; wire n;
+      NAND2 u (.A({constant}), .B(b), .Y(n)); XOR2 v (.A(n), .B(b), .Y(y)); endmodule"""
+    annotated = delays(v__A__Y=(10, 10), v__B__Y=(10, 10))
+    result = simulate(netlist.parse(text), LIBRARY, annotated, bits([0], [1]), 500 * PS, 1)
+    assert result.annotated_fraction == fraction
+
+
 SHIFT = """module m (clk, d, q); input clk, d; output q; wire r;
   DFF u (.CK(clk), .D(d), .Q(r)); DFF v (.CK(clk), .D(r), .Q(q)); endmodule"""
 
