@@ -12,12 +12,10 @@ from typing import Any
 from dbp.design import Design
 from dbp.errors import DbpError, InputError
 from dbp.metrics import Stopwatch, package_versions, write_metrics
-from dbp.rtl.yosys import run_yosys
 from dbp.synthesis import circuit, kits, liberty_reader, mapping, netlist, tools
 from dbp.synthesis.liberty import Library
 from dbp.synthesis.netlist import Netlist
 
-TIMEOUT_S = 600
 LIMIT_S = 300
 
 
@@ -70,8 +68,7 @@ def prove_mapping(
         (Path(folder) / "step.v").write_text(verilog, encoding="utf-8")
         # As `dbp.synthesis.mapping` up to ABC, but full adders of gates; then enables and resets
         # become gates before plain flip-flops. ABC could not prove other sums equal to these.
-        script = [
-            *mapping.gates(Path(folder), top, "step.v", None),
+        after = [
             "setattr -mod -unset keep_hierarchy *",
             "flatten",
             "dfflegalize -cell $_DFF_P_ x",
@@ -79,7 +76,7 @@ def prove_mapping(
             "opt_clean",
             "write_json gates.json",
         ]
-        run_yosys("\n".join(script), folder, TIMEOUT_S)
+        mapping.run_gates(Path(folder), top, "step.v", None, after=after)
         gates = json.loads((Path(folder) / "gates.json").read_text("utf-8"))["modules"][top]
     found = circuit.compare(circuit.of_gates(gates), circuit.of_netlist(mapped, library), limit_s)
     gone, lost = found.unpaired

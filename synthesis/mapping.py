@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,12 +12,15 @@ import numpy as np
 from dbp.errors import ToolError
 from dbp.files import write_text
 from dbp.rtl.yosys import run_yosys
-from dbp.synthesis import buffering, folding, netlist, tools
+from dbp.synthesis import buffering, compressors, folding, netlist, tools
 from dbp.synthesis.liberty import Library
 from dbp.synthesis.netlist import Netlist
 
 TIMEOUT_S = 1800
-LANES = ("filter_lane_*", "hardwired_lane_*", "rotation_lane_*")
+LOG = "yosys.log"
+# Sums of registers: their full adders are put in order. Elsewhere bits come at times of their own.
+HARDWIRED = "hardwired_lane_"
+LANES = ("filter_lane_*", f"{HARDWIRED}*", "rotation_lane_*")
 
 # &nf weighs area flow against depth; then come buffers for fan-outs over 16, and sizing. Measured
 # against ABC's default script: 6 % smaller and thirty times faster where the taps are registers.
@@ -110,15 +114,29 @@ _SUM = np.array([0, 1, 1, 0, 1, 0, 0, 1], bool)
 _CARRY = np.array([0, 0, 0, 1, 0, 1, 1, 1], bool)
 
 
-def gates(folder: Path, top: str, verilog: str, adder: Mapping[str, str] | None) -> list[str]:
-    """Yosys commands from Verilog to simple gates and, where there is one, full-adder cells.
+def run_gates(
+    folder: Path,
+    top: str,
+    verilog: str,
+    adder: Mapping[str, str] | None,
+    before: Sequence[str] = (),
+    after: Sequence[str] = (),
+) -> None:
+    """Run Yosys from Verilog to simple gates and, where there is one, full-adder cells.
 
-    Writes the technology maps that they name into ``folder``. ``adder``: of `full_adder`; None
-    leaves full adders to gates.
+    ``before`` and ``after`` are commands around that. Writes ``yosys.log`` and the technology maps
+    into ``folder``. ``adder``: of `full_adder`; None leaves full adders to gates.
     """
+    (folder / LOG).unlink(missing_ok=True)
+
+    def run(*lines: str) -> None:
+        # Command by command into the log, so that it is there after a failure too.
+        run_yosys("\n".join(f"tee -a {LOG} {line}" for line in lines), folder, TIMEOUT_S)
+
     synth = f"synth -top {top} -flatten -noabc -booth"
-    write_text(folder / "ripple.v", _RIPPLE)
-    lines = [
+    for name, text in (("ripple", _RIPPLE), ("bits", _BITS), ("gates", _GATES)):
+        write_text(folder / f"{name}.v", text)
+    sums = [
         f"read_verilog {verilog}",
         f"hierarchy -check -top {top}",
         # Marks that served lint and waveforms only; they would keep unused gates alive.
@@ -132,14 +150,22 @@ def gates(folder: Path, top: str, verilog: str, adder: Mapping[str, str] | None)
         "techmap -map ripple.v t:$alu",
         "opt -fast",
     ]
+    bits = "techmap -map bits.v t:$fa"
+    if f"module {HARDWIRED}" in (folder / verilog).read_text(encoding="utf-8"):
+        path = folder / "adders.json"
+        run(*sums, bits, "opt -fast", f"write_json {path.name}")
+        circuit = json.loads(path.read_text(encoding="utf-8"))
+        for name, module in circuit["modules"].items():
+            if name.startswith(HARDWIRED):
+                circuit["modules"][name] = compressors.reordered(module)
+        write_text(path, json.dumps(circuit))
+        sums = [f"read_json {path.name}", "opt_clean"]
+    cells = []
     if adder is not None:
-        cell = _FULL_ADDER.format_map(adder)
-        for name, text in (("bits", _BITS), ("gates", _GATES), ("full_adder", cell)):
-            write_text(folder / f"{name}.v", text)
-        lines.append("techmap -map bits.v t:$fa")
-        lines += _ROUNDS * ["techmap -map gates.v t:$fa", "opt -fast"]
-        lines.append("techmap -map full_adder.v t:$fa")
-    return [*lines, f"{synth} -run fine:"]
+        write_text(folder / "full_adder.v", _FULL_ADDER.format_map(adder))
+        cells = [bits, *_ROUNDS * ["techmap -map gates.v t:$fa", "opt -fast"]]
+        cells.append("techmap -map full_adder.v t:$fa")
+    run(*before, *sums, *cells, f"{synth} -run fine:", *after)
 
 
 def full_adder(library: Library, unwanted: Collection[str]) -> dict[str, str] | None:
@@ -202,9 +228,8 @@ def synthesise(
         write_text(folder / "constants.v", _CONSTANTS.format_map(adder))
         again = _ROUNDS * ["techmap -map constants.v", "simplemap", "opt -fast"]
         again.append(f"abc {files} {avoid} -script {_ABC}")
-    script = [
-        *(f"read_liberty -lib -ignore_miss_func {file}" for file in liberty),
-        *gates(folder, top, verilog, adder),
+    before = [f"read_liberty -lib -ignore_miss_func {file}" for file in liberty]
+    after = [
         f"dfflibmap {files} {avoid}",
         f"abc {files} {avoid} -script {_ABC}",
         *again,
@@ -217,13 +242,10 @@ def synthesise(
         "check -assert -mapped",
         "write_verilog -simple-lhs -noattr -noexpr netlist.v",
     ]
-    log = folder / "yosys.log"
-    log.unlink(missing_ok=True)
     try:
-        # Command by command into the log, so that it is there after a failure too.
-        run_yosys("\n".join(f"tee -a yosys.log {line}" for line in script), folder, TIMEOUT_S)
+        run_gates(folder, top, verilog, adder, before, after)
     except ToolError as error:
-        raise type(error)(f"{error}; log: {log}") from None
+        raise type(error)(f"{error}; log: {folder / LOG}") from None
     mapped = netlist.read(folder / "netlist.v")
     mapped = folding.folded(mapped, library)
     mapped = buffering.buffered(mapped, library, unwanted, library.default_wire_load)
