@@ -43,7 +43,10 @@ def reordered(module: Mapping[str, Any]) -> dict[str, Any]:
         read.update(ends if inward else ())
         numbers += [bit for bit in ends if isinstance(bit, int)]
     fresh = itertools.count(max(numbers) + 1)
-    for tree, inner in _trees(adders, read):
+    reader = {bit: name for name, adder in adders.items() for bit in adder.inputs}
+    made = {bit for adder in adders.values() for bit in (adder.sum, adder.carry)}
+    inner = {bit for bit in made if read[bit] == 1 and bit in reader}
+    for tree in _trees(adders, reader, inner):
         found = _sum_of(tree, adders, read, inner)
         if found is None:
             continue
@@ -83,15 +86,14 @@ def _cell(adder: Adder) -> dict[str, Any]:
 
 
 def _trees(
-    adders: Mapping[str, Adder], read: Mapping[Bit, int]
-) -> Iterator[tuple[dict[str, int], set[Bit]]]:
-    """Each tree whose weights agree: its adders with the power of two of their inputs, and the
-    nets within it.
+    adders: Mapping[str, Adder], reader: Mapping[Bit, str], inner: set[Bit]
+) -> Iterator[dict[str, int]]:
+    """Each tree whose weights agree: its adders, with the power of two of their inputs.
+
+    ``inner``: the nets within trees, each with one ``reader``.
     """
     made = {adder.sum: (name, 0) for name, adder in adders.items()}
     made |= {adder.carry: (name, 1) for name, adder in adders.items()}
-    reader = {bit: name for name, adder in adders.items() for bit in adder.inputs}
-    inner = {bit for bit in made if read[bit] == 1 and bit in reader}
     left = dict.fromkeys(adders)
     while left:
         first = next(iter(left))
@@ -109,7 +111,7 @@ def _trees(
                     to_see.append(other)
                 agree &= tree[other] == at
         if agree:
-            yield tree, inner
+            yield tree
 
 
 def _sum_of(

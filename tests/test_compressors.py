@@ -92,7 +92,7 @@ def test_a_sum_is_the_same_and_not_deeper(count, bits, width):
 
 
 def test_each_column_adds_first_what_is_there_first():
-    # 1 + 1 + 1 and 1 + 1 + 1 side by side, then their sums: two delays, where the chain has four.
+    # Nine bits: three adders side by side, then their sums, where the chain takes one at a time.
     after = compressors.reordered(words(random.Random(0), 9, 1, 4))
     adders = [
         {pin: bits[0] for pin, bits in c["connections"].items()} for c in after["cells"].values()
