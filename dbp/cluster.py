@@ -122,8 +122,9 @@ def dask_setup(worker: object) -> None:
 
 def _quiet() -> None:
     # Dask logs every worker that comes or goes and every task given up, and its event loop what
-    # Ctrl-C cuts short; errors are raised.
-    for name in ("distributed", "tornado"):
+    # Ctrl-C cuts short; errors are raised. Dask's configuration sets a level for each of these, so
+    # that of a logger above would not count.
+    for name in ("distributed", "tornado", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 

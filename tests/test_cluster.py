@@ -55,6 +55,29 @@ def test_clusters_of_this_machine_start_beside_each_other_and_listen_on_loopback
     assert len(listening) >= 4 and set(listening) == {"127.0.0.1"}
 
 
+def test_an_interrupt_before_a_call_has_begun_says_nothing_of_its_own():
+    # `distributed.utils.sync` then fails in the event loop, which logs it.
+    script = """
+import os, signal, time
+from dbp import cluster
+
+def call():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(1)
+    raise RuntimeError
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with cluster.executor("local", points=2, workers_wanted=1) as (pool, _):
+    try:
+        pool._client.sync(call)
+    except KeyboardInterrupt:
+        time.sleep(2)
+        print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
+
+
 def test_killed_workers_change_nothing(heard, expected, tmp_path):
     rng = random.Random(3)
     killed, over = [], threading.Event()
