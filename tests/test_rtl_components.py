@@ -15,7 +15,7 @@ from dbp.rtl.rotation import RotationLanes
 from dbp.rtl.step import Step
 
 # Mostly few, which take less time and differ as much.
-LANES = st.integers(1, 4) | st.integers(1, 4) | st.integers(1, 16)
+LANES = st.integers(1, 4) | st.integers(1, 4) | st.integers(1, 8)
 SEEDS = st.integers(0, 2**32 - 1)
 POWERS = st.sampled_from([0, 300, 5000, 10**6])
 PIPELINES = st.builds(
@@ -68,13 +68,14 @@ def test_filter_equals_golden(design, lanes, pipeline, seed):
     assert_equal(y, golden.filter_samples(filter_, x), latencies, block)
 
 
-@given(designs(min_steps=1, max_steps=1), LANES, PIPELINES, SEEDS)
+# One lane knows nothing of the others but their powers, and that for at most six samples.
+@given(designs(min_steps=1, max_steps=1), st.integers(1, 4), PIPELINES, SEEDS)
 @examples(50)
 def test_rotation_equals_golden(design, lanes, pipeline, seed):
     (rotation,), bits = design.rotations, design.rotation_input_bits(0)
     rng = np.random.default_rng(seed)
     block = RotationLanes(rotation, bits, lanes, pipeline.rotation)
-    x, valid = stimulus(rng, bits, lanes)
+    x, valid = stimulus(rng, bits, lanes, words=12)
     half = 2 ** (rotation.kerr_bits - 1)
     pool = np.array([-half, half - 1, *rng.integers(-half, half, 3)])
     kerr = rng.choice(pool, len(rotation.kerr_gains))

@@ -107,7 +107,7 @@ def test_a_file_and_the_command_line_sweep_the_link(tmp_path, capsys):
 
 
 def test_an_interrupted_and_a_killed_evaluation_resume_to_the_same_figures(tmp_path):
-    text = TOML.partition("[sweep]")[0].replace("300000", "8000000")
+    text = TOML.partition("[sweep]")[0].replace("300000", "4000000")
     (tmp_path / "awgn.toml").write_text(text.replace("[-21.0]", "[-21.0, -20.0]"))
     command = [sys.executable, "-m", "dbp.cli", "ber", "linear"]
     command += ["--config", str(tmp_path / "awgn.toml")]
