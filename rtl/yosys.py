@@ -6,10 +6,13 @@ A script runs in a child so that a crash, a fatal Yosys error or a time limit en
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import util
 from pathlib import Path
 
@@ -24,16 +27,21 @@ def run_yosys(script: str, cwd: str | Path, timeout_s: float) -> str:
     Files in the script are named relative to ``cwd``. The log holds the warnings too, as lines
     ``Warning: ...``. `ToolError` if Yosys is missing, fails (with its last error line) or takes
     longer than ``timeout_s`` seconds; the child and what it started (ABC) are ended then.
+
+    Yosys' ``abc`` gives a shell the paths of its files, ``cwd`` included, as they are: only a
+    folder that `shell_safe_folder` has made will do for it.
     """
     if util.find_spec("pyosys") is None:
         raise MissingError("Yosys is missing: install it with `pip install pyosys`")
-    with tempfile.TemporaryDirectory(prefix="dbp-yosys-") as folder:
-        # A name without blanks, since Yosys splits its commands at them.
-        (Path(folder) / "script.ys").write_text(script.rstrip("\n") + "\n", encoding="utf-8")
+    with shell_safe_folder("dbp-yosys-") as folder:
+        # Not in ``cwd``, since Yosys splits its commands at blanks.
+        (folder / "script.ys").write_text(script.rstrip("\n") + "\n", encoding="utf-8")
         with subprocess.Popen(
             # -P: a file of the working folder must not shadow a Python module.
             [sys.executable, "-P", "-c", _CHILD, f"{folder}/script.ys"],
             cwd=cwd,
+            # What Yosys and ABC would leave among the files of all.
+            env={**os.environ, "TMPDIR": str(folder)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -52,6 +60,21 @@ def run_yosys(script: str, cwd: str | Path, timeout_s: float) -> str:
         errors = [line for line in log.splitlines() if "ERROR" in line] or log.splitlines()[-1:]
         raise ToolError(f"Yosys failed: {errors[-1].strip() if errors else 'no output'}")
     return log
+
+
+@contextmanager
+def shell_safe_folder(prefix: str) -> Iterator[Path]:
+    """A new folder whose path is nothing but a path to a shell, Tcl and Yosys; it goes in the end.
+
+    `ToolError` where the folder for temporary files has another name.
+    """
+    with tempfile.TemporaryDirectory(prefix=prefix) as name:
+        if re.search(r"[^A-Za-z0-9_./+-]", name):
+            raise ToolError(
+                f"temporary files would lie in {name!r}: TMPDIR must be a path of letters, digits "
+                "and _ . / + - only, since Yosys gives it to a shell"
+            )
+        yield Path(name)
 
 
 def yosys_warnings(log: str) -> list[str]:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dbp.errors import ToolError
 from dbp.files import write_text
-from dbp.rtl.yosys import run_yosys
+from dbp.rtl.yosys import run_yosys, shell_safe_folder
 from dbp.synthesis import buffering, compressors, folding, netlist, tools
 from dbp.synthesis.liberty import Library
 from dbp.synthesis.netlist import Netlist
 
 TIMEOUT_S = 1800
-LOG = "yosys.log"
+LOG, SCRIPT = "yosys.log", "yosys.ys"
 # Sums of registers: their full adders are put in order. Elsewhere bits come at times of their own.
 HARDWIRED = "hardwired_lane_"
 LANES = ("filter_lane_*", f"{HARDWIRED}*", "rotation_lane_*")
@@ -124,12 +127,16 @@ def run_gates(
 ) -> None:
     """Run Yosys from Verilog to simple gates and, where there is one, full-adder cells.
 
-    ``before`` and ``after`` are commands around that. Writes ``yosys.log`` and the technology maps
-    into ``folder``. ``adder``: of `full_adder`; None leaves full adders to gates.
+    ``before`` and ``after`` are commands around that. Writes ``yosys.log``, the script that it logs
+    (``yosys.ys``) and the technology maps into ``folder``. ``adder``: of `full_adder`; None leaves
+    full adders to gates.
     """
-    (folder / LOG).unlink(missing_ok=True)
+    for name in (LOG, SCRIPT):
+        (folder / name).unlink(missing_ok=True)
 
     def run(*lines: str) -> None:
+        with (folder / SCRIPT).open("a", encoding="utf-8") as script:
+            script.writelines(f"{line}\n" for line in lines)
         # Command by command into the log, so that it is there after a failure too.
         run_yosys("\n".join(f"tee -a {LOG} {line}" for line in lines), folder, TIMEOUT_S)
 
@@ -199,6 +206,19 @@ def full_adder(library: Library, unwanted: Collection[str]) -> dict[str, str] | 
     return adder
 
 
+def recipe(library: Library, dont_use: Sequence[str]) -> dict[str, Any]:
+    """How `synthesise` maps to a library, for the metrics; its script is ``yosys.ys``."""
+    adder = full_adder(library, _unwanted(library, dont_use))
+    return {
+        "multipliers": "booth",
+        "sums": "carry-save, one carry that ripples",
+        "full_adder": None if adder is None else adder["cell"],
+        "full_adders_of_hardwired_lanes": "in order of arrival",
+        "abc_script": _ABC.removeprefix("+"),
+        "abc_clock_target": None,
+    }
+
+
 def synthesise(
     folder: Path,
     liberty: Sequence[str],
@@ -207,7 +227,7 @@ def synthesise(
     library: Library,
     dont_use: Sequence[str],
 ) -> Netlist:
-    """Map ``verilog`` to ``netlist.v``, flat, with ``yosys.log``; all files lie in ``folder``.
+    """Map ``verilog`` to ``netlist.v``, flat; all files lie in ``folder``, as do log and script.
 
     Returns what is in ``netlist.v``.
 
@@ -215,17 +235,12 @@ def synthesise(
     """
     for name in (*liberty, verilog, top):
         tools.checked_name(name, "name in a Yosys script")
-    unwanted = [
-        tools.checked_name(cell.name, "cell")
-        for cell in library.cells.values()
-        if cell.dont_use or any(fnmatchcase(cell.name, pattern) for pattern in dont_use)
-    ]
+    unwanted = _unwanted(library, dont_use)
     adder = full_adder(library, unwanted)
     files = " ".join(f"-liberty {file}" for file in liberty)
     avoid = " ".join(f"-dont_use {name}" for name in unwanted)
     again = []
     if adder is not None:
-        write_text(folder / "constants.v", _CONSTANTS.format_map(adder))
         again = _ROUNDS * ["techmap -map constants.v", "simplemap", "opt -fast"]
         again.append(f"abc {files} {avoid} -script {_ABC}")
     before = [f"read_liberty -lib -ignore_miss_func {file}" for file in liberty]
@@ -243,7 +258,10 @@ def synthesise(
         "write_verilog -simple-lhs -noattr -noexpr netlist.v",
     ]
     try:
-        run_gates(folder, top, verilog, adder, before, after)
+        with _apart(folder, (*liberty, verilog)) as work:
+            if adder is not None:
+                write_text(work / "constants.v", _CONSTANTS.format_map(adder))
+            run_gates(work, top, verilog, adder, before, after)
     except ToolError as error:
         raise type(error)(f"{error}; log: {folder / LOG}") from None
     mapped = netlist.read(folder / "netlist.v")
@@ -251,3 +269,28 @@ def synthesise(
     mapped = buffering.buffered(mapped, library, unwanted, library.default_wire_load)
     netlist.write(mapped, folder / "netlist.v")
     return mapped
+
+
+def _unwanted(library: Library, dont_use: Sequence[str]) -> list[str]:
+    return [
+        tools.checked_name(cell.name, "cell")
+        for cell in library.cells.values()
+        if cell.dont_use or any(fnmatchcase(cell.name, pattern) for pattern in dont_use)
+    ]
+
+
+@contextmanager
+def _apart(folder: Path, inputs: Sequence[str]) -> Iterator[Path]:
+    """A folder of a harmless name with files of ``folder``; what is new then goes to ``folder``.
+
+    A user may call a folder anything.
+    """
+    with shell_safe_folder("dbp-mapping-") as work:
+        for name in inputs:
+            (work / name).symlink_to((folder / name).resolve())
+        try:
+            yield work
+        finally:
+            for file in work.iterdir():
+                if not file.is_symlink():
+                    shutil.move(file, folder / file.name)

@@ -111,7 +111,7 @@ def activity_commands(
         for pin in library.cells[instance.cell].outputs:
             net = instance.nets.get(pin.name)
             if net is not None and net not in CONSTANTS and net in activity.toggles_per_clock:
-                name = f"{_escaped(instance.name)}/{pin.name}"
+                name = f"{_escaped(instance.name)}/{tools.checked_name(pin.name, 'pin')}"
                 lines.append(_activity(f"-pins [get_pins {{{name}}}]", activity, net))
     return lines
 

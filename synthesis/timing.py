@@ -14,6 +14,20 @@ from dbp.errors import ToolError
 from dbp.synthesis import tools
 
 TIMEOUT_S = 600
+_NO_WIRES = "dbp_no_wires"
+_NO_WIRES_LIBERTY = f"""
+library ({_NO_WIRES}) {{
+  capacitive_load_unit (1, pf);
+  input_threshold_pct_rise : 50; input_threshold_pct_fall : 50;
+  output_threshold_pct_rise : 50; output_threshold_pct_fall : 50;
+  slew_lower_threshold_pct_rise : 30; slew_lower_threshold_pct_fall : 30;
+  slew_upper_threshold_pct_rise : 70; slew_upper_threshold_pct_fall : 70;
+  wire_load ("{_NO_WIRES}") {{
+    resistance : 0; capacitance : 0; area : 0; slope : 0;
+    fanout_length (1, 0);
+  }}
+}}
+"""
 _TRIPLE = r"\(([-\d.:e+]*)\)"
 _IOPATH = re.compile(rf"\s*\(IOPATH (\S+) (\S+) {_TRIPLE} {_TRIPLE}")
 _INTERCONNECT = re.compile(rf"\s*\(INTERCONNECT \S+ (\S+) {_TRIPLE} {_TRIPLE}")
@@ -26,10 +40,12 @@ _STEP = re.compile(r"^\s.*?(\d+\.\d+) [\^v] (\S+)/\S+ \((\S+)\)$", re.MULTILINE)
 class Timing:
     """``slack_ns`` of the worst setup path, and that path: instance, cell and arrival in ns.
 
-    ``late_ns``: slack by endpoint, an instance or a bit of an output port, where it is small.
+    ``slack_without_wires_ns``: the same where wires have no capacitance. ``late_ns``: slack by
+    endpoint, an instance or a bit of an output port, where it is small.
     """
 
     slack_ns: float
+    slack_without_wires_ns: float
     critical_path: tuple[tuple[str, str, float], ...]
     late_ns: Mapping[str, float]
 
@@ -83,14 +99,19 @@ def analyse(
 ) -> Timing:
     """Run OpenSTA in ``folder`` on files there: writes ``timing.log`` and ``delays.sdf``.
 
-    The constraints are those of `setup`. Endpoints with a slack below ``late_below_ns`` are listed.
+    The constraints are those of `setup`. ``wire_load`` None: wires have no capacitance.
+    Endpoints with a slack below ``late_below_ns`` are listed.
     """
-    lines = setup(liberty, netlist, top, inputs, outputs, period_ns)
+    # OpenSTA has no command for no wires: it takes the library's default.
+    (folder / f"{_NO_WIRES}.lib").write_text(_NO_WIRES_LIBERTY, encoding="utf-8")
+    lines = setup([*liberty, f"{_NO_WIRES}.lib"], netlist, top, inputs, outputs, period_ns)
+    lines += [
+        f"set_wire_load_model -name {_NO_WIRES}",
+        "set_wire_load_mode top",
+        'puts "worst slack without wires [worst_slack -max]"',
+    ]
     if wire_load is not None:
-        lines += [
-            f"set_wire_load_model -name {tools.checked_name(wire_load, 'wire load')}",
-            "set_wire_load_mode top",
-        ]
+        lines.append(f"set_wire_load_model -name {tools.checked_name(wire_load, 'wire load')}")
     lines += [
         "report_checks -path_delay max -digits 4 -fields {slew cap}",
         'puts "worst slack [worst_slack -max]"',
@@ -100,14 +121,19 @@ def analyse(
         "write_sdf -divider . -digits 6 delays.sdf",
     ]
     (folder / "timing.tcl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    log = tools.run(["sta", "-no_splash", "-exit", "timing.tcl"], folder, "timing.log", TIMEOUT_S)
-    found = re.search(r"^worst slack (\S+)$", log, re.MULTILINE)
-    if found is None or not re.search(r"data required time", log):
+    # Without the user's own ~/.sta, which no run depends on.
+    command = ["sta", "-no_init", "-no_splash", "-exit", "timing.tcl"]
+    log = tools.run(command, folder, "timing.log", TIMEOUT_S)
+    bare, found = (
+        re.search(rf"^worst slack {words}(\S+)$", log, re.MULTILINE)
+        for words in ("without wires ", "")
+    )
+    if bare is None or found is None or not re.search(r"data required time", log):
         raise ToolError(f"sta reported no slack; log: {folder / 'timing.log'}")
     path = log[: log.index("data arrival time")]
     steps = tuple((m[2], m[3], float(m[1])) for m in _STEP.finditer(path))
     late = {m[1].rpartition("/")[0] or m[1]: float(m[2]) for m in _LATE.finditer(log)}
-    return Timing(float(found[1]), steps, late)
+    return Timing(float(found[1]), float(bare[1]), steps, late)
 
 
 def read_sdf(path: Path) -> Delays:

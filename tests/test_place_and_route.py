@@ -335,13 +335,13 @@ def test_the_figures_are_those_of_the_reports(tmp_path, openroad):
 
 
 def slack_ns(folder):
-    """Of the timing before layout, without wires: the constraints are the same."""
+    """Of the timing before layout: the constraints are the same, and the wires without a layout."""
     work = folder / "timing"
     work.mkdir()
     (work / "m.v").write_text(VERILOG)
     shutil.copy(LIBERTY, work)
     timed = timing.analyse(
-        work, [LIBERTY.name], "m.v", "m", ["d", "e"], ["q"], PERIOD_S * 1e9, None
+        work, [LIBERTY.name], "m.v", "m", ["d", "e"], ["q"], PERIOD_S * 1e9, "per_fanout"
     )
     # The worst path ends at q, which is due at the next edge.
     *_, (instance, _, arrival_ns) = timed.critical_path
@@ -439,6 +439,17 @@ def test_names_that_tcl_would_run_never_reach_it(tmp_path, openroad, old, new):
     with pytest.raises(InputError):
         place(tmp_path, verilog=verilog)
     assert not (tmp_path / "out" / "place_and_route.tcl").exists()
+
+
+def test_pins_that_tcl_would_run_never_reach_it():
+    name = r"Q}];{*}exec\40ls;#"
+    liberty = Path(__file__).with_name("tiny.lib").read_text()
+    assert "pin (Y)" in liberty
+    library = liberty_reader.parse(liberty.replace("pin (Y)", f'pin ("{name}")'))
+    verilog = rf"module m (a, y); input a; output y; INV u (.A(a), .\{name} (y)); endmodule"
+    activity = Activity(dict.fromkeys("ay", 0.5), dict.fromkeys("ay", 0.5))
+    with pytest.raises(InputError, match=r"pin = .*: must be letters"):
+        opensta.activity_commands(netlist.parse(verilog), library, activity, ())
 
 
 @needs_sta
