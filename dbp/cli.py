@@ -58,7 +58,10 @@ def _folder(text: str) -> Path:
     # What a shell makes of a variable that is not set; Path would take it for this folder.
     if not text:
         raise argparse.ArgumentTypeError("'': must be the name of a folder")
-    return Path(text)
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a folder, and is none")
+    return path
 
 
 def _launch_powers(text: str) -> tuple[float, ...]:
@@ -193,7 +196,7 @@ def _parser() -> argparse.ArgumentParser:
     out(sub)
 
     sub = command("pdk", _pdk, "list the design kits and where they are, or install one")
-    kit = sub.add_subparsers(metavar="install NAME")
+    kit = sub.add_subparsers(metavar="[install NAME]", title="what to do", dest="action")
     sub.set_defaults(install=None)
     sub = kit.add_parser("install", help="fetch a kit from its pinned commit into the cache")
     sub.add_argument("install", metavar="NAME", help="nangate45, asap7, sky130hd or ihp-sg13g2")

@@ -186,15 +186,21 @@ def synth(
     ``fit``: first find the cuts, from ``cuts`` on (`dbp.synthesis.fit_clock`).
     """
     from dbp.report import aligned
-    from dbp.rtl import pipeline
-    from dbp.synthesis import fit_clock, synthesize
+    from dbp.rtl import check, pipeline
+    from dbp.synthesis import fit_clock, kits, synthesize
+    from dbp.synthesis import place_and_route as layouts
     from dbp.synthesis.bench import samples_needed
 
     settings = config_of(run)
     clock_mhz = settings.hardware.clock_mhz
     pdk, lanes = pdk or settings.hardware.pdk, lanes or settings.hardware.synthesis_lanes
-    cut = pipeline.parse(cuts or "")
-    ensure_stimulus(run, samples_needed(Design.load(run / "design.json"), lanes))
+    cut, design = pipeline.parse(cuts or ""), Design.load(run / "design.json")
+    # Before the link is simulated, which takes minutes.
+    check(design, lanes, filters, "step", len(design.filters) // 2 if step is None else step)
+    kits.find(pdk)
+    if place_and_route:
+        layouts.find(pdk)
+    ensure_stimulus(run, samples_needed(design, lanes))
     found = None
     if fit:
         print(f"Fitting {run} in {pdk} to {clock_mhz:g} MHz", flush=True)
@@ -225,14 +231,20 @@ def synth(
         pipeline=cut,
         clock_mhz=clock_mhz,
         place_and_route=place_and_route,
+        reuse=True,
         config_hash=settings.hash,
         fit_clock=found,
     )
+    took = (
+        "kept, its inputs are the same" if "kept" in written else f"{written['wall_time_s']:.0f} s"
+    )
     print(
         f"Step {written['step']}: {written['cell_area_um2']:.0f} um2, "
-        f"{1e3 * written['power_w']['total']:.2f} mW, slack {written['slack_ns']:+.3f} ns, "
-        f"{written['gate_level_mismatches']} gate-level mismatches; "
-        f"{written['wall_time_s']:.0f} s -> {run / 'synth' / pdk}",
+        f"{1e3 * written['power_w']['total']:.2f} mW, slack {written['slack_ns']:+.3f} ns "
+        f"({written['slack_without_wires_ns']:+.3f} without wires; up to "
+        f"{written['highest_clock_mhz']:.0f} MHz), "
+        f"{written['gate_level_mismatches']} gate-level mismatches; {took} "
+        f"-> {run / 'synth' / pdk}",
         flush=True,
     )
     if placed := written.get("place_and_route"):

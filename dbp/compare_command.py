@@ -36,7 +36,7 @@ def compare(
     """
     from dbp import comparison
     from dbp.report import best_points
-    from dbp.rtl import pipeline
+    from dbp.rtl import check, pipeline
     from dbp.synthesis import kits, receiver
     from dbp.synthesis.bench import samples_needed
 
@@ -52,6 +52,8 @@ def compare(
     jobs: dict[tuple[str, str, str], list[receiver.Job]] = {}
     for pdk, kind, (name, (design, _)) in itertools.product(pdks, filters, found.items()):
         jobs[name, pdk, kind] = receiver.jobs(folders[name], design, pdk, kind, widths, clock_mhz)
+        for job in jobs[name, pdk, kind]:
+            check(design, job.lanes, kind, "step", job.step)
     ber(
         names,
         None,
@@ -83,6 +85,7 @@ def compare(
                 "learned": comparison.is_learned(design),
                 "filters": kind,
                 "pdk": pdk,
+                "for_demonstration_only": pdk == kits.SHIPPED,
                 "pipeline": pipeline.text(some[0].pipeline),
                 **comparison.filters_of(design),
                 "launch_power_dbm": point.launch_power_dbm,

@@ -60,6 +60,8 @@ def _receivers(rows: Sequence[ComparisonRow]) -> Table:
                 "clock tree and layout. Ratios are to the first design in the same kit."
             )
             break
+    for kit in dict.fromkeys(row.pdk for row in rows if row.for_demonstration_only):
+        notes.append(f"{kit} is for demonstration: its figures are no evidence.")
     return Table("Whole receivers", lines, notes)
 
 

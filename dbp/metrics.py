@@ -95,6 +95,8 @@ class SynthMetrics(Metrics):
     cell_area_um2: float
     cells: int
     slack_ns: float
+    slack_without_wires_ns: float
+    highest_clock_mhz: float
     power_w: PowerW
     activity: Literal["simulated"]
     nets_annotated_fraction: float
@@ -163,6 +165,7 @@ class ComparisonRow(BaseModel):
     design: str
     filters: str
     pdk: str
+    for_demonstration_only: bool = False
     ber: float
     ber_low: float
     ber_high: float

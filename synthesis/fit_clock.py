@@ -211,12 +211,14 @@ class _Trials:
             self.design, self.step, LANES, path, filters=self.filters, pipeline=pipeline
         )
 
-    def inputs_hash(self, start: Pipeline) -> str:
+    def inputs_hash(self, start: Pipeline, take_out: bool) -> str:
         known = [flow.VERSION, MARGIN, flow.programs(), self.kit.dont_use, self.clock_mhz]
         described = self.emit(start)
-        return flow.hash_of(
-            [known, text(start), described], [self.work / flow.VERILOG, *self.files]
-        )
+        files = [self.work / flow.VERILOG, *self.files]
+        if take_out:  # and so looked at the power
+            known.append(CLOCKS)
+            files.append(self.run_dir / "stimulus.npz")
+        return flow.hash_of([known, text(start), described], files)
 
     def run(self, pipeline: Pipeline, power_where_met: bool) -> tuple[Trial, dict[str, float]]:
         """Also the slack of each bank of registers that is below the margin."""
@@ -303,7 +305,7 @@ def fit(
     if kept is None:
         # Before tools are looked for, as in `dbp.synthesis.synthesize`.
         _ = trials.library
-    inputs_hash = trials.inputs_hash(start)
+    inputs_hash = trials.inputs_hash(start, take_out)
     if kept and kept[0] == inputs_hash:
         found = kept[1]
     else:

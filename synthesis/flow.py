@@ -18,7 +18,13 @@ from tqdm import tqdm
 from dbp.design import Design
 from dbp.errors import InputError, ToolError
 from dbp.files import write_bytes, write_json
-from dbp.metrics import Stopwatch, package_versions, write_metrics
+from dbp.metrics import (
+    Stopwatch,
+    SynthMetrics,
+    package_versions,
+    read_metrics,
+    write_metrics,
+)
 from dbp.rtl import emit_step
 from dbp.rtl.pipeline import Pipeline
 from dbp.stimulus import Stimulus
@@ -44,11 +50,13 @@ from dbp.synthesis.timing import Timing
 
 # Raise it with every change of this package, but for `dbp power`, that changes a figure: what was
 # kept is then made anew.
-VERSION = 3
+VERSION = 4
 CLOCK_MHZ = 416.7
 MAX_CLOCK_MHZ = 10_000.0
 MARGIN_S = 20e-12
 VERILOG, NETLIST, SDF = "step.v", "netlist.v", "delays.sdf"
+ACTIVITY, WATTS = "activity.csv.gz", "power.csv.gz"
+KEPT = (*(f"{name}.gz" for name in (VERILOG, NETLIST, SDF)), ACTIVITY, WATTS)
 
 
 def synthesize(
@@ -75,9 +83,10 @@ def synthesize(
     brought to the step's input by the golden model. Writes ``metrics.json``, the netlist, SDF,
     activity, power per instance, scripts and logs to ``folder`` (``RUN/synth/PDK``) and returns the
     metrics (keys: ``docs/power.md``). With ``place_and_route`` OpenROAD goes on from there, and its
-    figures are added. With ``reuse`` metrics that lie there already are returned, but for place and
-    route, where their ``inputs_hash`` is that of Verilog, kit, stimulus, constraints and programs
-    as they are now. ``progress`` shows a bar on a terminal. ``fit_clock``: how the cuts were found
+    figures are added. With ``reuse`` metrics that lie there already, with the files beside them,
+    are returned, but for place and route, where their ``inputs_hash`` is that of Verilog, kit,
+    stimulus, constraints and programs as they are now; they have one more key then, ``kept``.
+    ``progress`` shows a bar on a terminal. ``fit_clock``: how the cuts were found
     (`dbp.synthesis.fit_clock`), to stand in the metrics.
 
     `InputError` for what does not fit; `MissingError` where a tool or the kit is not there;
@@ -111,10 +120,10 @@ def synthesize(
             return versions, hash_of(known, [work / VERILOG, run_dir / "stimulus.npz", *files])
 
         # Before Liberty is read, which can take longer than all of the rest.
-        kept = _kept(folder / "metrics.json") if reuse and not lef else None
-        if kept and kept["inputs_hash"] == versions_and_hash()[1]:
+        kept = _kept(folder) if reuse and not lef else None
+        if kept and kept.get("inputs_hash") == versions_and_hash()[1]:
             shutil.rmtree(work)
-            return kept
+            return kept | {"kept": True}
         library = liberty_reader.read(*files)
         bench = Bench(design, stimulus, described, clocks)
         # After the inputs: who has both a bad file and no tool should not install the tool first.
@@ -137,8 +146,8 @@ def synthesize(
         )
         progress_bar.update()
 
-    gates.activity.write(folder / "activity.csv.gz")
-    watts.write(folder / "power.csv.gz")
+    gates.activity.write(folder / ACTIVITY)
+    watts.write(folder / WATTS)
     _keep(work, folder)
     rates = [t for net, t in gates.activity.toggles_per_clock.items() if net != CLOCK]
     metrics = write_metrics(
@@ -151,6 +160,7 @@ def synthesize(
             "pipeline": asdict(pipeline or Pipeline()),
             "clock_mhz": clock_mhz,
             **(figures := _figures(mapped, library, watts)),
+            "power_engine": "dbp",
             "power_without_glitches_w": settled.totals(),
             "glitch_share": 1 - settled.totals()["total"] / watts.totals()["total"],
             **tree_figures(clock_tree.estimate(mapped, library, period_s, pdk)),
@@ -160,7 +170,13 @@ def synthesize(
             "scaled_28nm": scaling.of_one_kit(
                 pdk, library.voltage_v, figures["power_w"]["total"], figures["cell_area_um2"]
             ),
+            "recipe": mapping.recipe(library, kit.dont_use),
             "slack_ns": timed.slack_ns,
+            "slack_without_wires_ns": timed.slack_without_wires_ns,
+            # Every path has a whole period.
+            "highest_clock_mhz": 1e3 / (1e3 / clock_mhz - timed.slack_ns),
+            "highest_clock_without_wires_mhz": 1e3
+            / (1e3 / clock_mhz - timed.slack_without_wires_ns),
             "timing_met": timed.slack_ns >= 0,
             "critical_path": [
                 {"instance": name, "cell": cell, "arrival_ns": at}
@@ -276,14 +292,14 @@ def hash_of(values: Any, files: Sequence[Path]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _kept(path: Path) -> dict[str, Any] | None:
-    """The metrics of an earlier run, where they are whole, and of right gates."""
+def _kept(folder: Path) -> dict[str, Any] | None:
+    """The metrics of an earlier run, where they and the files beside them are whole."""
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_metrics(folder / "metrics.json", SynthMetrics)
+    except InputError:
         return None
-    whole = isinstance(kept, dict) and "inputs_hash" in kept
-    return kept if whole and kept.get("gate_level_mismatches") == 0 else None
+    whole = found is not None and all((folder / name).is_file() for name in KEPT)
+    return found.model_dump() if whole and found.gate_level_mismatches == 0 else None
 
 
 def _figures(mapped: Netlist, library: Library, watts: power.Power) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def jobs(
 
 
 def run(all_jobs: Sequence[Job], workers: int) -> dict[Job, dict[str, Any]]:
-    """Their metrics; ``workers`` processes, with a bar. The first error ends the others."""
+    """Their metrics; ``workers`` processes, with a bar. After the first error none is begun."""
     # The longest first, so that no core waits for one in the end.
     order = sorted(all_jobs, key=lambda job: -job.lanes)
     tasks = {job: (f"{job.folder.name}, {job.pdk}, {job.lanes} lanes", job.run) for job in order}

@@ -95,11 +95,10 @@ def band(
     ]
     if not scaled:
         return None
-    return Band(
-        min(map(min, scaled)),
-        statistics.geometric_mean(map(statistics.geometric_mean, scaled)),
-        max(map(max, scaled)),
-    )
+    low, high = min(map(min, scaled)), max(map(max, scaled))
+    central = statistics.geometric_mean(map(statistics.geometric_mean, scaled))
+    # The mean of one is rounded.
+    return Band(low, min(max(central, low), high), high)
 
 
 def of_one_kit(

@@ -170,9 +170,13 @@ def test_a_missing_kit_is_one_line_that_says_where_it_is_looked_for(tmp_path, mo
     assert "DBP_PDK_ROOT" in err
 
 
-def test_an_unwritable_folder_is_one_line(tmp_path, capsys):
+def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path, capsys):
     DESIGN.save(tmp_path / "design.json")
     (tmp_path / "file").write_text("in the way")
-    status, _, err = run("rtl", tmp_path / "design.json", "--out", tmp_path / "file", capsys=capsys)
+    design, file = tmp_path / "design.json", tmp_path / "file"
+    status, _, err = run("rtl", design, "--out", file, capsys=capsys)
+    assert status == 2
+    assert "argument --out: " in err and "must be a folder, and is none" in err
+    status, _, err = run("rtl", design, "--out", file / "below", capsys=capsys)
     assert status == 1
     assert err.count("\n") == 1

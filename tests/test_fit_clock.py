@@ -165,6 +165,7 @@ class Modelled(fit_clock._Trials):
 @pytest.fixture
 def modelled(tmp_path, monkeypatch):
     hardware.small_design().save(tmp_path / "design.json")
+    (tmp_path / "stimulus.npz").write_bytes(b"")
     monkeypatch.setattr(fit_clock, "_Trials", Modelled)
     monkeypatch.setattr(flow, "programs", dict)
     return tmp_path
@@ -235,6 +236,7 @@ def test_the_command_hands_the_cuts_on(modelled, monkeypatch, capsys):
     def synthesized(run, pdk, **options):
         given.update(options)
         return {"step": 16, "cell_area_um2": 1, "power_w": {"total": 1}, "slack_ns": 0,
+                "slack_without_wires_ns": 0, "highest_clock_mhz": 1,
                 "gate_level_mismatches": 0, "wall_time_s": 0, "scaled_28nm": None,
                 "for_demonstration_only": False}  # fmt: skip
 

@@ -7,18 +7,23 @@ import gzip
 import json
 import os
 import shutil
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dbp import golden
+from dbp import cli, golden
 from dbp.design import Design, Filter, Rotation
 from dbp.errors import InputError, MissingError, ToolError
+from dbp.rtl.yosys import run_yosys
+from dbp.runs import config_of
 from dbp.stimulus import Stimulus
 from dbp.synthesis import bench, fit_clock, kits, synthesize, tools
 from dbp.synthesis.gate_simulation import GateSimulation
 
+PERIOD_NS = 1e3 / 416.7
 KITS = os.environ.get("DBP_PDK_ROOT")
 HAS_FLOW = bool(KITS) and (Path(KITS) / "nangate45").is_dir() and shutil.which("sta") is not None
 needs_sta = pytest.mark.skipif(shutil.which("sta") is None, reason="needs sta")
@@ -57,6 +62,14 @@ def test_a_step_becomes_gates_that_equal_golden(run_dir, pdk):
     assert result["gate_level_samples"] >= 2 * 1000
     assert result["nets_annotated_fraction"] == 1.0
     assert result["slack_ns"] > 0 and result["timing_met"] is True
+    # Every path has a period: at the highest clock the slack is nothing.
+    assert result["slack_ns"] < result["slack_without_wires_ns"] < PERIOD_NS
+    for words in ("", "_without_wires"):
+        least_ns = 1e3 / result[f"highest_clock{words}_mhz"]
+        assert least_ns == pytest.approx(PERIOD_NS - result[f"slack{words}_ns"])
+    assert result["recipe"]["full_adder"].startswith("FA") and result["power_engine"] == "dbp"
+    script = (folder / "yosys.ys").read_text()
+    assert "-booth" in script and result["recipe"]["abc_script"] in script
     assert (result["pdk"], result["step"], result["lanes"]) == (pdk, 0, 2)
     assert result["for_demonstration_only"] is (pdk == "predictive28")
     assert (result["scaled_28nm"] is None) is (pdk == "predictive28")
@@ -73,8 +86,76 @@ def test_a_step_becomes_gates_that_equal_golden(run_dir, pdk):
     assert sum(float(row["total_w"]) for row in rows) == pytest.approx(power["total"], rel=1e-5)
     assert {file.name for file in folder.iterdir()} == {
         "metrics.json", "netlist.v.gz", "delays.sdf.gz", "step.v.gz", "activity.csv.gz",
-        "power.csv.gz", "yosys.log", "timing.tcl", "timing.log",
+        "power.csv.gz", "yosys.log", "yosys.ys", "timing.tcl", "timing.log",
     }  # fmt: skip
+
+
+@needs_sta
+@pytest.mark.parametrize("name", ["s;$(touch PWNED);", "it's `touch PWNED`", 'a "b" & c'])
+def test_a_folder_may_be_called_anything(run_dir, tmp_path, monkeypatch, name):
+    (tmp_path / ".sta").write_text("exit\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / name
+    folder.mkdir()
+    for file in ("design.json", "stimulus.npz"):
+        shutil.copy(run_dir / file, folder)
+    before = {*Path(tempfile.gettempdir()).glob("yosys-*"), *Path.cwd().iterdir()}
+    found = synthesize(folder, "predictive28", step=0, lanes=1, clocks=100)
+    assert found["gate_level_mismatches"] == 0
+    assert not list(tmp_path.rglob("PWNED"))
+    assert {*Path(tempfile.gettempdir()).glob("yosys-*"), *Path.cwd().iterdir()} <= before
+
+
+def test_no_shell_gets_a_folder_for_temporary_files_of_another_name(tmp_path, monkeypatch):
+    (tmp_path / "a $b").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "a $b"))
+    with pytest.raises(ToolError, match="TMPDIR must be a path of letters"):
+        run_yosys("help", tmp_path, 10)
+
+
+@needs_sta
+def test_the_command_keeps_what_it_has_made_while_it_is_whole(run_dir, capsys):
+    command = ["synth", str(run_dir), "--pdk", "predictive28", "--step", "0", "--lanes", "1"]
+    (run_dir / "config.toml").write_text("")
+    stimulus = Stimulus.load(run_dir / "stimulus.npz", small_design())
+    replace(stimulus, config_hash=config_of(run_dir).hash).save(run_dir / "stimulus.npz")
+    metrics = run_dir / "synth" / "predictive28" / "metrics.json"
+
+    def made() -> bool:
+        capsys.readouterr()
+        assert cli.main(command) == 0
+        return "kept, its inputs are the same" not in capsys.readouterr().out
+
+    assert made()
+    first = metrics.read_bytes()
+    assert not made() and metrics.read_bytes() == first
+    (metrics.parent / "netlist.v.gz").unlink()
+    assert made() and (metrics.parent / "netlist.v.gz").is_file()
+    content = json.loads(metrics.read_text())
+    del content["slack_ns"]
+    metrics.write_text(json.dumps(content))
+    assert made()
+    stimulus = Stimulus.load(run_dir / "stimulus.npz", small_design())
+    stimulus.samples.i[7] ^= 1
+    stimulus.save(run_dir / "stimulus.npz")
+    assert made()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--lanes", "99999"], "lanes = 99999: must be an integer in 1..1024"),
+        (["--step", "2"], "step = 2: must be an integer in 0..1"),
+        (["--pdk", "foo"], "pdk = 'foo': must be one of"),
+        (["--pdk", "predictive28", "--place-and-route", "--fit-clock"], "no layout"),
+    ],
+)
+def test_the_command_looks_at_options_before_it_simulates_a_link(
+    run_dir, capsys, monkeypatch, options, complaint
+):
+    monkeypatch.setattr("dbp.commands.ensure_stimulus", None)
+    assert cli.main(["synth", str(run_dir), *options]) == 2
+    assert complaint in capsys.readouterr().err
 
 
 @needs_flow
