@@ -6,9 +6,10 @@ import csv
 import gzip
 import io
 import re
+import stat
 import zlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -16,14 +17,19 @@ from dbp.errors import InputError
 from dbp.files import write_bytes
 
 COLUMNS = ["net", "toggles_per_clock", "static_probability"]
+MAX_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
 class Activity:
-    """Toggles (both edges) per clock and the share of time at 1, by net."""
+    """Toggles (both edges) per clock and the share of time at 1, by net.
+
+    ``source``: the file that it is from, for errors.
+    """
 
     toggles_per_clock: Mapping[str, float]
     static_probability: Mapping[str, float]
+    source: str = field(default="", compare=False)
 
     def write(self, path: str | Path) -> None:
         """Write ``.csv.gz`` with the columns of `COLUMNS`, atomically."""
@@ -37,17 +43,18 @@ class Activity:
 
 def read(path: str | Path) -> Activity:
     """Read ``.csv`` or ``.csv.gz``; `InputError` names the line that does not fit."""
+    content = read_packed(path, MAX_BYTES, "CSV")
     try:
-        content = Path(path).read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-        rows = list(csv.reader(io.StringIO(content.decode())))
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error, csv.Error) as error:
+        # Spreadsheets put a byte-order mark first.
+        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
+    except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
     if not rows or rows[0] != COLUMNS:
         raise InputError(f"{path}: must begin with the line {','.join(COLUMNS)}")
     toggles, probability = {}, {}
     for line, row in enumerate(rows[1:], start=2):
+        if not row:  # a blank line
+            continue
         try:
             net, rate, share = row[0], float(row[1]), float(row[2])
             if len(row) != 3 or not 0 <= rate < 1e6 or not 0 <= share <= 1:
@@ -57,8 +64,10 @@ def read(path: str | Path) -> Activity:
                 f"{path}: line {line}: {','.join(row)!r}: must be a net, toggles per clock >= 0 "
                 "and a probability in 0..1"
             ) from None
+        if net in toggles:
+            raise InputError(f"{path}: line {line}: net {net!r}: must be listed once, is twice")
         toggles[net], probability[net] = rate, share
-    return Activity(toggles, probability)
+    return Activity(toggles, probability, str(path))
 
 
 Names = TypeVar("Names", bound=Mapping)
@@ -84,10 +93,27 @@ def time_unit_s(text: str) -> float:
 
 
 def open_binary(path: str | Path) -> BinaryIO:
-    """Open a file, packed by gzip or not; `InputError` where that fails."""
+    """Open a file, packed by gzip or not; `InputError` where that fails. A pipe might never end."""
     try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise InputError(f"{path}: cannot be read: no regular file")
         with Path(path).open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
         return gzip.open(path) if packed else Path(path).open("rb")
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def read_packed(path: str | Path, most: int, kind: str) -> bytes:
+    """The content of a file, packed by gzip or not; `InputError` above ``most`` bytes of it.
+
+    So that a small file cannot fill the memory. ``kind``: what the file holds, for errors.
+    """
+    with open_binary(path) as file:
+        try:
+            content = file.read(most + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"{path}: cannot be read: {error}") from None
+    if len(content) > most:
+        raise InputError(f"{path}: more than {most >> 20} MiB of {kind} text")
+    return content

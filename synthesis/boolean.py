@@ -65,6 +65,13 @@ class Expression:
         high, low = (self.independent({**of, variable: value}) for value in (1.0, 0.0))
         return high * (1 - low) + low * (1 - high)
 
+    def decides(self, variable: str, of: Mapping[str, Probability]) -> Probability:
+        """The same, exact where the other variables are independent."""
+        k = self.variables.index(variable)
+        states = np.arange(1 << len(self.variables))
+        changes = self.truth ^ self.truth[states ^ (1 << k)]
+        return _expand(changes, self.variables, of)
+
     def substitute(self, functions: Mapping[str, Expression]) -> Expression:
         """The same expression with functions in the place of some of its variables."""
         if not functions.keys() & set(self.variables):

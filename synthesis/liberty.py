@@ -118,7 +118,8 @@ class Sequential:
 @dataclass(frozen=True, slots=True)
 class Cell:
     """A cell. ``sequential`` is None for combinational cells; ``has_state`` also counts cells
-    whose state is described otherwise (clock gates), which only area and leakage understand."""
+    whose state is described otherwise (clock gates), which only area and leakage understand.
+    ``supplies``: its power and ground pins (``pg_pin``), of which ``pins`` has none."""
 
     name: str
     area_um2: float
@@ -128,6 +129,7 @@ class Cell:
     sequential: Sequential | None
     has_state: bool
     dont_use: bool
+    supplies: frozenset[str]
 
     @property
     def outputs(self) -> list[Pin]:
@@ -198,5 +200,5 @@ class Library:
             return None
         if name not in self.wire_loads:
             known = ", ".join(sorted(self.wire_loads)) or "none here"
-            raise InputError(f"wire load {name!r}: must be one of the library's ({known})")
+            raise InputError(f"wire load {name!r}: must be one of library {self.name}'s ({known})")
         return self.wire_loads[name]

@@ -197,6 +197,7 @@ def _cell(group: Group, units: _Units) -> Cell:
         sequential=_sequential(stateful[0]) if simple else None,
         has_state=bool(stateful),
         dont_use=get("dont_use") == "true",
+        supplies=frozenset(name for inner in group.of_kind("pg_pin") for name in inner.arguments),
     )
 
 
@@ -224,11 +225,14 @@ def _sequential(group: Group) -> Sequential:
 
 def _pins(group: Group, units: _Units) -> Iterable[Pin]:
     get = group.attributes.get
-    either = get("capacitance", "0")
-    capacitances = [
-        _number(get(f"{edge}_capacitance", either), "capacitance") * units.capacitance
-        for edge in ("rise", "fall")
-    ]
+    capacitances = []
+    for key in ("rise_capacitance", "fall_capacitance"):
+        text = get(key, get("capacitance", "0"))
+        capacitance = _number(text, "capacitance")
+        if capacitance < 0:
+            pins = ", ".join(group.arguments)
+            raise InputError(f"pin {pins}: capacitance = {text!r}: must be at least 0")
+        capacitances.append(capacitance * units.capacitance)
     arcs = tuple(a for inner in group.of_kind("timing") for a in _arcs(inner, units))
     powers = tuple(p for g in group.of_kind("internal_power") for p in _powers(g, units))
     for name in group.arguments:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dbp.errors import InputError
+from dbp.synthesis.activity import read_packed
 
 # Possessive quantifiers: no input can make the matching backtrack.
 _BLANK = r"(?:[\s;]++|\\(?=\s)|/\*.*?\*/|//[^\n]*+)*+"
@@ -45,15 +44,7 @@ class Group:
 
 def read(path: str | Path) -> Group:
     """Read the ``library`` group of a ``.lib`` or ``.lib.gz`` file; `InputError` if it has none."""
-    try:
-        content = Path(path).read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            with gzip.open(path) as file:
-                content = file.read(MAX_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
-    if len(content) > MAX_BYTES:
-        raise InputError(f"{path}: more than {MAX_BYTES >> 20} MiB of Liberty text")
+    content = read_packed(path, MAX_BYTES, "Liberty")
     try:
         return parse(content.decode("utf-8", errors="replace"))
     except InputError as error:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from types import MappingProxyType
 
 from dbp.errors import InputError
 from dbp.files import write_text
+from dbp.synthesis.activity import read_packed
 
 _TOKEN = re.compile(
     r"(?:\s++|//[^\n]*+|/\*.*?\*/|\(\*.*?\*\))*+"
@@ -20,6 +19,7 @@ _TOKEN = re.compile(
 )
 CONSTANTS = {"1'b0": 0, "1'b1": 1}
 MAX_BITS = 1 << 20
+MAX_BYTES = 1 << 30
 MAX_NESTING = 64
 
 
@@ -36,26 +36,24 @@ class Instance:
 class Netlist:
     """One flat module. Nets are named as in Verilog, bits of vectors as ``name[3]``; the nets
     ``1'b0`` and ``1'b1`` are the constants. ``ports`` gives the bit names of each port, most
-    significant first; ``outputs`` the net behind each bit of the output ports."""
+    significant first; ``outputs`` the net behind each bit of the output ports; ``inouts`` are as a
+    rule supplies."""
 
     module: str
     ports: Mapping[str, tuple[str, ...]]
     inputs: tuple[str, ...]
     outputs: Mapping[str, str]
     instances: tuple[Instance, ...]
+    inouts: tuple[str, ...] = ()
 
 
 def read(path: str | Path) -> Netlist:
     """Read ``.v`` or ``.v.gz``; `InputError` where it is not flat structural Verilog."""
+    content = read_packed(path, MAX_BYTES, "Verilog")
     try:
-        content = Path(path).read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-        text = content.decode()
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        return parse(content.decode())
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
-    try:
-        return parse(text)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -83,6 +81,7 @@ def write(netlist: Netlist, path: str | Path) -> None:
             left, right = (int(bit[len(port) + 1 : -1]) for bit in (bits[0], bits[-1]))
             span = f"[{left}:{right}] "
         direction = "output" if bits[0] in outputs else "input"
+        direction = "inout" if bits[0] in netlist.inouts else direction
         lines.append(f"  {direction} {span}{_identifier(port)};")
     lines += [f"  wire {_identifier(net)};" for net in driven if net not in known]
     for instance in netlist.instances:
@@ -105,8 +104,9 @@ class _Parser:
         self.text = text
         self.position = 0
         self.token = ""
-        self.ranges: dict[str, list[int] | None] = {}
+        self.ranges: dict[str, range | None] = {}
         self.aliases: dict[str, str] = {}
+        self.named: set[str] = set()
         self._next()
 
     def _next(self) -> str:
@@ -117,9 +117,11 @@ class _Parser:
         self.token, self.position = match[1], match.end()
         return token
 
+    def _refused(self, problem: str) -> InputError:
+        return InputError(f"line {self.text.count(chr(10), 0, self.position) + 1}: {problem}")
+
     def _error(self, found: str) -> InputError:
-        line = self.text.count("\n", 0, self.position) + 1
-        return InputError(f"line {line}: {found!r}: not flat structural Verilog")
+        return self._refused(f"{found!r}: not flat structural Verilog")
 
     def _expect(self, token: str) -> None:
         if self._next() != token:
@@ -137,13 +139,13 @@ class _Parser:
         directions = self._header()
         instances: list[tuple[str, str, dict[str, str]]] = []
         while (word := self._next()) != "endmodule":
-            if word in ("input", "output", "wire"):
+            if word in ("input", "output", "inout", "wire"):
                 for net in self._declaration():
                     if word != "wire":
                         directions[net] = word
             elif word == "assign":
                 self._assign()
-            elif word in ("", "module", "inout", "reg", "always", "initial", "parameter"):
+            elif word in ("", "module", "reg", "always", "initial", "parameter"):
                 raise self._error(word or "end of file")
             else:
                 instances.append(self._instance(word.removeprefix("\\")))
@@ -154,6 +156,7 @@ class _Parser:
             module=name,
             ports=MappingProxyType(ports),
             inputs=tuple(b for p, kind in directions.items() if kind == "input" for b in ports[p]),
+            inouts=tuple(b for p, kind in directions.items() if kind == "inout" for b in ports[p]),
             outputs=MappingProxyType(
                 {
                     b: self._resolve(b)
@@ -177,9 +180,9 @@ class _Parser:
         directions: dict[str, str] = {}
         direction, indices = "", None
         while (word := self._next()) != ";":
-            if word in ("", "inout"):
-                raise self._error(word or "end of file")
-            if word in ("input", "output"):
+            if word == "":
+                raise self._error("end of file")
+            if word in ("input", "output", "inout"):
                 direction = word
                 if self.token == "wire":
                     self._next()
@@ -208,7 +211,7 @@ class _Parser:
                 self.ranges[name] = indices
         return names
 
-    def _range(self) -> list[int] | None:
+    def _range(self) -> range | None:
         if self.token != "[":
             return None
         self._next()
@@ -217,7 +220,7 @@ class _Parser:
         right = self._integer()
         self._expect("]")
         step = -1 if left >= right else 1
-        return list(range(left, right + step, step))
+        return range(left, right + step, step)
 
     def _integer(self) -> int:
         token = self._next()
@@ -252,12 +255,26 @@ class _Parser:
         if self.token == ":":
             self._next()
             right = self._integer()
+            self._check(name, left, right)
             step = -1 if left >= right else 1
             bits = [f"{name}[{k}]" for k in range(left, right + step, step)]
         else:
+            self._check(name, left)
             bits = [f"{name}[{left}]"]
         self._expect("]")
         return bits
+
+    def _check(self, name: str, *bits: int) -> None:
+        """Refuse bits that a declared name does not have."""
+        if name not in self.ranges:
+            return
+        declared = self.ranges[name]
+        for bit in bits:
+            if declared is None:
+                raise self._refused(f"{name}[{bit}]: {name} is a single bit")
+            if bit not in declared:
+                span = f"[{declared[0]}:{declared[-1]}]"
+                raise self._refused(f"{name}[{bit}]: must be within the declared {span}")
 
     def _constant(self, token: str) -> list[str]:
         found = re.fullmatch(r"(\d{1,9})'[sS]?([bhdBHD])([0-9a-fA-F_]+)", token)
@@ -282,11 +299,16 @@ class _Parser:
 
     def _instance(self, cell: str) -> tuple[str, str, dict[str, str]]:
         name = self._name()
+        if name in self.named:
+            raise self._refused(f"instance {name}: the name of two instances")
+        self.named.add(name)
         self._expect("(")
         nets: dict[str, str] = {}
         while self.token == ".":
             self._next()
             pin = self._name()
+            if pin in nets:
+                raise self._refused(f"instance {name}: pin {pin} is connected twice")
             self._expect("(")
             if self.token != ")":
                 bits = self._operand()

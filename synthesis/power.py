@@ -13,7 +13,7 @@ import csv
 import gzip
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +78,7 @@ def calculate(
 
     `InputError` where the library lacks a cell, a pin or the wire load, or the activity a net.
     """
+    netlist = link(netlist, library)
     design = _Design(netlist, library, wire_load)
     design.annotate(activity)
     design.propagate_slews()
@@ -86,20 +87,23 @@ def calculate(
     energy = 0.5 * library.voltage_v**2
     # All instances of a cell at once: the levels matter to the slews only.
     for batch in design.batches_of(range(count)):
-        of = design.probabilities(batch)
         try:
+            of = design.probabilities(batch)
             for pin in batch.cell.pins.values():
                 nets = batch.nets.get(pin.name)
-                if nets is None:
-                    continue
                 if pin.direction == "output":
+                    # Also where it is open: what moves inside the cell does not know.
                     internal[batch.rows] += _output_energy(design, batch, pin, of)
-                    switching[batch.rows] += energy * design.load_f[nets] * design.toggles[nets]
-                else:
+                    if nets is not None:
+                        toggles = design.toggles[nets]
+                        switching[batch.rows] += energy * design.load_f[nets] * toggles
+                elif nets is not None:
                     internal[batch.rows] += _input_energy(design, batch, pin, of)
             leakage[batch.rows] = _leakage(batch.cell, of)
         except KeyError as error:
-            raise InputError(f"cell {batch.cell.name}: a condition on {error}: no pin") from None
+            raise InputError(
+                f"library {library.name}: cell {batch.cell.name}: a condition on {error}: no pin"
+            ) from None
     return Power(
         tuple(i.name for i in netlist.instances),
         tuple(i.cell for i in netlist.instances),
@@ -109,6 +113,39 @@ def calculate(
         leakage,
         tuple(name for name in netlist.inputs if design.clock[design.index[name]]),
     )
+
+
+def link(netlist: Netlist, library: Library) -> Netlist:
+    """The netlist without its connections to supplies (``pg_pin``), which carry no signal.
+
+    `InputError` where the library lacks a cell or a pin, or where an ``inout`` is no supply.
+    """
+    instances, supplies = [], set()
+    for instance in netlist.instances:
+        cell = library.cells.get(instance.cell)
+        if cell is None:
+            raise InputError(
+                f"instance {instance.name}: cell {instance.cell}: not in the library {library.name}"
+            )
+        if not instance.nets.keys() <= cell.pins.keys():
+            for pin in instance.nets:
+                if pin not in cell.pins and pin not in cell.supplies:
+                    raise InputError(
+                        f"instance {instance.name}: {cell.name} has no pin {pin} in the library "
+                        f"{library.name}: must be one of {', '.join(cell.pins)}"
+                    )
+            supplies |= {net for pin, net in instance.nets.items() if pin not in cell.pins}
+            signals = {pin: net for pin, net in instance.nets.items() if pin in cell.pins}
+            instance = replace(instance, nets=signals)
+        instances.append(instance)
+    if not supplies and not netlist.inouts:
+        return netlist
+    used = set(nets(replace(netlist, inputs=(), instances=tuple(instances))))
+    for port in netlist.inouts:
+        if port in used:
+            raise InputError(f"port {port}: an inout must lead to nothing but pg_pins of cells")
+    inputs = tuple(net for net in netlist.inputs if net in used or net not in supplies)
+    return replace(netlist, inputs=inputs, instances=tuple(instances))
 
 
 def nets(netlist: Netlist) -> list[str]:
@@ -144,7 +181,7 @@ class _Design:
 
     def __init__(self, netlist: Netlist, library: Library, wire_load: str | None) -> None:
         self.netlist = netlist
-        self.cells = [self._cell(library, instance) for instance in netlist.instances]
+        self.cells = [library.cells[instance.cell] for instance in netlist.instances]
         names = [*CONSTANTS, *nets(netlist)]
         self.index = {name: k for k, name in enumerate(names)}
         self.rise_load_f, self.fall_load_f = self._loads(library, wire_load)
@@ -162,21 +199,14 @@ class _Design:
         free = {n: k for n, k in self.index.items() if not self.constant[k]}
         lacking = [name for name in free if name not in toggles]
         if lacking:
-            raise InputError(f"activity: {len(lacking)} nets have none, {lacking[0]} the first")
+            where = f" in {activity.source}" if activity.source else ""
+            raise InputError(
+                f"activity: {len(lacking)} nets have none{where}, {lacking[0]} the first"
+            )
         self.toggles, self.probability = np.zeros((2, len(self.index)))
         for name, k in free.items():
             self.toggles[k], self.probability[k] = toggles[name], probability[name]
         self.clock = self._clock_network()
-
-    @staticmethod
-    def _cell(library: Library, instance) -> Cell:
-        cell = library.cells.get(instance.cell)
-        if cell is None:
-            raise InputError(f"instance {instance.name}: cell {instance.cell}: not in the library")
-        for pin in instance.nets:
-            if pin not in cell.pins:
-                raise InputError(f"instance {instance.name}: {instance.cell} has no pin {pin}")
-        return cell
 
     def _loads(self, library: Library, wire_load: str | None) -> Array:
         """Farads on every net at its rising and at its falling edge: pins, and wire by fan-out.
@@ -397,18 +427,17 @@ def _output_energy(design: _Design, batch: _Batch, pin: Pin, of: Mapping[str, Ar
     A group's share is the toggle rate of its related pin times the probability that the pin
     decides the output; groups of different supplies add up.
     """
-    nets = batch.nets[pin.name]
-    load, toggles = design.load_f[nets], design.toggles[nets]
+    load, toggles = _load_and_toggles(design, batch, pin, of)
     shares: list[Array] = []
     sums: dict[str | None, Array] = {}
     for item in pin.internal_power:
         source = batch.nets.get(item.related_pin) if item.related_pin else None
-        share = np.zeros(len(nets))
+        share = np.zeros(len(toggles))
         if source is not None:
             share += design.toggles[source] * _deciding(design, batch, pin, item, of)
         shares.append(share)
         sums[item.supply] = sums.get(item.supply, 0.0) + share
-    energy = np.zeros(len(nets))
+    energy = np.zeros(len(toggles))
     for item, share in zip(pin.internal_power, shares, strict=True):
         total = sums[item.supply]
         weight = np.divide(share, total, out=np.zeros_like(share), where=total > 0)
@@ -417,6 +446,37 @@ def _output_energy(design: _Design, batch: _Batch, pin: Pin, of: Mapping[str, Ar
             rise, fall = fall, rise
         energy += weight * toggles * _mean_edge(item, rise, fall, load)
     return energy
+
+
+def _load_and_toggles(
+    design: _Design, batch: _Batch, pin: Pin, of: Mapping[str, Array]
+) -> tuple[Array, Array]:
+    """Load and toggles per clock of an output. An open one has no load but its own.
+
+    It toggles as often as each pin that its function reads times the probability that the pin
+    decides it; a register's state as its first output that is connected and shows it, or never.
+    """
+    if pin.name in batch.nets:
+        nets = batch.nets[pin.name]
+        return design.load_f[nets], design.toggles[nets]
+    cell, count = batch.cell, len(batch.rows)
+    toggles = {name: design.toggles[nets] for name, nets in batch.nets.items()}
+    if cell.sequential is not None:
+        states = (cell.sequential.state, cell.sequential.inverted_state)
+        alone = [(state,) for state in states]
+        shown = (
+            toggles[p.name]
+            for p in cell.outputs
+            if p.name in toggles and p.function and p.function.variables in alone
+        )
+        toggles |= dict.fromkeys(states, next(shown, np.zeros(count)))
+    moves = np.zeros(count)
+    for name in pin.function.variables if pin.function else ():
+        if name in toggles:
+            # Exact, unlike what is compared with OpenSTA: a sum shows every change.
+            moves = moves + toggles[name] * pin.function.decides(name, of)
+    own = max(pin.rise_capacitance_f, pin.fall_capacitance_f)
+    return np.full(count, own), moves
 
 
 def _deciding(
@@ -468,14 +528,17 @@ def _edge(table: Table | None, slew: Array, load: Array | float) -> Array | floa
 def _leakage(cell: Cell, of: Mapping[str, Array]) -> Array | float:
     """Watts: the mean over the states that the library describes, weighted by probability.
 
-    What they leave to 1 goes to the leakage without a condition, or to that of the whole cell.
+    What they leave to 1 goes to the leakage without a condition, or to that of the whole cell;
+    where the library has neither, the stated states share it.
     """
     stated = [leak for leak in cell.leakages if leak.when is not None]
     if not stated:
         whole = sum(leak.power_w for leak in cell.leakages)
         return whole if cell.leakages else cell.leakage_w or 0.0
     # A condition on a combinational output is one on the inputs. Outputs of a register count as
-    # independent, as in OpenSTA, and the conditions on them share what is then possible.
+    # independent, as in OpenSTA: with Q at p and QN at 1 - p, (1, 0) has p^2 and not p. The leakage
+    # of the whole cell, as a rule the mean of its states, takes the share of the impossible pairs,
+    # and half of that is each true state's: p^2 + (p - p^2) = p.
     functions = {p.name: p.function for p in cell.outputs if p.function and not cell.has_state}
     watts = 0.0
     for supply in {leak.supply for leak in stated}:
@@ -488,7 +551,7 @@ def _leakage(cell: Cell, of: Mapping[str, Array]) -> Array | float:
         total = sum(share for share, _ in shares)
         weighted = sum(share * power for share, power in shares)
         other = next((leak.power_w for leak in own if leak.when is None), cell.leakage_w)
-        if other is not None and not cell.has_state:
+        if other is not None:
             watts = watts + weighted + np.maximum(1 - total, 0) * other
         else:
             mean = sum(power for _, power in shares) / len(shares)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from dbp.synthesis.netlist import Netlist
 
 MAX_CLOCK_MHZ = 100_000.0
 ENGINES = ("dbp", "opensta")
+RESULTS = ("metrics.json", "power.csv.gz")
 
 
 def cost_power(
@@ -34,13 +36,15 @@ def cost_power(
     ``activity_file``: ``.csv``, ``.saif`` or ``.vcd``, also packed (``.gz``). ``wire_load``: one
     of the library's, "none" for no wires, by default the library's default. ``engine``: "dbp" or
     "opensta". Returns the metrics (keys: ``docs/power.md``). `InputError` for what does not fit,
-    `MissingError` and `ToolError` of the other engine.
+    `MissingError` and `ToolError` of the other engine. Where it fails, ``out`` holds no figures, of
+    an earlier call neither.
     """
     stopwatch, out = Stopwatch(), Path(out)
     if not 0 < clock_mhz <= MAX_CLOCK_MHZ:
         raise InputError(f"clock_mhz = {clock_mhz!r}: must be above 0 and at most {MAX_CLOCK_MHZ}")
     if engine not in ENGINES:
         raise InputError(f"power engine {engine!r}: must be one of {', '.join(ENGINES)}")
+    _clear(out)
     spoke = "dbp" if engine == "dbp" else opensta.find()[1]
     design = netlist.read(netlist_file)
     library = liberty_reader.read(*liberty_files)
@@ -48,9 +52,12 @@ def cost_power(
     load = None if load == "none" else load
     library.wire_load(load)
     period_s = 1e-6 / clock_mhz
+    with _concerning(netlist_file):
+        design = power.link(design, library)
     rates = read_activity(activity_file, design, period_s)
+    with _concerning(netlist_file):
+        watts = power.calculate(design, library, rates, period_s, load)
     nets = power.nets(design)
-    watts = power.calculate(design, library, rates, period_s, load)
     if engine == "opensta":
         work = out / "opensta"
         shutil.rmtree(work, ignore_errors=True)
@@ -85,6 +92,24 @@ def cost_power(
     )
 
 
+@contextmanager
+def _concerning(path: str | Path) -> Iterator[None]:
+    """Errors that arise here name the file."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _clear(out: Path) -> None:
+    """Take away what an earlier call left, so that no failure leaves it for the answer."""
+    there = next((folder for folder in (out, *out.parents) if folder.exists()), None)
+    if there is not None and not there.is_dir():
+        raise InputError(f"--out {out}: must be a folder, or none yet: {there} is a file")
+    for name in RESULTS:
+        (out / name).unlink(missing_ok=True)
+
+
 def read_activity(path: str | Path, design: Netlist, clock_period_s: float) -> Activity:
     """Activity of the nets of ``design``, in whatever format the file's name says.
 
@@ -105,7 +130,7 @@ def read_activity(path: str | Path, design: Netlist, clock_period_s: float) -> A
     for port, net in design.outputs.items():
         if net not in toggles and port in toggles:
             toggles[net], probability[net] = toggles[port], probability[port]
-    return Activity(toggles, probability)
+    return Activity(toggles, probability, str(path))
 
 
 def tree_figures(tree: ClockTree | None) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from dbp.errors import InputError
-from dbp.synthesis.activity import Activity, best_scope, open_binary, time_unit_s
+from dbp.synthesis.activity import Activity, best_scope, read_packed, time_unit_s
 
 _TOKEN = re.compile(r'\s*(?:([()])|"((?:[^"\\]|\\.)*)"|((?:[^\s()"\\]|\\.)+)|$)')
 _TIMES = ("T0", "T1", "TX", "TZ", "TC", "IG")
@@ -22,13 +21,7 @@ def read(path: str | Path, nets: Collection[str], clock_period_s: float) -> Acti
     Toggles per clock are TC by the clocks in DURATION; the probability is T1 / (T0 + T1).
     `InputError` names the line that does not fit.
     """
-    try:
-        with open_binary(path) as file:
-            content = file.read(MAX_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
-    if len(content) > MAX_BYTES:
-        raise InputError(f"{path}: more than {MAX_BYTES >> 20} MiB of SAIF text")
+    content = read_packed(path, MAX_BYTES, "SAIF")
     try:
         return _activity(content.decode(), nets, clock_period_s)
     except UnicodeDecodeError as error:

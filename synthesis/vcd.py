@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,6 +13,7 @@ from dbp.errors import InputError
 from dbp.synthesis.activity import Activity, best_scope, open_binary, time_unit_s
 
 MAX_BITS = 1 << 20
+MAX_TIME_DIGITS = 20  # of 64 bits
 _UNKNOWN = 2
 _VALUES = {"0": 0, "1": 1, "x": _UNKNOWN, "z": _UNKNOWN}
 
@@ -23,9 +25,10 @@ def read(path: str | Path, nets: Collection[str], clock_period_s: float) -> Acti
     that the net is known. What passes between ``$dumpoff`` and ``$dumpon`` does not count.
     `InputError` names the line that does not fit.
     """
+    packed = open_binary(path)  # its error names the file already
     try:
         with (
-            open_binary(path) as file,
+            packed as file,
             tqdm(
                 total=Path(path).stat().st_size,
                 desc="VCD",
@@ -55,6 +58,7 @@ class _Dump:
     def __init__(self, lines: Iterable[str]) -> None:
         self._numbered = enumerate(lines, start=1)
         self._line = 0
+        self._rest: Iterator[str] = iter(())
 
     def _next(self) -> str | None:
         self._line, text = next(self._numbered, (self._line, None))
@@ -65,7 +69,8 @@ class _Dump:
 
     def _words(self) -> Iterator[str]:
         while (line := self._next()) is not None:
-            yield from line.split()
+            self._rest = iter(line.split())
+            yield from self._rest
 
     def _header(self) -> tuple[dict[str, dict[str, tuple[str, int]]], float]:
         """Identifier and bit (0: the value's last) of every net, by scope; seconds a unit."""
@@ -104,7 +109,8 @@ class _Dump:
     def _bits(self, body: list[str]) -> list[str]:
         """Names of the bits of a variable, the first of its value first."""
         name = "".join(body[3:]).removeprefix("\\")
-        if not body[1].isdigit() or not 1 <= int(body[1][:9]) <= MAX_BITS:
+        # The length first: Python refuses to convert thousands of digits.
+        if not body[1].isdecimal() or len(body[1]) > 9 or not 1 <= int(body[1]) <= MAX_BITS:
             raise self._error(f"$var {name}: size {body[1][:20]!r}: must be 1..{MAX_BITS}")
         size = int(body[1])
         stem, _, inside = name.removesuffix("]").rpartition("[")
@@ -131,7 +137,8 @@ class _Dump:
         by_code: dict[str, list[tuple[int, int]]] = {}
         for (code, bit), k in slot.items():
             by_code.setdefault(code, []).append((bit, k))
-        duration = self._changes(by_code, counts)
+        declared = (code for names in scopes.values() for code, _ in names.values())
+        duration = self._changes(by_code, declared, counts)
         clocks = duration * unit_s / clock_period_s
         toggles, probability = {}, {}
         for name, place in found.items():
@@ -142,49 +149,76 @@ class _Dump:
             probability[name] = counts.at_one[k] / counts.known[k]
         return Activity(toggles, probability)
 
-    def _changes(self, by_code: dict[str, list[tuple[int, int]]], counts: _Counts) -> int:
-        """Go through the value changes; returns the time that counts."""
+    def _changes(
+        self, by_code: dict[str, list[tuple[int, int]]], others: Iterable[str], counts: _Counts
+    ) -> int:
+        """Go through the value changes; returns the time that counts.
+
+        ``others``: identifiers that are declared and not asked for. Any white space separates, so
+        the words of a line, or of several, are taken one by one; a line with one change of one
+        bit, of which dumps are full, is recognised without that.
+        """
         now, counted = None, 0
         paused = False
-        comment = False
-        change, scalars = counts.change, {code: p[0][1] for code, p in by_code.items()}
-        for number, line in self._numbered:
+        skipped = ""  # the command whose words up to $end say nothing
+        value = ""  # waits for its identifier
+        change = counts.change
+        scalars = dict.fromkeys(others, -1) | {code: p[0][1] for code, p in by_code.items()}
+        rest = (self._line, " ".join(self._rest))
+        for number, line in chain([rest], self._numbered):
             self._line = number
             head = line[:1]
-            if comment:
-                comment = "$end" not in line
-            elif head in _SCALARS:
+            if head in _SCALARS and not value and not skipped:
                 k = scalars.get(line[1:].strip())
-                if k is not None and not paused:
-                    change(k, _SCALARS[head], counted)
-            elif head == "#":
-                if not line[1:].strip().isdigit():
-                    raise self._error(f"{line.strip()[:20]!r}: no time")
-                time = int(line[1:])
-                if now is not None:
-                    if time < now:
-                        raise self._error(f"time {time} after {now}")
-                    counted += 0 if paused else time - now
-                now = time
-            elif head in ("b", "B"):
-                digits, _, code = line[1:].strip().partition(" ")
-                if not paused and (places := by_code.get(code.strip())):
-                    self._vector(digits.lower(), places, counts, counted)
-            elif head == "$":
-                word = line.split(maxsplit=1)[0]
-                if word == "$dumpoff":
+                if k is not None:
+                    if k >= 0 and not paused:
+                        change(k, _SCALARS[head], counted)
+                    continue
+            for word in line.split():
+                head = word[0]
+                if skipped:
+                    skipped = "" if word == "$end" else skipped
+                elif value:
+                    places = None if paused or value[0] in _IGNORED else by_code.get(word)
+                    if places:
+                        self._vector(value.lower().removeprefix("b"), places, counts, counted)
+                    value = ""
+                elif head in _SCALARS and len(word) > 1:
+                    k = scalars.get(word[1:], -1)
+                    if k >= 0 and not paused:
+                        change(k, _SCALARS[head], counted)
+                elif head == "#":
+                    time = self._time(word)
+                    if now is not None:
+                        if time < now:
+                            raise self._error(f"time {time} after {now}")
+                        counted += 0 if paused else time - now
+                    now = time
+                elif head in _SCALARS or head in "bB" or head in _IGNORED:
+                    value = word
+                elif word == "$dumpoff":
                     paused = True
                     counts.forget(counted)
                 elif word == "$dumpon":
                     paused = False
-                elif word == "$comment":
-                    comment = "$end" not in line
-            elif head not in ("r", "R", "s", "S") and line.strip():
-                raise self._error(f"{line.strip()[:20]!r}: no value change")
+                elif head != "$":
+                    raise self._error(f"{word[:20]!r}: no value change")
+                elif word != "$end" and not word.startswith("$dump"):
+                    skipped = word
+        if skipped or value:
+            problem = (
+                f"{skipped[:20]} without $end" if skipped else f"{value[:20]!r} of no variable"
+            )
+            raise self._error(problem)
         if counted == 0:
             raise self._error("no time passes in this dump")
         counts.forget(counted)
         return counted
+
+    def _time(self, word: str) -> int:
+        if not word[1:].isdecimal() or len(word) > 1 + MAX_TIME_DIGITS:
+            raise self._error(f"{word[:20]!r}: no time")
+        return int(word[1:])
 
     def _vector(self, digits: str, places: list, counts: _Counts, now: int) -> None:
         if not digits or not set(digits) <= _VALUES.keys():
@@ -197,6 +231,7 @@ class _Dump:
 
 
 _SCALARS = _VALUES | {"X": _UNKNOWN, "Z": _UNKNOWN}
+_IGNORED = "rRsS"  # reals, and the strings of some simulators
 
 
 class _Counts:

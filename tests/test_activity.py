@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 import subprocess
 
@@ -100,6 +101,38 @@ def test_vcd_by_hand(write, name):
     assert rates.static_probability == pytest.approx(AT_ONE)
 
 
+@pytest.mark.parametrize(
+    "separated",
+    [
+        lambda body: body.replace("\n", " "),  # all on one line, with the end of the header
+        lambda body: body.replace("\n", "\t \n\n"),
+        lambda body: body.replace(" ", "\n"),  # a value and its identifier on two lines
+        lambda body: body.replace("\n", "\r\n"),
+        lambda body: re.sub(r"(#\d+)\n", r"\1 ", body),
+        lambda body: body.replace("#15\n", "$comment 0! #99 $end #15\n"),
+        lambda body: body.replace("#15\n", "$comment 0!\n#99\n$end\n#15\n"),
+    ],
+)
+def test_any_white_space_separates_the_words_of_a_vcd(write, separated):
+    head, end, body = VCD.partition("$enddefinitions $end")
+    rates = vcd.read(write("x.vcd", head + end + separated(body)), NETS, PERIOD_S)
+    assert rates.toggles_per_clock == pytest.approx(TOGGLES)
+    assert rates.static_probability == pytest.approx(AT_ONE)
+
+
+@pytest.mark.parametrize("code", ["#", "b", "$", "0", "r1", "#5", "$end1", "1~"])
+def test_identifiers_are_of_any_printable_characters(write, code):
+    text = VCD.replace("2 # a", "2 vector a").replace(" #\n", " vector\n")
+    text = text.replace("1 $ \\", "1 other \\").replace("x$", "xother")
+    text = text.replace("0$", "0other").replace("1$", "1other")
+    text = text.replace("wire 1 !", f"wire 1 {code}")
+    text = text.replace("0!", f"0{code}").replace("1!", f"1{code}")
+    for body in (text, text.replace("\n#", " #")):
+        rates = vcd.read(write("x.vcd", body), NETS, PERIOD_S)
+        assert rates.toggles_per_clock == pytest.approx(TOGGLES)
+        assert rates.static_probability == pytest.approx(AT_ONE)
+
+
 def test_what_passes_while_the_dump_is_off_does_not_count(write):
     text = VCD.replace("#15\n1!\n", "#15\n1!\n$dumpoff\nx!\nbx #\nx$\n$end\n").replace(
         "#25\n1!\n", "#25\n$dumpon\n1!\nb1 #\n1$\n$end\n"
@@ -134,6 +167,12 @@ def test_half_the_period_is_half_the_toggles_a_clock(write):
         ("#20", "#twenty", "line {}: '#twenty': no time"),
         ("b11 #", "b1q #", "line {}: '1q': no value"),
         ("1$", "hello", "line {}: 'hello': no value change"),
+        ("1$", "1$ 1! hello", "line {}: 'hello': no value change"),
+        ("#20", "#²", "line {}: '#.*': no time"),
+        ("#20", "#" + "9" * 5000, "line {}: '#9+': no time"),
+        ("1$", "$comment 1$", "line 44: .comment without .end"),
+        ("#40\n0!\n", "#40\nb0\n", "line 44: 'b0' of no variable"),
+        ("2 # a [1:0]", "² # a [1:0]", "must be 1.."),
         ("2 # a [1:0]", "3 # a [1:0]", "is not of size 3"),
         ("2 # a [1:0]", "99999999999 # a", "size '99999999999'"),
         ("1$\n", "x$\n", r"scope bench/dut: net filter.y\[3\]: is never 0 or 1"),

@@ -127,6 +127,21 @@ def test_a_file_that_is_not_liberty_gets_one_line(tmp_path, content):
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("key", ["capacitance", "rise_capacitance", "fall_capacitance"])
+def test_a_negative_capacitance_is_refused(key):
+    text = 'library (x) { nom_voltage : 1; cell (y) { pin (a, b) { KEY : "-0.1"; } } }'.replace(
+        "KEY", key
+    )
+    with pytest.raises(InputError, match=r"cell y: pin a, b: capacitance = '-0\.1': must be at"):
+        liberty_reader.parse(text)
+
+
+def test_supplies_are_no_signal_pins():
+    text = "library (x) { nom_voltage : 1; cell (y) { pg_pin (V) { } pg_pin (G) { } pin (A) { } } }"
+    cell = liberty_reader.parse(text).cells["y"]
+    assert cell.supplies == {"V", "G"} and list(cell.pins) == ["A"]
+
+
 def test_a_missing_file_gets_one_line(tmp_path):
     with pytest.raises(InputError, match=r"x\.lib: cannot be read"):
         liberty_reader.read(tmp_path / "x.lib")
@@ -199,6 +214,11 @@ def test_operands_that_count_as_independent(p):
     high, low = (1 - a) * (1 - c), 1 - a
     difference = boolean.parse("!(A | (B & C))").difference("B", of)
     assert difference == pytest.approx(high * (1 - low) + low * (1 - high), abs=1e-12)
+    for text, pin, expected in (
+        ("A ^ B", "A", 1), ("!(A | (B & C))", "B", (1 - of["A"]) * of["C"]), ("B", "B", 1),
+        ("(A & B) | (!A & C)", "A", of["B"] * (1 - of["C"]) + of["C"] * (1 - of["B"])),
+    ):  # fmt: skip
+        assert boolean.parse(text).decides(pin, of) == pytest.approx(expected, abs=1e-12)
 
 
 def test_outputs_give_way_to_their_functions():

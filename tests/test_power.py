@@ -239,6 +239,105 @@ def test_supplies_add_up_and_states_leave_the_rest_to_the_whole():
     assert result.leakage_w[0] == pytest.approx((0.25 * 2 + 0.75 * 9) * 1e-9, rel=1e-12)
 
 
+REGISTER = """cell (FFR) { area : 1; cell_leakage_power : 30;
+  leakage_power () { when : "!R * !Q * QN"; value : 10; }
+  leakage_power () { when : "R * Q * !QN"; value : 20; }
+  leakage_power () { when : "R * !Q * QN"; value : 40; }
+  ff (IQ, IQN) { clocked_on : "CK"; next_state : "D"; clear : "!R"; }
+  pin (D, R) { direction : input; capacitance : 1; }
+  pin (CK) { direction : input; clock : true; capacitance : 1; }
+  pin (Q) { direction : output; function : "IQ";
+    internal_power () { related_pin : "CK"; power (scalar) { values ("2"); } } }
+  pin (QN) { direction : output; function : "IQN";
+    internal_power () { related_pin : "CK"; power (scalar) { values ("6"); } } }
+  pin (E) { direction : output; function : "IQ * R";
+    internal_power () { related_pin : "CK"; power (scalar) { values ("8"); } } } }"""
+
+
+def register(pins: str, cell: str = REGISTER):
+    """Its power, clk at 2 toggles, d at 0.5, q and qn at 0.25; q at 1 for 0.4 of the time."""
+    text = f"""module m (clk, d, r, q, qn); input clk, d, r; output q, qn;
+      FFR u (.CK(clk), .D(d), {pins}); endmodule"""
+    rates = Activity(
+        {"clk": 2.0, "d": 0.5, "r": 0.125, "q": 0.25, "qn": 0.25},
+        {"clk": 0.5, "d": 0.5, "r": 0.75, "q": 0.4, "qn": 0.6},
+    )
+    return power.calculate(netlist.parse(text), library_with(cell), rates, PERIOD_S)
+
+
+def test_what_the_states_of_a_register_leave_goes_to_the_whole_cell():
+    """Q and QN count as independent, and R tied to 1 as 0."""
+    leakage = register(".R(r), .Q(q), .QN(qn)").leakage_w[0]
+    shares = [0.25 * 0.6 * 0.6, 0.75 * 0.4 * 0.4, 0.75 * 0.6 * 0.6]
+    stated = sum(s * p for s, p in zip(shares, (10, 20, 40), strict=True))
+    assert leakage == pytest.approx((stated + (1 - sum(shares)) * 30) * 1e-9, rel=1e-12)
+    leakage = register(".R(1'b1), .Q(q), .QN(qn)").leakage_w[0]
+    assert leakage == pytest.approx((0.36 * 10 + 0.64 * 30) * 1e-9, rel=1e-12)
+    # The leakage without a condition comes before that of the cell; with neither, the states share.
+    other = "30; leakage_power () { value : 50; }"
+    leakage = register(".R(1'b1), .Q(q)", REGISTER.replace("30;", other)).leakage_w[0]
+    assert leakage == pytest.approx((0.36 * 10 + 0.64 * 50) * 1e-9, rel=1e-12)
+    neither = REGISTER.replace("cell_leakage_power : 30;", "")
+    leakage = register(".R(r), .Q(q), .QN(qn)", neither).leakage_w[0]
+    assert leakage == pytest.approx(stated / sum(shares) * 1e-9, rel=1e-12)
+
+
+def test_the_energy_of_an_open_output_of_a_register_is_that_of_its_state():
+    """Q 2 fJ, QN 6 fJ, both at q's 0.25 toggles; E, open in all, at those that R lets pass."""
+    open_gate = 8e-15 * (0.25 * 0.75 + 0.125 * 0.4)
+    for pins in (".Q(q), .QN(qn)", ".Q(q)", ".QN(qn)", ".Q(q), .QN()"):
+        watts = register(".R(r), " + pins)
+        expected = (0.25 * 8e-15 + open_gate) / PERIOD_S
+        assert watts.internal_w[0] == pytest.approx(expected, rel=1e-12)
+        assert watts.switching_w[0] == 0
+    # Nothing tells how often the state of a register toggles that drives nothing.
+    assert register(".R(r)").internal_w[0] == pytest.approx(0.125 * 0.5 * 8e-15 / PERIOD_S)
+
+
+def test_an_open_sum_of_a_full_adder_costs_its_energy():
+    """Every input decides it always. 1 fJ without a load, 0.1 fJ more per fF."""
+    cell = """cell (FA) { area : 1; cell_leakage_power : 0;
+      pin (A, B, CI) { direction : input; capacitance : 1; }
+      pin (CO) { direction : output; function : "(A * B) + (A * CI) + (B * CI)"; }
+      pin (S) { direction : output; function : "A ^ B ^ CI";
+        internal_power () { related_pin : "A B CI"; rise_power (energy) { values ("1, 1", "2, 2"); }
+          fall_power (energy) { values ("1, 1", "2, 2"); } } } }"""
+    text = """module m (a, b, c, co, s); input a, b, c; output co, s; INV load (.A(n));
+      FA u (.A(a), .B(b), .CI(c), .CO(co) PIN); endmodule"""
+    rates = Activity(
+        {"a": 0.5, "b": 0.25, "c": 0.125, "co": 0.5, "s": 0.875, "n": 0},
+        dict.fromkeys([*"abcns", "co"], 0.5),
+    )
+    for pin, energy in (("", 1e-15), (", .S()", 1e-15), (", .S(s)", 1e-15), (", .S(n)", 1.3e-15)):
+        rates.toggles_per_clock["n"] = 0.875 if "(n)" in pin else 0.0
+        result = power.calculate(
+            netlist.parse(text.replace("PIN", pin)), library_with(cell), rates, PERIOD_S
+        )
+        assert result.internal_w[1] == pytest.approx(0.875 * energy / PERIOD_S, rel=1e-12)
+        assert (result.switching_w[1] > 0) == ("(n)" in pin)
+
+
+POWERED = """cell (PINV) { area : 1; cell_leakage_power : 4;
+  pg_pin (VDD) { pg_type : primary_power; } pg_pin (VSS) { pg_type : primary_ground; }
+  pin (A) { direction : input; capacitance : 1; }
+  pin (Y) { direction : output; function : "!A"; } }"""
+
+
+@pytest.mark.parametrize("direction", ["input", "inout"])
+def test_connections_to_supplies_are_left_out(direction):
+    text = f"""module m (a, y, vdd, vss); input a; output y; {direction} vdd, vss;
+      PINV u (.A(a), .Y(y), .VDD(vdd), .VSS(vss)); PINV v (.A(a), .VDD(1'b1), .VSS(1'b0));
+      endmodule"""
+    library = library_with(POWERED)
+    result = power.calculate(netlist.parse(text), library, uniform("ay"), PERIOD_S)
+    np.testing.assert_allclose(result.leakage_w, 4e-9)
+    with pytest.raises(InputError, match=r"u: PINV has no pin VPB .*tiny: must be one of A, Y"):
+        power.link(netlist.parse(text.replace(".VDD(v", ".VPB(v")), library)
+    if direction == "inout":
+        with pytest.raises(InputError, match="port vdd: an inout must lead to nothing but pg_pins"):
+            power.link(netlist.parse(text.replace("v (.A(a)", "v (.A(vdd)")), library)
+
+
 def test_a_condition_at_an_input_that_names_the_output():
     """Counts as often as the input decides the output, as in OpenSTA."""
     cell = """cell (HD) { area : 1; cell_leakage_power : 0;
@@ -257,16 +356,18 @@ def test_a_condition_on_no_pin_is_named():
       pin (A) { direction : input; capacitance : 1; }
       pin (Y) { direction : output; function : "A"; } }"""
     text = "module m (a, y); input a; output y; BAD u (.A(a), .Y(y)); endmodule"
-    with pytest.raises(InputError, match=r"cell BAD: a condition on 'Z': no pin"):
+    with pytest.raises(InputError, match=r"library tiny: cell BAD: a condition on 'Z': no pin"):
         power.calculate(netlist.parse(text), library_with(cell), uniform("ay"), PERIOD_S)
 
 
 def test_what_does_not_fit_is_named():
     rates = uniform(["a", "y"])
     text = "module m (a, y); input a; output y; {} endmodule"
-    with pytest.raises(InputError, match=r"u: cell INV_X9: not in the library"):
+    with pytest.raises(InputError, match=r"u: cell INV_X9: not in the library tiny"):
         calculate(text.format("INV_X9 u (.A(a), .Y(y));"), rates)
-    with pytest.raises(InputError, match=r"INV has no pin Z"):
+    with pytest.raises(
+        InputError, match=r"INV has no pin Z in the library tiny: must be one of A, Y"
+    ):
         calculate(text.format("INV u (.A(a), .Z(y));"), rates)
     with pytest.raises(InputError, match=r"net y: driven more than once"):
         calculate(text.format("INV u (.A(a), .Y(y)); INV v (.A(a), .Y(y));"), rates)
@@ -293,6 +394,7 @@ def test_activity_file_round_trip(tmp_path):
         "net,toggles_per_clock,static_probability\na,1,1.5\n",
         "net,toggles_per_clock,static_probability\na,nan,0.5\n",
         "net,toggles_per_clock,static_probability\na,1\n",
+        "net,toggles_per_clock,static_probability\na,1,0.5\n \n",
     ],
 )
 def test_a_broken_activity_file_gets_one_line(tmp_path, text):
@@ -300,6 +402,30 @@ def test_a_broken_activity_file_gets_one_line(tmp_path, text):
     path.write_text(text)
     with pytest.raises(InputError, match=r"a\.csv: "):
         activity.read(path)
+
+
+def test_a_net_twice_in_an_activity_file_is_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("net,toggles_per_clock,static_probability\na,1,0.5\nb,1,0.5\na,2,0.5\n")
+    with pytest.raises(InputError, match=r"a\.csv: line 4: net 'a': must be listed once"):
+        activity.read(path)
+
+
+def test_a_byte_order_mark_and_blank_lines_are_no_fault(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("\ufeffnet,toggles_per_clock,static_probability\na,1,0.5\n\n\n")
+    assert activity.read(path) == Activity({"a": 1.0}, {"a": 0.5})
+
+
+def test_what_a_packed_file_unpacks_to_is_limited(tmp_path, monkeypatch):
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(b" " * (3 << 20)))
+    monkeypatch.setattr(activity, "MAX_BYTES", 2 << 20)
+    monkeypatch.setattr(netlist, "MAX_BYTES", 2 << 20)
+    with pytest.raises(InputError, match=r"a\.gz: more than 2 MiB of CSV text"):
+        activity.read(path)
+    with pytest.raises(InputError, match=r"a\.gz: more than 2 MiB of Verilog text"):
+        netlist.read(path)
 
 
 def test_power_file(tmp_path):
@@ -316,6 +442,23 @@ def nangate45():
     if VECTORS is None or not VECTORS.is_dir() or not KITS:
         pytest.skip("no reference vectors: DBP_REFERENCE_ROOT or DBP_PDK_ROOT's sibling")
     return liberty_reader.read(*sorted((Path(KITS) / "nangate45").glob("*.lib*")))
+
+
+def test_an_open_output_costs_what_a_dangling_net_does(nangate45):
+    """DFF_X1 with QN open, and on a net that nothing reads."""
+    text = """module m (clk, d, q); input clk, d; output q; wire qn;
+      DFF_X1 u (.CK(clk), .D(d), .Q(q) PIN); endmodule"""
+    rates = Activity(
+        {"clk": 2.0, "d": 0.3, "q": 0.3, "qn": 0.3}, {"clk": 0.5, "d": 0.5, "q": 0.7, "qn": 0.3}
+    )
+    watts = [
+        power.calculate(netlist.parse(text.replace("PIN", pin)), nangate45, rates, PERIOD_S)
+        for pin in (", .QN()", ", .QN(qn)")
+    ]
+    assert watts[0].totals() == pytest.approx(watts[1].totals(), rel=1e-12)
+    of_qn = nangate45.cells["DFF_X1"].pins["QN"].internal_power[0]
+    least = 0.3 * 0.5 * (of_qn.rise(0.0, 0.0) + of_qn.fall(0.0, 0.0)) / PERIOD_S
+    assert least > 0 and watts[0].internal_w[0] > least
 
 
 @pytest.mark.parametrize(

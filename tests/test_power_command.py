@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,9 @@ def test_a_net_may_be_known_by_its_output_port(folder):
 def test_a_net_without_activity_is_refused_but_not_a_constant(folder):
     text = (folder / "a.csv").read_text()
     (folder / "a.csv").write_text(text.replace("\nd[1],0.25,0.5", ""))
-    with pytest.raises(InputError, match=r"activity: 1 nets have none, d\[1\] the first"):
+    with pytest.raises(
+        InputError, match=r"m\.v: activity: 1 nets have none in .*/a\.csv, d\[1\] the first"
+    ):
         run(folder)
     (folder / "m.v").write_text(
         VERILOG.replace(".B(d[1])", ".B(1'h0)").replace("[1:0] d", "[0:0] d")
@@ -111,7 +114,19 @@ def test_a_net_without_activity_is_refused_but_not_a_constant(folder):
     ("arguments", "complaint"),
     [
         (["--clock-mhz", "0"], "must be in MHz"),
-        (["--wire-load", "long"], "wire load 'long'"),
+        (["--wire-load", "long"], "wire load 'long': must be one of library tiny's (short)"),
+        (["--activity", "none.csv"], "error: none.csv: cannot be read: No such file or directory"),
+        (["--activity", "none.vcd"], "error: none.vcd: cannot be read: No such file or directory"),
+        (["--netlist", "cell.v"], "cell.v: instance u: cell NAND3: not in the library tiny"),
+        (["--netlist", "pin.v"], "pin.v: instance u: NAND2 has no pin Z in the library tiny: must"),
+        (["--netlist", "loop.v"], "loop.v: instance u: in or behind a combinational loop"),
+        (["--netlist", "two.v"], "two.v: net n: driven more than once"),
+        (["--netlist", "pipe"], "pipe: cannot be read: no regular file"),
+        (["--activity", "pipe.csv"], "pipe.csv: cannot be read: no regular file"),
+        (["--activity", "pipe.vcd"], "pipe.vcd: cannot be read: no regular file"),
+        (["--liberty", "pipe"], "pipe: cannot be read: no regular file"),
+        (["--out", "m.v"], "must be a folder"),
+        (["--out", "m.v/out"], "must be a folder"),
         (["--activity", "a.txt"], "must end in .csv, .saif or .vcd"),
         (["--netlist", "a.csv"], "not flat structural Verilog"),
         (["--liberty", "m.v"], "not a Liberty file"),
@@ -120,6 +135,13 @@ def test_a_net_without_activity_is_refused_but_not_a_constant(folder):
 )
 def test_what_does_not_fit_gets_one_line(folder, monkeypatch, capsys, arguments, complaint):
     monkeypatch.chdir(folder)
+    for name, old, new in (
+        ("cell", "NAND2", "NAND3"), ("pin", ".Y(n)", ".Z(n)"),
+        ("loop", ".B(d[1])", ".B(n)"), ("two", ".Q(q)", ".Q(n)"),
+    ):  # fmt: skip
+        (folder / f"{name}.v").write_text(VERILOG.replace(old, new))
+    for name in ("pipe", "pipe.csv", "pipe.vcd"):
+        os.mkfifo(folder / name)
     given = {
         "--netlist": "m.v", "--activity": "a.csv", "--liberty": str(TINY),
         "--clock-mhz": "100", "--out": "out", **dict([arguments]),
@@ -131,6 +153,20 @@ def test_what_does_not_fit_gets_one_line(folder, monkeypatch, capsys, arguments,
     assert status == 2
     error = capsys.readouterr().err
     assert complaint in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("out", ["m.v", "m.v/out"])
+def test_a_file_is_no_folder_for_the_answer(folder, out):
+    with pytest.raises(InputError, match=rf"--out .*{out}: must be a folder.*/m\.v is a file"):
+        run(folder, out=out)
+
+
+def test_a_failure_leaves_no_figures_of_an_earlier_call(folder):
+    run(folder)
+    (folder / "out" / "notes.txt").write_text("not ours")
+    with pytest.raises(InputError, match=r"none\.csv"):
+        run(folder, "none.csv")
+    assert [path.name for path in (folder / "out").iterdir()] == ["notes.txt"]
 
 
 def test_the_command_line(folder, monkeypatch, capsys):

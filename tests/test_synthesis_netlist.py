@@ -69,6 +69,31 @@ def test_packed_files(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("_11_ (", "_10_ (", "line 19: instance _10_: the name of two instances"),
+        (".D(in_i[1])", ".D(in_i[5])", r"line 19: in_i\[5\]: must be within the declared \[1:0\]"),
+        (".D(in_i[1])", ".D(out_i[3])", r"out_i\[3\]: must be within the declared \[0:2\]"),
+        (".D(in_i[1])", ".D(clk[0])", r"clk\[0\]: clk is a single bit"),
+        ("{ 1'b0, in_i[0] }", "in_i[2:1]", r"line 22: in_i\[2\]: must be within"),
+        (".D(in_i[1])", ".CK(in_i[1])", "instance _11_: pin CK is connected twice"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(old, new, complaint):
+    assert old in TEXT
+    with pytest.raises(InputError, match=complaint):
+        netlist.parse(TEXT.replace(old, new))
+
+
+def test_inouts_are_ports_of_their_own(tmp_path):
+    for head in ("(a, v); input a; inout v;", "(input a, inout v);"):
+        design = netlist.parse(f"module m {head} INV u (.A(a), .VDD(v)); endmodule")
+        assert (design.inputs, design.inouts) == (("a",), ("v",))
+        netlist.write(design, tmp_path / "m.v")
+        assert netlist.read(tmp_path / "m.v") == design
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",
