@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,8 +60,9 @@ def _folder(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("'': must be the name of a folder")
     path = Path(text)
-    if path.exists() and not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r}: must be a folder, and is none")
+    with contextlib.suppress(OSError):  # too long a name, say: told where the folder is made
+        if path.exists() and not path.is_dir():
+            raise argparse.ArgumentTypeError(f"{text!r}: must be a folder, and is none")
     return path
 
 

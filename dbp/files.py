@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dbp.errors import InputError, shown
+from dbp.errors import InputError, one_line, shown
 
 # More than any file of ours unpacks to, so that a small file cannot fill the memory.
 MAX_NPZ_BYTES = 4 << 30
@@ -93,7 +93,8 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
                 raise ValueError("holds an array twice")
             arrays = {name: file[name] for name in file.files}
     except Exception as error:  # there is hardly a kind that numpy's and zipfile's parsers lack
-        raise InputError(f"{path}: not a readable .npz file: {error}") from None
+        # zipfile's may show all of a name that is none.
+        raise InputError(f"{path}: not a readable .npz file: {one_line(error, 300)}") from None
     for name, array in arrays.items():
         # numpy gives bytes where it does not begin as an array does, and as many values of no
         # length as a file claims.

@@ -1,10 +1,19 @@
 """The tests have caches of their own: never the user's."""
 
+import importlib
+import pkgutil
+
 import pytest
 from designs import SCALE
 from hypothesis import settings
 
-# `make test` tries the same cases at every commit; `make test-long` tries others, by its seed.
+from dbp import rtl, sim, synthesis
+
+# `make test` tries the same cases of the same program; `make test-long` tries others, by its seed.
+# Hypothesis also draws constants of the modules that are there, so all must be from the beginning.
+for package in (importlib.import_module("dbp"), rtl, sim, synthesis):
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
 settings.register_profile("repeatable", derandomize=True)
 if SCALE == 1:
     settings.load_profile("repeatable")

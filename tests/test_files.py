@@ -81,3 +81,14 @@ def test_an_archive_with_a_wrong_byte_is_read_or_refused(value, tmp_path):
         except InputError as error:
             refused += str(error).startswith(f"{path}: not a readable .npz file: ")
     assert refused > len(content) / 2
+
+
+def test_what_zipfile_says_of_a_name_that_is_none_is_cut(tmp_path, monkeypatch):
+    def load(*arguments, **options):
+        raise ValueError("\x00" * 9000)
+
+    (tmp_path / "a.npz").write_bytes(b"PK")
+    monkeypatch.setattr(files.np, "load", load)
+    with pytest.raises(InputError) as raised:
+        files.read_npz(tmp_path / "a.npz")
+    assert len(str(raised.value)) < 2000 and str(raised.value).isprintable()

@@ -48,6 +48,8 @@ synthesis_lanes = 1
 stimulus_symbols = 1024
 """
 
+# One process for all, which share a run.
+pytestmark = pytest.mark.xdist_group("run")
 needs_icarus = pytest.mark.skipif(not shutil.which("iverilog"), reason="needs iverilog")
 
 
