@@ -1,0 +1,51 @@
+"""How long the paper's eight rows take in one kit: at most 25 minutes on two cores are asked for.
+
+    DBP_PDK_ROOT=... OMP_NUM_THREADS=1 python benchmarks/eight_rows.py --out DIR [--pdk NAME]
+
+`dbp compare` of the eight designs with 4 and 8 lanes, in an empty folder: bit errors, links, fits
+to the clock, syntheses, gate-level simulations, watts. States wall time, processor time of all
+processes, and what both come to on two cores that have nothing else to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+DESIGNS = [
+    f"{name}-c{coefficient_bits}-s{signal_bits}"
+    for name, bits in (("lsco-paper", (9, 8)), ("learned", (6, 5)))
+    for coefficient_bits in bits
+    for signal_bits in (9, 8)
+]
+REQUIRED_MINUTES = 25
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", type=Path, required=True, help="an empty folder, or none yet")
+    parser.add_argument("--pdk", default="nangate45")
+    options = parser.parse_args()
+    if options.out.is_dir() and any(options.out.iterdir()):
+        parser.error(f"--out {options.out}: must be empty: what is kept there takes no time")
+    command = [sys.executable, "-m", "dbp.cli", "compare", *DESIGNS, "--pdk", options.pdk]
+    started = time.monotonic()
+    subprocess.run([*command, "--lanes", "4", "8", "--out", options.out], check=True)
+    wall = (time.monotonic() - started) / 60
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = (used.ru_utime + used.ru_stime) / 60
+    cores = len(os.sched_getaffinity(0))
+    print(
+        f"{wall:.1f} minutes on {cores} cores, {processor:.1f} of processor time: "
+        f"{processor / 2:.1f} on two cores at best ({REQUIRED_MINUTES} are asked for)"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
