@@ -66,6 +66,17 @@ def _folder(text: str) -> Path:
     return path
 
 
+def _run_folder(text: str) -> Path:
+    path = _folder(text)
+    with contextlib.suppress(OSError):
+        if not (path / "design.json").exists():
+            raise argparse.ArgumentTypeError(
+                f"{text!r}: must be a folder that holds a design.json, as `dbp rtl DESIGN --out "
+                "RUN` makes it"
+            )
+    return path
+
+
 def _launch_powers(text: str) -> tuple[float, ...]:
     """``START:STOP:STEP`` with both ends, or values with commas between them, in dBm."""
     form = "must be START:STOP:STEP (both ends count) or values with commas, in -30..20 dBm"
@@ -149,7 +160,9 @@ def _parser() -> argparse.ArgumentParser:
         )
 
     sub = command("prove", _prove, "prove the Verilog equal to the golden model, for all inputs")
-    sub.add_argument("run", type=_folder, metavar="RUN", help="a folder that `dbp rtl` has filled")
+    sub.add_argument(
+        "run", type=_run_folder, metavar="RUN", help="a folder that `dbp rtl` has filled"
+    )
     sub.add_argument(
         "--pdk", metavar="NAME", help="also the netlist that `dbp synth` left for that kit"
     )
@@ -157,7 +170,9 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(
         "sim", _sim, "simulate the Verilog with cocotb and compare it with the golden model"
     )
-    sub.add_argument("run", type=_folder, metavar="RUN", help="a folder that `dbp rtl` has filled")
+    sub.add_argument(
+        "run", type=_run_folder, metavar="RUN", help="a folder that `dbp rtl` has filled"
+    )
     sub.add_argument(
         "--simulator", choices=("verilator", "icarus"), help="default: the first that is there"
     )
@@ -167,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     sub = command("synth", _synth, "synthesise one step: area, timing, activity and power")
-    sub.add_argument("run", type=_folder, metavar="RUN", help="a folder that holds a design")
+    sub.add_argument("run", type=_run_folder, metavar="RUN", help="a folder that holds a design")
     sub.add_argument("--pdk", metavar="NAME", help="the design kit (default: the configuration's)")
     sub.add_argument("--step", type=_number, metavar="K", help="default: the middle one")
     sub.add_argument(

@@ -29,9 +29,9 @@ SMALL = Filter(3, 14, 5, (1, -2), (1, 0))
 SPARSE = Filter(5, 0, 9, (0, 3, 0, 4), (0, 0, -7, 0))
 
 
-def assert_equals_golden(filter_, bits, lanes, pipeline, seed, words=32):
+def assert_equals_golden(filter_, bits, lanes, pipeline, seed):
     block = HardwiredFilterLanes(filter_, bits, lanes, pipeline)
-    x, valid = stimulus(np.random.default_rng(seed), bits, lanes, words)
+    x, valid = stimulus(np.random.default_rng(seed), bits, lanes)
     y, latencies = play(block, x, valid)
     assert_equal(y, golden.filter_samples(filter_, x), latencies, block)
 
