@@ -69,7 +69,7 @@ def test_ranges_as_people_type_them(arguments, powers):
         (["rtl", "none.json", "--out", "RUN"], "neither a design.json nor a run's folder"),
         (["rtl", "design.json", "--out", "RUN", "--lanes", "0"], "--lanes: '0': must be"),
         (["rtl", "design.json", "--out", "RUN", "--lanes", "four"], "--lanes: 'four'"),
-        (["prove", "empty"], "empty/design.json: cannot be read"),
+        (["prove", "empty"], "RUN: 'empty': must be a folder that holds a design.json"),
         (["rtl", "design.json", "--out", "RUN", "--step", "7"], "step = 7: must be an integer in"),
         (["rtl", "design.json", "--out", "RUN", "--filter", "-1"], "--filter: '-1': must be"),
         (
@@ -85,7 +85,7 @@ def test_ranges_as_people_type_them(arguments, powers):
             "pipeline: filter.adder_levels = '0': must be an integer in 1..1000",
         ),
         (["rtl", "design.json", "--out", "RUN", "--filters", "soft"], "--filters: invalid choice"),
-        (["sim", "empty"], "empty/design.json: cannot be read"),
+        (["sim", "empty"], "RUN: 'empty': must be a folder that holds a design.json"),
         (["synth", "run", "--pdk", "../x"], "pdk"),
         (["synth", "run", "--pdk", "nosuch"], "pdk = 'nosuch': must be"),
         (["synth", "run", "--pdk", "nangate45"], "cells.lib: .*Liberty"),
