@@ -3,8 +3,8 @@
     DBP_PDK_ROOT=... OMP_NUM_THREADS=1 python benchmarks/eight_rows.py --out DIR [--pdk NAME]
 
 `dbp compare` of the eight designs with 4 and 8 lanes, in an empty folder and with an empty cache:
-bit errors, links, fits to the clock, syntheses, gate-level simulations, watts. States wall time, processor time of all
-processes, and what both come to on two cores that have nothing else to do.
+bit errors, links, fits to the clock, syntheses, gate-level simulations, watts. States wall time,
+processor time of all processes, and what that comes to on two cores that have nothing else to do.
 """
 
 from __future__ import annotations
