@@ -231,7 +231,8 @@ def synth(
         pipeline=cut,
         clock_mhz=clock_mhz,
         place_and_route=place_and_route,
-        reuse=True,
+        # How the cuts were found is no input, and is to stand in the metrics.
+        reuse=found is None,
         config_hash=settings.hash,
         fit_clock=found,
     )

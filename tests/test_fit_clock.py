@@ -246,6 +246,8 @@ def test_the_command_hands_the_cuts_on(modelled, monkeypatch, capsys):
     given_cuts = ["--step", "0", "--pipeline", "rotation.after_kerr=1"]
     arguments = ["synth", str(modelled), "--pdk", "predictive28", "--fit-clock", *given_cuts]
     assert cli.main(arguments) == 0
+    # Figures that lie there do not say how their cuts were found.
+    assert given["reuse"] is False
     out = capsys.readouterr().out
     assert text(given["pipeline"]) == "filter.adder_levels=1,rotation.after_kerr=1"
     rows = given["fit_clock"]["trials"]
