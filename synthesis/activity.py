@@ -6,15 +6,14 @@ import csv
 import gzip
 import io
 import re
-import stat
-import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from dbp.errors import InputError
 from dbp.files import write_bytes
+from dbp.synthesis.packed import read_packed
 
 COLUMNS = ["net", "toggles_per_clock", "static_probability"]
 MAX_BYTES = 1 << 30
@@ -90,30 +89,3 @@ def time_unit_s(text: str) -> float:
         raise InputError(f"timescale {text[:20]!r}: must be 1, 10 or 100 of s, ms, us, ns, ps, fs")
     scale = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
     return int(found[1]) * scale[found[2]]
-
-
-def open_binary(path: str | Path) -> BinaryIO:
-    """Open a file, packed by gzip or not; `InputError` where that fails. A pipe might never end."""
-    try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise InputError(f"{path}: cannot be read: no regular file")
-        with Path(path).open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-        return gzip.open(path) if packed else Path(path).open("rb")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
-def read_packed(path: str | Path, most: int, kind: str) -> bytes:
-    """The content of a file, packed by gzip or not; `InputError` above ``most`` bytes of it.
-
-    So that a small file cannot fill the memory. ``kind``: what the file holds, for errors.
-    """
-    with open_binary(path) as file:
-        try:
-            content = file.read(most + 1)
-        except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"{path}: cannot be read: {error}") from None
-    if len(content) > most:
-        raise InputError(f"{path}: more than {most >> 20} MiB of {kind} text")
-    return content

@@ -8,6 +8,7 @@ logarithm of its pins.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -69,13 +70,7 @@ class _Buffering:
             )
             for instance, nets in zip(self._netlist.instances, self._nets, strict=True)
         ]
-        return Netlist(
-            self._netlist.module,
-            self._netlist.ports,
-            self._netlist.inputs,
-            self._netlist.outputs,
-            (*instances, *self._new),
-        )
+        return replace(self._netlist, instances=(*instances, *self._new))
 
     def _drive(self, net: str, pins: Sequence[tuple[int, str]]) -> float:
         """Put buffers between a net and its pins, the leaves first; farads that stay on it."""

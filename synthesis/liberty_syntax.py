@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dbp.errors import InputError
-from dbp.synthesis.activity import read_packed
+from dbp.synthesis.packed import read_packed
 
 # Possessive quantifiers: no input can make the matching backtrack.
 _BLANK = r"(?:[\s;]++|\\(?=\s)|/\*.*?\*/|//[^\n]*+)*+"

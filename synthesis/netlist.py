@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from dbp.errors import InputError
 from dbp.files import write_text
-from dbp.synthesis.activity import read_packed
+from dbp.synthesis.packed import read_packed
 
 _TOKEN = re.compile(
     r"(?:\s++|//[^\n]*+|/\*.*?\*/|\(\*.*?\*\))*+"

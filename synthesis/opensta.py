@@ -16,9 +16,10 @@ import numpy as np
 from dbp.errors import InputError, MissingError, ToolError
 from dbp.files import write_bytes, write_text
 from dbp.synthesis import power, tools
-from dbp.synthesis.activity import Activity, open_binary
+from dbp.synthesis.activity import Activity
 from dbp.synthesis.liberty import Library
 from dbp.synthesis.netlist import CONSTANTS, Netlist
+from dbp.synthesis.packed import open_binary
 
 TIMEOUT_S = 3600
 OLDEST = (2, 5)

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from dbp.errors import InputError
-from dbp.synthesis.activity import Activity, best_scope, read_packed, time_unit_s
+from dbp.synthesis.activity import Activity, best_scope, time_unit_s
+from dbp.synthesis.packed import read_packed
 
 _TOKEN = re.compile(r'\s*(?:([()])|"((?:[^"\\]|\\.)*)"|((?:[^\s()"\\]|\\.)+)|$)')
 _TIMES = ("T0", "T1", "TX", "TZ", "TC", "IG")

@@ -10,7 +10,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dbp.errors import InputError
-from dbp.synthesis.activity import Activity, best_scope, open_binary, time_unit_s
+from dbp.synthesis.activity import Activity, best_scope, time_unit_s
+from dbp.synthesis.packed import open_binary
 
 MAX_BITS = 1 << 20
 MAX_TIME_DIGITS = 20  # of 64 bits
