@@ -15,7 +15,7 @@ from dbp.rtl.rotation import RotationLanes
 from dbp.rtl.step import Step
 
 # Mostly few, which take less time and differ as much.
-LANES = st.integers(1, 4) | st.integers(1, 4) | st.integers(1, 8)
+LANES = st.integers(1, 4) | st.integers(1, 4) | st.integers(1, 16)
 SEEDS = st.integers(0, 2**32 - 1)
 POWERS = st.sampled_from([0, 300, 5000, 10**6])
 PIPELINES = st.builds(
@@ -26,12 +26,10 @@ PIPELINES = st.builds(
 )
 
 
-def stimulus(rng, bits, lanes, words=None):
-    """Samples of whole words, and a valid with gaps and some words back to back.
-
-    ``words``: the fewest that come. Histories are of so many samples that wide words fill sooner.
-    """
-    words = words or 8 + 24 // lanes
+def stimulus(rng, bits, lanes):
+    """Samples of whole words, and a valid with gaps and some words back to back."""
+    # Histories are of so many samples that wide words fill sooner.
+    words = 8 + 24 // lanes
     valid = rng.random(4 * words) < rng.choice([0.3, 0.7, 1.0])
     valid[: 2 * words : 2] = True
     return extreme_samples(rng, bits, lanes * int(valid.sum())), valid
@@ -72,14 +70,13 @@ def test_filter_equals_golden(design, lanes, pipeline, seed):
     assert_equal(y, golden.filter_samples(filter_, x), latencies, block)
 
 
-# One lane knows nothing of the others but their powers, and that for at most six samples.
-@given(designs(min_steps=1, max_steps=1), st.integers(1, 4), PIPELINES, SEEDS)
+@given(designs(min_steps=1, max_steps=1), LANES, PIPELINES, SEEDS)
 @examples(50)
 def test_rotation_equals_golden(design, lanes, pipeline, seed):
     (rotation,), bits = design.rotations, design.rotation_input_bits(0)
     rng = np.random.default_rng(seed)
     block = RotationLanes(rotation, bits, lanes, pipeline.rotation)
-    x, valid = stimulus(rng, bits, lanes, words=12)
+    x, valid = stimulus(rng, bits, lanes)
     half = 2 ** (rotation.kerr_bits - 1)
     pool = np.array([-half, half - 1, *rng.integers(-half, half, 3)])
     kerr = rng.choice(pool, len(rotation.kerr_gains))
@@ -126,8 +123,8 @@ def test_step_equals_golden(design, lanes, pipeline, seed, power_uw, hardwired):
     assert_retuned_block_equals_golden(design, block, blocks, seed, power_uw, hardwired)
 
 
-@given(designs(max_steps=2, max_taps=9), st.integers(1, 4), PIPELINES, SEEDS, POWERS, st.booleans())
-@examples(30)
+@given(designs(max_steps=2, max_taps=9), LANES, PIPELINES, SEEDS, POWERS, st.booleans())
+@examples(40)
 def test_chain_equals_golden(design, lanes, pipeline, seed, power_uw, hardwired):
     block = Chain(design, lanes, pipeline, hardwired=hardwired)
     blocks = range(len(design.filters) + len(design.rotations))
