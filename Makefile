@@ -8,7 +8,8 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
 # Of `make test-long`: 0 .. 2^32 - 1.
 SEED ?= 1
-RANDOM_DESIGNS := $(addprefix tests/test_, golden.py rtl_components.py hardwired.py rtl_emit.py proof.py)
+RANDOM_DESIGNS := $(addprefix tests/, datapath/test_golden.py rtl/blocks/test_components.py \
+  rtl/blocks/test_hardwired.py rtl/test_emit.py rtl/proof/test_proof.py)
 
 DEBIAN_PACKAGES := g++ iverilog opensta python3-venv
 

@@ -1,4 +1,4 @@
-"""Speed of `dbp.detection.measure` in one run, and its figures beside those of OptiCommPy.
+"""Speed of `measures.measure` in one run, and its figures beside those of OptiCommPy.
 
     pip install opticommpy
     OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python benchmarks/detection.py
@@ -13,8 +13,8 @@ from importlib.metadata import version
 import numpy as np
 from optic.comm.metrics import calcEVM, fastBERcalc, monteCarloGMI
 
-from dbp import modulation
-from dbp.detection import measure, summarise
+from dbp.evaluation.measures import measure, summarise
+from dbp.link import modulation
 
 BLOCKS, SYMBOLS, SNR_DB, ROUNDS = 128, 1024, 14.0, 3
 

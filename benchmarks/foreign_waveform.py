@@ -21,7 +21,8 @@ from optic.models.channels import ssfm
 from optic.utils import parameters
 from scipy import io
 
-from dbp import cli, config, fiber, link
+from dbp import cli, config
+from dbp.link import fiber, transmission
 
 FACTOR, STEP_KM, LATE = 8, 2.0, 1234
 LINK = config.load("paper").link
@@ -42,7 +43,7 @@ def theirs(symbols, launch_power_dbm, seed):
     shape = settings_of(pulseType="rrc", SpS=FACTOR, nFilterTaps=4097, rollOff=LINK.roll_off)
     field = firFilter(pulseShape(shape), upsample(sent, FACTOR))
     middle = field[len(field) // 4 : -len(field) // 4]
-    field *= np.sqrt(link.watts(launch_power_dbm) / np.mean(np.abs(middle) ** 2))
+    field *= np.sqrt(transmission.watts(launch_power_dbm) / np.mean(np.abs(middle) ** 2))
     settings = settings_of(
         Ltotal=LINK.span_km,
         Lspan=LINK.span_km,

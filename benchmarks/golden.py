@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 import dbp
-from dbp import compiled, golden
-from dbp.design import Design
-from dbp.golden import Samples
+from dbp.datapath import golden, golden_fast
+from dbp.datapath.design import Design
+from dbp.datapath.golden import Samples
 
 DESIGNS = ("learned-c6-s9", "lsco-paper-c9-s9", "enhanced-c5-s9", "learned-c5-s8")
 SAMPLES, FEW, ROUNDS = 1 << 20, 1 << 14, 5
@@ -33,17 +33,17 @@ def main():
     waveform = rng.normal(size=SAMPLES) + 1j * rng.normal(size=SAMPLES)
     print("design            filters  golden      fast  ratio   (1e6 samples per CPU-second)")
     for name in DESIGNS:
-        design = Design.load(Path(dbp.__file__).parent / "designs" / f"{name}.json")
+        design = Design.load(Path(dbp.__file__).parent / "datapath" / "designs" / f"{name}.json")
         x = golden.convert(waveform, design)
         few = Samples(*(part[:FEW] for part in x))
-        first_s, found = cpu_s(compiled.receive, design, few, LAUNCH_POWER_UW)
+        first_s, found = cpu_s(golden_fast.receive, design, few, LAUNCH_POWER_UW)
         if name == DESIGNS[0]:
             loading_s = first_s
         slow, fast = [], []
         for _ in range(ROUNDS):
             seconds, expected = cpu_s(golden.receive, design, few, LAUNCH_POWER_UW)
             slow.append(seconds / FEW)
-            fast.append(cpu_s(compiled.receive, design, x, LAUNCH_POWER_UW)[0] / SAMPLES)
+            fast.append(cpu_s(golden_fast.receive, design, x, LAUNCH_POWER_UW)[0] / SAMPLES)
         assert all(map(np.array_equal, found, expected))
         slow_per_s, fast_per_s = 1e-6 / min(slow), 1e-6 / min(fast)
         print(

@@ -24,20 +24,25 @@ from amaranth.hdl import Const, Module
 from amaranth.lib.wiring import In
 
 import dbp
-from dbp import golden
-from dbp.design import Design, Filter
-from dbp.golden import Samples
-from dbp.rtl import adder_graph, hardwired
-from dbp.rtl.adder_graph import Graph, Sum, Term, signed_digits
-from dbp.rtl.block import StreamBlock, element, place
-from dbp.rtl.filter import FilterLanes
-from dbp.rtl.hardwired import HardwiredFilterLanes
+from dbp.datapath import golden
+from dbp.datapath.design import Design, Filter
+from dbp.datapath.golden import Samples
+from dbp.rtl.blocks import adder_graph, hardwired
+from dbp.rtl.blocks.adder_graph import Graph, Sum, Term, signed_digits
+from dbp.rtl.blocks.component import StreamBlock, element, place
+from dbp.rtl.blocks.filter import FilterLanes
+from dbp.rtl.blocks.hardwired import HardwiredFilterLanes
 from dbp.rtl.pipeline import FilterPipeline, HardwiredPipeline
 from dbp.rtl.verilog import to_verilog
-from dbp.synthesis import gate_simulation, kits, liberty_reader, mapping, netlist, power, timing
-from dbp.synthesis.bench import port_bit
-from dbp.synthesis.flow import CLOCK_MHZ, MARGIN_S
-from dbp.synthesis.gate_simulation import CLOCK
+from dbp.synthesis import netlist
+from dbp.synthesis.cells import kits, liberty_reader
+from dbp.synthesis.gates import simulation
+from dbp.synthesis.gates.simulation import CLOCK
+from dbp.synthesis.gates.step_bench import port_bit
+from dbp.synthesis.mapping import yosys_map
+from dbp.synthesis.power import calculate
+from dbp.synthesis.synthesize_step import CLOCK_MHZ, MARGIN_S
+from dbp.synthesis.timing import opensta_timing
 
 PERIOD_S = 1e-6 / CLOCK_MHZ
 CLOCKS, WARM_UP_CLOCKS = 400, 40
@@ -205,15 +210,15 @@ def measure(verilog: str, block: StreamBlock, x: Samples, y: Samples, held: dict
         folder = Path(name)
         (folder / "top.v").write_text(verilog)
         liberty = [kits.unpack(file, folder) for file in files]
-        mapping.synthesise(folder, liberty, "top.v", block.module_name, library, kit.dont_use)
+        yosys_map.synthesise(folder, liberty, "top.v", block.module_name, library, kit.dont_use)
         mapped = netlist.read(folder / "netlist.v")
         inputs = [p for p, b in mapped.ports.items() if b[0] in mapped.inputs and p != CLOCK]
         outputs = [p for p, b in mapped.ports.items() if b[0] in mapped.outputs]
         wires = library.default_wire_load
-        timed = timing.analyse(
+        timed = opensta_timing.analyse(
             folder, liberty, "netlist.v", block.module_name, inputs, outputs, PERIOD_S * 1e9, wires
         )
-        delays = timing.read_sdf(folder / "delays.sdf")
+        delays = opensta_timing.read_sdf(folder / "delays.sdf")
     idle = dict.fromkeys(inputs, 0) | held
     rows = [idle | {"rst": 1}] * 2
     for k in range(WARM_UP_CLOCKS + CLOCKS):
@@ -223,9 +228,7 @@ def measure(verilog: str, block: StreamBlock, x: Samples, y: Samples, held: dict
     places = [port_bit(name) for name in mapped.inputs if name != CLOCK]
     stimulated = np.array([[row[p] >> k & 1 for p, k in places] for row in rows], np.uint8)
     period_s = max(PERIOD_S, PERIOD_S - timed.slack_ns * 1e-9 + MARGIN_S)
-    gates = gate_simulation.simulate(
-        mapped, library, delays, stimulated, period_s, len(rows) - CLOCKS
-    )
+    gates = simulation.simulate(mapped, library, delays, stimulated, period_s, len(rows) - CLOCKS)
     at = {port_bit(name): k for k, name in enumerate(mapped.outputs)}
     first, mismatches = len(rows) - CLOCKS, 0
     begin = (first - 2 - block.latency) * lanes
@@ -235,7 +238,7 @@ def measure(verilog: str, block: StreamBlock, x: Samples, y: Samples, held: dict
             for k in range(block.output_bits):
                 got = gates.outputs[first:, at[port, lane * block.output_bits + k]]
                 mismatches += int(np.count_nonzero(got != (due >> k & 1)))
-    watts = power.calculate(mapped, library, gates.activity, PERIOD_S, wires)
+    watts = calculate.calculate(mapped, library, gates.activity, PERIOD_S, wires)
     area = sum(library.cells[instance.cell].area_um2 for instance in mapped.instances)
     milliwatts = [1e3 * watts.totals(g)["total"] / lanes for g in (None, "sequential")]
     return (
@@ -261,7 +264,7 @@ def count_over_lanes(filter_: Filter, input_bits: int, lanes: int) -> float:
 
 
 def main(name: str = "learned-c6-s8", step: str = "16", lanes: str = "8") -> None:
-    design = Design.load(Path(dbp.__file__).parent / "designs" / f"{name}.json")
+    design = Design.load(Path(dbp.__file__).parent / "datapath" / "designs" / f"{name}.json")
     filter_, bits = design.filters[int(step)], design.filter_input_bits(int(step))
     x = stimulus(design, int(step), int(lanes) * (WARM_UP_CLOCKS + CLOCKS))
     y = golden.filter_samples(filter_, x)

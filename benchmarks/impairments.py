@@ -18,9 +18,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from dbp import ber, config, figures, files
-from dbp.receivers import FixedReceiver
+from dbp import config
+from dbp.evaluation import counting
+from dbp.evaluation.receivers import FixedReceiver
+from dbp.report import figures
 from dbp.runs import find_design
+from dbp.support import files
 
 DESIGN, LAUNCH_POWER_DBM, SEED = "learned-c6-s9", 0.5, 77
 MIN_ERRORS, MAX_BITS = 300, 4_000_000
@@ -54,7 +57,7 @@ PANELS: tuple[tuple[str, str, tuple[float, ...], dict[str, Any]], ...] = (
 
 
 def count(receiver: FixedReceiver, link: config.Link, min_errors: int) -> dict[str, Any]:
-    (point,) = ber.evaluate(
+    (point,) = counting.evaluate(
         [receiver],
         link,
         [LAUNCH_POWER_DBM],

@@ -17,9 +17,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dbp import ber, config, figures, files, runs
-from dbp.receivers import FixedReceiver, FloatReceiver, Receiver
-from dbp.references import Reference
+from dbp import config, runs
+from dbp.evaluation import counting
+from dbp.evaluation.receivers import FixedReceiver, FloatReceiver, Receiver
+from dbp.evaluation.references import Reference
+from dbp.report import figures
+from dbp.support import files
 
 DESIGN, SEED = "learned-c6-s9", 1
 # Walk-off over 50 GHz is fast: 16 steps a span, enough within 25 GHz, lose 0.25 dB of SNR there.
@@ -52,7 +55,7 @@ def count(
     min_errors: int,
     max_bits: int,
 ) -> list[Point]:
-    points = ber.evaluate(
+    points = counting.evaluate(
         receivers, link, powers_dbm, min_errors=min_errors, max_bits=max_bits, seed=SEED
     )
     for p in points:

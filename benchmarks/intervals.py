@@ -1,4 +1,4 @@
-"""How often the 95 % interval of `dbp.intervals` covers the true bit error ratio, by Monte Carlo.
+"""How often the 95 % interval of `intervals` covers the true bit error ratio, by Monte Carlo.
 
     OMP_NUM_THREADS=1 python benchmarks/intervals.py [--trials 4000]
 
@@ -13,7 +13,7 @@ import argparse
 
 import numpy as np
 
-from dbp.intervals import block_interval, interval
+from dbp.evaluation.intervals import block_interval, interval
 
 COLUMNS = (
     *("channel", "BER", "N", "blocks", "bad", "bias"),

@@ -13,10 +13,12 @@ import os
 import tempfile
 import time
 
-from dbp import config, link, training
-from dbp.detection import effective_snr_db, matched_filter
-from dbp.receivers import FloatReceiver, Receiver
-from dbp.references import Reference
+from dbp import config
+from dbp.evaluation.measures import effective_snr_db, matched_filter
+from dbp.evaluation.receivers import FloatReceiver, Receiver
+from dbp.evaluation.references import Reference
+from dbp.learning import training
+from dbp.link import transmission
 
 AUTHORS_SNR_DB, AUTHORS_CORE_SECONDS = 22.61, 330
 FRESH_SYMBOLS = 262_144
@@ -24,7 +26,7 @@ FRESH_SYMBOLS = 262_144
 
 def fresh_snr_db(receiver: Receiver, settings: config.Config, launch_power_dbm: float) -> float:
     """Effective SNR on data of evaluation."""
-    received = link.simulate(
+    received = transmission.simulate(
         settings.link,
         launch_power_dbm,
         FRESH_SYMBOLS // settings.link.block_symbols,
@@ -52,7 +54,7 @@ def main() -> None:
         ("train", settings.training.symbols),
         ("validate", settings.training.validation_symbols),
     ):
-        link.simulate(
+        transmission.simulate(
             blocks,
             power_dbm,
             symbols // blocks.block_symbols,

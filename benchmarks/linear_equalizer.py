@@ -17,10 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from dbp import config, detection, link, modulation, overlap_save
-from dbp.metrics import Stopwatch, package_versions, write_metrics
-from dbp.overlap_save import Equalizer
-from dbp.references import Reference
+from dbp import config
+from dbp.datapath import overlap_save
+from dbp.datapath.overlap_save import Equalizer
+from dbp.evaluation import measures as detection
+from dbp.evaluation.references import Reference
+from dbp.link import modulation, transmission
+from dbp.records.metrics import Stopwatch, package_versions, write_metrics
 from dbp.synthesis import linear_equalizer
 
 LOSS_DB = 0.1
@@ -35,7 +38,9 @@ class Judge:
     """Effective SNR and BER of equalisers on one received waveform."""
 
     def __init__(self, launch_power_dbm: float) -> None:
-        self.received = link.simulate(LINK, launch_power_dbm, BLOCKS, seed=SEED, purpose="evaluate")
+        self.received = transmission.simulate(
+            LINK, launch_power_dbm, BLOCKS, seed=SEED, purpose="evaluate"
+        )
         ideal = Reference("linear", LINK)(self.received.waveform, launch_power_dbm)
         self.ideal = self.measures(ideal)
 

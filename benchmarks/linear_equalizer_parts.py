@@ -17,20 +17,22 @@ import tempfile
 import numpy as np
 from amaranth.hdl import Cat, Module
 
-from dbp import config, link, overlap_save
-from dbp.golden import Samples
-from dbp.overlap_save import Equalizer, stages
-from dbp.rtl.block import element, place
-from dbp.rtl.transform import Butterfly, DelayLine, Multiplications, TransformBlock
+from dbp import config
+from dbp.datapath import overlap_save
+from dbp.datapath.golden import Samples
+from dbp.datapath.overlap_save import Equalizer, stages
+from dbp.link import transmission
+from dbp.rtl.blocks.component import element, place
+from dbp.rtl.blocks.transform import Butterfly, DelayLine, Multiplications, TransformBlock
 from dbp.synthesis import linear_equalizer
-from dbp.synthesis.flow import CLOCK_MHZ
 from dbp.synthesis.linear_equalizer import Unit
+from dbp.synthesis.synthesize_step import CLOCK_MHZ
 
 SIZE, DATA_BITS, TWIDDLE_BITS, CLOCKS = 16, 9, 7, 1000
 
 
 class ParallelTransform(TransformBlock):
-    """16 points a clock, the bins in the order of `dbp.overlap_save`."""
+    """16 points a clock, the bins in the order of `dbp.datapath.overlap_save`."""
 
     latency = 2 * Butterfly.latency + Multiplications.latency
 
@@ -81,7 +83,7 @@ class ParallelTransform(TransformBlock):
 def main(pdk: str) -> None:
     """See above."""
     settings = config.Link(block_symbols=8192)
-    received = link.simulate(settings, -3.5, 4, seed=1, purpose="evaluate", progress=False)
+    received = transmission.simulate(settings, -3.5, 4, seed=1, purpose="evaluate", progress=False)
     equalizer = Equalizer(np.ones(SIZE, complex), 0, DATA_BITS, TWIDDLE_BITS)
     stream = overlap_save.convert(received.waveform, DATA_BITS)
     blocks = equalizer.blocks(stream)

@@ -3,11 +3,12 @@
     pip install -e .[benchmark]; python benchmarks/link.py
 
 The split-step method on the paper's link, 8 samples per symbol and 50 steps per span, without
-noise, on one core: `dbp.propagation` on a chunk of blocks of 512 symbols as `dbp.link` has it,
-OptiCommPy's ``ssfm`` on blocks of 1,024, its best length of 512 to 16,384. Both take turns; the
-best of all rounds counts, in CPU time. Their steps are of equal length and ours of equal
-nonlinear phase, so the fields are compared twice: each with its own steps, and ours with theirs.
-Last, `dbp.link.simulate` with its noise and the default settings, cached and not.
+noise, on one core: `dbp.link._split_step` on a chunk of blocks of 512 symbols as
+`dbp.link.transmission` has it, OptiCommPy's ``ssfm`` on blocks of 1,024, its best length of 512 to
+16,384. Both take turns; the best of all rounds counts, in CPU time. Their steps are of equal length
+and ours of equal nonlinear phase, so the fields are compared twice: each with its own steps, and
+ours with theirs. Last, `dbp.link.transmission.simulate` with its noise and the default settings,
+cached and not.
 """
 
 import os
@@ -20,8 +21,9 @@ import numpy as np
 from optic.models.channels import ssfm
 from optic.utils import parameters
 
-from dbp import config, fiber, link, modulation
-from dbp.propagation import Propagation
+from dbp import config
+from dbp.link import fiber, modulation, transmission
+from dbp.link._split_step import Propagation
 
 STEPS, ROUNDS = 50, 5
 LAUNCH_POWER_DBM = 0.0
@@ -34,12 +36,12 @@ def sent(blocks, block_symbols):
     factor = LINK.samples_per_symbol
     drawn = [modulation.draw(LINK.modulation, block_symbols, rng)[0] for _ in range(blocks)]
     pulse = modulation.root_raised_cosine(LINK.roll_off, factor, block_symbols * factor)
-    amplitude = np.sqrt(link.watts(LAUNCH_POWER_DBM)) * factor
+    amplitude = np.sqrt(transmission.watts(LAUNCH_POWER_DBM)) * factor
     return np.fft.ifft(np.tile(np.fft.fft(drawn), factor) * pulse * amplitude)
 
 
 def ours(field):
-    span = link.span(LINK)
+    span = transmission.span(LINK)
     rate_ghz = LINK.symbol_rate_gbd * LINK.samples_per_symbol
     operators = fiber.operators(span, STEPS, field.shape[-1], rate_ghz)
     spans = Propagation(*operators, np.sqrt(span.gain))
@@ -63,7 +65,7 @@ def theirs(field):
 
 
 def equal_lengths(fibre, steps):
-    """OptiCommPy's steps, in the place of `dbp.fiber.split`."""
+    """OptiCommPy's steps, in the place of `dbp.link.fiber.split`."""
     length_km = fibre.length_km / steps
     return (np.arange(steps) + 0.5) * length_km, np.full(steps, length_km)
 
@@ -79,7 +81,7 @@ def difference_db(one, other):
 
 
 def simulated(blocks):
-    link.simulate(
+    transmission.simulate(
         config.Link(block_symbols=512),
         LAUNCH_POWER_DBM,
         blocks,
@@ -96,7 +98,7 @@ def main():
     with mock.patch.object(fiber, "split", equal_lengths):
         same = difference_db(ours(field), reference)
 
-    chunk = sent(link.chunk_blocks(LINK), LINK.block_symbols)
+    chunk = sent(transmission.chunk_blocks(LINK), LINK.block_symbols)
     rounds = [(cpu_s(ours, chunk), cpu_s(theirs, field)) for _ in range(ROUNDS)]
     per_s = np.array([chunk.size, field.size]) / LINK.samples_per_symbol / np.min(rounds, axis=0)
     print(f"{LINK.samples_per_symbol} samples per symbol, {STEPS} steps per span, one core")
@@ -108,9 +110,9 @@ def main():
     print(f"  the same steps          {same:6.1f} dB")
 
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, DBP_CACHE=folder):
-        blocks = 4 * link.chunk_blocks(config.Link(block_symbols=512))
+        blocks = 4 * transmission.chunk_blocks(config.Link(block_symbols=512))
         anew, cached = blocks * 512 / np.array([cpu_s(simulated, blocks) for _ in range(2)])
-    print("dbp.link.simulate, default settings, with noise")
+    print("dbp.link.transmission.simulate, default settings, with noise")
     print(f"  simulated          {anew:9,.0f} symbols per CPU-second")
     print(f"  from the cache     {cached:9,.0f}")
 

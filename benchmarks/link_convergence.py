@@ -8,16 +8,17 @@ what differs is due to the numerics alone, and to the noise outside that band.
 
 import numpy as np
 
-from dbp import config, link
-from dbp.detection import effective_snr_db, matched_filter
-from dbp.references import Reference
+from dbp import config
+from dbp.evaluation.measures import effective_snr_db, matched_filter
+from dbp.evaluation.references import Reference
+from dbp.link import transmission
 
 BLOCKS, BLOCK_SYMBOLS, FINEST = 256, 512, 16
 GRIDS = (16, 100), (8, 100), (6, 100), (6, 50), (6, 24), (6, 16), (8, 16), (6, 12)
 RECEIVERS = "linear", "dbp1", "dbp50"
 
 
-class Channel(link._Channel):
+class Channel(transmission._Channel):
     """Draws noise for the finest grid, whatever its own, and cuts it to its band."""
 
     def _amplifier_noise(self, generators):
@@ -40,10 +41,10 @@ def snr_db(samples_per_symbol, steps, launch_power_dbm):
         numbers = range(first, first + 16)
 
         def generators(numbers=numbers):
-            return [link.block_generator(1, "evaluate", block) for block in numbers]
+            return [transmission.block_generator(1, "evaluate", block) for block in numbers]
 
         received.append(channel.transmit(launch_power_dbm, generators()))
-        sent.append(link._draw(settings, generators())[0])
+        sent.append(transmission._draw(settings, generators())[0])
     waveform = np.concatenate(received)
     for name in RECEIVERS:
         equalised = Reference(name, settings)(waveform, launch_power_dbm)

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import sys
 
-from dbp import ber, config, training
-from dbp.complexity import complexity
-from dbp.files import write_csv
-from dbp.receivers import FixedReceiver
+from dbp import config
+from dbp.datapath.complexity import complexity
+from dbp.evaluation import counting
+from dbp.evaluation.receivers import FixedReceiver
+from dbp.learning import training
+from dbp.support.files import write_csv
 
 # Label, [learned], [datapath] on top of the preset demo; K with headroom up to +3 dBm only.
 OFFSET = "centre_power = true\n"
@@ -54,7 +56,7 @@ def main() -> None:
             "tap_iterations = 4\n"
         )
         design = training.train(settings).design
-        points = ber.evaluate(
+        points = counting.evaluate(
             [FixedReceiver("design", design)],
             settings.link,
             POWERS_DBM,

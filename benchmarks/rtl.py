@@ -17,8 +17,9 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from dbp import commands, runs
-from dbp.design import Design
+from dbp import runs
+from dbp.cli import commands
+from dbp.datapath.design import Design
 from dbp.errors import MissingError
 from dbp.rtl import emit
 from dbp.sim import simulate

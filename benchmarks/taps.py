@@ -23,10 +23,14 @@ import torch
 from isit2018 import fresh_snr_db
 from matplotlib.figure import Figure
 
-from dbp import config, figures, files, link, newton, training, workers
-from dbp.filters import FloatFilters
-from dbp.model import Model, to_signal
-from dbp.receivers import FloatReceiver
+from dbp import config
+from dbp.evaluation.receivers import FloatReceiver
+from dbp.learning import gauss_newton, training
+from dbp.learning.float_filters import FloatFilters
+from dbp.learning.float_model import Model, to_signal
+from dbp.link import transmission
+from dbp.report import figures
+from dbp.support import files, threads
 
 # Preset, taps learned from a joint start, and the taps down to which the last of them are pruned.
 LINKS = ("demo", (25, 19, 17), 11), ("isit2018", (9,), 3)
@@ -40,15 +44,15 @@ GONE = 1e-5
 LARGEST_TAP = 1.6
 
 
-class Objective(newton.Objective):
+class Objective(gauss_newton.Objective):
     """A loss with ``penalties`` (one of each parameter) on the squares of parameters."""
 
-    penalties: newton.Vector | float = 0.0
+    penalties: gauss_newton.Vector | float = 0.0
 
     def loss(self) -> float:
         return super().loss() + float(np.sum(self.penalties * self.parameters**2))
 
-    def slope(self) -> newton.Vector:
+    def slope(self) -> gauss_newton.Vector:
         return super().slope() + self.penalties * self.parameters
 
     def curvature(self, blocks: np.ndarray) -> np.ndarray:
@@ -84,7 +88,9 @@ class Descent:
         blocks = random.permutation(self.objective.blocks)[: self.data.curvature_blocks]
         curvature = self.objective.curvature(blocks)
         self.steps += 1
-        _, self.damping = newton.step(self.objective, curvature, self.damping, free, self.limits)
+        _, self.damping = gauss_newton.step(
+            self.objective, curvature, self.damping, free, self.limits
+        )
         return not np.array_equal(before, self.objective.parameters)
 
     def prune(self, inside: np.ndarray, kept: np.ndarray) -> None:
@@ -125,7 +131,7 @@ def curve(preset: str, joint: tuple[int, ...], shortest: int, pool: ThreadPoolEx
     quick = settings.training.model_copy(update={"curvature_symbols": CURVATURE_SYMBOLS})
     settings = settings.model_copy(update={"training": quick})
     power_dbm = settings.training.launch_power_dbm
-    power_mw = 1e3 * link.watts(power_dbm)
+    power_mw = 1e3 * transmission.watts(power_dbm)
     data = training._Data(settings, torch.device("cpu"), pool)
 
     def row(filters: FloatFilters, start: str, begin: float):
@@ -169,7 +175,7 @@ def draw(rows: list[tuple]) -> str:
 def main(out: Path) -> None:
     torch.set_num_threads(1)
     rows = []
-    with workers.pool(training.TASKS) as pool:
+    with threads.pool(training.TASKS) as pool:
         for chosen in LINKS:
             rows += curve(*chosen, pool)
     table = io.StringIO()

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dbp import config, filters, newton
-from dbp.model import Detector, Model, to_signal
-from dbp.quantization import QuantizedModel, export
+from dbp import config
+from dbp.learning import float_filters, gauss_newton
+from dbp.learning.float_model import Detector, Model, to_signal
+from dbp.learning.quantized_model import QuantizedModel, export
 
 BLOCKS, SAMPLES = 64, 512
 REPEATS = 7
@@ -61,9 +62,9 @@ def main() -> None:
     print("form         Kerr taps   plain  compiled   ratio   Gauss-Newton, CPU-seconds")
     for kerr_taps in (1, 5):
         learned = config.Learned()
-        start = filters.receiver(learned, config.Link())
+        start = float_filters.receiver(learned, config.Link())
         kerr = np.pad(start.kerr_rad_per_mw, [(0, 0), (kerr_taps // 2, 0)])
-        chain = filters.FloatFilters(start.taps, kerr)
+        chain = float_filters.FloatFilters(start.taps, kerr)
         quantized = QuantizedModel(export(chain, learned, config.Datapath()), chain)
         for name, model, convert, power in (
             ("float", Model(chain), to_signal, 1.0),
@@ -76,7 +77,9 @@ def main() -> None:
             )
             x = convert(waveform(GAUSS_NEWTON_BLOCKS, GAUSS_NEWTON_SAMPLES))
             sent = detector.symbols(model(x, power)).detach()
-            seconds = cpu_seconds(partial(newton.gauss_newton, model, power, x, sent, detector))
+            seconds = cpu_seconds(
+                partial(gauss_newton.gauss_newton, model, power, x, sent, detector)
+            )
             print(
                 f"{name:12}{kerr_taps:10}{plain:8.3f}{compiled:10.2f}{compiled / plain:8.1f}"
                 f"{seconds:8.2f}"

@@ -9,18 +9,19 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dbp import config, golden
+from dbp import config
 from dbp.config import Config
-from dbp.design import Design, launch_power_uw
+from dbp.datapath import golden
+from dbp.datapath.design import Design, launch_power_uw
+from dbp.datapath.stimulus import Stimulus
 from dbp.errors import InputError, shown
-from dbp.files import is_file, write_text
-from dbp.stimulus import Stimulus
+from dbp.support.files import is_file, write_text
 
 if TYPE_CHECKING:
-    from dbp.filters import FloatFilters
+    from dbp.learning.float_filters import FloatFilters
 
 # What comes with the package: NAME.json, and NAME.npz, its filters in floating point, for some.
-DESIGNS = resources.files("dbp") / "designs"
+DESIGNS = resources.files("dbp.datapath") / "designs"
 
 
 def read_config(name_or_path: str, seed: int | None) -> Config:
@@ -57,7 +58,7 @@ def find_design(name_or_path: str) -> tuple[Design, Path | None]:
 
 def float_filters(name: str, folder: Path | None) -> FloatFilters:
     """The filters in floating point of a design that `find_design` has found under that name."""
-    from dbp.filters import FloatFilters
+    from dbp.learning.float_filters import FloatFilters
 
     file = folder / "train" / "float.npz" if folder else DESIGNS / f"{name}.npz"
     if not file.is_file():
@@ -95,13 +96,13 @@ def make_stimulus(folder: Path, design: Design, settings: Config, at_least: int 
 
     There are as many samples as the configuration asks for, or ``at_least`` if that is more.
     """
-    from dbp import link
+    from dbp.link import transmission
 
     config.require_one_polarisation(settings.link, "a chip's stimulus")
     power_dbm = settings.training.launch_power_dbm
     count = max(2 * settings.hardware.stimulus_symbols, at_least)
     blocks = -(-count // (2 * settings.link.block_symbols))
-    received = link.simulate(
+    received = transmission.simulate(
         settings.link, power_dbm, blocks, seed=settings.seed, purpose="stimulus"
     )
     samples = golden.convert(received.waveform.reshape(-1)[:count], design)

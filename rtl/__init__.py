@@ -1,4 +1,4 @@
-"""Amaranth generator: a `dbp.design.Design` becomes synthesizable fixed-point Verilog."""
+"""Amaranth generator: a `dbp.datapath.design.Design` becomes synthesizable fixed-point Verilog."""
 
 from dbp.rtl.emit import check, emit, emit_step
 

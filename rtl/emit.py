@@ -8,16 +8,16 @@ from typing import Any
 
 from amaranth.lib import wiring
 
-from dbp.design import Design
+from dbp.datapath.design import Design
 from dbp.errors import InputError
-from dbp.files import write_json, write_text
-from dbp.metrics import Stopwatch, package_versions, write_metrics
-from dbp.rtl.chain import Chain
-from dbp.rtl.hardwired import report
+from dbp.records.metrics import Stopwatch, package_versions, write_metrics
+from dbp.rtl.blocks.chain import Chain
+from dbp.rtl.blocks.hardwired import report
+from dbp.rtl.blocks.step import Step
 from dbp.rtl.pipeline import Pipeline
 from dbp.rtl.ports import FILTER_KINDS, FORMAT, MAX_LANES, TOPS, VERSION
-from dbp.rtl.step import Step
 from dbp.rtl.verilog import to_verilog
+from dbp.support.files import write_json, write_text
 
 
 def emit(
@@ -39,8 +39,8 @@ def emit(
     last one) its rotation; or its ``filter`` alone. Verilog files that an earlier emission left in
     ``out_dir`` are removed. Returns the metrics: ``lanes``, ``filters``, ``top``, ``pipeline``,
     ``steps``, ``latency_cycles``, ``modules``, ``lines``, and of hardwired filters
-    ``adder_graphs``: for each step what `dbp.rtl.hardwired.report` says of a lane. `InputError`
-    for lanes outside 1..1024, or a step, a top or a kind of filters that there is not.
+    ``adder_graphs``: for each step what `dbp.rtl.blocks.hardwired.report` says of a lane.
+    `InputError` for lanes outside 1..1024, or a step, a top or a kind of filters that there is not.
     """
     stopwatch, out_dir = Stopwatch(), Path(out_dir)
     block, steps = _build(design, lanes, filters, top, step, pipeline or Pipeline())
@@ -125,7 +125,7 @@ def _describe(
 ) -> dict[str, Any]:
     """What a bench must know of a top: ports, lanes, latency, and the registers of its steps.
 
-    ``blocks`` are those that samples pass, numbered as in `dbp.golden.trace_retuned`.
+    ``blocks`` are those that samples pass, numbered as in `dbp.datapath.golden.trace_retuned`.
     """
     ports = [
         {

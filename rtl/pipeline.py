@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import astuple, dataclass, fields, replace
 
-from dbp.design import Rotation
+from dbp.datapath.design import Rotation
 from dbp.errors import InputError
 
 MAX_COUNT = 1000

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from dbp.design import Design
+from dbp.datapath.design import Design
 from dbp.errors import InputError
 
 FORMAT = "dbp-ports"

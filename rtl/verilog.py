@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 import dbp
 from dbp.errors import ToolError
-from dbp.rtl.block import Block, Emission
-from dbp.rtl.yosys import run_yosys, yosys_warnings
+from dbp.rtl.blocks.component import Block, Emission
+from dbp.support.yosys import run_yosys, yosys_warnings
 
 TIMEOUT_S = 600
 

@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from dbp import golden
-from dbp.golden import Clips, Samples
-from dbp.sim.job import counters, empty_addresses
+from dbp.datapath import golden
+from dbp.datapath.golden import Clips, Samples
+from dbp.datapath.words import unpack_words
+from dbp.sim.schedule import counters, empty_addresses
 from dbp.sim.vectors import Vector
-from dbp.sim.words import unpack_words
 
 
 @dataclass(frozen=True)
 class Expected:
     """What golden says of one vector.
 
-    ``wires`` and ``clips`` as of `dbp.golden`, for each block; ``first``: the first sample that
-    leaves the top, and behind each block; ``end``: one more than the last that leaves.
+    ``wires`` and ``clips`` as of `dbp.datapath.golden`, for each block; ``first``: the first sample
+    that leaves the top, and behind each block; ``end``: one more than the last that leaves.
     """
 
     wires: list[Samples]

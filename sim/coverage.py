@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dbp.sim.compare import Expected, clipped_samples
-from dbp.sim.job import counters, registers
+from dbp.sim.schedule import counters, registers
 from dbp.sim.vectors import Vector
 
 

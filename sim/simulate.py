@@ -7,16 +7,16 @@ from typing import Any
 
 from tqdm import tqdm
 
-from dbp.design import Design
+from dbp.datapath.design import Design
+from dbp.datapath.stimulus import Stimulus
 from dbp.errors import DbpError, InputError
-from dbp.metrics import Stopwatch, package_versions, write_metrics
+from dbp.records.metrics import Stopwatch, package_versions, write_metrics
 from dbp.rtl.ports import read_ports
 from dbp.sim.compare import compare, expect
 from dbp.sim.coverage import coverage, verilog_coverage
-from dbp.sim.job import make_job
+from dbp.sim.schedule import make_job
 from dbp.sim.simulators import choose, run_job
 from dbp.sim.vectors import vectors
-from dbp.stimulus import Stimulus
 
 DEFAULT_SAMPLES = 4096
 

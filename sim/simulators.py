@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dbp.errors import InputError, MissingError, ToolError
-from dbp.files import write_json
+from dbp.support.files import write_json
 
 # The faster first: see docs/rtl.md for the measurement.
 SIMULATORS = ("verilator", "icarus")
@@ -87,7 +87,7 @@ def run_job(
     coverage: bool,
     progress: Callable[[int], object],
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Build ``sources``, play the ``job``; the results of `dbp.sim.bench` and what both took.
+    """Build ``sources``, play the ``job``; the results of `cocotb_bench` and what both took.
 
     Leaves the simulator's log in ``folder``, with ``waves`` the file ``waves.vcd``, and with
     ``coverage`` Verilator's ``coverage.dat``. Calls ``progress`` with the number of clocks done.
@@ -100,13 +100,13 @@ def run_job(
     with tempfile.TemporaryDirectory(prefix="dbp-sim-") as name, log.open("wb") as log_file:
         work = Path(name)
         here = Path(__file__)
-        for source in (*sources, here.with_name("bench.py")):
+        for source in (*sources, here.with_name("cocotb_bench.py")):
             shutil.copy(source, work)
         write_json(work / "job.json", job)
         settings = {"simulator": simulator, "top": top, "waves": waves, "coverage": coverage}
         write_json(work / "run.json", settings)
         child = subprocess.Popen(
-            [sys.executable, "-P", here.with_name("runner.py"), name],
+            [sys.executable, "-P", here.with_name("cocotb_runner.py"), name],
             env=variables,
             stdin=subprocess.DEVNULL,
             stdout=log_file,

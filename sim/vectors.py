@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dbp import fixed, golden
-from dbp.design import MAX_LAUNCH_POWER_UW, Design, Filter, Rotation
-from dbp.golden import Samples, Tuning
-from dbp.stimulus import Stimulus
+from dbp.datapath import fixed, golden
+from dbp.datapath.design import MAX_LAUNCH_POWER_UW, Design, Filter, Rotation
+from dbp.datapath.golden import Samples, Tuning
+from dbp.datapath.stimulus import Stimulus
 
 SEED = 1
 CORNER_WORDS = 64
@@ -50,7 +50,7 @@ def vectors(
     latency_cycles: int,
     hardwired: bool,
 ) -> list[Vector]:
-    """All vectors of a simulation of ``blocks`` (numbered as in `dbp.golden.trace_retuned`).
+    """All vectors of a simulation of ``blocks`` (numbered as in `golden.trace_retuned`).
 
     The received ones begin with the first ``max_samples`` of the stimulus, in whole words, brought
     to the first block by golden. With ``hardwired`` taps only K changes. ``latency_cycles``: so

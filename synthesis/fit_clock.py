@@ -19,19 +19,21 @@ from typing import Any
 
 from tqdm import tqdm
 
-from dbp.design import Design
+from dbp.datapath.design import Design
+from dbp.datapath.stimulus import Stimulus
 from dbp.errors import InputError, ToolError
-from dbp.files import write_json
 from dbp.rtl import emit_step
-from dbp.rtl.adder_graph import Graph
-from dbp.rtl.hardwired import lane_graph
+from dbp.rtl.blocks.adder_graph import Graph
+from dbp.rtl.blocks.hardwired import lane_graph
 from dbp.rtl.pipeline import Pipeline, parse, text
-from dbp.stimulus import Stimulus
-from dbp.synthesis import flow, kits, liberty_reader, power
-from dbp.synthesis.bench import Bench
-from dbp.synthesis.liberty import Library
+from dbp.support.files import write_json
+from dbp.synthesis import synthesize_step
+from dbp.synthesis.cells import kits, liberty_reader
+from dbp.synthesis.cells.library import Library
+from dbp.synthesis.gates.step_bench import Bench
 from dbp.synthesis.netlist import Netlist
-from dbp.synthesis.timing import Timing
+from dbp.synthesis.power import calculate
+from dbp.synthesis.timing.opensta_timing import Timing
 
 # Of the clock period. More lanes load the taps more, and ABC is noisy.
 MARGIN = 0.01
@@ -206,24 +208,30 @@ class _Trials:
     def emit(self, pipeline: Pipeline) -> dict[str, Any]:
         shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir(parents=True)
-        path = self.work / flow.VERILOG
+        path = self.work / synthesize_step.VERILOG
         return emit_step(
             self.design, self.step, LANES, path, filters=self.filters, pipeline=pipeline
         )
 
     def inputs_hash(self, start: Pipeline, take_out: bool) -> str:
-        known = [flow.VERSION, MARGIN, flow.programs(), self.kit.dont_use, self.clock_mhz]
+        known = [
+            synthesize_step.VERSION,
+            MARGIN,
+            synthesize_step.programs(),
+            self.kit.dont_use,
+            self.clock_mhz,
+        ]
         described = self.emit(start)
-        files = [self.work / flow.VERILOG, *self.files]
+        files = [self.work / synthesize_step.VERILOG, *self.files]
         if take_out:  # and so looked at the power
             known.append(CLOCKS)
             files.append(self.run_dir / "stimulus.npz")
-        return flow.hash_of([known, text(start), described], files)
+        return synthesize_step.hash_of([known, text(start), described], files)
 
     def run(self, pipeline: Pipeline, power_where_met: bool) -> tuple[Trial, dict[str, float]]:
         """Also the slack of each bank of registers that is below the margin."""
         described = self.emit(pipeline)
-        mapped, timed = flow.map_and_time(
+        mapped, timed = synthesize_step.map_and_time(
             self.work,
             self.kit,
             self.files,
@@ -249,7 +257,7 @@ class _Trials:
         stimulus = Stimulus.load(self.run_dir / "stimulus.npz", self.design)
         bench = Bench(self.design, stimulus, described, CLOCKS)
         words = bench.words(mapped.inputs)
-        gates, _ = flow.simulate(
+        gates, _ = synthesize_step.simulate(
             self.work,
             mapped,
             timed,
@@ -261,7 +269,7 @@ class _Trials:
         _, mismatches = bench.compare(gates, tuple(mapped.outputs))
         if mismatches:
             raise ToolError(f"the gates differ from the golden model; netlist: {self.work}")
-        watts = power.calculate(
+        watts = calculate.calculate(
             mapped,
             self.library,
             gates.activity,
@@ -279,7 +287,7 @@ def fit(
     step: int | None = None,
     filters: str = "reconfigurable",
     pipeline: Pipeline | None = None,
-    clock_mhz: float = flow.CLOCK_MHZ,
+    clock_mhz: float = synthesize_step.CLOCK_MHZ,
     take_out: bool = False,
     reuse: bool = False,
     progress: bool = True,
@@ -295,7 +303,7 @@ def fit(
 
     Errors as of `dbp.synthesis.synthesize`.
     """
-    flow.check_clock(clock_mhz)
+    synthesize_step.check_clock(clock_mhz)
     run_dir, start = Path(run_dir), pipeline or Pipeline()
     if step is None:
         step = len(Design.load(run_dir / "design.json").filters) // 2

@@ -2,9 +2,9 @@
 """Watts of a static equaliser of chromatic dispersion: operations, times what each costs in a kit.
 
 The alternative to digital backpropagation, in the same kit, by the same flow, on the same waveform.
-An estimate: no datapath is built. Its operations are (`dbp.overlap_save`), each as a block that is
-mapped, timed, simulated with delays on the words that this operation gets in the transform, and
-costed. ``docs/linear_equalizer.md`` says what the count has and what it leaves out.
+An estimate: no datapath is built. Its operations are (`dbp.datapath.overlap_save`), each as a block
+that is mapped, timed, simulated with delays on the words that this operation gets in the transform,
+and costed. ``docs/linear_equalizer.md`` says what the count has and what it leaves out.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dbp.datapath.golden import Samples
+from dbp.datapath.overlap_save import Equalizer, Stage, butterfly, stages
 from dbp.errors import InputError, ToolError
-from dbp.files import write_text
-from dbp.golden import Samples
-from dbp.overlap_save import Equalizer, Stage, butterfly, stages
-from dbp.rtl.transform import Butterfly, DelayLine, Multiplications, TransformBlock
+from dbp.rtl.blocks.transform import Butterfly, DelayLine, Multiplications, TransformBlock
 from dbp.rtl.verilog import to_verilog
-from dbp.synthesis import flow, kits, liberty_reader, power, tools
-from dbp.synthesis.bench import port_bit
-from dbp.synthesis.gate_simulation import CLOCK
-from dbp.synthesis.receiver import LANES
+from dbp.support import processes
+from dbp.support.files import write_text
+from dbp.synthesis import synthesize_step
+from dbp.synthesis.cells import kits, liberty_reader
+from dbp.synthesis.gates.simulation import CLOCK
+from dbp.synthesis.gates.step_bench import port_bit
+from dbp.synthesis.power import calculate
+from dbp.synthesis.whole_receiver import LANES
 
 WARM_UP_CLOCKS = 16
 CONSTANTS = 12
@@ -35,7 +38,7 @@ DELAY_CLOCKS = 16
 # An odd place, whose twiddles are never trivial: see `_lane`.
 _LANE = 5
 
-# What enters the operations: see `dbp.overlap_save.Equalizer.trace`.
+# What enters the operations: see `dbp.datapath.overlap_save.Equalizer.trace`.
 Trace = Sequence[tuple[str, Stage | None, Samples]]
 
 
@@ -178,7 +181,7 @@ def estimate(
     folder: str | Path,
     *,
     lanes: int = LANES,
-    clock_mhz: float = flow.CLOCK_MHZ,
+    clock_mhz: float = synthesize_step.CLOCK_MHZ,
     clocks: int = 1000,
 ) -> dict[str, Any]:
     """Power, area and energy of an overlap-save equaliser in a kit: an estimate, see above.
@@ -189,7 +192,7 @@ def estimate(
     what they are made of (``docs/linear_equalizer.md``). `InputError`, `MissingError` and
     `ToolError` as `dbp.synthesis.synthesize`.
     """
-    flow.check_clock(clock_mhz)
+    synthesize_step.check_clock(clock_mhz)
     chosen = units(equalizer, stream, transform_lanes(equalizer, lanes), clocks)
     measured = measure(pdk, chosen, folder, clock_mhz)
     return total(equalizer, costs(equalizer, measured), lanes, clock_mhz) | {"pdk": pdk}
@@ -341,20 +344,22 @@ def measure(
     """Map, time, simulate and cost blocks; `ToolError` where gates differ from the model."""
     kit, files = kits.find(pdk)
     library = liberty_reader.read(*files)
-    tools.require("sta")
+    processes.require("sta")
     found = {}
     for unit in chosen:
         work = Path(folder) / unit.name
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
-        write_text(work / flow.VERILOG, "\n".join(to_verilog(unit.block).values()))
+        write_text(work / synthesize_step.VERILOG, "\n".join(to_verilog(unit.block).values()))
         top = unit.block.module_name
-        mapped, timed = flow.map_and_time(work, kit, files, library, top, clock_mhz)
+        mapped, timed = synthesize_step.map_and_time(work, kit, files, library, top, clock_mhz)
         words = _words(unit, [name for name in mapped.inputs if name != CLOCK])
-        gates, _ = flow.simulate(work, mapped, timed, library, words, WARM_UP_CLOCKS, clock_mhz)
+        gates, _ = synthesize_step.simulate(
+            work, mapped, timed, library, words, WARM_UP_CLOCKS, clock_mhz
+        )
         if wrong := _differences(unit, gates.outputs, list(mapped.outputs)):
             raise ToolError(f"{top}: the gates differ from the model in {wrong} samples; {work}")
-        watts = power.calculate(
+        watts = calculate.calculate(
             mapped, library, gates.activity, 1e-6 / clock_mhz, library.default_wire_load
         ).totals()
         area = sum(library.cells[i.cell].area_um2 for i in mapped.instances)

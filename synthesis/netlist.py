@@ -9,8 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from dbp.errors import InputError
-from dbp.files import write_text
-from dbp.synthesis.packed import read_packed
+from dbp.support.compressed import read_packed
+from dbp.support.files import write_text
 
 _TOKEN = re.compile(
     r"(?:\s++|//[^\n]*+|/\*.*?\*/|\(\*.*?\*\))*+"

@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 
 import pytest
-from designs import SCALE
+from helpers.designs import SCALE
 from hypothesis import settings
 
 from dbp import rtl, sim, synthesis
@@ -12,8 +12,9 @@ from dbp import rtl, sim, synthesis
 # `make test` tries the same cases of the same program; `make test-long` tries others, by its seed.
 # Hypothesis also draws constants of the modules that are there, so all must be from the beginning.
 for package in (importlib.import_module("dbp"), rtl, sim, synthesis):
-    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-        importlib.import_module(module.name)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
 settings.register_profile("repeatable", derandomize=True)
 if SCALE == 1:
     settings.load_profile("repeatable")

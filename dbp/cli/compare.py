@@ -1,0 +1,188 @@
+"""``dbp compare``: whole receivers beside each other: bit errors, watts, square millimetres."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dbp.config import Config
+from dbp.evaluation.evaluate import Options, ber, labels_of
+from dbp.records import metrics
+from dbp.runs import config_of, ensure_stimulus, find_design, place
+from dbp.support.files import write_csv, write_text
+
+# The hardware side and plots load slowly: imported where they are needed, so that --help is quick.
+
+
+def compare(
+    names: Sequence[str],
+    out: Path,
+    *,
+    pdks: Sequence[str],
+    filters: Sequence[str],
+    widths: Sequence[int],
+    min_errors: int | None,
+) -> None:
+    """BER, watts and square millimetres of designs in one or more kits, to files and a table.
+
+    Bit errors are counted on the link of the first design's configuration, at its launch powers;
+    for the rest see `dbp.synthesis.whole_receiver`. What an earlier call has found in ``out``, of
+    the same inputs, is not made again.
+    """
+    from dbp.comparison import merit
+    from dbp.report.page import best_points
+    from dbp.rtl import check, pipeline
+    from dbp.synthesis import whole_receiver
+    from dbp.synthesis.cells import kits
+    from dbp.synthesis.gates.step_bench import samples_needed
+
+    stopwatch = metrics.Stopwatch()
+    found = {name: find_design(name) for name in names}
+    settings = config_of(next(folder for _, folder in found.values()))
+    for pdk in pdks:
+        kits.find(pdk)
+    labels = labels_of([(name, "fixed") for name in found], found)
+    # A design that was given as a path may have any name.
+    folders = {name: out / f"{k}-{found[name][0].name}" for k, name in enumerate(found)}
+    clock_mhz = settings.hardware.clock_mhz
+    jobs: dict[tuple[str, str, str], list[whole_receiver.Job]] = {}
+    for pdk, kind, (name, (design, _)) in itertools.product(pdks, filters, found.items()):
+        jobs[name, pdk, kind] = whole_receiver.jobs(
+            folders[name], design, pdk, kind, widths, clock_mhz
+        )
+        for job in jobs[name, pdk, kind]:
+            check(design, job.lanes, kind, "step", job.step)
+    ber(
+        names,
+        None,
+        out,
+        config_name=None,
+        arithmetic="fixed",
+        seed=None,
+        swept=None,
+        options=Options(min_errors=min_errors, resume=True),
+    )
+    counted = metrics.read_metrics(out / "metrics.json", metrics.BerMetrics)
+    best = {key[0]: point for key, point in best_points(counted.points).items()}
+    for name, (design, _) in found.items():
+        place(design, settings, folders[name])
+        ensure_stimulus(folders[name], samples_needed(design, max(widths)))
+    workers = len(os.sched_getaffinity(0))
+    jobs = whole_receiver.fit_clocks(jobs, workers)
+    measured = whole_receiver.run([job for some in jobs.values() for job in some], workers)
+    rows: list[dict[str, Any]] = []
+    for (name, pdk, kind), some in jobs.items():
+        design, point = found[name][0], best[labels[name]]
+        estimate = whole_receiver.estimate(
+            design, kind, {(job.step, job.lanes): measured[job] for job in some}, widths
+        )
+        rows.append(
+            {
+                "design": labels[name],
+                "design_hash": design.hash,
+                "learned": merit.is_learned(design),
+                "filters": kind,
+                "pdk": pdk,
+                "for_demonstration_only": pdk == kits.SHIPPED,
+                "pipeline": pipeline.text(some[0].pipeline),
+                **merit.filters_of(design),
+                "launch_power_dbm": point.launch_power_dbm,
+                "ber": point.ber,
+                "ber_low": point.ber_low,
+                "ber_high": point.ber_high,
+                **estimate,
+                **merit.energies(estimate, settings),
+                "paper_step": merit.paper_step(design, kind),
+            }
+        )
+    write(rows, out, settings, stopwatch)
+
+
+def write(
+    rows: list[dict[str, Any]], out: Path, settings: Config, stopwatch: metrics.Stopwatch
+) -> None:
+    """Complete the rows by what they come to together, write them into ``out`` and print them.
+
+    A row of a receiver that is not made of steps has None where `metrics.ComparisonRow` allows it.
+    """
+    from dbp.comparison import merit
+    from dbp.report import tables as comparison_tables
+    from dbp.report.page import aligned
+
+    _scale(rows)
+    calibration = merit.calibrate(rows)
+    path = out / f"{merit.FILE}.json"
+    metrics.write_metrics(
+        path,
+        {"rows": rows, "calibration": calibration, "headlines": merit.headlines(rows)},
+        design_hash=None,
+        config_hash=settings.hash,
+        seed=settings.seed,
+        versions=metrics.package_versions("amaranth", "pyosys", "numba"),
+        stopwatch=stopwatch,
+    )
+    write_csv(path.with_suffix(".csv"), _flat(rows))
+    written = metrics.read_metrics(path, metrics.ComparisonMetrics)
+    write_text(path.with_suffix(".svg"), comparison_tables.draw(written.rows))
+    for table in comparison_tables.tables(written):
+        notes = (textwrap.fill(note, 100) for note in table.notes)
+        print(table.title, aligned(table.lines), *notes, sep="\n", end="\n\n")
+    for sentence in comparison_tables.sentences(written):
+        print(sentence)
+    print(f"{stopwatch.seconds:.0f} s -> {out / merit.FILE}.csv, .json, .svg", flush=True)
+
+
+def _scale(rows: Sequence[dict[str, Any]]) -> None:
+    """Give the rows their bands at 28 nm: each of its own kit, and of all kits of its design."""
+    from dbp.synthesis.cells import scaling
+
+    for row in rows:
+        of_design = [
+            other
+            for other in rows
+            if (other["design"], other["filters"]) == (row["design"], row["filters"])
+            and other["pdk"] in scaling.SCALED
+        ]
+        row |= _bands([row])
+        combined = _bands(of_design if row["pdk"] in scaling.SCALED and of_design[1:] else [])
+        row |= {f"combined_{key}": band for key, band in combined.items()}
+
+
+def _bands(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of one design, a row for each kit; None where no kit is scaled, or one has no such figure."""
+    from dbp.synthesis.cells import scaling
+
+    voltages = {row["pdk"]: row["voltage_v"] for row in rows}
+    bands: dict[str, Any] = {}
+    for key, quantity, figure in (
+        ("power_28nm_w", "energy", lambda row: row["power_w"]["total"]),
+        ("step_power_28nm_w", "energy", lambda row: row["step_power_w"]),
+        ("area_28nm_mm2", "area", lambda row: row["area_mm2"]),
+        ("step_area_28nm_mm2", "area", lambda row: row["step_area_mm2"]),
+    ):
+        figures = {row["pdk"]: figure(row) for row in rows}
+        band = None if None in figures.values() else scaling.band(figures, voltages, quantity)
+        bands[key] = None if band is None else asdict(band)
+    return bands
+
+
+def _flat(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Tables within rows as columns of their own, ``power_w.total``; empty where a row has none."""
+    flat = [dict(_leaves(row)) for row in rows]
+    # Where another row has a table, None stands for it.
+    tables = {column.split(".")[0] for row in flat for column in row if "." in column}
+    columns = dict.fromkeys(column for row in flat for column in row if column not in tables)
+    return [{column: row.get(column) for column in columns} for row in flat]
+
+
+def _leaves(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{before}{key}.")
+        else:
+            yield before + key, " ".join(map(str, value)) if isinstance(value, list) else value

@@ -1,0 +1,240 @@
+"""The golden model: what the hardware computes, bit for bit. This is the specification.
+
+Samples are pairs of `int64` arrays, I and Q codes, of any shape with time along the last axis;
+leading axes are independent streams. All filters are causal and start from zero history.
+``docs/datapath.md`` states every width; `dbp.datapath.design.Design` has checked that none
+overflows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dbp.datapath import fixed
+from dbp.datapath.design import Design, Filter, Rotation
+from dbp.datapath.fixed import Codes
+
+
+class Clips(NamedTuple):
+    """Where a requantiser's rounded input lies below its range, and where above, by quadrature."""
+
+    below: tuple[NDArray[np.bool_], ...]
+    above: tuple[NDArray[np.bool_], ...]
+
+
+class Samples(NamedTuple):
+    """Complex samples as two integer arrays of equal shape, time along the last axis."""
+
+    i: Codes
+    q: Codes
+
+
+def convert(waveform: NDArray[np.complexfloating], design: Design) -> Samples:
+    """Gain control and analogue-to-digital conversion of a received waveform.
+
+    ``waveform``: complex, any unit, shape ``(..., samples)``. Each stream is scaled so that the
+    rms of its quadratures is ``adc_rms_permille`` thousandths of full scale, then quantised to
+    ``signal_bits``; what lies beyond full scale clips.
+    """
+    waveform = np.asarray(waveform, dtype=np.complex128)
+    if waveform.size == 0 or not np.isfinite(waveform).all() or not waveform.any(axis=-1).all():
+        raise ValueError("a waveform to convert is empty, zero or not finite")
+    rms = np.sqrt(np.mean(np.abs(waveform) ** 2, axis=-1, keepdims=True) / 2)
+    scaled = waveform * (design.adc_rms_permille / 1000 / rms)
+    return Samples(
+        fixed.quantise(scaled.real, design.signal_bits),
+        fixed.quantise(scaled.imag, design.signal_bits),
+    )
+
+
+def filter_samples(filter_: Filter, x: Samples) -> Samples:
+    """y[n] = requantise(sum_k h[k] x[n - k]), the sum exact; same shape as ``x``."""
+    sums = _filter_sums(filter_, x)
+    return Samples(*(fixed.requantise(s, filter_.shift, filter_.output_bits) for s in sums))
+
+
+def filter_clips(filter_: Filter, x: Samples) -> dict[str, Clips]:
+    """``filter``: where `filter_samples` clips I and where Q."""
+    sums = _filter_sums(filter_, x)
+    return {"filter": _clips(sums, filter_.shift, filter_.output_bits)}
+
+
+def _filter_sums(filter_: Filter, x: Samples) -> tuple[Codes, Codes]:
+    sum_i, sum_q = np.zeros_like(x.i), np.zeros_like(x.q)
+    pairs = zip(_folded(x.i, filter_.taps), _folded(x.q, filter_.taps), strict=True)
+    half_taps = zip(filter_.half_taps_i, filter_.half_taps_q, strict=True)
+    for (hi, hq), (pi, pq) in zip(half_taps, pairs, strict=True):
+        sum_i += hi * pi - hq * pq
+        sum_q += hi * pq + hq * pi
+    return sum_i, sum_q
+
+
+def rotate(rotation: Rotation, kerr: Sequence[int], input_bits: int, x: Samples) -> Samples:
+    """y = requantise(x (1 + j phi)), to second order requantise(x (1 - phi^2 / 2 + j phi)).
+
+    phi = requantise(sum_m K[m] (\\|x[n - m]\\|^2 - offset)), and x waits for the centre of that
+    sum. ``kerr``: half of K, as `dbp.datapath.design.Rotation.kerr` gives it. Same shape as ``x``.
+    """
+    phi = fixed.requantise(
+        _phase_sum(rotation, kerr, input_bits, x), rotation.phase_shift, rotation.phase_bits
+    )
+    shift, bits = rotation.output_shift(input_bits), rotation.output_bits
+    return Samples(*(fixed.requantise(y, shift, bits) for y in _turned(rotation, phi, x)))
+
+
+def rotation_clips(
+    rotation: Rotation, kerr: Sequence[int], input_bits: int, x: Samples
+) -> dict[str, Clips]:
+    """``phi`` and ``rotation``: where `rotate` clips phi, and where I and where Q."""
+    total = _phase_sum(rotation, kerr, input_bits, x)
+    phi = fixed.requantise(total, rotation.phase_shift, rotation.phase_bits)
+    turned = _turned(rotation, phi, x)
+    return {
+        "phi": _clips([total], rotation.phase_shift, rotation.phase_bits),
+        "rotation": _clips(turned, rotation.output_shift(input_bits), rotation.output_bits),
+    }
+
+
+def _phase_sum(rotation: Rotation, kerr: Sequence[int], input_bits: int, x: Samples) -> Codes:
+    # The power of the history, zeros, counts as that of any other sample.
+    padded = (_padded(part, rotation.kerr_taps) for part in x)
+    power = fixed.squared_magnitude(*padded, input_bits, rotation.branch_bits)
+    pairs = _folded(power - rotation.power_offset, rotation.kerr_taps, padded=True)
+    return sum(k * pair for k, pair in zip(kerr, pairs, strict=True))
+
+
+def _turned(rotation: Rotation, phi: Codes, x: Samples) -> tuple[Codes, Codes]:
+    length = x.i.shape[-1]
+    i, q = (_padded(part, rotation.delay + 1)[..., :length] for part in x)
+    fraction = rotation.phase_fraction_bits
+    cosine = 1 << fraction
+    if rotation.taylor_order == 2:
+        cosine = cosine - fixed.round_shift(phi * phi, fraction + 1)
+    return cosine * i - phi * q, cosine * q + phi * i
+
+
+def _clips(sums: Sequence[Codes], shift: int, bits: int) -> Clips:
+    low, high = fixed.code_range(bits)
+    rounded = [fixed.round_shift(s, shift) for s in sums]
+    return Clips(tuple(r < low for r in rounded), tuple(r > high for r in rounded))
+
+
+def _padded(x: Codes, taps: int) -> Codes:
+    """The stream behind the zero history of a filter of ``taps`` taps."""
+    return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(taps - 1, 0)])
+
+
+def _folded(x: Codes, taps: int, *, padded: bool = False) -> Iterator[Codes]:
+    """x[n - k] + x[n - taps + 1 + k] for each half tap k, the outermost first; the centre alone."""
+    x = x if padded else _padded(x, taps)
+    length = x.shape[-1] - taps + 1
+    for k in range(taps // 2):
+        # The padding has moved x[n - k] to n - k + taps - 1.
+        yield x[..., taps - 1 - k :][..., :length] + x[..., k : k + length]
+    yield x[..., taps // 2 :][..., :length]
+
+
+class Tuning(NamedTuple):
+    """From sample ``start`` on every block computes with the taps and the K of these."""
+
+    start: int
+    design: Design
+    launch_power_uw: int
+
+
+def trace(design: Design, x: Samples, launch_power_uw: int) -> list[Samples]:
+    """Every wire between blocks: the input, then what each filter and each rotation puts out.
+
+    Entry ``2 k`` enters ``filters[k]``, entry ``2 k + 1`` enters ``rotations[k]``; the last entry
+    is the output of the chain. ``launch_power_uw`` in microwatts sets the rotation constants.
+    """
+    low, high = fixed.code_range(design.signal_bits)
+    for part in x:
+        if part.size and (part.min() < low or part.max() > high):
+            raise ValueError(f"samples outside {low}..{high} ({design.signal_bits} bits)")
+    blocks = range(len(design.filters) + len(design.rotations))
+    return trace_retuned([Tuning(0, design, launch_power_uw)], x, blocks)
+
+
+def trace_retuned(tunings: Sequence[Tuning], x: Samples, blocks: Sequence[int]) -> list[Samples]:
+    """`trace` where taps and K change while samples stream: ``x``, then what each block puts out.
+
+    ``blocks`` are numbered in the order of the samples: ``2 k`` is ``filters[k]``, ``2 k + 1`` is
+    ``rotations[k]``; ``x`` enters the first. At sample ``start`` of a tuning, each block in turn
+    meets its taps and K, over the history as it is. ``tunings`` in order, the first from 0; they
+    differ in taps and gains only. Time along the last axis.
+    """
+    wires = [x]
+    for block in blocks:
+        outputs = [
+            _of_block(tuning, block, wires[-1], filter_samples, rotate) for tuning in tunings
+        ]
+        wires.append(Samples(*(_in_turn(tunings, parts) for parts in zip(*outputs, strict=True))))
+    return wires
+
+
+def clips_retuned(
+    tunings: Sequence[Tuning], wires: Sequence[Samples], blocks: Sequence[int]
+) -> list[dict[str, Clips]]:
+    """What each requantiser clips, for each block, given the ``wires`` of `trace_retuned`."""
+    clips = []
+    for block, x in zip(blocks, wires, strict=False):
+        found = [_of_block(tuning, block, x, filter_clips, rotation_clips) for tuning in tunings]
+        clips.append(
+            {
+                name: Clips(
+                    *(
+                        tuple(
+                            _in_turn(tunings, parts)
+                            for parts in zip(*(f[name][side] for f in found), strict=True)
+                        )
+                        for side in (0, 1)
+                    )
+                )
+                for name in found[0]
+            }
+        )
+    return clips
+
+
+def warm_up_words(design: Design, lanes: int, blocks: Sequence[int]) -> int:
+    """Words of ``lanes`` samples that fill the histories of ``blocks`` after reset.
+
+    The hardware puts out nothing for them; so the first sample that leaves it is sample ``lanes *
+    warm_up_words`` of `trace`, and depends on no sample before the reset.
+    """
+    histories = [
+        design.rotations[b // 2].kerr_taps - 1 if b % 2 else design.filters[b // 2].taps - 1
+        for b in blocks
+    ]
+    return sum(-(-history // lanes) for history in histories)
+
+
+def _of_block(
+    tuning: Tuning, block: int, x: Samples, of_filter: Callable, of_rotation: Callable
+) -> Any:
+    """What one of two functions says of a block that ``x`` enters."""
+    design, k = tuning.design, block // 2
+    if block % 2 == 0:
+        return of_filter(design.filters[k], x)
+    kerr = design.rotations[k].kerr(tuning.launch_power_uw)
+    return of_rotation(design.rotations[k], kerr, design.rotation_input_bits(k), x)
+
+
+def _in_turn(tunings: Sequence[Tuning], parts: Sequence[NDArray]) -> NDArray:
+    """The samples of each tuning from its start to that of the next."""
+    ends = [tuning.start for tuning in tunings[1:]] + [parts[0].shape[-1]]
+    pieces = [
+        part[..., tuning.start : end]
+        for tuning, end, part in zip(tunings, ends, parts, strict=True)
+    ]
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=-1)
+
+
+def receive(design: Design, x: Samples, launch_power_uw: int) -> Samples:
+    """The whole receiver filter: the last wire of `trace`."""
+    return trace(design, x, launch_power_uw)[-1]

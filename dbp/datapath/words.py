@@ -1,0 +1,26 @@
+"""Words of P samples as integers, lane 0 in the least significant bits: what the ports carry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dbp.datapath.fixed import Codes
+
+
+def pack_words(codes: Codes, bits: int, lanes: int) -> list[int]:
+    """Codes of shape ``(n * lanes,)`` in time order to ``n`` unsigned integers."""
+    planes = (np.asarray(codes, np.int64)[:, None] >> np.arange(bits)) & 1
+    rows = np.packbits(planes.astype(np.uint8).reshape(-1, lanes * bits), 1, bitorder="little")
+    return [int.from_bytes(row.tobytes(), "little") for row in rows]
+
+
+def unpack_words(words: Sequence[int], bits: int, lanes: int) -> Codes:
+    """The inverse of `pack_words`: signed codes of shape ``(len(words) * lanes,)``."""
+    size = (lanes * bits + 7) // 8
+    rows = np.frombuffer(b"".join(word.to_bytes(size, "little") for word in words), np.uint8)
+    planes = np.unpackbits(rows.reshape(len(words), size), 1, lanes * bits, "little")
+    weights = 1 << np.arange(bits)
+    weights[-1] = -weights[-1]
+    return planes.reshape(-1, bits).astype(np.int64) @ weights

@@ -1,0 +1,214 @@
+"""From an equalised waveform to symbols and to what is measured on them, with the sent as genie.
+
+Outside the chip, in floating point: matched filter, symbol timing, and one complex gain (one
+constant phase rotation and one gain control) over many symbols, since a genie rotation of short
+blocks would track phase noise and flatter the result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy import special
+
+from dbp.errors import InputError
+from dbp.evaluation.intervals import block_interval
+from dbp.link import modulation
+
+Waveform = NDArray[np.complexfloating]
+
+# Less noise than this, of the energy sent, is that of the arithmetic.
+_LEAST_NOISE = float(np.finfo(np.float64).eps)
+
+
+def matched_filter(waveform: Waveform, roll_off: float) -> Waveform:
+    """Root-raised-cosine filter and symbol timing: 2 samples per symbol to 1, last axis circular.
+
+    Of a waveform of mean power 1 without distortion it returns the symbols, of mean power 1.
+    """
+    return matched_symbols(np.fft.fft(waveform), roll_off)
+
+
+def matched_symbols(spectrum: Waveform, roll_off: float) -> Waveform:
+    """As `matched_filter`, of the waveform's transform."""
+    samples = spectrum.shape[-1]
+    filtered = spectrum * modulation.root_raised_cosine(roll_off, 2, samples)
+    half = samples // 2
+    return np.fft.ifft((filtered[..., :half] + filtered[..., half:]) / 2)
+
+
+def align(sent: Waveform, received: Waveform) -> Waveform:
+    """One complex gain over all symbols, so that the sent ones stand in them without bias."""
+    projection = np.vdot(sent, received)
+    if projection == 0:  # a dead receiver
+        return received
+    return received * (np.vdot(sent, sent).real / projection)
+
+
+def effective_snr_db(sent: Waveform, received: Waveform) -> float:
+    """E\\|x\\|^2 / E\\|x - c y\\|^2 of all symbols, with the best complex gain c, in dB."""
+    x, y = sent.astype(np.complex128), received.astype(np.complex128)
+    coherence = abs(np.vdot(x, y)) ** 2 / (np.vdot(x, x).real * np.vdot(y, y).real)
+    return float(-10 * np.log10(1 - coherence))
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Sums over a group of blocks of equal length; those of several groups add up.
+
+    ``squared_bit_errors``: over blocks, of the squared number of bit errors of a block.
+    ``sent_energy``: |x|^2. ``noise_energy``: |x - c y|^2 with the complex gain c of the group that
+    makes it least. ``error_energy``: |x - c y|^2 with that of `align`. ``information_bits``: bits
+    less what is lost of each, log2(1 + exp(-l)), where l is the log-likelihood ratio of the sent
+    value of the bit to the other one.
+    """
+
+    blocks: int
+    symbols: int
+    bits: int
+    bit_errors: int
+    squared_bit_errors: int
+    symbol_errors: int
+    sent_energy: float
+    noise_energy: float
+    error_energy: float
+    information_bits: float
+
+
+def measure(
+    modulation_: str, sent: Waveform, labels: modulation.Labels, received: Waveform
+) -> Measures:
+    """Compare a group of received blocks with the sent ones, after one gain for all (`align`).
+
+    ``sent``, ``received``: complex, shape ``(blocks, symbols)``, the constellation of mean power 1
+    and any multiple of it; ``labels``: uint8, same shape. Log-likelihood ratios are exact for white
+    circular Gaussian noise of the variance measured on the group; a receiver in whose output the
+    sent symbols have no share conveys no information.
+    """
+    bits = modulation.bits_per_symbol(modulation_)
+    if not bits:
+        raise InputError(f"modulation = {modulation_!r}: has no bits to count")
+    if not (sent.ndim == 2 and sent.size and sent.shape == labels.shape == received.shape):
+        shapes = f"sent {sent.shape}, labels {labels.shape}, received {received.shape}"
+        raise InputError(f"shapes of {shapes}: must be one (blocks, symbols) of at least 1 symbol")
+    if labels.dtype != np.uint8 or labels.max() >= 2**bits:
+        found = f"{labels.dtype} up to {labels.max()}"
+        raise InputError(f"labels = {found}: must be uint8 below {2**bits} for {modulation_}")
+    x, y = (np.ascontiguousarray(part, np.complex128) for part in (sent, received))
+    with np.errstate(all="ignore"):  # of numbers so large or small that the check below refuses
+        aligned = align(x, y)
+        error = x - aligned
+        sent_energy, error_energy = np.vdot(x, x).real, np.vdot(error, error).real
+    if not (sent_energy > 0 and np.isfinite(error_energy)):
+        energies = f"{sent_energy:g} sent, {error_energy:g} in error"
+        raise InputError(f"energy of symbols = {energies}: must be finite, and more than 0 sent")
+    dead = np.vdot(x, y) == 0
+    wrong = np.bitwise_count(labels ^ modulation.decide(modulation_, aligned))
+    of_block = [int(errors) for errors in wrong.sum(axis=1, dtype=np.int64)]
+    variance = np.inf if dead else max(error_energy, _LEAST_NOISE * sent_energy) / x.size
+    levels = modulation.constellation(modulation_)[: 2 ** (bits // 2)].imag.copy()
+    lost = _lost_bits(aligned.ravel(), labels.ravel(), levels, variance)
+    return Measures(
+        blocks=len(sent),
+        symbols=sent.size,
+        bits=sent.size * bits,
+        bit_errors=sum(of_block),
+        squared_bit_errors=sum(errors**2 for errors in of_block),
+        symbol_errors=int(np.count_nonzero(wrong)),
+        sent_energy=float(sent_energy),
+        # Of the gain without bias, c = |x|^2 / <x, y>, follows that of the best one.
+        noise_energy=float(
+            sent_energy if dead else sent_energy * error_energy / (sent_energy + error_energy)
+        ),
+        error_energy=float(error_energy),
+        information_bits=sent.size * bits - lost,
+    )
+
+
+def summarise(measures: Sequence[Measures]) -> dict[str, Any]:
+    """The figures of a point from those of its groups, at least one; none of them NaN or infinite.
+
+    ``bits``, ``errors``, ``ber`` and its 95 % interval ``ber_low``, ``ber_high``
+    (`block_interval`); ``ser``, the symbol error ratio; ``snr_db``, effective SNR,
+    E|x|^2 / E|x - c y|^2 with the gain c that makes it largest; ``evm_percent``, the error vector's
+    rms over that of the sent symbols, known and not decided, after the gain of `align` (Schmogrow
+    et al., IEEE Photon. Technol. Lett. 24(1), 2012; normalised to the mean power);
+    ``q_db``, 20 log10 of the Q that has this BER, erfc(Q / sqrt 2) / 2, None where that is 0 or
+    from 1/2 up; ``gmi_bits``, generalised mutual information per symbol of the bit-wise decoder
+    (Alvarado, Fehenberger, Chen, Willems, J. Lightw. Technol. 36(2), 2018, equation 34, with s = 1
+    since the ratios are not rescaled: a rate that this decoder achieves).
+    """
+    columns = {field: [getattr(m, field) for m in measures] for field in Measures.__annotations__}
+    # Of floats the sum is exactly rounded, whatever the order.
+    total = Measures(
+        **{
+            field: math.fsum(column) if isinstance(column[0], float) else sum(column)
+            for field, column in columns.items()
+        }
+    )
+    ber = total.bit_errors / total.bits
+    low, high = block_interval(
+        total.bit_errors, total.bits, blocks=total.blocks, squared_errors=total.squared_bit_errors
+    )
+    noise = max(total.noise_energy, _LEAST_NOISE * total.sent_energy)
+    return {
+        "bits": total.bits,
+        "errors": total.bit_errors,
+        "ber": ber,
+        "ber_low": low,
+        "ber_high": high,
+        "ser": total.symbol_errors / total.symbols,
+        "snr_db": 10 * math.log10(total.sent_energy / noise),
+        "evm_percent": 100 * math.sqrt(total.error_energy / total.sent_energy),
+        "q_db": 20 * math.log10(-special.ndtri(ber)) if 0 < ber < 0.5 else None,
+        "gmi_bits": max(0.0, total.information_bits / total.symbols),
+    }
+
+
+_compile = njit(cache=True, nogil=True, error_model="numpy")
+
+
+@_compile
+def _log_sum(exponent, label, mask):
+    """log of the sum of exp over the levels whose label agrees with ``label`` in ``mask``."""
+    largest = -np.inf
+    for level in range(exponent.size):
+        if (level ^ label) & mask == 0:
+            largest = max(largest, exponent[level])
+    total = 0.0
+    for level in range(exponent.size):
+        if (level ^ label) & mask == 0:
+            total += np.exp(exponent[level] - largest)
+    return largest + np.log(total)
+
+
+@_compile
+def _lost_bits(received, labels, levels, variance):
+    """Sum over symbols and bits of log2(1 + exp(-l)), as of `Measures`.
+
+    Both quadratures of Gray QAM are alike and independent: a bit's ratio is that of the sums of the
+    likelihoods of the ``levels`` of its quadrature, in the order of their half of the label.
+    """
+    lost = 0.0
+    side = levels.size
+    exponent = np.empty(side)
+    for n in range(received.size):
+        label = int(labels[n])
+        for coordinate, half in (
+            (received[n].real, label // side),
+            (received[n].imag, label % side),
+        ):
+            for level in range(side):
+                exponent[level] = -((coordinate - levels[level]) ** 2) / variance
+            every = _log_sum(exponent, 0, 0)
+            mask = 1
+            while mask < side:
+                lost += every - _log_sum(exponent, half, mask)
+                mask *= 2
+    return lost / np.log(2)

@@ -1,0 +1,140 @@
+"""The units of an evaluation on disk: an SQLite database, one row per unit.
+
+A unit is a pure function of its key, so a row that is there need not be counted again, and one
+that is counted twice is kept once. Every call of `Results.add` is one transaction in write-ahead
+mode: a process that is killed loses what it had not yet added, nothing else. Rows carry a
+checksum; a damaged one is taken as missing, a damaged file is refused. One process writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from dbp.errors import DbpError, InputError
+from dbp.evaluation.measures import Measures
+
+# Of the table below: another one is refused, not converted.
+_VERSION = 1
+_TABLE = """
+create table units (
+  scenario text not null,  -- dbp.evaluation.groups.Scenario.key
+  receiver text not null,  -- key of the receiver
+  number integer not null,  -- of the group of blocks, from 0
+  measures text not null,  -- dbp.evaluation.measures.Measures as JSON
+  checksum text not null,  -- SHA-256 of the four before it
+  primary key (scenario, receiver, number)
+) without rowid
+"""
+
+Unit = tuple[str, str, int, Measures]
+
+
+class Results:
+    """The database at ``path``, made where there is none; a context manager that closes it.
+
+    Raises `InputError` where the file is no database of ours or damaged, `DbpError` where it
+    cannot be written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._errors():
+            self._database = sqlite3.connect(self._path, isolation_level=None)
+        # A damaged text need not be UTF-8: its checksum tells.
+        self._database.text_factory = lambda text: text.decode(errors="replace")
+        try:
+            self._open()
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _open(self) -> None:
+        with self._errors():
+            execute = self._database.execute
+            (verdict,) = execute("pragma quick_check(1)").fetchone()
+            (version,) = execute("pragma user_version").fetchone()
+            (tables,) = execute("select count(*) from sqlite_master").fetchone()
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
+            if (version, tables) == (0, 0):
+                execute("pragma journal_mode = wal")
+                execute("begin")
+                execute(_TABLE)
+                execute(f"pragma user_version = {_VERSION}")
+                execute("commit")
+            elif version != _VERSION:
+                raise InputError(
+                    f"{self._path}: version {version}: must be {_VERSION}; delete the file to "
+                    "start over"
+                )
+
+    def load(self, scenario: str, receiver: str) -> dict[int, Measures]:
+        """All sound units of a scenario and a receiver, by the number of their group."""
+        with self._errors():
+            rows = self._database.execute(
+                "select number, measures, checksum from units where scenario = ? and receiver = ?",
+                (scenario, receiver),
+            ).fetchall()
+        return {
+            number: Measures(**json.loads(text))
+            for number, text, checksum in rows
+            if checksum == _checksum(scenario, receiver, number, text)
+        }
+
+    def add(self, units: Iterable[Unit]) -> None:
+        """Keep units; all of them are on disk when it returns, or none."""
+        rows = []
+        for scenario, receiver, number, measures in units:
+            text = json.dumps(dataclasses.asdict(measures), sort_keys=True, allow_nan=False)
+            key = scenario, receiver, number
+            rows.append((*key, text, _checksum(*key, text)))
+        with self._errors():
+            self._database.execute("begin immediate")
+            try:
+                self._database.executemany("insert or replace into units values (?,?,?,?,?)", rows)
+                self._database.execute("commit")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._database.execute("rollback")
+                raise
+
+    def __enter__(self) -> Results:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._database.close()
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:  # full, read-only, locked by another process
+            # What SQLite says of a full disk where it cannot make its files beside the database.
+            hint = (
+                " (is the disk full?)"
+                if getattr(error, "sqlite_errorcode", 0) & 255 == sqlite3.SQLITE_IOERR
+                else ""
+            )
+            raise DbpError(f"{self._path}: {error}{hint}") from None
+        except sqlite3.DatabaseError as error:
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"{self._path}: damaged or no database ({reason}): delete the file to start over"
+            ) from None
+
+
+def remove(path: Path) -> None:
+    """Delete a database and what write-ahead mode has put beside it."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _checksum(scenario: str, receiver: str, number: int, text: str) -> str:
+    return hashlib.sha256(f"{scenario}\n{receiver}\n{number}\n{text}".encode()).hexdigest()

@@ -1,0 +1,253 @@
+"""The split-step model of digital backpropagation as a torch module, in floating point.
+
+A receiver filter is a chain of complex symmetric FIR filters with a Kerr rotation between each two
+(Haeger and Pfister, "Nonlinear Interference Mitigation via Deep Neural Networks", OFC 2018).
+`Model` computes it on circular blocks; `dbp.learning.quantized_model.QuantizedModel` is its
+fixed-point form. Both have two forms of equal results: on a CPU the compiled
+`dbp.learning._chain_kernels`, and on any device, and as their check, torch's own operations.
+
+A signal is a real tensor of shape ``(2, samples, blocks)``: I and Q apart, the same sample of all
+independent blocks together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from dbp.learning import _chain_kernels
+from dbp.learning._chain_kernels import Arithmetic
+from dbp.learning.float_filters import FloatFilters
+from dbp.link.modulation import root_raised_cosine
+
+# For `Model.plain` on a GPU, where convolutions would else be computed in TF32: its 11 bits do not
+# hold the codes of `dbp.learning.quantized_model`. And some of their gradients differ from run to
+# run.
+torch.backends.cudnn.allow_tf32 = False
+torch.backends.cudnn.deterministic = True
+
+
+def to_signal(waveform: NDArray[np.complexfloating], dtype: torch.dtype = torch.float32) -> Tensor:
+    """Complex blocks, shape ``(blocks, samples)``, to a signal of the model."""
+    return torch.from_numpy(np.stack((waveform.real.T, waveform.imag.T))).to(dtype)
+
+
+def from_signal(x: Tensor) -> NDArray[np.complexfloating]:
+    """The inverse of `to_signal`."""
+    i, q = x.detach().cpu().numpy()
+    return np.ascontiguousarray((i + 1j * q).T)
+
+
+def half_taps(filters: FloatFilters) -> Tensor:
+    """Half of all taps, shape ``(filters, half, 2)``: real and imaginary, the outermost tap first.
+
+    Filters shorter than the longest have zeros outside.
+    """
+    half = max(taps.size for taps in filters.taps) // 2 + 1
+    out = np.zeros((len(filters.taps), half, 2))
+    for row, taps in zip(out, filters.taps, strict=True):
+        own = taps[: taps.size // 2 + 1]
+        row[half - own.size :] = np.stack((own.real, own.imag), axis=-1)
+    return torch.tensor(out, dtype=torch.float32)
+
+
+def float_filters(half_taps: Tensor, kerr_rad_per_mw: Tensor) -> FloatFilters:
+    """The inverse of `half_taps`, with Kerr constants as `FloatFilters` has them."""
+    halves = torch.view_as_complex(half_taps.detach().double().cpu().contiguous()).numpy()
+    return FloatFilters(
+        tuple(np.concatenate((half, half[-2::-1])) for half in halves),
+        kerr_rad_per_mw.detach().double().cpu().numpy(),
+    )
+
+
+def convolve(x: Tensor, half: Tensor) -> Tensor:
+    """Filter circular blocks, shape ``(blocks, channels, samples)``, symmetrically.
+
+    ``half``: half of the taps, the outermost first; shape ``(half, 2)`` for complex taps and the
+    two channels I and Q, ``(half, 1)`` for real taps and one channel.
+    """
+    taps = torch.cat((half, half[:-1].flip(0)))
+    if taps.shape[1] == 2:
+        i, q = taps.unbind(1)
+        weight = torch.stack((torch.stack((i, -q)), torch.stack((q, i))))
+    else:
+        weight = taps.T[None]
+    reach = half.shape[0] - 1
+    _check_length(x.shape[-1], half.shape[0])
+    return functional.conv1d(functional.pad(x, (reach, reach), mode="circular"), weight)
+
+
+def turn(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """(cosine + j sine) x; ``x``: shape ``(blocks, 2, samples)``."""
+    i, q = x[:, :1], x[:, 1:]
+    return torch.cat((cosine * i - sine * q, cosine * q + sine * i), 1)
+
+
+class _Chain(torch.autograd.Function):
+    """The compiled chain, ``apply(x, half_taps, half_kerr, arithmetic, differentiable)``."""
+
+    @staticmethod
+    def forward(ctx, x, half_taps, half_kerr, arithmetic, differentiable):
+        operands = _operands(x, half_taps, half_kerr)
+        _, rows, blocks = x.shape
+        shape = (-(-blocks // _chain_kernels.LANES), len(half_kerr), 2, rows * _chain_kernels.LANES)
+        kept = np.empty(shape if differentiable else (0, 0, 0, 0), operands[0].dtype)
+        y = _chain_kernels.forward(*operands, arithmetic, kept)
+        ctx.operands, ctx.arithmetic, ctx.kept = operands, arithmetic, kept
+        return torch.from_numpy(y)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        x, *constants = ctx.operands
+        gradient = gradient.contiguous().numpy()
+        gradients = _chain_kernels.adjoint(x, gradient, *constants, ctx.arithmetic, ctx.kept)
+        return *(torch.from_numpy(g.astype(x.dtype, copy=False)) for g in gradients), None, None
+
+
+def _operands(*tensors: Tensor) -> list[NDArray]:
+    """Signal, half taps and half Kerr constants for `dbp.learning._chain_kernels`."""
+    x, half_taps, half_kerr = operands = [t.detach().contiguous().numpy() for t in tensors]
+    if not x.dtype == half_taps.dtype == half_kerr.dtype:
+        raise TypeError(f"a signal of {x.dtype} in a model of {half_taps.dtype}")
+    _check_length(x.shape[1], max(half_taps.shape[1], half_kerr.shape[1]))
+    return operands
+
+
+def _check_length(samples: int, half: int) -> None:
+    if samples < 2 * half - 1:
+        raise ValueError(f"blocks of {samples} samples for {2 * half - 1} taps")
+
+
+def receive(x: Tensor, half_taps: Tensor, half_kerr: Tensor, arithmetic: Arithmetic) -> Tensor:
+    """A signal on the CPU through the compiled chain, differentiable (`_chain_kernels.forward`)."""
+    return _Chain.apply(x, half_taps, half_kerr, arithmetic, torch.is_grad_enabled())
+
+
+class Tangents(Sequence[Tensor]):
+    """The derivative of the received signal by every parameter of a model, filter by filter.
+
+    Entry n below the number of filters belongs to filter n, those after it to the rotations, so
+    that all of them are in the order of the flattened ``half_taps`` and ``kerr`` of the model. An
+    entry has the shape ``(2, samples, parameters, blocks)``. It is computed when asked for; threads
+    may ask side by side. ``scales``: of what the chain computes with, by each parameter.
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        half_taps: Tensor,
+        half_kerr: Tensor,
+        arithmetic: Arithmetic,
+        scales: tuple[Tensor, Tensor],
+    ) -> None:
+        x, *self._constants = _operands(x, half_taps, half_kerr)
+        self._chain = _chain_kernels.linearise(x, *self._constants, arithmetic)
+        self._constants.append(arithmetic)
+        self._shape = x.shape
+        self._scales = [
+            row.flatten()[:, None] for scale in scales for row in scale.detach().unbind()
+        ]
+
+    def __len__(self) -> int:
+        return len(self._scales)
+
+    def __getitem__(self, n: int) -> Tensor:
+        if not 0 <= n < len(self):
+            raise IndexError(n)
+        scale = self._scales[n]
+        parts, rows, blocks = self._shape
+        out = np.empty((parts, rows, len(scale), blocks), self._constants[0].dtype)
+        filters = len(self._constants[0])
+        if n < filters:
+            _chain_kernels.tap_tangents(n, *self._constants, self._chain, out)
+        else:
+            _chain_kernels.kerr_tangents(n - filters, *self._constants, self._chain, out)
+        return torch.from_numpy(out).mul_(scale)
+
+
+class Model(nn.Module):
+    """A receiver filter in floating point whose taps and Kerr constants can be learned.
+
+    ``half_taps``: shape ``(filters, half, 2)``, as the function of that name gives it; the zeros
+    outside of short filters are learned too. ``kerr``: as ``FloatFilters.kerr_rad_per_mw``.
+    """
+
+    def __init__(self, filters: FloatFilters) -> None:
+        super().__init__()
+        self.half_taps = nn.Parameter(half_taps(filters))
+        self.kerr = nn.Parameter(torch.tensor(filters.kerr_rad_per_mw, dtype=torch.float32))
+        self._arithmetic = Arithmetic(
+            False,
+            np.zeros((len(filters.taps), 2), np.float32),
+            np.zeros(len(self.kerr), _chain_kernels.format_type(np.float32)),
+        )
+
+    def forward(self, x: Tensor, launch_power_mw: float) -> Tensor:
+        """Receive a signal of mean power 1; same shape back, without delay."""
+        if x.device.type != "cpu":
+            return self.plain(x, launch_power_mw)
+        return receive(x, self.half_taps, self.kerr * launch_power_mw, self._arithmetic)
+
+    def plain(self, x: Tensor, launch_power_mw: float) -> Tensor:
+        """`forward` in torch's own operations, on any device."""
+        kerr = self.kerr * launch_power_mw
+        x = x.permute(2, 0, 1)
+        for k, half in enumerate(self.half_taps):
+            if k:
+                power = x.square().sum(1, keepdim=True)
+                phase = convolve(power, kerr[k - 1, :, None])
+                x = turn(x, torch.cos(phase), torch.sin(phase))
+            x = convolve(x, half)
+        return x.permute(1, 2, 0)
+
+    def tangents(self, x: Tensor, launch_power_mw: float) -> Tangents:
+        """The derivative of `forward`, a signal on the CPU, by ``half_taps`` and ``kerr``."""
+        power = torch.tensor(launch_power_mw, dtype=torch.float32)
+        return Tangents(
+            x,
+            self.half_taps,
+            self.kerr * power,
+            self._arithmetic,
+            (torch.ones_like(self.half_taps), power.expand_as(self.kerr)),
+        )
+
+    def filters(self) -> FloatFilters:
+        """The taps and Kerr constants as they are now."""
+        return float_filters(self.half_taps, self.kerr)
+
+
+class Detector:
+    """Matched filter, symbol timing and the effective SNR, as `dbp.evaluation.counting` has them.
+
+    ``samples``: of a block, 2 per symbol.
+    """
+
+    def __init__(self, roll_off: float, samples: int) -> None:
+        pulse = root_raised_cosine(roll_off, 2, samples)
+        self._pulse = torch.from_numpy(pulse).float()[:, None]
+
+    def symbols(self, x: Tensor) -> Tensor:
+        """Received symbols, complex, shape ``(samples / 2, blocks)``, in any unit."""
+        i, q = x.float()
+        spectrum = torch.fft.fft(torch.complex(i, q), dim=0) * self._pulse.to(x.device)
+        first, second = spectrum.chunk(2)
+        return torch.fft.ifft(first + second, dim=0)
+
+    def loss(self, x: Tensor, sent: Tensor) -> Tensor:
+        """1 / SNR: the mean squared error of the symbols relative to their power.
+
+        One complex gain over all blocks, the best one, takes out the mean phase. ``sent``:
+        complex, shape ``(samples / 2, blocks)``.
+        """
+        received = self.symbols(x)
+        projection = torch.sum(received * sent.conj())
+        energy = torch.sum(torch.view_as_real(received).square())
+        reference = torch.sum(torch.view_as_real(sent).square())
+        return 1 - torch.view_as_real(projection).square().sum() / (energy * reference)

@@ -1,0 +1,185 @@
+"""Levenberg-Marquardt: the optimiser that learns a receiver filter.
+
+A chain of filters is badly conditioned: in many directions its taps may move with hardly any
+effect, so a gradient descent (Adam among them) takes thousands of small steps. But a receiver
+filter has only some 600 parameters, and `dbp.learning._chain_kernels` differentiates every received
+symbol by all of them in a second, so the Gauss-Newton matrix of the symbol errors is at hand and
+five to ten damped steps end where Adam does after hundreds (Levenberg, 1944; Marquardt, 1963). The
+slope is that of all data; the curvature, which need not be exact, that of a few blocks.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dbp.learning.float_model import Detector, Model
+from dbp.learning.quantized_model import QuantizedModel
+
+# Blocks that are received together; each batch has a complex gain of its own. Fixed, so that sums
+# of floats are the same on any number of cores. The derivative needs more memory.
+BATCH_BLOCKS = 32
+CURVATURE_BATCH_BLOCKS = 16
+# A step is tried with a damping smaller and larger by this factor too; where none helps, the next
+# one is damped so much more.
+FACTOR = 4.0
+RETREAT = 16.0
+
+Vector = NDArray[np.float64]
+
+
+def gauss_newton(
+    model: Model | QuantizedModel,
+    launch_power: float,
+    x: Tensor,
+    sent: Tensor,
+    detector: Detector,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """J^T J and J^T e of the symbol errors e, relative to the power of the symbols.
+
+    J is the derivative by all parameters, the flattened ``half_taps`` and then ``kerr`` of the
+    model, at its operating point; symmetric, float64. Near it the loss of ``detector`` after a move
+    d is e^T e + 2 d^T J^T e + d^T J^T J d. ``launch_power``: as the model takes it. ``x``: a signal
+    of the model; ``sent``: its symbols, shape ``(symbols, blocks)``.
+    """
+    with torch.no_grad():
+        received = detector.symbols(model(x, launch_power))
+        energy = torch.view_as_real(sent).square().sum()
+        gain = torch.vdot(sent.flatten(), received.flatten()) / energy
+        received /= gain
+        rows = [torch.view_as_real(received - sent).flatten()[None]]
+        for tangent in model.tangents(x, launch_power):
+            slope = detector.symbols(tangent.flatten(2)).unflatten(1, tangent.shape[2:]) / gain
+            # A complex gain common to all symbols is none of the error.
+            common = torch.einsum("spb,sb->p", slope, sent.conj()) / energy
+            slope -= received[:, None] * common[:, None]
+            rows.append(torch.view_as_real(slope.transpose(0, 1)).flatten(1))
+    errors = torch.cat(rows).numpy()
+    products = (errors @ errors.T).astype(np.float64) / energy.item()
+    return products[1:, 1:], products[1:, 0]
+
+
+class Objective:
+    """The mean loss of a model's symbols over data, and how it depends on the parameters.
+
+    Parameters are one float64 vector: the flattened ``half_taps``, then ``kerr``. ``signal``: of
+    the model; ``sent``: symbols, shape ``(symbols, blocks)``, on the same device.
+    """
+
+    def __init__(
+        self,
+        model: Model | QuantizedModel,
+        launch_power: float,
+        signal: Tensor,
+        sent: Tensor,
+        detector: Detector,
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self.model = model
+        self._launch_power, self._detector, self._pool = launch_power, detector, pool
+        self._batches = list(
+            zip(signal.split(BATCH_BLOCKS, -1), sent.split(BATCH_BLOCKS, -1), strict=True)
+        )
+        self._signal, self._sent = signal, sent
+
+    @property
+    def blocks(self) -> int:
+        return self._sent.shape[1]
+
+    @property
+    def parameters(self) -> Vector:
+        parts = (self.model.half_taps, self.model.kerr)
+        return np.concatenate([p.detach().double().cpu().numpy().ravel() for p in parts])
+
+    @parameters.setter
+    def parameters(self, values: Vector) -> None:
+        taps = self.model.half_taps.numel()
+        parts = torch.from_numpy(values).split([taps, values.size - taps])
+        with torch.no_grad():
+            for p, part in zip((self.model.half_taps, self.model.kerr), parts, strict=True):
+                p.copy_(part.view_as(p))
+
+    @property
+    def scales(self) -> Vector:
+        """What is a move of about equal weight: 1 for taps; K in proportion to their own size."""
+        kerr = self.model.kerr.detach().double().cpu().numpy()
+        size = np.abs(kerr).max(1).mean() if kerr.size else 1.0
+        return np.concatenate((np.ones(self.model.half_taps.numel()), np.full(kerr.size, size)))
+
+    def loss(self) -> float:
+        """1 / SNR."""
+
+        def one(batch: tuple[Tensor, Tensor]) -> float:
+            with torch.no_grad():  # a thread has its own mode
+                return self._loss(*batch).item()
+
+        return self._mean(one)
+
+    def slope(self) -> Vector:
+        """J^T e over all data, as `gauss_newton` has it, by the adjoint."""
+        parameters = self.model.half_taps, self.model.kerr
+
+        def one(batch: tuple[Tensor, Tensor]) -> Vector:
+            loss = self._loss(*batch)
+            gradient = torch.autograd.grad(loss, parameters)
+            flat = np.concatenate([g.double().cpu().numpy().ravel() for g in gradient])
+            # Errors relative to the sent symbols: loss / (1 - loss).
+            return flat / (2 * (1 - loss.item()) ** 2)
+
+        return self._mean(one)
+
+    def curvature(self, blocks: NDArray[np.int64]) -> NDArray[np.float64]:
+        """J^T J over some blocks, on the CPU wherever the data are."""
+        model = self.model
+        if self._signal.device.type != "cpu":
+            model = copy.deepcopy(model).cpu()
+
+        def one(batch: NDArray[np.int64]) -> NDArray[np.float64]:
+            chosen = torch.from_numpy(batch).to(self._signal.device)
+            signal, sent = self._signal[..., chosen].cpu(), self._sent[:, chosen].cpu()
+            return gauss_newton(model, self._launch_power, signal, sent, self._detector)[0]
+
+        batches = np.array_split(blocks, -(-blocks.size // CURVATURE_BATCH_BLOCKS))
+        return sum(self._pool.map(one, batches)) / len(batches)
+
+    def _loss(self, signal: Tensor, sent: Tensor) -> Tensor:
+        return self._detector.loss(self.model(signal.contiguous(), self._launch_power), sent)
+
+    def _mean(self, one: Callable) -> float | Vector:
+        """Over batches, by their blocks: the last may have fewer."""
+        sizes = [sent.shape[1] for _, sent in self._batches]
+        values = self._pool.map(one, self._batches)
+        return sum(size * value for size, value in zip(sizes, values, strict=True)) / self.blocks
+
+
+def step(
+    objective: Objective,
+    curvature: NDArray[np.float64],
+    damping: float,
+    free: NDArray[np.bool_],
+    limits: tuple[Vector, Vector],
+) -> tuple[float, float]:
+    """One damped step of the parameters ``free``, kept within ``limits``, if it lessens the loss.
+
+    Returns the loss after it and the damping to go on with.
+    """
+    start, scales = objective.parameters, objective.scales
+    before, slope = objective.loss(), objective.slope()
+    matrix = (scales[:, None] * curvature * scales)[np.ix_(free, free)]
+    best, chosen, at = before, RETREAT * damping, start
+    for tried in (damping / FACTOR, damping, damping * FACTOR):
+        move = np.linalg.solve(matrix + tried * np.eye(len(matrix)), (scales * slope)[free])
+        moved = start.copy()
+        moved[free] -= scales[free] * move
+        objective.parameters = np.clip(moved, *limits)
+        loss = objective.loss()
+        if loss < best:
+            best, chosen, at = loss, tried, objective.parameters
+    objective.parameters = at
+    return best, chosen

@@ -1,0 +1,128 @@
+"""Joint least squares of a chain of filters: a start for learning that needs no data.
+
+A filter too short for its span leaves an error; repeated in every span it ruins the receiver, but
+filters that differ can make up for each other. What the whole chain does to a linear channel
+follows from the frequency responses alone, so all filters are designed together in seconds: the
+product of all responses must compensate the dispersion, the products up to each rotation nearly
+so, and none may grow out of band. Joint filter optimisation for digital backpropagation: Haeger and
+Pfister, "Wideband time-domain digital backpropagation via subband processing and deep learning",
+ECOC 2018.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import optimize
+from torch import Tensor
+
+from dbp import config
+from dbp.learning.float_filters import FloatFilters, dispersion
+from dbp.learning.float_model import half_taps
+from dbp.link.modulation import root_raised_cosine
+
+# Frequencies between 0 and half the sampling rate: many times the length of a filter.
+FREQUENCIES = 64
+# Weights relative to the error of the whole chain: of the error at each rotation (nonlinear
+# distortion that the rotation misses), of the out-of-band gain up to each rotation (noise of the
+# link in |x|^2), and of the out-of-band gain between any two rotations (rounding noise). The
+# best of those tried for the effective SNR of the nonlinear receiver.
+ROTATION_WEIGHT = 2e-2
+HEAD_WEIGHT = 2e-4
+PAIR_WEIGHT = 6e-6
+# Growth by more than this exponent of e is punished no further; it would overflow.
+MAX_LOG_GAIN = 30.0
+
+
+class Objective:
+    """The weighted squared errors of a chain of filters of a link.
+
+    ``lengths_km``: fibre that each filter undoes, in the order in which samples pass. Taps larger
+    than ``largest_tap`` in either part are punished, to keep one coefficient scale for all.
+    """
+
+    def __init__(self, link_: config.Link, lengths_km: np.ndarray, largest_tap: float) -> None:
+        omega = (np.arange(FREQUENCIES) + 0.5) / FREQUENCIES * np.pi
+        kappa = np.array([dispersion(link_, length) for length in np.cumsum(lengths_km)])
+        self._omega = torch.from_numpy(omega)
+        self._wanted = torch.from_numpy(np.exp(-1j * kappa[:, None] * omega**2))
+        # root_raised_cosine gives full circles: here the bins at odd multiples of half a bin.
+        pulse = root_raised_cosine(link_.roll_off, 2, 4 * FREQUENCIES)[1 : 2 * FREQUENCIES : 2]
+        self._in_band = torch.from_numpy(pulse**2 / np.sum(pulse**2))
+        self._outside = torch.from_numpy(pulse**2 < 1e-9)
+        self._largest_tap = largest_tap
+        count = len(lengths_km)
+        self._later = torch.triu(torch.ones(count, count, dtype=torch.bool), 1)
+
+    def __call__(self, taps: Tensor) -> Tensor:
+        """``taps``: float64, shape ``(filters, half, 2)`` as `float_model.half_taps` has them."""
+        half = taps.shape[1]
+        distance = torch.arange(half - 1, -1, -1)
+        basis = (
+            torch.cos(distance[:, None] * self._omega)
+            * torch.where(distance > 0, 2.0, 1.0)[:, None]
+        )
+        response = torch.complex(taps[..., 0] @ basis, taps[..., 1] @ basis)
+        product = torch.cumprod(response, 0)
+        # A constant phase is free: rotations do not see it and the receiver removes the last one.
+        match = torch.sum(product * self._wanted.conj() * self._in_band, 1).abs()
+        error = 1 + torch.sum(product.abs().square() * self._in_band, 1) - 2 * match
+        gain = torch.cumsum(torch.log(response[:, self._outside].abs().square() + 1e-12), 0)
+        pairs = (gain[None] - gain[:, None]).clamp(max=MAX_LOG_GAIN).exp().mean(2)
+        return (
+            error[-1]
+            + ROTATION_WEIGHT * error[:-1].sum()
+            + HEAD_WEIGHT * gain.clamp(max=MAX_LOG_GAIN).exp().mean(1).sum()
+            + PAIR_WEIGHT * pairs[self._later].sum()
+            + torch.relu(taps.abs() - self._largest_tap).square().sum()
+        )
+
+
+def design(
+    filters: FloatFilters,
+    link_: config.Link,
+    rotation_offset_km: float,
+    taps: int,
+    kerr_taps: int,
+    *,
+    largest_tap: float,
+    iterations: int,
+    seed: int,
+) -> FloatFilters:
+    """Filters of ``taps`` taps each, from those of `float_filters.receiver` as a start.
+
+    The filters over the power get ``kerr_taps``, new ones zero. L-BFGS for
+    ``iterations``. The seed breaks the symmetry of equal filters.
+    """
+    lengths_km = np.full(len(filters.taps), link_.span_km)
+    lengths_km[0], lengths_km[-1] = link_.span_km - rotation_offset_km, rotation_offset_km
+    objective = Objective(link_, lengths_km, largest_tap)
+    start = _resize(half_taps(filters).double().numpy(), taps // 2 + 1)
+    start += np.random.default_rng(seed).normal(0, 3e-3, start.shape)
+
+    def value_and_slope(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        point = torch.from_numpy(flat.reshape(start.shape)).requires_grad_()
+        # The logarithm keeps the steps useful over the orders of magnitude that the value falls.
+        value = torch.log(objective(point))
+        value.backward()
+        return value.item(), point.grad.numpy().ravel()
+
+    result = optimize.minimize(
+        value_and_slope,
+        start.ravel(),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 30},
+    )
+    halves = result.x.reshape(start.shape).view(np.complex128)[..., 0]
+    return FloatFilters(
+        tuple(np.concatenate((half, half[-2::-1])) for half in halves),
+        _resize(filters.kerr_rad_per_mw, kerr_taps // 2 + 1),
+    )
+
+
+def _resize(halves: np.ndarray, half: int) -> np.ndarray:
+    """Drop outer taps, or put zeros outside; taps along the second axis, outermost first."""
+    excess = halves.shape[1] - half
+    outside = [(0, 0), (max(-excess, 0), 0)] + [(0, 0)] * (halves.ndim - 2)
+    return np.pad(halves[:, max(excess, 0) :], outside)

@@ -1,0 +1,367 @@
+"""Fake quantization: the fixed-point datapath of a Design inside torch, and export to a Design.
+
+`QuantizedModel` computes on the codes of `dbp.datapath.golden` carried as floating-point integers,
+in float32 where every exact intermediate stays below 2**24 and in float64 elsewhere: its output is
+golden's, sample by sample. Gradients pass every rounding and saturation as if it were not there
+(straight-through; Bengio et al., "Estimating or propagating gradients through stochastic neurons",
+arXiv:1308.3432), so backward it is the Taylor form x (1 + j phi) or x (1 - phi^2 / 2 + j phi) of
+the floating-point model.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from dbp import config
+from dbp.datapath import fixed, golden
+from dbp.datapath.design import Design, Filter, Rotation, launch_power_uw
+from dbp.errors import InputError
+from dbp.learning._chain_kernels import FORMAT, Arithmetic, format_type
+from dbp.learning.float_filters import FloatFilters
+from dbp.learning.float_model import (
+    Tangents,
+    convolve,
+    float_filters,
+    from_signal,
+    half_taps,
+    receive,
+    to_signal,
+    turn,
+)
+
+# K is kerr_gain * launch power / 2**KERR_SHIFT.
+KERR_SHIFT = 20
+
+
+def export(filters: FloatFilters, formats: config.Filters, datapath: config.Datapath) -> Design:
+    """Round floating-point filters to a Design, named after its formats.
+
+    Every filter has the power-of-two coefficient scale at which its largest half tap just fits,
+    taps are rounded half up, and all rotations share the finest ``phase_shift`` at which no K
+    saturates up to ``datapath.max_launch_power_dbm``. The unit mean power of ``filters`` becomes
+    the loading of the converter. Raises `InputError` where a tap or a Kerr constant is beyond what
+    formats hold.
+    """
+    c, s = formats.coefficient_bits, formats.signal_bits
+    rows = []
+    for k, taps in enumerate(filters.taps):
+        guard = datapath.rotation_guard_bits if k + 1 < len(filters.taps) else 0
+        half = taps[: taps.size // 2 + 1]
+        largest = max(np.abs(half.real).max(), np.abs(half.imag).max())
+        scale = coefficient_shift(largest, c)
+        if scale < guard:
+            raise InputError(
+                f"datapath.rotation_guard_bits = {guard}: a tap of {largest:.3g} in {c} bits "
+                f"has only {scale} bits below one to give"
+            )
+        i, q = (_round(part * 2.0**scale) for part in (half.real, half.imag))
+        rows.append(Filter(c, scale - guard, s + guard, i, q))
+    input_bits = s + datapath.rotation_guard_bits
+    width = min(datapath.branch_bits, input_bits)
+    per_uw = filters.kerr_rad_per_mw * _kerr_unit(
+        datapath.adc_rms_permille, width, datapath.phase_fraction_bits
+    )
+    largest = launch_power_uw(datapath.max_launch_power_dbm) * np.abs(per_uw).max(initial=0)
+    high = fixed.code_range(datapath.kerr_bits)[1]
+    phase_shift = math.floor(math.log2(high / largest)) if largest else 0
+    if phase_shift < 0:
+        raise InputError(
+            f"datapath.kerr_bits = {datapath.kerr_bits}: too few for a rotation of "
+            f"{np.abs(filters.kerr_rad_per_mw).max():.3g} rad per mW"
+        )
+    phase_shift = min(phase_shift, 40)
+    offset = 0
+    if datapath.centre_power:
+        # |x|^2 of a cut code leaves a constant out: a quarter of each quadrature's square.
+        left_out = 0.5 if width < input_bits else 0.0
+        offset = math.floor(_mean_power(datapath.adc_rms_permille, width) - left_out + 0.5)
+    rotations = tuple(
+        Rotation(
+            branch_bits=datapath.branch_bits,
+            power_offset=max(offset, 0),
+            kerr_bits=datapath.kerr_bits,
+            kerr_gains=_round(gains),
+            kerr_shift=KERR_SHIFT,
+            phase_shift=phase_shift,
+            phase_bits=datapath.phase_bits,
+            phase_fraction_bits=datapath.phase_fraction_bits,
+            taylor_order=datapath.taylor_order,
+            output_bits=s,
+        )
+        for gains in per_uw * 2.0 ** (phase_shift + KERR_SHIFT)
+    )
+    return Design(f"c{c}-s{s}", s, datapath.adc_rms_permille, tuple(rows), rotations)
+
+
+def _mean_power(adc_rms_permille: int, branch_bits: int) -> float:
+    """Mean \\|x\\|^2 in codes of the branch, of a signal of mean power 1."""
+    return 2 * (adc_rms_permille / 1000 * 2.0 ** (branch_bits - 1)) ** 2
+
+
+def _kerr_unit(adc_rms_permille: int, branch_bits: int, phase_fraction_bits: int) -> float:
+    """K / 2**phase_shift per microwatt for a rotation of 1 rad per mW."""
+    return 1e-3 * 2.0**phase_fraction_bits / _mean_power(adc_rms_permille, branch_bits)
+
+
+def coefficient_shift(largest: float, bits: int) -> int:
+    """The largest shift at which a half tap of this magnitude, rounded, fits ``bits`` bits."""
+    high = fixed.code_range(bits)[1]
+    for shift in range(bits + 8, -1, -1):
+        if math.floor(largest * 2.0**shift + 0.5) <= high:
+            return shift
+    raise InputError(f"a tap of {largest:.3g} does not fit {bits} coefficient bits at any scale")
+
+
+def _round(x: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(v) for v in np.floor(x + 0.5))
+
+
+def _format(rotation: Rotation, input_bits: int) -> tuple[float, ...]:
+    """`dbp.learning._chain_kernels.FORMAT` of a rotation."""
+    width = rotation.branch_width(input_bits)
+    return (
+        *(2.0 ** (width - input_bits), float(width < input_bits), float(rotation.power_offset)),
+        *map(float, fixed.code_range(rotation.phase_bits)),
+        *(2.0**-rotation.phase_fraction_bits, float(rotation.taylor_order)),
+        2.0 ** (rotation.output_bits - input_bits),
+        *map(float, fixed.code_range(rotation.output_bits)),
+    )
+
+
+class _Straight(torch.autograd.Function):
+    """``apply(x, exact)``: forward the exact value, backward the gradient of x."""
+
+    @staticmethod
+    def forward(ctx, x, exact):
+        return exact
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        return gradient, None
+
+
+def requantise(x: Tensor, low: float, high: float) -> Tensor:
+    """Round ties towards +infinity, then saturate; straight-through."""
+    return _Straight.apply(x, torch.floor(x.detach() + 0.5).clamp_(low, high))
+
+
+def _rotate(x: Tensor, half_kerr: Tensor, fmt: dict[str, float]) -> Tensor:
+    """`dbp.datapath.golden.rotate` on codes, circular; ``half_kerr`` holds K / 2**phase_shift."""
+    branch = torch.floor(x.detach() * fmt["branch_scale"])
+    squares = branch * (branch + fmt["branch_middle"])
+    power = _Straight.apply(
+        (x * fmt["branch_scale"]).square().sum(1, keepdim=True),
+        squares.sum(1, keepdim=True) - fmt["power_offset"],
+    )
+    phase = convolve(power, half_kerr[:, None])
+    unit = fmt["phase_unit"]
+    phase = requantise(phase, fmt["phase_low"], fmt["phase_high"]) * unit
+    cosine = torch.ones_like(phase)
+    if fmt["taylor_order"] == 2:
+        square = phase.square() / 2
+        cosine = cosine - unit * requantise(square / unit, -math.inf, math.inf)
+    y = turn(x, cosine, phase) * fmt["output_scale"]
+    return requantise(y, fmt["output_low"], fmt["output_high"])
+
+
+class QuantizedModel(nn.Module):
+    """The fixed-point form of a receiver filter, with the formats of ``design``.
+
+    Learns ``half_taps`` (shape ``(filters, half, 2)``: gain in units of full scale) and ``kerr``
+    (K per microwatt, shape ``(rotations, half)``). They start at the values of the design; the
+    taps start before their rounding where ``filters``, from which `export` made the design, are
+    given. While ``rounded`` is false the taps pass unrounded, and only the signals and Kerr
+    constants are rounded. ``steps``, ``lowest`` and ``highest`` (in steps): of the coefficients of
+    each filter, shape ``(filters, 1, 1)``.
+    """
+
+    def __init__(self, design: Design, filters: FloatFilters | None = None) -> None:
+        super().__init__()
+        self._template = design
+        self._dtype = torch.float32 if _fits_float32(design) else torch.float64
+        rows = [np.stack((f.half_taps_i, f.half_taps_q), axis=-1) for f in design.filters]
+        codes, mask = (x.to(self._dtype) for x in _stacked(rows))
+        # From codes that enter a filter to codes that leave it.
+        bits = [f.output_bits - design.filter_input_bits(k) for k, f in enumerate(design.filters)]
+        gains = 2.0 ** torch.tensor(bits, dtype=self._dtype)[:, None, None]
+        steps = torch.tensor([2.0**-f.shift for f in design.filters], dtype=self._dtype)
+        limits = [fixed.code_range(f.coefficient_bits) for f in design.filters]
+        lowest, highest = torch.tensor(limits, dtype=self._dtype).T[:, :, None, None]
+        kerr = [np.array(r.kerr_gains) / 2.0**r.kerr_shift for r in design.rotations]
+        none = torch.zeros(0, 1, dtype=torch.float64)
+        kerr, kerr_mask = _stacked(kerr) if kerr else (none, none)
+        for name, constant in (
+            ("steps", steps[:, None, None] / gains),
+            ("lowest", lowest),
+            ("highest", highest),
+            ("_tap_scales", mask * gains),
+            ("_kerr_mask", kerr_mask),
+        ):
+            self.register_buffer(name, constant, persistent=False)
+        start = codes * self.steps if filters is None else half_taps(filters)
+        self.half_taps = nn.Parameter(start.to(self._dtype))
+        self.kerr = nn.Parameter(kerr)
+        self.rounded = True
+        dtype = codes.numpy().dtype
+        formats = [
+            _format(r, design.rotation_input_bits(k)) for k, r in enumerate(design.rotations)
+        ]
+        self._arithmetic = Arithmetic(
+            True,
+            np.array([fixed.code_range(f.output_bits) for f in design.filters], dtype),
+            np.array(formats, format_type(dtype)),
+        )
+
+    def forward(self, x: Tensor, launch_power_uw: int) -> Tensor:
+        """Receive codes, a signal as `convert` makes it; codes of the same shape, no delay."""
+        if x.device.type != "cpu":
+            return self.plain(x, launch_power_uw)
+        return receive(x, self._taps(), self._kerr(launch_power_uw), self._arithmetic)
+
+    def plain(self, x: Tensor, launch_power_uw: int) -> Tensor:
+        """`forward` in torch's own operations, on any device."""
+        kerr, (_, limits, formats) = self._kerr(launch_power_uw), self._arithmetic
+        x = x.permute(2, 0, 1)
+        for k, half in enumerate(self._taps()):
+            if k:
+                fmt = dict(zip(FORMAT, formats[k - 1].item(), strict=True))
+                x = _rotate(x, kerr[k - 1], fmt)
+            x = requantise(convolve(x, half), *limits[k].tolist())
+        return x.permute(1, 2, 0)
+
+    def tangents(self, x: Tensor, launch_power_uw: int) -> Tangents:
+        """The straight-through derivative of `forward` by ``half_taps`` and ``kerr``."""
+        return Tangents(
+            x,
+            self._taps(),
+            self._kerr(launch_power_uw),
+            self._arithmetic,
+            (self._tap_scales, self._kerr_scales(launch_power_uw).to(self._dtype)),
+        )
+
+    def stream(self, x: golden.Samples, launch_power_uw: int) -> golden.Samples:
+        """`golden.receive` by this model: one causal stream, shape ``(n,)``, zero history."""
+        delay, length = self._template.delay, x.i.size
+        # So many zeros behind the stream that the circle is a line, and longer than every filter.
+        behind = 2 * delay + 2 * max(self.half_taps.shape[1], self.kerr.shape[1])
+        with torch.no_grad():
+            signal = to_signal(np.pad(x.i + 1j * x.q, (0, behind))[None], self._dtype)
+            received = np.roll(from_signal(self(signal, launch_power_uw))[0], delay)[:length]
+        return golden.Samples(received.real.astype(np.int64), received.imag.astype(np.int64))
+
+    def convert(self, waveform: NDArray[np.complexfloating]) -> Tensor:
+        """Gain control, over all blocks alike, and conversion of ``(blocks, samples)`` to codes."""
+        i, q = golden.convert(waveform.reshape(-1), self._template)
+        return to_signal((i + 1j * q).reshape(waveform.shape), self._dtype)
+
+    def design(self, name: str | None = None) -> Design:
+        """The design with the taps and rotation constants as they are now, rounded."""
+        rows = self._codes().detach().mT.to(torch.int64).tolist()
+        filters = tuple(
+            replace(f, half_taps_i=tuple(i[-own:]), half_taps_q=tuple(q[-own:]))
+            for f, (i, q) in zip(self._template.filters, rows, strict=True)
+            for own in [len(f.half_taps_i)]
+        )
+        name = name or self._template.name
+        return replace(self._template, name=name, filters=filters, rotations=self._rotations())
+
+    def floats(self) -> FloatFilters:
+        """The taps before rounding and the Kerr constants, for `dbp.learning.float_model.Model`."""
+        design = self._template
+        units = [
+            _kerr_unit(
+                design.adc_rms_permille,
+                r.branch_width(design.rotation_input_bits(k)),
+                r.phase_fraction_bits,
+            )
+            * 2.0**r.phase_shift
+            for k, r in enumerate(design.rotations)
+        ]
+        kerr = self.kerr.detach() * self._kerr_mask
+        return float_filters(
+            self.half_taps.detach() * (self._tap_scales > 0),
+            kerr / torch.tensor(units).to(kerr)[:, None],
+        )
+
+    def _codes(self) -> Tensor:
+        return torch.floor(self.half_taps / self.steps + 0.5).clamp(self.lowest, self.highest)
+
+    def _taps(self) -> Tensor:
+        """Gain of every half tap from input code to output code."""
+        taps = self.half_taps
+        if self.rounded:
+            taps = _Straight.apply(taps, (self._codes() * self.steps).detach())
+        return taps * self._tap_scales
+
+    def _rotations(self) -> tuple[Rotation, ...]:
+        return tuple(
+            replace(r, kerr_gains=tuple(row[-len(r.kerr_gains) :]))
+            for r, row in zip(self._template.rotations, self._kerr_gains().tolist(), strict=True)
+        )
+
+    def _kerr_gains(self) -> NDArray[np.int64]:
+        shifts = np.array([r.kerr_shift for r in self._template.rotations])
+        exact = np.floor(self.kerr.detach().cpu().numpy() * 2.0 ** shifts[:, None] + 0.5)
+        return np.clip(exact, *fixed.code_range(32)).astype(np.int64)
+
+    def _kerr(self, launch_power_uw: int) -> Tensor:
+        """K / 2**phase_shift of every rotation, half of them, by the rule of `Rotation.kerr`."""
+        exact = np.zeros(self.kerr.shape)
+        gains = self._kerr_gains() * launch_power_uw
+        for row, products, r in zip(exact, gains, self._template.rotations, strict=True):
+            k = fixed.requantise(products, r.kerr_shift, r.kerr_bits)
+            row[:] = k * 2.0**-r.phase_shift
+        scaled = self.kerr * self._kerr_scales(launch_power_uw)
+        exact = torch.from_numpy(exact).to(scaled) * self._kerr_mask
+        return _Straight.apply(scaled, exact).to(self._dtype)
+
+    def _kerr_scales(self, launch_power_uw: int) -> Tensor:
+        units = [launch_power_uw * 2.0**-r.phase_shift for r in self._template.rotations]
+        return self._kerr_mask * torch.tensor(units).to(self._kerr_mask)[:, None]
+
+
+def _stacked(rows: list[NDArray]) -> tuple[Tensor, Tensor]:
+    """Half filters of several lengths with zeros outside, and a mask of what is inside."""
+    longest = max(len(row) for row in rows)
+    outside = [[(longest - len(row), 0)] + [(0, 0)] * (row.ndim - 1) for row in rows]
+    padded, inside = (
+        np.stack([np.pad(part, pad) for part, pad in zip(parts, outside, strict=True)])
+        for parts in (rows, [np.ones_like(row) for row in rows])
+    )
+    return torch.from_numpy(padded), torch.from_numpy(inside)
+
+
+def _fits_float32(design: Design) -> bool:
+    """Whether the 24 bits of float32 hold every exact intermediate.
+
+    Each is a sum of integers, at most so large, to which half of the step to which it will be
+    rounded is added; scaling by a power of two costs nothing.
+    """
+
+    def fits(largest: int, shift: int) -> bool:
+        half = 1 << max(shift - 1, 0)
+        return (largest if shift else 2 * largest) + half <= 1 << 24
+
+    exact = [
+        fits(f.taps << (design.filter_input_bits(k) + f.coefficient_bits - 1), f.shift)
+        for k, f in enumerate(design.filters)
+    ]
+    for k, r in enumerate(design.rotations):
+        s = design.rotation_input_bits(k)
+        one, phase = 1 << r.phase_fraction_bits, 1 << (r.phase_bits - 1)
+        sums = r.kerr_taps << (r.kerr_bits - 1 + 2 * r.branch_width(s) - 1)
+        exact.append(fits(sums, r.phase_shift))
+        cosine = one
+        if r.taylor_order == 2:
+            exact.append(fits(phase**2, r.phase_fraction_bits + 1))
+            cosine = max(one, (phase**2 >> (r.phase_fraction_bits + 1)) + 1)
+        exact.append(fits((cosine + phase) << (s - 1), r.output_shift(s)))
+    return all(exact)

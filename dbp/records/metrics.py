@@ -1,0 +1,325 @@
+"""``metrics.json``: the figures of one stage, with the provenance that every stage states alike.
+
+The models below are the keys that other tools may rely on; a file may hold more.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+import dbp
+from dbp.errors import InputError
+from dbp.support.files import write_json
+
+
+class Metrics(BaseModel):
+    """What every stage states. Times in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    design_hash: str | None
+    config_hash: str | None
+    seed: int | None
+    versions: dict[str, str]
+    wall_time_s: float
+
+
+class TrainMetrics(Metrics):
+    """Effective SNR on validation data at one launch power."""
+
+    launch_power_dbm: float
+    snr_db_baseline: float
+    snr_db_float: float
+    snr_db_quantized: float
+
+
+class RtlMetrics(Metrics):
+    """The generated chain."""
+
+    lanes: int
+    steps: int
+    latency_cycles: int
+    modules: int
+
+
+class SimMetrics(Metrics):
+    """RTL against golden; the latency is None where it was not the same for all words."""
+
+    simulator: str
+    samples_compared: int
+    mismatches: int
+    latency_cycles: int | None
+    lanes: int
+    steps: int
+
+
+class ProvedModule(BaseModel):
+    """One module of the Verilog that equals the golden model for all inputs."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    module: str
+    latency_cycles: int
+
+
+class ProofMetrics(Metrics):
+    """The Verilog against golden, for all inputs."""
+
+    modules: list[ProvedModule]
+
+
+class PowerW(BaseModel):
+    """Watts by kind."""
+
+    switching: float
+    internal: float
+    leakage: float
+    total: float
+
+
+class SynthMetrics(Metrics):
+    """One step, mapped to a kit."""
+
+    pdk: str
+    for_demonstration_only: bool = False
+    step: int
+    lanes: int
+    clock_mhz: float
+    cell_area_um2: float
+    cells: int
+    slack_ns: float
+    slack_without_wires_ns: float
+    highest_clock_mhz: float
+    power_w: PowerW
+    activity: Literal["simulated"]
+    nets_annotated_fraction: float
+    gate_level_mismatches: int
+
+
+class Figures(BaseModel):
+    """A power and an area, of one step of the paper's."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    power_w: float
+    area_mm2: float
+
+
+class Band(BaseModel):
+    """A figure at 28 nm, by published factors."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    low: float
+    central: float
+    high: float
+
+
+class ReceiverPowerW(BaseModel):
+    """Watts by kind, of a receiver; only the total of one that was not estimated by kind."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    switching: float | None = None
+    internal: float | None = None
+    leakage: float | None = None
+    total: float = Field(gt=0)
+
+
+class FitCheck(BaseModel):
+    """What the line through two widths predicts over what was measured of a wider synthesis."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    power: float
+    area: float
+
+
+class Calibrated(BaseModel):
+    """A step by the fitted factors of its kit, and the errors of those fitted without it."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    power_w: float
+    power_w_left_out_error: float
+    area_mm2: float
+    area_mm2_left_out_error: float
+
+
+class ComparisonRow(BaseModel):
+    """One design in one kit: see `dbp.synthesis.whole_receiver.estimate`.
+
+    A receiver that is not made of steps has none of a step's figures. ``combined_*``: of all scaled
+    kits in which the comparison has this design, two at least.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    design: str
+    filters: str
+    pdk: str
+    for_demonstration_only: bool = False
+    ber: float
+    ber_low: float
+    ber_high: float
+    power_w: ReceiverPowerW
+    area_mm2: float = Field(gt=0)
+    pj_per_bit: float
+    lanes: int | None = None
+    synthesised_lanes: tuple[int, int] | None = None
+    step_power_w: float | None = Field(default=None, gt=0)
+    step_area_mm2: float | None = Field(default=None, gt=0)
+    power_28nm_w: Band | None = None
+    step_power_28nm_w: Band | None = None
+    area_28nm_mm2: Band | None = None
+    step_area_28nm_mm2: Band | None = None
+    combined_power_28nm_w: Band | None = None
+    combined_step_power_28nm_w: Band | None = None
+    combined_area_28nm_mm2: Band | None = None
+    combined_step_area_28nm_mm2: Band | None = None
+    paper_step: Figures | None = None
+    calibrated: Calibrated | None = None
+    fit_check: dict[str, FitCheck] | None = None
+    slack_ns: float | None = None
+
+
+class FittedFactor(BaseModel):
+    """A factor fitted to the paper's values, and relative errors of those it was fitted without."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    factor: float
+    worst_left_out_error: float
+    rms_left_out_error: float
+
+
+class Calibration(BaseModel):
+    """The fitted factors of one kit, for watts and square millimetres of a step."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    pdk: str
+    rows: int
+    power_w: FittedFactor
+    area_mm2: FittedFactor
+
+
+class Headline(BaseModel):
+    """One design against another at no higher a BER; no ``design`` where none reaches it."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    pdk: str
+    filters: str
+    kind: Literal["first", "unlearned"]
+    against: str
+    against_ber: float
+    design: str | None
+    ber: float | None = None
+    better_ber: bool | None = None
+    power_saving: float | None = None
+
+
+class ComparisonMetrics(Metrics):
+    """Whole receivers beside each other."""
+
+    rows: list[ComparisonRow] = Field(min_length=1)
+    calibration: list[Calibration] = []
+    headlines: list[Headline] = []
+
+
+class Point(BaseModel):
+    """One design at one launch power; the interval is 95 %.
+
+    ``multiplier_bits`` and ``adder_bits`` per complex sample are those of
+    `dbp.datapath.complexity`, of fixed point only.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    design: str
+    design_hash: str | None
+    arithmetic: Literal["float", "fixed"]
+    launch_power_dbm: float
+    bits: int
+    errors: int
+    ber: float
+    ber_low: float
+    ber_high: float
+    snr_db: float
+    multiplier_bits: int | None = None
+    adder_bits: int | None = None
+
+
+class BerMetrics(Metrics):
+    """All points of an evaluation."""
+
+    points: list[Point]
+
+
+Kind = TypeVar("Kind", bound=Metrics)
+
+
+def read_metrics(path: Path, kind: type[Kind]) -> Kind | None:
+    """A stage's figures; None where there are none, `InputError` where a field does not fit."""
+    if not path.is_file():
+        return None
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"]) or "the file"
+        raise InputError(f"{path}: {field}: {problem['msg']}: run that stage again") from None
+
+
+class Stopwatch:
+    """Wall time in seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return round(time.monotonic() - self._start, 3)
+
+
+def package_versions(*packages: str) -> dict[str, str]:
+    """Versions of dbp, Python and the named installed distributions."""
+    return {
+        "dbp": dbp.__version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in packages},
+    }
+
+
+def write_metrics(
+    path: str | Path,
+    figures: Mapping[str, Any],
+    *,
+    design_hash: str | None,
+    config_hash: str | None,
+    seed: int | None,
+    versions: Mapping[str, str],
+    stopwatch: Stopwatch,
+) -> dict[str, Any]:
+    """Write the figures with their provenance, atomically, and return what was written.
+
+    A stage that has no configuration or no seed of its own writes null there.
+    """
+    content = {
+        **figures,
+        "design_hash": design_hash,
+        "config_hash": config_hash,
+        "seed": seed,
+        "versions": dict(versions),
+        "wall_time_s": stopwatch.seconds,
+    }
+    write_json(path, content)
+    return content

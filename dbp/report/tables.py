@@ -1,0 +1,239 @@
+"""The tables, lines and plot of a comparison, for the terminal and for the report's page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from dbp.records.metrics import Band, ComparisonMetrics, ComparisonRow, Headline
+from dbp.report.figures import to_svg
+
+# As many markers as have no common divisor with the colours: 110 designs look different.
+MARKERS, COLOURS = "os^Dv<>pP*X", 10
+
+
+@dataclass(frozen=True)
+class Table:
+    """A header and lines of cells; ``notes`` say what to know about them."""
+
+    title: str
+    lines: list[list[str]]
+    notes: list[str]
+
+
+def tables(found: ComparisonMetrics) -> list[Table]:
+    """Those tables that have a line. Ratios are to the first design in the same kit."""
+    rows = found.rows
+    built = [_receivers(rows), _steps(rows), _at_28nm(rows), _calibrated(found), _fit(rows)]
+    return [table for table in built if len(table.lines) > 1]
+
+
+def label(row: ComparisonRow) -> str:
+    """The design, and its filters where these are not the usual ones."""
+    return row.design if row.filters == "reconfigurable" else f"{row.design} {row.filters}"
+
+
+def _receivers(rows: Sequence[ComparisonRow]) -> Table:
+    lines = [["design", "kit", "BER", "W", "ratio", "mm2", "ratio", "pJ/bit", "slack ns"]]
+    for row, first in _with_first(rows):
+        lines.append(
+            [
+                label(row),
+                row.pdk,
+                f"{row.ber:.1e}",
+                *_and_ratio(row.power_w.total, first.power_w.total),
+                *_and_ratio(row.area_mm2, first.area_mm2),
+                _rounded(row.pj_per_bit),
+                "-" if row.slack_ns is None else f"{row.slack_ns:+.2f}",
+            ]
+        )
+    notes = []
+    for made in rows:
+        if made.lanes and made.synthesised_lanes:
+            narrow, wide = made.synthesised_lanes
+            notes.append(
+                f"{made.lanes} lanes, estimated from syntheses of {narrow} and {wide}; without "
+                "clock tree and layout. Ratios are to the first design in the same kit."
+            )
+            break
+    for kit in dict.fromkeys(row.pdk for row in rows if row.for_demonstration_only):
+        notes.append(f"{kit} is for demonstration: its figures are no evidence.")
+    return Table("Whole receivers", lines, notes)
+
+
+def _steps(rows: Sequence[ComparisonRow]) -> Table:
+    beside = ["ratio", "paper", "ratio"]
+    lines = [["design", "kit", "W", *beside, "mm2", *beside]]
+    for row, first in _with_first(rows):
+        if row.step_power_w is None:
+            continue
+        paper, paper_first = row.paper_step, first.paper_step
+        lines.append(
+            [
+                label(row),
+                row.pdk,
+                *_and_ratio(row.step_power_w, first.step_power_w),
+                *_of_paper(paper and paper.power_w, paper_first and paper_first.power_w),
+                *_and_ratio(row.step_area_mm2, first.step_area_mm2),
+                *_of_paper(paper and paper.area_mm2, paper_first and paper_first.area_mm2),
+            ]
+        )
+    if not any(row.paper_step for row in rows):
+        lines = [[*line[:4], *line[6:8]] for line in lines]
+        return Table("One step", lines, [])
+    return Table("One step, beside the paper's", lines, [])
+
+
+def _at_28nm(rows: Sequence[ComparisonRow]) -> Table:
+    lines = [["design", "from", "W", "W a step", "mm2", "mm2 a step"]]
+    for name in dict.fromkeys(map(label, rows)):
+        scaled = [row for row in rows if label(row) == name and row.power_28nm_w]
+        for row in scaled:
+            bands = row.power_28nm_w, row.step_power_28nm_w
+            areas = row.area_28nm_mm2, row.step_area_28nm_mm2
+            lines.append([name, row.pdk, *map(_band, (*bands, *areas))])
+        if scaled and scaled[0].combined_power_28nm_w:
+            row = scaled[0]
+            bands = row.combined_power_28nm_w, row.combined_step_power_28nm_w
+            areas = row.combined_area_28nm_mm2, row.combined_step_area_28nm_mm2
+            kits = " + ".join(row.pdk for row in scaled)
+            lines.append([name, kits, *map(_band, (*bands, *areas))])
+    notes = ["Central value and band of published factors: none of them is fitted."]
+    return Table("At 28 nm", lines, notes)
+
+
+def _calibrated(found: ComparisonMetrics) -> Table:
+    lines = [["design", "kit", "W", "paper", "error", "mm2", "paper", "error"]]
+    for row in found.rows:
+        if (fitted := row.calibrated) and (paper := row.paper_step):
+            lines.append(
+                [
+                    label(row),
+                    row.pdk,
+                    f"{fitted.power_w:.3f}",
+                    f"{paper.power_w:.2f}",
+                    _percent(fitted.power_w_left_out_error),
+                    f"{fitted.area_mm2:.2f}",
+                    f"{paper.area_mm2:.2f}",
+                    _percent(fitted.area_mm2_left_out_error),
+                ]
+            )
+    notes = [
+        "Fitted, not predicted: in each kit one factor for watts and one for square millimetres, "
+        "by the paper's own values. Errors are those of the factor that is fitted without that "
+        "value. No band has these figures."
+    ]
+    for kit in found.calibration:
+        parts = [
+            f"{what} x {fit.factor:.3f}, left-out errors {100 * fit.rms_left_out_error:.0f} % rms, "
+            f"{_percent(fit.worst_left_out_error)} at worst"
+            for what, fit in (("W", kit.power_w), ("mm2", kit.area_mm2))
+        ]
+        notes.append(f"{kit.pdk}, {kit.rows} values: {'; '.join(parts)}.")
+    return Table("A step, calibrated on the paper's values", lines, notes)
+
+
+def _fit(rows: Sequence[ComparisonRow]) -> Table:
+    lines = [["design", "kit", "lanes", "W", "mm2"]]
+    for row in rows:
+        for lanes, check in (row.fit_check or {}).items():
+            errors = _percent(check.power - 1), _percent(check.area - 1)
+            lines.append([label(row), row.pdk, lanes, *errors])
+    notes = ["What the line through two widths predicts, against a synthesis of so many lanes."]
+    return Table("Check of the lanes", lines, notes)
+
+
+def sentences(found: ComparisonMetrics) -> list[str]:
+    """The headlines, a sentence each."""
+    return [_sentence(headline) for headline in found.headlines]
+
+
+def _sentence(found: Headline) -> str:
+    where = found.pdk if found.filters == "reconfigurable" else f"{found.pdk}, {found.filters}"
+    best = ", the best that is not learned," if found.kind == "unlearned" else ""
+    against = f"{found.against}{best}"
+    if found.design is None or found.power_saving is None:
+        which = "other" if found.kind == "first" else "learned"
+        against = against.removesuffix(",")
+        return f"{where}: no {which} design reaches the BER of {against} ({found.against_ber:.1e})."
+    change = f"{abs(100 * found.power_saving):.0f} % {'less' if found.power_saving > 0 else 'more'}"
+    ber = "a better" if found.better_ber else "equal"
+    return (
+        f"{where}: {found.design} takes {change} power than {against} at {ber} BER "
+        f"({found.ber:.1e} against {found.against_ber:.1e})."
+    )
+
+
+def _with_first(rows: Sequence[ComparisonRow]) -> Iterator[tuple[ComparisonRow, ComparisonRow]]:
+    for row in rows:
+        yield row, next(other for other in rows if other.pdk == row.pdk)
+
+
+def _and_ratio(value: float | None, first: float | None) -> list[str]:
+    """A figure, and what it is of the first design's."""
+    return ["-", "-"] if value is None else [_rounded(value), _ratio(value, first)]
+
+
+def _of_paper(value: float | None, first: float | None) -> list[str]:
+    """The same, to the two decimals that the paper has."""
+    return ["-", "-"] if value is None else [f"{value:.2f}", _ratio(value, first)]
+
+
+def _ratio(value: float, first: float | None) -> str:
+    return f"{value / first:.2f}" if first else "-"
+
+
+def _rounded(value: float, digits: int = 3) -> str:
+    """To so many significant digits, never with an exponent."""
+    value = float(f"{value:.{digits}g}")
+    decimals = digits - 1 - math.floor(math.log10(value)) if value > 0 else 0
+    return f"{value:.{max(decimals, 0)}f}"
+
+
+def _percent(error: float) -> str:
+    return f"{100 * error:+.1f} %"
+
+
+def _band(band: Band | None) -> str:
+    if band is None:
+        return "-"
+    low, central, high = (_rounded(value, 2) for value in (band.low, band.central, band.high))
+    # One kit has one factor for area.
+    return central if band.low == band.high else f"{central} ({low} .. {high})"
+
+
+def draw(rows: Sequence[ComparisonRow]) -> str:
+    """BER against the whole receiver's power, a panel for each kit, as the text of an SVG.
+
+    Filled: taps in registers; hollow: hardwired.
+    """
+    kits = list(dict.fromkeys(row.pdk for row in rows))
+    designs = list(dict.fromkeys(row.design for row in rows))
+    height = max(3.9, 0.2 * len(designs) + 0.5)  # inches: the legend has a line for each
+    figure = Figure(figsize=(3.4 * len(kits) + 2.6, height), layout="constrained")
+    axes = figure.subplots(1, len(kits), squeeze=False, sharey=True)[0]
+    handles = {}
+    for axis, kit in zip(axes, kits, strict=True):
+        for row in (row for row in rows if row.pdk == kit):
+            number = designs.index(row.design)
+            drawn = axis.errorbar(
+                [row.power_w.total],
+                [row.ber],
+                yerr=[[row.ber - row.ber_low], [row.ber_high - row.ber]],
+                fmt=MARKERS[number % len(MARKERS)],
+                color=f"C{number % COLOURS}",
+                mfc="none" if row.filters == "hardwired" else None,
+                capsize=2,
+            )
+            handles.setdefault(row.design, drawn)
+        axis.set(title=kit, xlabel="receiver, W", yscale="log", xlim=(0, None))
+        axis.grid(alpha=0.3, which="both")
+    axes[0].set_ylabel("BER at the best launch power")
+    if any(row.filters == "hardwired" for row in rows):
+        handles["hollow: hardwired"] = Line2D([], [], marker="o", color="grey", mfc="none", ls="")
+    figure.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=8)
+    return to_svg(figure)

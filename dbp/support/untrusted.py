@@ -1,0 +1,231 @@
+"""Named arrays and texts of files that others wrote: ``.npz``, MATLAB's ``.mat``, and HDF5.
+
+The libraries that read MATLAB and HDF5 files may crash, hang or fill the memory on a damaged one.
+So a process of its own reads every file (``python -m dbp.support.untrusted FILE NAME...``), within
+limits of time and memory, and hands over plain arrays; whatever happens to it is one `InputError`
+here.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import subprocess
+import sys
+import warnings
+import zipfile
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dbp.errors import InputError
+
+SUFFIXES = (".npz", ".mat", ".h5", ".hdf5")
+MAX_BYTES = 1 << 29
+# On top of what the process takes before it reads.
+MEMORY_BYTES = 4 * MAX_BYTES
+TIME_LIMIT_S = 120.0
+
+Fields = dict[str, np.ndarray]
+
+
+def read(path: str | Path, names: Sequence[str]) -> Fields:
+    """Those of the ``names`` that the file holds: arrays of numbers, or of one text (dtype U).
+
+    Arrays have the shape that they have where they were written: MATLAB's are matrices. Raises
+    `InputError` for what is no regular file of the three kinds, is damaged, or is too large.
+    """
+    path = Path(path)
+    check_suffix(path)
+    # No pipe and no device: they could go on for ever.
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    status, content, message = _in_a_process([str(path.absolute()), *names])
+    if status == 2 and message:
+        raise InputError(f"{path}: {message}")
+    with suppress(OSError, ValueError, EOFError, zipfile.BadZipFile):
+        if status == 0:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+    raise InputError(f"{path}: damaged: the library that reads it crashed")
+
+
+def check_suffix(path: Path) -> None:
+    """`InputError` where a file's name does not tell its kind."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: must end in {', '.join(SUFFIXES)}")
+
+
+def _in_a_process(arguments: list[str]) -> tuple[int, bytes, str]:
+    """Run `main`: exit status, output and message."""
+    command = [sys.executable, "-P", "-m", "dbp.support.untrusted", *arguments]
+    try:
+        ended = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIME_LIMIT_S
+        )
+    except subprocess.TimeoutExpired:
+        return 2, b"", f"damaged: not read within {TIME_LIMIT_S:g} s"
+    # Of a status other than 2 the message would be a traceback, or words of a C library.
+    message = ended.stderr.decode(errors="replace") if ended.returncode == 2 else ""
+    return ended.returncode, ended.stdout, message.strip()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Read the file ``arguments[0]``; its fields named by the others go to stdout as ``.npz``."""
+    path, *names = arguments
+    _limit_memory()
+    warnings.simplefilter("error", UserWarning)  # as scipy warns of what it could not read whole
+    try:
+        fields = _READERS[Path(path).suffix.lower()](path, names)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except MemoryError:
+        print("takes too much memory to read", file=sys.stderr)
+        return 2
+    # A damaged file may make the libraries raise anything.
+    except Exception as error:
+        print(f"not readable: {' '.join(str(error).split()) or error!r}", file=sys.stderr)
+        return 2
+    np.savez(sys.stdout.buffer, allow_pickle=False, **fields)
+    sys.stdout.flush()
+    return 0
+
+
+def _limit_memory() -> None:
+    # Where the system cannot: no limit, but those on sizes that files declare.
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + MEMORY_BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+def _check_size(name: str, shape: Sequence[int], item_bytes: int) -> None:
+    """Before anything is allocated."""
+    if min(shape, default=0) < 0 or math.prod(shape) * item_bytes > MAX_BYTES:
+        raise InputError(f"{name}: {tuple(shape)} of {item_bytes} bytes: at most {MAX_BYTES} bytes")
+
+
+def _checked(name: str, value: Any) -> np.ndarray:
+    """Numbers, or one text."""
+    array = np.asarray(value)
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8")
+    if array.dtype.kind == "U" and array.size == 1:
+        return array.reshape(())
+    if array.dtype.kind not in "biufc":
+        raise InputError(f"{name}: of type {array.dtype}: must be an array of numbers, or a text")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _read_npz(path: str, names: Collection[str]) -> Fields:
+    fields = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            name = member.filename.removesuffix(".npy")
+            # What numpy writes; others could unpack without bound.
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise InputError(f"{name}: must be stored or deflated")
+            # All of them: that compares both places where a member's name stands.
+            with archive.open(member) as stream:
+                if name in names:
+                    fields[name] = _checked(name, _read_npy(name, stream))
+    return fields
+
+
+def _read_npy(name: str, stream: Any) -> np.ndarray:
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise InputError(f"{name}: .npy of version {version}: must be 1.0 or 2.0")
+    read_header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
+    shape, fortran_order, dtype = read_header(stream)
+    if dtype.kind not in "biufcSU":
+        raise InputError(f"{name}: of type {dtype}: must be an array of numbers, or a text")
+    _check_size(name, shape, dtype.itemsize)
+    size = math.prod(shape) * dtype.itemsize
+    content = stream.read(size + 1)  # to the end, where the checksum is compared
+    if len(content) != size:
+        raise InputError(f"{name}: {len(content)} bytes or more: must be the {size} it states")
+    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran_order else "C")
+
+
+def _read_mat(path: str, names: Collection[str]) -> Fields:
+    with Path(path).open("rb") as file:
+        start = file.read(1024)
+    # A file of MATLAB's -v7.3 is HDF5 behind 512 bytes.
+    if b"\x89HDF\r\n\x1a\n" in start:
+        return _read_hdf5(path, names)
+    from scipy import io as scipy_io
+
+    found = {name: shape for name, shape, _ in scipy_io.whosmat(path, appendmat=False)}
+    wanted = [name for name in found if name in names]
+    for name in wanted:
+        _check_size(name, found[name], 16)
+    if not wanted:  # which scipy would take for all
+        return {}
+    content = scipy_io.loadmat(path, appendmat=False, variable_names=wanted)
+    for name in wanted:
+        if name not in content:
+            # So it is with the strings that MATLAB writes in double quotes: undocumented objects.
+            raise InputError(f"{name}: must be numeric, or a char array in single quotes")
+    return {name: _checked(name, content[name]) for name in wanted}
+
+
+def _read_hdf5(path: str, names: Collection[str]) -> Fields:
+    import h5py
+
+    with h5py.File(path, "r", locking=False) as file:
+        return {name: _dataset(name, file) for name in names if name in file.keys()}  # noqa: SIM118
+
+
+def _dataset(name: str, file: Any) -> np.ndarray:
+    import h5py
+
+    # Links and external or virtual storage could reach other files.
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise InputError(f"{name}: must be a dataset of the file itself, no link")
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset):
+        raise InputError(f"{name}: must be a dataset, no {type(dataset).__name__.lower()}")
+    if dataset.external is not None or dataset.is_virtual:
+        raise InputError(f"{name}: must be stored in the file itself")
+    creation = dataset.id.get_create_plist()
+    known = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+    if {creation.get_filter(k)[0] for k in range(creation.get_nfilters())} - known:
+        raise InputError(f"{name}: filters must be gzip, shuffle or fletcher32")
+    if dataset.shape is None:
+        raise InputError(f"{name}: must not be empty")
+    _check_size(name, dataset.shape, dataset.dtype.itemsize)
+    _check_size(name, dataset.chunks or (), dataset.dtype.itemsize)
+    if h5py.check_string_dtype(dataset.dtype):
+        return _checked(name, np.array(dataset.asstr()[()], dtype=np.str_))
+    if dataset.dtype.kind not in "biufcV":
+        raise InputError(f"{name}: of type {dataset.dtype}: must be numbers, or a text")
+    matlab = dataset.attrs.get("MATLAB_class")
+    if dataset.attrs.get("MATLAB_empty", 0):
+        raise InputError(f"{name}: must not be empty")
+    values = dataset[()]
+    if values.dtype.names == ("real", "imag"):  # MATLAB's complex numbers
+        values = values["real"] + 1j * values["imag"]
+    if matlab is None:
+        return _checked(name, values)
+    # MATLAB stores columns where C has rows.
+    values = np.transpose(values)
+    if matlab == b"char":
+        return _checked(name, "".join(map(chr, values.ravel().tolist())))
+    return _checked(name, values)
+
+
+_READERS: dict[str, Callable[[str, Collection[str]], Fields]] = dict(
+    zip(SUFFIXES, (_read_npz, _read_mat, _read_hdf5, _read_hdf5), strict=True)
+)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,228 @@
+"""Waveform files: what a receiver needs to know of a waveform, in ``.npz``, ``.mat`` or HDF5.
+
+``docs/waveforms.md`` describes the fields for those who write such files elsewhere.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dbp.errors import InputError
+from dbp.link import modulation
+from dbp.support import untrusted
+from dbp.support.files import write_bytes, write_npz
+
+Complex = NDArray[np.complexfloating]
+
+MAX_SAMPLES = 1 << 24
+MIN_SYMBOLS = 64
+MAX_SAMPLES_PER_SYMBOL = 64
+MODULATIONS = ("qpsk", "16qam", "64qam", "gaussian")
+
+# Of the distance from a level of the constellation to the edge of its decision.
+_LEVEL_TOLERANCE = 0.05
+_FIELDS = (
+    *("waveform", "sample_rate_hz", "symbol_rate_baud", "roll_off", "launch_power_dbm"),
+    *("modulation", "symbols", "bits"),
+)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A waveform of one polarisation as it was received, and the symbols that were sent.
+
+    ``waveform``: complex, shape ``(samples,)``, any unit, ``samples_per_symbol`` of them a symbol,
+    dispersion not compensated. ``symbols``: complex, shape ``(n,)``, or None where nobody knows
+    them: one period of what was sent over and over, or at least all that the waveform holds; of
+    QAM the points of `dbp.link.modulation.constellation`. ``modulation``: None where nobody knows
+    it.
+    """
+
+    waveform: Complex
+    samples_per_symbol: int
+    symbol_rate_baud: float
+    roll_off: float
+    launch_power_dbm: float
+    modulation: str | None = None
+    symbols: Complex | None = None
+
+
+def read(path: str | Path) -> Recording:
+    """Read a waveform file; `InputError` names the field that does not fit and what would."""
+    fields = untrusted.read(path, _FIELDS)
+    try:
+        return _recording(fields)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def write(path: str | Path, recording: Recording, **more: Any) -> None:
+    """Write a waveform file atomically, of the kind that its name ends in, with ``more`` fields."""
+    rate = recording.symbol_rate_baud
+    fields = {
+        "waveform": recording.waveform,
+        "sample_rate_hz": rate * recording.samples_per_symbol,
+        "symbol_rate_baud": rate,
+        "roll_off": recording.roll_off,
+        "launch_power_dbm": recording.launch_power_dbm,
+        "modulation": recording.modulation,
+        "symbols": recording.symbols,
+        **more,
+    }
+    fields = {name: value for name, value in fields.items() if value is not None}
+    path = Path(path)
+    untrusted.check_suffix(path)
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        write_npz(path, **fields)
+        return
+    content = io.BytesIO()
+    if suffix == ".mat":
+        from scipy import io as scipy_io
+
+        scipy_io.savemat(content, fields, do_compression=True, oned_as="column")
+    else:
+        import h5py
+
+        with h5py.File(content, "w") as file:
+            for name, value in fields.items():
+                # With a checksum, as the other kinds have it.
+                checked = {"compression": "gzip", "fletcher32": True} if np.ndim(value) else {}
+                file.create_dataset(name, data=value, **checked)
+    write_bytes(path, content.getvalue())
+
+
+def _recording(fields: untrusted.Fields) -> Recording:
+    waveform = _complex_vector(fields, "waveform")
+    sample_rate_hz = _number(fields, "sample_rate_hz", 1.0, 1e15)
+    symbol_rate_baud = _number(fields, "symbol_rate_baud", 1.0, 1e15)
+    ratio = sample_rate_hz / symbol_rate_baud
+    samples_per_symbol = round(ratio)
+    whole = abs(ratio - samples_per_symbol) <= 1e-9 * ratio
+    if not whole or not 2 <= samples_per_symbol <= MAX_SAMPLES_PER_SYMBOL:
+        raise InputError(
+            f"sample_rate_hz = {sample_rate_hz:g}: must be an integer of 2 to "
+            f"{MAX_SAMPLES_PER_SYMBOL} times symbol_rate_baud = {symbol_rate_baud:g}"
+        )
+    roll_off = _number(fields, "roll_off", 1e-3, 1.0)
+    launch_power_dbm = _number(fields, "launch_power_dbm", -30.0, 20.0)
+    name = _modulation(fields)
+    symbols = _symbols(fields, name)
+    return Recording(
+        waveform, samples_per_symbol, symbol_rate_baud, roll_off, launch_power_dbm, name, symbols
+    )
+
+
+def _number(fields: untrusted.Fields, name: str, low: float, high: float) -> float:
+    allowed = f"must be one number in {low:g}..{high:g}"
+    if name not in fields:
+        raise InputError(f"{name}: missing: {allowed}")
+    array = fields[name]
+    if array.dtype.kind not in "iuf" or array.size != 1:
+        raise InputError(f"{name}: {_kind(array)}: {allowed}")
+    value = float(array.reshape(-1)[0])
+    if not low <= value <= high:  # nor NaN
+        raise InputError(f"{name} = {value:g}: {allowed}")
+    return value
+
+
+def _kind(array: np.ndarray) -> str:
+    if array.dtype.kind == "U":
+        return "a text"
+    return f"{array.dtype} of shape {array.shape}"
+
+
+def _complex_vector(fields: untrusted.Fields, name: str) -> NDArray[np.complex128]:
+    """Complex, finite, not all 0, a row or a column; as of shape ``(n,)``."""
+    if name not in fields:
+        raise InputError(f"{name}: missing: must be a complex vector")
+    array = fields[name]
+    if array.dtype.kind != "c" or array.ndim == 0 or array.size != max(array.shape):
+        raise InputError(f"{name}: {_kind(array)}: must be a complex vector, of one polarisation")
+    if not 0 < array.size <= MAX_SAMPLES:
+        raise InputError(f"{name}: {array.size} elements: must be 1..{MAX_SAMPLES}")
+    with np.errstate(over="ignore", invalid="ignore"):  # of wider types
+        vector = array.reshape(-1).astype(np.complex128)
+    bad = np.flatnonzero(~np.isfinite(vector))
+    if bad.size:
+        raise InputError(f"{name}: element {bad[0]} of 0.. is {vector[bad[0]]}: must be finite")
+    largest = max(abs(vector.real).max(), abs(vector.imag).max())
+    if not 1e-100 <= largest <= 1e100:
+        raise InputError(f"{name}: up to {largest:g}: the largest must be in 1e-100..1e100")
+    return vector
+
+
+def _modulation(fields: untrusted.Fields) -> str | None:
+    if "modulation" not in fields:
+        return None
+    text = fields["modulation"]
+    name = str(text).lower().replace("-", "") if text.dtype.kind == "U" else ""
+    if name not in MODULATIONS:
+        found = repr(str(text)[:40]) if text.dtype.kind == "U" else _kind(text)
+        raise InputError(f"modulation = {found}: must be one of {', '.join(MODULATIONS)}")
+    return name
+
+
+def _symbols(fields: untrusted.Fields, name: str | None) -> NDArray[np.complex128] | None:
+    """The symbols sent, from whichever way the file has them."""
+    if "symbols" in fields and "bits" in fields:
+        raise InputError("symbols, bits: must be one of them, or none")
+    bits_per_symbol = modulation.bits_per_symbol(name or "")
+    if "symbols" in fields:
+        symbols = _complex_vector(fields, "symbols")
+        if bits_per_symbol:
+            symbols = _on_constellation(symbols, name)
+        else:
+            symbols = symbols / np.abs(symbols).max()
+            symbols = symbols / np.sqrt(np.mean(np.abs(symbols) ** 2))
+    elif "bits" in fields:
+        if not bits_per_symbol:
+            raise InputError("bits: must come with modulation qpsk, 16qam or 64qam")
+        symbols = modulation.constellation(name)[_labels(fields["bits"], bits_per_symbol)]
+    else:
+        return None
+    if not MIN_SYMBOLS <= symbols.size <= MAX_SAMPLES:
+        raise InputError(
+            f"{'symbols' if 'symbols' in fields else 'bits'}: {symbols.size} symbols: must be "
+            f"{MIN_SYMBOLS}..{MAX_SAMPLES}"
+        )
+    return symbols
+
+
+def _on_constellation(symbols: NDArray[np.complex128], name: str) -> NDArray[np.complex128]:
+    points = modulation.constellation(name)
+    outermost = points.real.max()
+    largest = max(abs(symbols.real).max(), abs(symbols.imag).max())
+    scaled = symbols * (outermost / largest)
+    nearest = points[modulation.decide(name, scaled)]
+    spacing = 2 * outermost / (np.sqrt(points.size) - 1)
+    error = nearest - scaled
+    wrong = np.maximum(abs(error.real), abs(error.imag)) > _LEVEL_TOLERANCE * spacing / 2
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise InputError(
+            f"symbols: element {first} of 0.. is {symbols[first]:g}: must be points of {name}, a "
+            f"square with sides along the axes and levels up to {largest:g}"
+        )
+    return nearest
+
+
+def _labels(bits: np.ndarray, bits_per_symbol: int) -> modulation.Labels:
+    """A vector, the first bit of a symbol first, or a matrix with a row for each symbol."""
+    if bits.dtype.kind not in "biuf" or not bits.size or not np.isin(bits, (0, 1)).all():
+        raise InputError(f"bits: {_kind(bits)}: must be numbers 0 and 1")
+    is_vector = bits.size == max(bits.shape, default=0)
+    if not is_vector and (bits.ndim != 2 or bits.shape[1] != bits_per_symbol):
+        raise InputError(
+            f"bits: of shape {bits.shape}: must be a vector, or (symbols, {bits_per_symbol})"
+        )
+    if bits.size % bits_per_symbol:
+        raise InputError(f"bits: {bits.size} of them: must be {bits_per_symbol} for each symbol")
+    rows = bits.reshape(-1, bits_per_symbol).astype(np.uint8)
+    return rows @ (1 << np.arange(bits_per_symbol)[::-1]).astype(np.uint8)

@@ -1,0 +1,183 @@
+"""Where the sent symbols stand in a stream that others recorded: rate, delay, phase, conjugation.
+
+A stream is received as one circular block (`dbp.evaluation.receivers`): filters wrap around at its
+ends, and what they spoil there is not counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from dbp.errors import InputError
+from dbp.link import modulation
+
+Waveform = NDArray[np.complexfloating]
+# From a waveform of shape (1, samples) to the same shape, 2 samples per symbol.
+Equalise = Callable[[Waveform], Waveform]
+
+# Symbols of the search: enough that no wrong place resembles the right one, and few enough that
+# a laser's phase hardly turns meanwhile.
+WINDOW_SYMBOLS = 8192
+MIN_COHERENCE = 0.1
+# Of the largest sample: less is what the arithmetic leaves.
+_LEAST_POWER = 1e-20
+# Samples beside the window that take the ends of its interpolation.
+_MARGIN = 64
+
+
+@dataclass(frozen=True)
+class Synchronisation:
+    """What was found, and the received symbols, as it places them.
+
+    ``symbols[0]`` of those sent stands ``delay_symbols`` after the waveform's first sample, by
+    whole periods nearest to it. ``phase_rad`` and ``gain``: of the equalised symbols over those
+    sent, in the middle of the stream. ``coherence``: |<x, y>|^2 / (|x|^2 |y|^2) there, SNR / (1 +
+    SNR) where all is well. ``conjugated``: the waveform and the sent symbols are both conjugated
+    against the convention of `dbp.link.fiber`. ``equalised``: the whole stream, in the convention
+    of the waveform, 2 samples per symbol. ``received``: its symbols, complex, shape ``(symbols,)``,
+    in their own order; ``index`` of the sent symbol of each.
+    """
+
+    delay_symbols: float
+    phase_rad: float
+    gain: float
+    coherence: float
+    conjugated: bool
+    equalised: NDArray[np.complexfloating]
+    received: NDArray[np.complex128]
+    index: NDArray[np.int64]
+
+
+def two_per_symbol(waveform: Waveform, samples_per_symbol: int) -> NDArray[np.complex128]:
+    """Resample to 2 samples per symbol and mean power 1, by cutting the spectrum.
+
+    ``waveform``: shape ``(samples,)``, any unit; samples beyond the last whole symbol are left out.
+    Exact for a circular waveform, as simulators make them; else the step from its end to its
+    start rings at both ends. Same as the ideal receiver of `dbp.link.transmission`. `InputError`
+    where nothing is left.
+    """
+    symbols = waveform.size // samples_per_symbol
+    waveform = waveform[: symbols * samples_per_symbol].astype(np.complex128)
+    # So that no square is too large or too small.
+    waveform /= max(np.abs(waveform).max(initial=0), np.finfo(np.float64).tiny)
+    if symbols and samples_per_symbol > 2:
+        spectrum = np.fft.fft(waveform)
+        waveform = np.fft.ifft(np.concatenate((spectrum[:symbols], spectrum[-symbols:])))
+    power = np.mean(np.abs(waveform) ** 2) if symbols else 0.0
+    if power < _LEAST_POWER:
+        raise InputError("waveform: holds no whole symbol, or nothing within the symbol rate")
+    return waveform / np.sqrt(power)
+
+
+def synchronise(
+    equalise: Equalise, waveform: Waveform, sent: Waveform, roll_off: float
+) -> Synchronisation:
+    """Equalise a stream, filter it with the matched filter, and find the sent symbols in it.
+
+    ``waveform``: shape ``(samples,)``, 2 samples per symbol, mean power 1, of any delay and phase;
+    ``sent``: shape ``(n,)``, taken to repeat without end. Raises `InputError` where they are not
+    found, or only where one of the two is conjugated.
+    """
+    best = 0.0
+    for conjugated in (False, True):
+        equalised = _equalised(equalise, waveform, conjugated)
+        pulse = modulation.root_raised_cosine(roll_off, 2, equalised.size)
+        spectrum = np.fft.fft(equalised.astype(np.complex128)) * pulse
+        search = _Search(spectrum, sent)
+        if search.found:
+            return search.synchronisation(equalised, conjugated)
+        other = _Search(spectrum, np.conj(sent))
+        if other.found:
+            which = "waveform" if conjugated else "symbols"
+            raise InputError(
+                f"{which}: conjugated: conj({which}) fits, with coherence {other.coherence:.2f}: "
+                "write it so, or swap I and Q"
+            )
+        best = max(best, search.coherence)
+    raise InputError(
+        f"symbols: not found in the equalised waveform, nor conjugated (coherence {best:.3f}, must "
+        f"be {search.threshold:.3f}): is it the design's link, symbol rate and launch power, "
+        "without frequency offset, and are they the symbols of this waveform?"
+    )
+
+
+def _equalised(equalise: Equalise, waveform: Waveform, conjugated: bool) -> Waveform:
+    """As a receiver for the conjugate of the fibre's equation would have it if ``conjugated``."""
+    if conjugated:
+        return np.conj(equalise(np.conj(waveform)[np.newaxis])[0])
+    return equalise(waveform[np.newaxis])[0]
+
+
+class _Search:
+    """The sent symbols' place in a stream of 2 samples per symbol, by its spectrum."""
+
+    def __init__(self, spectrum: NDArray[np.complex128], sent: Waveform) -> None:
+        self._spectrum, self._sent = spectrum, sent
+        stream = np.fft.ifft(spectrum)
+        symbols = stream.size // 2
+        window = min(sent.size, symbols, WINDOW_SYMBOLS)
+        # Of the middle, where no end is near.
+        start = 2 * ((symbols - window) // 2)
+        sent_spectrum = np.fft.fft(sent)
+        places = []
+        for parity in (0, 1):
+            part = stream[start + parity :: 2][:window]
+            found = np.abs(np.fft.ifft(sent_spectrum * np.conj(np.fft.fft(part, sent.size))))
+            lag = int(np.argmax(found))
+            places.append((found[lag], parity, lag))
+        _, parity, lag = max(places)
+        self._reference = sent[(np.arange(window) + lag) % sent.size]
+        first = start + parity
+        around = np.arange(first - _MARGIN, first + 2 * window + _MARGIN) % stream.size
+        segment = np.fft.fft(stream[around])
+        frequency = np.fft.fftfreq(around.size)
+
+        def received(shift: float) -> NDArray[np.complex128]:
+            shifted = np.fft.ifft(segment * np.exp(2j * np.pi * frequency * shift))
+            return shifted[_MARGIN : _MARGIN + 2 * window : 2]
+
+        def mismatch(shift: float) -> float:
+            return -coherence(self._reference, received(shift))
+
+        fit = minimize_scalar(mismatch, bounds=(-0.75, 0.75), options={"xatol": 1e-5})
+        self._in_window = received(fit.x)
+        self.coherence = coherence(self._reference, self._in_window)
+        self._delay_samples = first - 2 * lag + float(fit.x)
+        # A wrong place exceeds c with probability exp(-c window): of all of them hardly ever one.
+        self.threshold = max(MIN_COHERENCE, 3 * math.log(2 * sent.size) / window)
+
+    @property
+    def found(self) -> bool:
+        return self.coherence >= self.threshold
+
+    def synchronisation(self, equalised: Waveform, conjugated: bool) -> Synchronisation:
+        symbols, period = self._spectrum.size // 2, self._sent.size
+        delay = self._delay_samples / 2
+        whole = round(delay)
+        shift = np.exp(2j * np.pi * np.fft.fftfreq(2 * symbols) * 2 * (delay - whole))
+        shifted = self._spectrum * shift
+        received = np.fft.ifft((shifted[:symbols] + shifted[symbols:]) / 2)
+        energy = np.vdot(self._reference, self._reference).real
+        gain = np.vdot(self._reference, self._in_window) / energy
+        return Synchronisation(
+            delay_symbols=float((delay + period / 2) % period - period / 2),
+            phase_rad=float(np.angle(gain)),
+            gain=float(abs(gain)),
+            coherence=self.coherence,
+            conjugated=conjugated,
+            equalised=equalised,
+            received=received,
+            index=(np.arange(symbols) - whole) % period,
+        )
+
+
+def coherence(sent: Waveform, received: Waveform) -> float:
+    """|<x, y>|^2 / (|x|^2 |y|^2) in 0..1; 0 of a dead receiver."""
+    energies = np.vdot(sent, sent).real * np.vdot(received, received).real
+    return float(abs(np.vdot(sent, received)) ** 2 / energies) if energies > 0 else 0.0

@@ -1,0 +1,316 @@
+"""Constant filters as graphs of sums: signed digits of the taps, and sums that several read.
+
+A value is an input of the graph or the sum of shifted, signed values before it. Sums have any
+number of terms, since synthesis adds many terms without carries in between (carry-save) and pays
+for one carry chain at the end: what is shared must be worth a carry chain of its own. `cost` counts
+that in the units of a full adder, and `share` takes out what lowers it.
+
+Signed digits: Avizienis, IRE Trans. EC-10, 389 (1961). Shared subexpressions: Hartley, IEEE Trans.
+Circuits Syst. II 43, 677 (1996); the bit-level cost replaces his count of adders.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
+
+from numpy.typing import NDArray
+
+from dbp.datapath import fixed
+from dbp.datapath.design import Filter
+
+# Energy of a bit relative to a full adder within a sum, measured in nangate45 (docs/hardwired.md).
+_CARRY, _REGISTER = 1.2, 1.2
+# Pairs of terms to look at grow with the square: beyond this many terms digits stay unshared.
+_MOST_TERMS = 128
+
+
+class Term(NamedTuple):
+    """``sign * (value << shift)`` of the value with index ``source``."""
+
+    source: int
+    shift: int
+    sign: int
+
+
+class Sum(NamedTuple):
+    """The sum of ``terms``, computed ``stage`` registers behind the inputs; zero without terms."""
+
+    terms: tuple[Term, ...]
+    stage: int
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Sums over ``len(inputs)`` inputs, each with its smallest and its largest integer.
+
+    Value ``v`` is input ``v``, or ``sums[v - len(inputs)]``, which reads values before it and of
+    no later stage. ``outputs`` are the indices of the values that leave.
+    """
+
+    inputs: tuple[tuple[int, int], ...]
+    sums: tuple[Sum, ...]
+    outputs: tuple[int, ...]
+
+    def evaluate(self, inputs: Sequence[NDArray | int]) -> list[NDArray | int]:
+        """What the outputs are, exactly; arrays of integers or plain integers."""
+        values = list(inputs)
+        for terms, _ in self.sums:
+            values.append(sum(sign * (values[v] << shift) for v, shift, sign in terms))
+        return [values[v] for v in self.outputs]
+
+    @cached_property
+    def forms(self) -> list[dict[int, int]]:
+        """Every value as a linear form: the factor of each input that it depends on."""
+        forms = [{k: 1} for k in range(len(self.inputs))]
+        for terms, _ in self.sums:
+            forms.append(_form(terms, forms))
+        return forms
+
+    @cached_property
+    def ranges(self) -> list[tuple[int, int]]:
+        """Smallest and largest integer of every value, over all inputs."""
+        return [_range(form, self.inputs) for form in self.forms]
+
+    def bits(self, v: int) -> int:
+        """Bits of value ``v`` as it is wired, less the smallest that it can be."""
+        low, high = self.ranges[v]
+        return (high - low).bit_length()
+
+    def stage(self, v: int) -> int:
+        """Registers between the inputs and value ``v``."""
+        return self.sums[v - len(self.inputs)].stage if v >= len(self.inputs) else 0
+
+    @property
+    def adders(self) -> int:
+        """Two-input adders, if every sum were made of such."""
+        return sum(max(len(terms) - 1, 0) for terms, _ in self.sums)
+
+    @property
+    def depth(self) -> int:
+        """Two-input adders one after the other on the longest way, each sum a balanced tree."""
+        depths = [0] * len(self.inputs)
+        for terms, _ in self.sums:
+            leaves = sum(1 << depths[v] for v, *_ in terms)
+            depths.append(max(leaves - 1, 0).bit_length())
+        return max((depths[v] for v in self.outputs), default=0)
+
+    @property
+    def registers(self) -> dict[int, int]:
+        """How many registers each value passes, of those that pass any."""
+        last: dict[int, int] = {}
+        for terms, stage in self.sums:
+            for v, *_ in terms:
+                last[v] = max(last.get(v, 0), stage - self.stage(v))
+        return {v: count for v, count in last.items() if count}
+
+    @property
+    def register_bits(self) -> int:
+        """Flip-flops between the stages."""
+        return sum(self.bits(v) * count for v, count in self.registers.items())
+
+    @property
+    def cost(self) -> float:
+        """Energy in units of a full adder: the carry-save adders, carry chains and flip-flops."""
+        total = _REGISTER * self.register_bits
+        for v, (terms, _) in enumerate(self.sums, start=len(self.inputs)):
+            total += _sum_cost(sum(self.bits(term.source) for term in terms), self.bits(v))
+        return total
+
+
+def _sum_cost(summed_bits: int, bits: int) -> float:
+    """A sum of ``bits``: full adders make two words of all terms, and a carry chain makes one."""
+    return max(summed_bits - 2 * bits, 0) + _CARRY * bits
+
+
+def _form(terms: Sequence[Term], forms: Sequence[dict[int, int]]) -> dict[int, int]:
+    form: Counter[int] = Counter()
+    for v, shift, sign in terms:
+        for k, factor in forms[v].items():
+            form[k] += sign * (factor << shift)
+    return {k: factor for k, factor in form.items() if factor}
+
+
+def _range(form: dict[int, int], inputs: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Smallest and largest integer of a linear form."""
+    ends = [sorted(factor * end for end in inputs[k]) for k, factor in form.items()]
+    return sum(low for low, _ in ends), sum(high for _, high in ends)
+
+
+def signed_digits(value: int) -> list[tuple[int, int]]:
+    """The canonical signed digits of an integer as (shift, sign): no two adjacent, fewest."""
+    digits, shift = [], 0
+    while value:
+        if value & 1:
+            sign = 2 - (value & 3)
+            digits.append((shift, sign))
+            value -= sign
+        value >>= 1
+        shift += 1
+    return digits
+
+
+def filter_graph(filter_: Filter, input_bits: int, *, after_fold: bool) -> Graph:
+    """Both quadratures of the exact sum of ``filter_`` from its window, digit by digit, unshared.
+
+    Inputs ``2 k`` and ``2 k + 1`` are I and Q of sample ``k`` of the window, the oldest first. The
+    two samples that share a tap are added first; a tap of zero reads nothing.
+    """
+    taps, half = filter_.taps, len(filter_.half_taps_i)
+    inputs = (fixed.code_range(input_bits),) * (2 * taps)
+    sums: list[Sum] = []
+    outputs: tuple[list[Term], list[Term]] = ([], [])
+    for k, (hi, hq) in enumerate(zip(filter_.half_taps_i, filter_.half_taps_q, strict=True)):
+        if hi == hq == 0:
+            continue
+        for quadrature, factors in enumerate(((hi, hq), (-hq, hi))):
+            word, mirrored = 2 * k + quadrature, 2 * (taps - 1 - k) + quadrature
+            if k != half - 1:
+                sums.append(Sum((Term(word, 0, 1), Term(mirrored, 0, 1)), 0))
+                word = 2 * taps + len(sums) - 1
+            for terms, factor in zip(outputs, factors, strict=True):
+                terms += [Term(word, *digit) for digit in signed_digits(factor)]
+    first = len(inputs) + len(sums)
+    sums += [Sum(tuple(terms), int(after_fold)) for terms in outputs]
+    return Graph(inputs, tuple(sums), (first, first + 1))
+
+
+def share(graph: Graph) -> Graph:
+    """Take pairs of terms that the outputs have in common out into sums of their own.
+
+    Greedy: of all pairs with equal difference of shifts and product of signs, the one that lowers
+    `Graph.cost` most, until none does. The outputs must be the last sums, and nothing read them.
+    """
+    if max(len(terms) for terms in _output_terms(graph)) > _MOST_TERMS:
+        return graph
+    while True:
+        gains = {pair: _gain(graph, pair) for pair in _repeated_pairs(graph)}
+        best = max(gains, key=gains.__getitem__, default=None)
+        if best is None or gains[best] <= 0:
+            return graph
+        graph = _extract(graph, best)
+
+
+def split(graph: Graph, most_terms: int) -> Graph:
+    """Cut sums of more than ``most_terms`` terms into equal parts with registers behind them.
+
+    As with `share`, the outputs are the last sums, and nothing reads them.
+    """
+    if most_terms < 2:
+        raise ValueError(f"most_terms = {most_terms}: a sum of sums has at least 2")
+    values = list(range(len(graph.inputs)))
+    sums: list[Sum] = []
+    outputs: dict[int, Sum] = {}
+    for v, (terms, stage) in enumerate(graph.sums, start=len(values)):
+        terms = tuple(term._replace(source=values[term.source]) for term in terms)
+        while len(terms) > most_terms:
+            parts = -(-len(terms) // most_terms)
+            ends = [len(terms) * k // parts for k in range(parts + 1)]
+            first = len(graph.inputs) + len(sums)
+            sums += [Sum(terms[a:b], stage) for a, b in pairwise(ends)]
+            terms = tuple(Term(first + k, 0, 1) for k in range(parts))
+            stage += 1
+        values.append(len(graph.inputs) + len(sums))
+        if v in graph.outputs:
+            outputs[v] = Sum(terms, stage)
+        else:
+            sums.append(Sum(terms, stage))
+    # Outputs leave together, and stay the last sums.
+    last = max(stage for _, stage in outputs.values())
+    first = len(graph.inputs) + len(sums)
+    sums += [outputs[v]._replace(stage=last) for v in graph.outputs]
+    return replace(graph, sums=tuple(sums), outputs=tuple(range(first, first + len(outputs))))
+
+
+class _Pair(NamedTuple):
+    """``a + sign * (b << shift)``, shifted and signed as a whole in any way; a shift below zero
+    says that ``b`` is the lower one."""
+
+    a: int
+    b: int
+    shift: int
+    sign: int
+
+
+def _pair(first: Term, second: Term) -> _Pair:
+    if (second.source, second.shift) < (first.source, first.shift):
+        first, second = second, first
+    return _Pair(first.source, second.source, second.shift - first.shift, first.sign * second.sign)
+
+
+def _output_terms(graph: Graph) -> list[tuple[Term, ...]]:
+    return [graph.sums[v - len(graph.inputs)].terms for v in graph.outputs]
+
+
+def _matches(terms: Sequence[Term], wanted: _Pair) -> list[tuple[int, int]]:
+    """Where a pair occurs in a sum, each term in one occurrence at most."""
+    at = {(term.source, term.shift): k for k, term in enumerate(terms)}
+    taken: set[int] = set()
+    found = []
+    for j, term in enumerate(terms):
+        if term.source != wanted.a or j in taken:
+            continue
+        k = at.get((wanted.b, term.shift + wanted.shift))
+        if k is None or k == j or k in taken or terms[k].sign * term.sign != wanted.sign:
+            continue
+        taken |= {j, k}
+        found.append((j, k))
+    return found
+
+
+def _repeated_pairs(graph: Graph) -> list[_Pair]:
+    count: Counter[_Pair] = Counter(
+        _pair(term, other)
+        for terms in _output_terms(graph)
+        for j, term in enumerate(terms)
+        for other in terms[j + 1 :]
+    )
+    return [pair for pair, uses in count.items() if uses > 1]
+
+
+def _gain(graph: Graph, pair: _Pair) -> float:
+    """What `_extract` takes off the cost."""
+    outputs = [(v, graph.sums[v - len(graph.inputs)].terms) for v in graph.outputs]
+    matches = [len(_matches(terms, pair)) for _, terms in outputs]
+    uses = sum(matches)
+    if uses < 2:
+        return 0.0
+    low, high = _range(_form(_sum_of(pair).terms, graph.forms), graph.inputs)
+    bits = (high - low).bit_length()
+    apart = graph.bits(pair.a) + graph.bits(pair.b)
+    gain = -_sum_cost(apart, bits)
+    for (v, terms), count in zip(outputs, matches, strict=True):
+        summed = sum(graph.bits(term.source) for term in terms)
+        gain += _sum_cost(summed, graph.bits(v))
+        gain -= _sum_cost(summed - count * (apart - bits), graph.bits(v))
+    if graph.sums[-1].stage:
+        gain -= _REGISTER * bits
+        for v in {pair.a, pair.b}:
+            read = sum(term.source == v for _, terms in outputs for term in terms)
+            if read == uses * (1 + (pair.a == pair.b)):
+                gain += _REGISTER * graph.bits(v)
+    return gain
+
+
+def _sum_of(pair: _Pair) -> Sum:
+    low = min(pair.shift, 0)
+    return Sum((Term(pair.a, -low, 1), Term(pair.b, pair.shift - low, pair.sign)), 0)
+
+
+def _extract(graph: Graph, pair: _Pair) -> Graph:
+    """The graph with one more sum, before the outputs, that is read wherever ``pair`` occurs."""
+    first = min(graph.outputs)
+    sums = [*graph.sums[: first - len(graph.inputs)], _sum_of(pair)]
+    for terms in _output_terms(graph):
+        matches = _matches(terms, pair)
+        gone = {k for match in matches for k in match}
+        kept = [term for k, term in enumerate(terms) if k not in gone]
+        shared = [
+            Term(first, terms[j].shift + min(pair.shift, 0), terms[j].sign) for j, _ in matches
+        ]
+        sums.append(Sum((*kept, *shared), graph.sums[-1].stage))
+    return replace(graph, sums=tuple(sums), outputs=tuple(v + 1 for v in graph.outputs))

@@ -1,0 +1,340 @@
+"""Exact integers in hardware, and the one requantiser: what `fixed` states, in Amaranth.
+
+An `Exact` is an expression together with the interval of the integers that it can take. Sums,
+differences and products carry the interval along, and `keep` gives each result a signal that is
+just wide enough. So no wire of the datapath overflows, by construction, and none is too wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, ValueLike, signed
+
+from dbp.datapath import fixed
+
+
+@dataclass(frozen=True, eq=False)
+class Exact:
+    """A value and the smallest and the largest integer that it can take."""
+
+    value: Value
+    low: int
+    high: int
+
+    @classmethod
+    def signed(cls, value: ValueLike, bits: int) -> Exact:
+        """A two's-complement value of ``bits`` bits, any code of which may occur."""
+        return cls(Value.cast(value), *fixed.code_range(bits))
+
+    @property
+    def shape(self) -> Shape:
+        """The narrowest shape that holds the interval, unsigned where nothing is negative."""
+        return Shape.cast(range(self.low, self.high + 1))
+
+    def __add__(self, other: Exact) -> Exact:
+        return Exact(self.value + other.value, self.low + other.low, self.high + other.high)
+
+    def __sub__(self, other: Exact) -> Exact:
+        return Exact(self.value - other.value, self.low - other.high, self.high - other.low)
+
+    def __mul__(self, other: Exact) -> Exact:
+        ends = [a * b for a in (self.low, self.high) for b in (other.low, other.high)]
+        return Exact(self.value * other.value, min(ends), max(ends))
+
+    def __lshift__(self, bits: int) -> Exact:
+        return Exact(self.value << bits, self.low << bits, self.high << bits)
+
+    def squared(self) -> Exact:
+        """The square, whose interval is tighter than that of a product of two values."""
+        ends = (self.low**2, self.high**2)
+        return Exact(
+            self.value * self.value, 0 if self.low <= 0 <= self.high else min(ends), max(ends)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Digits:
+    """A factor in signed digits of radix 4, the lowest first: -2, -1, 0, 1 or 2.
+
+    Each is (is it 1 in size, is it 2, is it negative), as MacSorley, Proc. IRE 49, 67 (1961),
+    has them of Booth's; a zero has no sign, so that nothing toggles where the sign of small
+    numbers does.
+    """
+
+    factor: Exact
+    digits: tuple[tuple[Value, Value, Value], ...]
+
+    @classmethod
+    def of(cls, m: Module, name: str, factor: Exact, *, registered: bool) -> Digits:
+        """The digits, in registers instead of the factor itself where ``registered``.
+
+        So the multiples that they choose do not change once more when digits settle.
+        """
+        bits = factor.shape.width
+        sign = factor.value[bits - 1] if factor.low < 0 else Const(0, 2)
+        f = Cat(Const(0, 1), factor.value[:bits], sign)
+        digits = []
+        for k in range((len(f) - 1) // 2):
+            below, low, top = f[2 * k], f[2 * k + 1], f[2 * k + 2]
+            parts = {
+                "one": low ^ below if k else low,
+                "two": Mux(top, ~(low | below), low & below) if k else top & ~low,
+                "negative": top & ~(low & below) if k else top,
+            }
+            signals = {part: Signal(name=f"{name}_{part}_{k}", reset_less=True) for part in parts}
+            for part, bit in parts.items():
+                if registered:
+                    m.d.sync += signals[part].eq(bit)
+                elif k or part == "two":
+                    m.d.comb += signals[part].eq(bit)
+                else:
+                    # A bit of the factor: lint minds a second name for some bits of a word.
+                    signals[part] = bit
+            digits.append(tuple(signals.values()))
+        return cls(factor, tuple(digits))
+
+
+class Word(NamedTuple):
+    """``low(n) << shift``: ``low`` makes the lowest ``n`` bits of what it has, or all if fewer."""
+
+    low: Callable[[int], Value]
+    shift: int
+
+    @classmethod
+    def of(cls, value: Value, shift: int = 0) -> Word:
+        """A value that is there."""
+        return cls(lambda n: value[:n], shift)
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """A sum not made yet: words without a sign, and one constant for all that they leave out.
+
+    Synthesis adds all words of a sum without carries in between, with one carry chain at the end:
+    so what is summed should be one sum. A signed word stands as its distance from the smallest
+    code, which has no sign to extend. Words are made with the sum, no wider than it needs.
+    """
+
+    words: tuple[Word, ...]
+    constant: int
+    low: int
+    high: int
+
+    @classmethod
+    def of(cls, m: Module, name: str, x: Exact) -> Terms:
+        """A sum of one."""
+        if x.low >= 0:
+            return cls((Word.of(x.value),), 0, x.low, x.high)
+        least = -1 << x.shape.width - 1
+        word = Word(lambda n: _distance(m, name, x.value, x.shape.width, n), 0)
+        return cls((word,), least, x.low, x.high)
+
+    @classmethod
+    def product(
+        cls, m: Module, name: str, x: Exact, digits: Digits, *, minus: bool = False
+    ) -> Terms:
+        """``x`` times ``digits``, or ``minus`` that: a multiple of x and a sign for each digit."""
+        product = x * digits.factor
+        low, high = (-product.high, -product.low) if minus else (product.low, product.high)
+        width = x.shape.width + (x.low >= 0)
+        value = (Cat(x.value, Const(0, 1)) if x.low >= 0 else x.value)[:width].as_signed()
+
+        def row(k: int, n: int) -> Value:
+            one, two, negative = digits.digits[k]
+            size, multiple = (
+                Signal(signed(width + 1), name=f"{name}_{part}_{k}") for part in ("size", "row")
+            )
+            # -v = ~v + 1, and to subtract that, v = ~(~v + 1) + 1 in turn.
+            signs = (size, ~size) if minus else (~size, size)
+            m.d.comb += [
+                size.eq(Mux(one, value, Mux(two, value << 1, 0))),
+                multiple.eq(Mux(negative, *signs)),
+            ]
+            return _distance(m, f"{name}_row_{k}", multiple, width + 1, n)
+
+        words, constant = [], 0
+        for k, (_, _, negative) in enumerate(digits.digits):
+            words.append(Word(partial(row, k), 2 * k))
+            words.append(Word.of(~negative if minus else negative, 2 * k))
+            constant -= 1 << width + 2 * k
+        return cls(tuple(words), constant, low, high)
+
+    @classmethod
+    def times_successor(cls, m: Module, name: str, x: Exact) -> Terms:
+        """x (x + 1), which x and -1 - x share: the bits of the larger, each pair of them once."""
+        bits = len(x.value) - 1
+        folded = Signal(bits, name=f"{name}_folded")
+        m.d.comb += folded.eq(x.value[:bits] ^ x.value[-1].replicate(bits))
+        words = []
+        for k in range(bits):
+            # 2^k (2^k + 1), where bit k is set, and twice 2^k times the bits below it.
+            if k:
+                pairs = Signal(k, name=f"{name}_pairs_{k}")
+                m.d.comb += pairs.eq(folded[:k] & folded[k].replicate(k))
+                words += [Word.of(folded[k], 2 * k), Word.of(folded[k], k), Word.of(pairs, k + 1)]
+            else:
+                words.append(Word.of(folded[0], 1))
+        ends = [end * (end + 1) for end in (x.low, x.high)]
+        return cls(tuple(words), 0, 0 if x.low <= 0 <= x.high else min(ends), max(ends))
+
+    def __add__(self, other: Terms) -> Terms:
+        return Terms(
+            self.words + other.words,
+            self.constant + other.constant,
+            self.low + other.low,
+            self.high + other.high,
+        )
+
+    def __lshift__(self, bits: int) -> Terms:
+        words = tuple(Word(word.low, word.shift + bits) for word in self.words)
+        return Terms(words, self.constant << bits, self.low << bits, self.high << bits)
+
+    def plus(self, constant: int) -> Terms:
+        """The sum and ``constant``."""
+        return self + Terms((), constant, constant, constant)
+
+    def total(self, m: Module, name: str) -> Exact:
+        """The sum, made, in its narrowest shape."""
+        shape = Shape.cast(range(self.low, self.high + 1))
+        width = shape.width
+        words = [(w.low(width - w.shift), w.shift) for w in self.words if w.shift < width]
+        if constant := self.constant % (1 << width):
+            words.append((Const(constant, width), 0))
+        total, most = Const(0), 0
+        for n, (word, shift) in enumerate(words):
+            # Names cut every partial sum to the width that it needs.
+            most += (word.value if isinstance(word, Const) else (1 << len(word)) - 1) << shift
+            part = Signal(min(most.bit_length(), width), name=f"{name}_{n}")
+            m.d.comb += part.eq(total + (word << shift) if n else word << shift)
+            total = part
+        signal = Signal(shape, name=name)
+        m.d.comb += signal.eq(total)
+        return Exact(signal, self.low, self.high)
+
+    def cut(self, m: Module, name: str, *, registered: bool) -> Terms:
+        """Where ``registered``, the sum made and behind a register: a sum of one."""
+        if not registered:
+            return self
+        total = keep(m, name, self.total(m, f"{name}_sum"), registered=True)
+        return Terms.of(m, name, total)
+
+
+def _distance(m: Module, name: str, word: Value, width: int, bits: int) -> Value:
+    """How far a signed word of ``width`` bits lies above its smallest code: the lowest ``bits``."""
+    distance = Signal(min(bits, width), name=f"{name}_distance")
+    # Lint passes over signals called unused, if they are kept.
+    top = Signal(width - len(distance), name=f"{name}_top_unused", attrs={"keep": 1})
+    m.d.comb += Cat(distance, top).eq(word + (1 << width - 1))
+    return distance
+
+
+def keep(m: Module, name: str, x: Exact, *, registered: bool) -> Exact:
+    """Give ``x`` a named signal of its narrowest shape: a register without reset, or a wire."""
+    signal = Signal(x.shape, name=name, reset_less=True)
+    if registered:
+        # The wire before the register has a name too, so that it is cut to the exact width.
+        before = Signal(x.shape, name=f"{name}_next")
+        m.d.comb += before.eq(x.value)
+        m.d.sync += signal.eq(before)
+    else:
+        m.d.comb += signal.eq(x.value)
+    return Exact(signal, x.low, x.high)
+
+
+def delay(m: Module, name: str, x: Exact, *, registered: bool) -> Exact:
+    """Hold ``x`` back by one clock where its companions are ``registered``, else pass it on."""
+    return keep(m, name, x, registered=True) if registered else x
+
+
+def flag(*values: Value | None) -> Exact | None:
+    """One bit: is any of ``values`` set? None where there is none but None."""
+    there = [value for value in values if value is not None]
+    return Exact(Cat(*there).any(), 0, 1) if there else None
+
+
+def adder_tree(m: Module, name: str, terms: Sequence[Exact], cuts: Sequence[bool]) -> Exact:
+    """The sum of ``terms``, a pair at a time, with a register after each level that has a cut."""
+    terms = list(terms)
+    for level, cut in enumerate(cuts, start=1):
+        pairs = [terms[k : k + 2] for k in range(0, len(terms), 2)]
+        terms = [
+            keep(m, f"{name}_{level}_{k}", sum(rest, first), registered=cut)
+            for k, (first, *rest) in enumerate(pairs)
+        ]
+    (total,) = terms
+    return total
+
+
+def cut(x: Exact, from_bits: int, to_bits: int) -> Exact:
+    """`fixed.cut`: the ``to_bits`` most significant of ``from_bits`` bits, a plain floor."""
+    shift = max(from_bits - to_bits, 0)
+    return Exact(x.value[shift:].as_signed(), x.low >> shift, x.high >> shift)
+
+
+def squared_magnitude(
+    m: Module, name: str, i: Exact, q: Exact, from_bits: int, to_bits: int
+) -> Terms:
+    """`dbp.datapath.fixed.squared_magnitude`: \\|x\\|^2 of quadratures cut to ``to_bits``."""
+    parts = []
+    for part, x in (
+        (f"{name}_i", cut(i, from_bits, to_bits)),
+        (f"{name}_q", cut(q, from_bits, to_bits)),
+    ):
+        if to_bits < from_bits:
+            parts.append(Terms.times_successor(m, part, x))
+        else:
+            parts.append(Terms.of(m, part, x.squared()))
+    return parts[0] + parts[1]
+
+
+def round_shift(m: Module, name: str, x: Exact | Terms, shift: int) -> Exact:
+    """`fixed.round_shift`: divide ``x`` by ``2**shift``, ties towards plus infinity."""
+    half = 1 << shift >> 1
+    if isinstance(x, Terms):
+        total = x = x.plus(half).total(m, f"{name}_total")
+    elif half:
+        total = x + Exact(Const(half), half, half)
+    if shift == 0:
+        return x
+    low, high = total.low >> shift, total.high >> shift
+    if x.low < 0:
+        # Signed even where nothing negative is left, since `saturate` looks at a sign bit.
+        low, high = min(low, -1), max(high, 0)
+    rounded = Exact(total.value[shift:], low, high)
+    signal = Signal(rounded.shape, name=f"{name}_rounded")
+    # Lint passes over signals called unused; kept, since nothing but the name makes it harmless.
+    # Rounding may also bring the sum back into a narrower range than that of x: then the top goes.
+    dropped, top = (
+        Signal(max(width, 0), name=f"{name}_{end}_unused", attrs={"keep": 1})
+        for end, width in (("dropped", shift), ("top", len(x.value) - shift - len(signal)))
+    )
+    m.d.comb += Cat(dropped, signal, top).eq(total.value)
+    return Exact(signal, rounded.low, rounded.high)
+
+
+def saturate(m: Module, name: str, x: Exact, bits: int) -> tuple[Exact, Value | None]:
+    """`dbp.datapath.fixed.saturate`: clip signed ``x`` to the range of ``bits`` signed bits.
+
+    Returns the value and whether it was clipped; None for the latter where it never is.
+    """
+    low, high = fixed.code_range(bits)
+    if low <= x.low and x.high <= high:
+        return x, None
+    # Beyond the range exactly where the bits from the new sign bit upwards are not all alike.
+    upper = x.value[bits - 1 :]
+    fits = Signal(name=f"{name}_fits")
+    m.d.comb += fits.eq(upper.all() | ~upper.any())
+    clipped = Mux(x.value[-1], Const(low, signed(bits)), Const(high, signed(bits)))
+    value = Mux(fits, x.value[:bits].as_signed(), clipped)
+    return Exact(value, max(low, x.low), min(high, x.high)), ~fits
+
+
+def requantise(
+    m: Module, name: str, x: Exact | Terms, shift: int, bits: int
+) -> tuple[Exact, Value | None]:
+    """`dbp.datapath.fixed.requantise`: the one requantiser, `round_shift` and then `saturate`."""
+    return saturate(m, name, round_shift(m, name, x, shift), bits)

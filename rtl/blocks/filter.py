@@ -1,0 +1,261 @@
+# amaranth: UnusedElaboratable=no
+"""The symmetric complex FIR filter: one folded lane, and P lanes over a common history."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from amaranth.hdl import Cat, Module, Signal, Value, signed
+from amaranth.lib.wiring import In, Out
+
+from dbp.datapath.design import Filter
+from dbp.rtl.blocks.arithmetic import Exact, adder_tree, delay, flag, keep, requantise
+from dbp.rtl.blocks.component import (
+    Block,
+    StreamBlock,
+    delayed_valid,
+    element,
+    place,
+    stream,
+    stream_ports,
+    warmed_up,
+    words_to_fill,
+)
+from dbp.rtl.pipeline import FilterPipeline, HardwiredPipeline, cuts_name
+
+WINDOWS = ("window_i", "window_q")
+# Taps of so many bits and more are multiplied three times, not four: docs/rtl.md has measurements.
+THREE_PRODUCTS_BITS = 8
+
+
+def _can_clip(filter_: Filter, input_bits: int) -> bool:
+    """Whether there are taps and samples whose sum the requantiser clips: only if the largest is.
+
+    That is taps * 2 (-low tap) (-low sample), met by x = low (1 + j), h = low (1 - j).
+    """
+    largest = filter_.taps << (input_bits + filter_.coefficient_bits - 1)
+    return (largest + (1 << filter_.shift >> 1)) >> filter_.shift >> (filter_.output_bits - 1) > 0
+
+
+class FilterLane(Block):
+    """One output sample per clock from a window of ``taps`` samples, the oldest first.
+
+    ``window_i``, ``window_q``: the samples x[n - taps + 1] ... x[n]; ``taps_i`` and the others of
+    ``factors``: of the half taps, the outermost first, see `factors_of`. The two samples that share
+    a tap are added first (the fold), then come the complex products, the adder tree and the
+    requantiser. ``out_clipped``: the requantiser clipped I or Q.
+    """
+
+    has_reset = False
+
+    def __init__(self, filter_: Filter, input_bits: int, pipeline: FilterPipeline) -> None:
+        self.filter, self.input_bits, self.pipeline = filter_, input_bits, pipeline
+        self.half = len(filter_.half_taps_i)
+        bits = filter_.coefficient_bits
+        self.three_products = bits >= THREE_PRODUCTS_BITS
+        # What samples are multiplied by, and its bits.
+        self.factors = {"taps_i": bits, "taps_q": bits}
+        if self.three_products:
+            self.factors = {"taps_i": bits, "tap_sums": bits + 1, "tap_differences": bits + 1}
+        self.latency = pipeline.latency(self.half)
+        self.format_name = (
+            f"s{input_bits}_c{filter_.coefficient_bits}_t{filter_.taps}"
+            f"_r{filter_.shift}_o{filter_.output_bits}" + cuts_name(pipeline, FilterPipeline())
+        )
+        self.module_name = f"filter_lane_{self.format_name}"
+        self.summary = (
+            f"One lane of a symmetric complex FIR filter: {filter_.taps} taps of "
+            f"{filter_.coefficient_bits} bits, samples of {input_bits} bits, the sum shifted right "
+            f"by {filter_.shift} and saturated to {filter_.output_bits} bits"
+        )
+        window = filter_.taps * input_bits
+        self.can_clip = _can_clip(filter_, input_bits)
+        super().__init__(
+            {
+                "window_i": In(window),
+                "window_q": In(window),
+                **{name: In(self.half * bits) for name, bits in self.factors.items()},
+                "out_i": Out(signed(filter_.output_bits)),
+                "out_q": Out(signed(filter_.output_bits)),
+            }
+            | ({"out_clipped": Out(1)} if self.can_clip else {})
+        )
+
+    @staticmethod
+    def factors_of(hi: Exact, hq: Exact) -> dict[str, Exact]:
+        """What a tap is multiplied as, by name: of these a lane reads its ``factors``.
+
+        Three real products make a complex one since I and Q have (x_i + x_q) h_i in common: I is
+        that less x_q (h_i + h_q), Q is that and x_i (h_q - h_i). The sums of the taps do not
+        depend on the samples.
+        """
+        return {"taps_i": hi, "taps_q": hq, "tap_sums": hi + hq, "tap_differences": hq - hi}
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        (y_i, clips_i), (y_q, clips_q) = self._outputs(m)
+        for name, y, out in (("y_i", y_i, self.out_i), ("y_q", y_q, self.out_q)):
+            m.d.comb += out.eq(keep(m, name, y, registered=True).value)
+        clipped = flag(clips_i, clips_q)
+        assert (clipped is not None) == self.can_clip
+        if clipped is not None:
+            m.d.comb += self.out_clipped.eq(keep(m, "clipped", clipped, registered=True).value)
+        return m
+
+    def _outputs(self, m: Module) -> list[tuple[Exact, Value | None]]:
+        """I and Q before the output register, and whether each was clipped."""
+        products = [self._product(m, k) for k in range(self.half)]
+        cuts = self.pipeline.tree_cuts(self.half)
+        outputs = []
+        for name, terms in zip("iq", zip(*products, strict=True), strict=True):
+            total = adder_tree(m, f"sum_{name}", terms, cuts)
+            bits = self.filter.accumulator_bits(self.input_bits)
+            assert total.shape.width <= bits, "the contract states a narrower accumulator"
+            outputs.append(
+                requantise(m, f"out_{name}", total, self.filter.shift, self.filter.output_bits)
+            )
+        return outputs
+
+    def _folded(self, window: Signal, k: int) -> Exact:
+        """x[n - k] + x[n - taps + 1 + k], or the centre sample alone."""
+        first, last = (
+            Exact.signed(element(window, index, self.input_bits).as_signed(), self.input_bits)
+            for index in (k, self.filter.taps - 1 - k)
+        )
+        return first + last if k != self.filter.delay else first
+
+    def _product(self, m: Module, k: int) -> tuple[Exact, Exact]:
+        """Tap k, complex, times its folded samples."""
+        samples = {"i": self._folded(self.window_i, k), "q": self._folded(self.window_q, k)}
+        if self.three_products:
+            for name, x in samples.items():
+                samples[name] = keep(m, f"fold_{name}_{k}", x, registered=False)
+            samples["sum"] = samples["i"] + samples["q"]
+        x = {
+            name: keep(m, f"folded_{name}_{k}", value, registered=self.pipeline.after_pre_add)
+            for name, value in samples.items()
+        }
+        h = {
+            name: Exact.signed(element(getattr(self, name), k, bits).as_signed(), bits)
+            for name, bits in self.factors.items()
+        }
+
+        def product(name: str, sample: Exact, factor: Exact) -> Exact:
+            # The tap second: Yosys recodes the second factor (Booth), and recoding what stands
+            # still halves the power of the whole filter, since its select lines never toggle.
+            return delay(
+                m, f"real_{name}_{k}", sample * factor, registered=self.pipeline.after_multiplier
+            )
+
+        hi = h["taps_i"]
+        if self.three_products:
+            common = product("common", x["sum"], hi)
+            total_i = common - product("i", x["q"], h["tap_sums"])
+            total_q = common + product("q", x["i"], h["tap_differences"])
+            # As wide as the two products that each stands for.
+            total_i = _cut_to(m, f"total_i_{k}", total_i, x["i"] * hi - x["q"] * hi)
+            total_q = _cut_to(m, f"total_q_{k}", total_q, x["q"] * hi + x["i"] * hi)
+        else:
+            hq = h["taps_q"]
+            total_i = product("ii", x["i"], hi) - product("qq", x["q"], hq)
+            total_q = product("qi", x["q"], hi) + product("iq", x["i"], hq)
+        cut = self.pipeline.after_product
+        return (
+            keep(m, f"product_i_{k}", total_i, registered=cut),
+            keep(m, f"product_q_{k}", total_q, registered=cut),
+        )
+
+
+def _cut_to(m: Module, name: str, total: Exact, known: Exact) -> Exact:
+    """``total`` in the interval of ``known``, which is the same and knows more of its terms."""
+    signal = Signal(known.shape, name=name)
+    # Lint passes over signals called unused, if they are kept.
+    top = Signal(len(total.value) - len(signal), name=f"{name}_top_unused", attrs={"keep": 1})
+    m.d.comb += Cat(signal, top).eq(total.value)
+    return replace(known, value=signal)
+
+
+class FilterLanes(StreamBlock):
+    """P lanes of a filter: a word of P samples in and out per clock, lane 0 the oldest.
+
+    A history of ``taps - 1`` samples advances with every valid word. All lanes share the half taps
+    at ``taps_i`` and ``taps_q``, the outermost first, or what is made of them, and meet those that
+    stand there ``taps_after`` clocks after a word came in. ``out_clipped``, where samples can be
+    clipped, has a bit a lane, beside the word.
+    """
+
+    kind = "filter"
+    lane_type: type[Block] = FilterLane
+
+    def __init__(
+        self,
+        filter_: Filter,
+        input_bits: int,
+        lanes: int,
+        pipeline: FilterPipeline | HardwiredPipeline,
+    ) -> None:
+        self.lane = self.lane_type(filter_, input_bits, pipeline)
+        self.filter, self.pipeline = filter_, pipeline
+        self.lanes, self.input_bits, self.output_bits = lanes, input_bits, filter_.output_bits
+        self.latency = self.lane.latency
+        self.warm_up_words = words_to_fill(filter_.taps - 1, lanes)
+        self.format_name = self.lane.format_name
+        self.saturators = {"filter": "out_clipped"} if self.lane.can_clip else {}
+        width = len(filter_.half_taps_i) * filter_.coefficient_bits
+        taps = {"taps_i": In(width), "taps_q": In(width)} if self.lane.factors else {}
+        self.module_name = f"{self.kind}_x{lanes}_{self.format_name}"
+        self.summary = f"{lanes} lanes of {self.lane.module_name} and their common history"
+        super().__init__(
+            stream_ports(lanes, input_bits, filter_.output_bits)
+            | taps
+            | {port: Out(lanes) for port in self.saturators.values()}
+        )
+
+    @property
+    def factors_registered(self) -> bool:
+        """Whether sums of taps are registered, and with them all factors, behind the taps."""
+        return self.lane.three_products and self.pipeline.after_pre_add
+
+    @property
+    def taps_after(self) -> int:
+        """Clocks from a word's coming in to its meeting the taps."""
+        return int(self.pipeline.after_pre_add) - self.factors_registered
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        valid = warmed_up(m, self.in_valid, self.warm_up_words)
+        m.d.comb += self.out_valid.eq(delayed_valid(m, "valid", valid, self.latency))
+        history = (self.filter.taps - 1) * self.input_bits
+        stream_i = stream(m, "history_i", self.in_i, self.in_valid, history)
+        stream_q = stream(m, "history_q", self.in_q, self.in_valid, history)
+        factors, bits = self._factors(m), self.output_bits
+        for p in range(self.lanes):
+            lane = self.lane_type(self.filter, self.input_bits, self.pipeline)
+            window = slice(p * self.input_bits, (p + self.filter.taps) * self.input_bits)
+            m.d.comb += [
+                lane.window_i.eq(stream_i[window]),
+                lane.window_q.eq(stream_q[window]),
+                *(getattr(lane, name).eq(value) for name, value in factors.items()),
+                element(self.out_i, p, bits).eq(lane.out_i),
+                element(self.out_q, p, bits).eq(lane.out_q),
+                *(getattr(self, f)[p].eq(getattr(lane, f)) for f in self.saturators.values()),
+            ]
+            place(m, f"lane_{p}", lane, platform)
+        return m
+
+    def _factors(self, m: Module) -> dict[str, Value]:
+        """What all lanes read, by the lane's port."""
+        if not self.lane.factors:
+            return {}
+        bits, half = self.filter.coefficient_bits, len(self.filter.half_taps_i)
+        packed: dict[str, list[Value]] = {name: [] for name in self.lane.factors}
+        for k in range(half):
+            hi, hq = (
+                Exact.signed(element(taps, k, bits).as_signed(), bits)
+                for taps in (self.taps_i, self.taps_q)
+            )
+            of_tap = self.lane.factors_of(hi, hq)
+            for name, values in packed.items():
+                factor = keep(m, f"{name}_{k}", of_tap[name], registered=self.factors_registered)
+                values.append(factor.value)
+        return {name: Cat(*values) for name, values in packed.items()}

@@ -1,0 +1,91 @@
+"""Switching activity of a netlist: toggles per clock and static probability of every net."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from dbp.errors import InputError
+from dbp.support.compressed import read_packed
+from dbp.support.files import write_bytes
+
+COLUMNS = ["net", "toggles_per_clock", "static_probability"]
+MAX_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Toggles (both edges) per clock and the share of time at 1, by net.
+
+    ``source``: the file that it is from, for errors.
+    """
+
+    toggles_per_clock: Mapping[str, float]
+    static_probability: Mapping[str, float]
+    source: str = field(default="", compare=False)
+
+    def write(self, path: str | Path) -> None:
+        """Write ``.csv.gz`` with the columns of `COLUMNS`, atomically."""
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        for net, toggles in self.toggles_per_clock.items():
+            rows.writerow([net, f"{toggles:.5f}", f"{self.static_probability[net]:.5f}"])
+        write_bytes(path, gzip.compress(text.getvalue().encode(), mtime=0))
+
+
+def read(path: str | Path) -> Activity:
+    """Read ``.csv`` or ``.csv.gz``; `InputError` names the line that does not fit."""
+    content = read_packed(path, MAX_BYTES, "CSV")
+    try:
+        # Spreadsheets put a byte-order mark first.
+        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    if not rows or rows[0] != COLUMNS:
+        raise InputError(f"{path}: must begin with the line {','.join(COLUMNS)}")
+    toggles, probability = {}, {}
+    for line, row in enumerate(rows[1:], start=2):
+        if not row:  # a blank line
+            continue
+        try:
+            net, rate, share = row[0], float(row[1]), float(row[2])
+            if len(row) != 3 or not 0 <= rate < 1e6 or not 0 <= share <= 1:
+                raise ValueError
+        except (ValueError, IndexError):
+            raise InputError(
+                f"{path}: line {line}: {','.join(row)!r}: must be a net, toggles per clock >= 0 "
+                "and a probability in 0..1"
+            ) from None
+        if net in toggles:
+            raise InputError(f"{path}: line {line}: net {net!r}: must be listed once, is twice")
+        toggles[net], probability[net] = rate, share
+    return Activity(toggles, probability, str(path))
+
+
+Names = TypeVar("Names", bound=Mapping)
+
+
+def best_scope(scopes: Mapping[str, Names], nets: Collection[str]) -> tuple[str, Names]:
+    """Path and names of the scope (instance) that has most of ``nets``; the first of several."""
+    wanted = set(nets)
+    common = {path: len(wanted & names.keys()) for path, names in scopes.items()}
+    best = max(common, key=common.__getitem__, default="")
+    if not common.get(best):
+        raise InputError(f"none of its {len(scopes)} scopes has a net of the netlist")
+    return best, scopes[best]
+
+
+def time_unit_s(text: str) -> float:
+    """ "10ps" -> 1e-11; `InputError` for what is no timescale."""
+    found = re.fullmatch(r"(1|10|100)(?:\.0*)?\s*([munpf]?)s", text.strip())
+    if found is None:
+        raise InputError(f"timescale {text[:20]!r}: must be 1, 10 or 100 of s, ms, us, ns, ps, fs")
+    scale = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
+    return int(found[1]) * scale[found[2]]

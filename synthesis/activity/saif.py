@@ -1,0 +1,117 @@
+"""Activity from SAIF, the Switching Activity Interchange Format (IEEE 1801, annex)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from dbp.errors import InputError
+from dbp.support.compressed import read_packed
+from dbp.synthesis.activity.activity import Activity, best_scope, time_unit_s
+
+_TOKEN = re.compile(r'\s*(?:([()])|"((?:[^"\\]|\\.)*)"|((?:[^\s()"\\]|\\.)+)|$)')
+_TIMES = ("T0", "T1", "TX", "TZ", "TC", "IG")
+MAX_BYTES = 1 << 30
+MAX_NESTING = 256
+
+
+def read(path: str | Path, nets: Collection[str], clock_period_s: float) -> Activity:
+    """Activity of those of ``nets`` that the instance with most of them lists.
+
+    Toggles per clock are TC by the clocks in DURATION; the probability is T1 / (T0 + T1).
+    `InputError` names the line that does not fit.
+    """
+    content = read_packed(path, MAX_BYTES, "SAIF")
+    try:
+        return _activity(content.decode(), nets, clock_period_s)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _activity(text: str, nets: Collection[str], clock_period_s: float) -> Activity:
+    reader = _Reader(text)
+    scopes = reader.instances()
+    clocks = reader.duration * time_unit_s(reader.timescale) / clock_period_s
+    scope, listed = best_scope(scopes, nets)
+    toggles, probability = {}, {}
+    for name in nets:
+        if name in listed:
+            counts = listed[name]
+            known = counts.get("T0", 0.0) + counts.get("T1", 0.0)
+            if "TC" not in counts or known <= 0:
+                raise InputError(f"instance {scope}: net {name}: needs TC, and T0 or T1 above 0")
+            toggles[name] = counts["TC"] / clocks
+            probability[name] = counts.get("T1", 0.0) / known
+    return Activity(toggles, probability)
+
+
+class _Reader:
+    """Goes through the parentheses once and keeps what stands under NET and PORT."""
+
+    def __init__(self, text: str) -> None:
+        self._text, self._position = text, 0
+        self.duration, self.timescale = 0.0, ""
+
+    def _tokens(self) -> Iterator[str]:
+        while self._position < len(self._text):
+            match = _TOKEN.match(self._text, self._position)
+            if match is None:
+                raise self._error("no SAIF")
+            self._position = match.end()
+            if match[1]:
+                yield match[1]
+            elif match[2] is not None or match[3] is not None:
+                # An atom is never mistaken for a parenthesis.
+                yield " " + re.sub(r"\\(.)", r"\1", match[2] if match[3] is None else match[3])
+
+    def _error(self, problem: str) -> InputError:
+        return InputError(f"line {self._text.count(chr(10), 0, self._position) + 1}: {problem}")
+
+    def instances(self) -> dict[str, dict[str, dict[str, float]]]:
+        """The counts of every net, by instance path and name."""
+        scopes: dict[str, dict[str, dict[str, float]]] = {}
+        stack: list[list[str]] = []
+        for token in self._tokens():
+            if token == "(":
+                if len(stack) >= MAX_NESTING:
+                    raise self._error(f"nested deeper than {MAX_NESTING}")
+                stack.append([])
+            elif token == ")":
+                if not stack:
+                    raise self._error("a ')' too many")
+                self._close(stack, scopes)
+            elif stack:
+                stack[-1].append(token[1:])
+            else:
+                raise self._error(f"{token[1:21]!r} outside of parentheses")
+        if stack:
+            raise self._error("a ')' is missing")
+        if self.duration <= 0:
+            raise InputError("no DURATION above 0")
+        return scopes
+
+    def _close(self, stack: list[list[str]], scopes: dict) -> None:
+        atoms = stack.pop()
+        kind = atoms[0] if atoms else ""
+        if kind == "DURATION" and len(stack) == 1:
+            self.duration = self._number(atoms)
+        elif kind == "TIMESCALE" and len(stack) == 1:
+            self.timescale = "".join(atoms[1:])
+        elif kind in _TIMES and len(stack) >= 2 and stack[-2][:1] in (["NET"], ["PORT"]):
+            path = "/".join(group[-1] for group in stack if group[:1] == ["INSTANCE"])
+            if not stack[-1]:
+                raise self._error(f"{kind} of no net")
+            net = scopes.setdefault(path, {}).setdefault(stack[-1][0], {})
+            net[kind] = self._number(atoms)
+
+    def _number(self, atoms: list[str]) -> float:
+        try:
+            value = float(atoms[1])
+        except (IndexError, ValueError):
+            value = -1.0
+        if not 0 <= value < 1e30:
+            raise self._error(f"{' '.join(atoms)!r}: must be a number of at least 0")
+        return value

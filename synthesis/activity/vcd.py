@@ -1,0 +1,263 @@
+"""Activity from VCD, the Value Change Dump (IEEE 1364-2005, chapter 18), read as a stream."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+
+from tqdm import tqdm
+
+from dbp.errors import InputError
+from dbp.support.compressed import open_binary
+from dbp.synthesis.activity.activity import Activity, best_scope, time_unit_s
+
+MAX_BITS = 1 << 20
+MAX_TIME_DIGITS = 20  # of 64 bits
+_UNKNOWN = 2
+_VALUES = {"0": 0, "1": 1, "x": _UNKNOWN, "z": _UNKNOWN}
+
+
+def read(path: str | Path, nets: Collection[str], clock_period_s: float) -> Activity:
+    """Activity of those of ``nets`` that the scope with most of them dumps.
+
+    A toggle is a change between 0 and 1, whatever lay between; the probability is over the time
+    that the net is known. What passes between ``$dumpoff`` and ``$dumpon`` does not count.
+    `InputError` names the line that does not fit.
+    """
+    packed = open_binary(path)  # its error names the file already
+    try:
+        with (
+            packed as file,
+            tqdm(
+                total=Path(path).stat().st_size,
+                desc="VCD",
+                unit="B",
+                unit_scale=True,
+                disable=None,
+                leave=False,
+            ) as progress,
+        ):
+            return _Dump(_lines(file, progress)).activity(nets, clock_period_s)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _lines(file, progress: tqdm) -> Iterator[str]:
+    """Lines; the bar follows the bytes of the file itself, packed or not."""
+    raw = getattr(file, "fileobj", None) or file
+    for k, line in enumerate(file):
+        if k % 65536 == 0:
+            progress.update(raw.tell() - progress.n)
+        yield line.decode("latin-1")
+
+
+class _Dump:
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._numbered = enumerate(lines, start=1)
+        self._line = 0
+        self._rest: Iterator[str] = iter(())
+
+    def _next(self) -> str | None:
+        self._line, text = next(self._numbered, (self._line, None))
+        return text
+
+    def _error(self, problem: str) -> InputError:
+        return InputError(f"line {self._line}: {problem}")
+
+    def _words(self) -> Iterator[str]:
+        while (line := self._next()) is not None:
+            self._rest = iter(line.split())
+            yield from self._rest
+
+    def _header(self) -> tuple[dict[str, dict[str, tuple[str, int]]], float]:
+        """Identifier and bit (0: the value's last) of every net, by scope; seconds a unit."""
+        scopes: dict[str, dict[str, tuple[str, int]]] = {}
+        path: list[str] = []
+        unit_s = None
+        words = self._words()
+        for word in words:
+            if not word.startswith("$"):
+                raise self._error(f"{word[:20]!r}: no VCD")
+            body: list[str] = []
+            for inner in words:
+                if inner == "$end":
+                    break
+                body.append(inner)
+            else:
+                raise self._error(f"{word} without $end")
+            if word == "$enddefinitions":
+                if unit_s is None:
+                    raise self._error("no $timescale")
+                return scopes, unit_s
+            if word == "$timescale":
+                unit_s = time_unit_s("".join(body))
+            elif word == "$scope":
+                path.append(body[-1] if body else "")
+            elif word == "$upscope":
+                del path[-1:]
+            elif word == "$var" and body[:1] not in (["real"], ["string"], ["event"]):
+                names = scopes.setdefault("/".join(path), {})
+                if len(body) < 4:
+                    raise self._error("$var: must be type, size, identifier and name")
+                for bit, name in enumerate(reversed(self._bits(body))):
+                    names.setdefault(name, (body[2], bit))
+        raise self._error("no $enddefinitions")
+
+    def _bits(self, body: list[str]) -> list[str]:
+        """Names of the bits of a variable, the first of its value first."""
+        name = "".join(body[3:]).removeprefix("\\")
+        # The length first: Python refuses to convert thousands of digits.
+        if not body[1].isdecimal() or len(body[1]) > 9 or not 1 <= int(body[1]) <= MAX_BITS:
+            raise self._error(f"$var {name}: size {body[1][:20]!r}: must be 1..{MAX_BITS}")
+        size = int(body[1])
+        stem, _, inside = name.removesuffix("]").rpartition("[")
+        if size == 1 and ":" not in inside:
+            return [name]
+        left, _, right = inside.partition(":")
+        if not stem:
+            return [f"{name}[{k}]" for k in range(size - 1, -1, -1)]
+        try:
+            left, right = int(left), int(right)
+        except ValueError:
+            raise self._error(f"$var {name}: must end in [left:right]") from None
+        step = -1 if left >= right else 1
+        if abs(left - right) + 1 != size:
+            raise self._error(f"$var {name}: is not of size {size}")
+        return [f"{stem}[{k}]" for k in range(left, right + step, step)]
+
+    def activity(self, nets: Collection[str], clock_period_s: float) -> Activity:
+        scopes, unit_s = self._header()
+        scope, listed = best_scope(scopes, nets)
+        found = {name: listed[name] for name in nets if name in listed}
+        slot = {place: k for k, place in enumerate(dict.fromkeys(found.values()))}
+        counts = _Counts(len(slot))
+        by_code: dict[str, list[tuple[int, int]]] = {}
+        for (code, bit), k in slot.items():
+            by_code.setdefault(code, []).append((bit, k))
+        declared = (code for names in scopes.values() for code, _ in names.values())
+        duration = self._changes(by_code, declared, counts)
+        clocks = duration * unit_s / clock_period_s
+        toggles, probability = {}, {}
+        for name, place in found.items():
+            k = slot[place]
+            if counts.known[k] <= 0:
+                raise InputError(f"scope {scope}: net {name}: is never 0 or 1")
+            toggles[name] = counts.toggles[k] / clocks
+            probability[name] = counts.at_one[k] / counts.known[k]
+        return Activity(toggles, probability)
+
+    def _changes(
+        self, by_code: dict[str, list[tuple[int, int]]], others: Iterable[str], counts: _Counts
+    ) -> int:
+        """Go through the value changes; returns the time that counts.
+
+        ``others``: identifiers that are declared and not asked for. Any white space separates, so
+        the words of a line, or of several, are taken one by one; a line with one change of one
+        bit, of which dumps are full, is recognised without that.
+        """
+        now, counted = None, 0
+        paused = False
+        skipped = ""  # the command whose words up to $end say nothing
+        value = ""  # waits for its identifier
+        change = counts.change
+        scalars = dict.fromkeys(others, -1) | {code: p[0][1] for code, p in by_code.items()}
+        rest = (self._line, " ".join(self._rest))
+        for number, line in chain([rest], self._numbered):
+            self._line = number
+            head = line[:1]
+            if head in _SCALARS and not value and not skipped:
+                k = scalars.get(line[1:].strip())
+                if k is not None:
+                    if k >= 0 and not paused:
+                        change(k, _SCALARS[head], counted)
+                    continue
+            for word in line.split():
+                head = word[0]
+                if skipped:
+                    skipped = "" if word == "$end" else skipped
+                elif value:
+                    places = None if paused or value[0] in _IGNORED else by_code.get(word)
+                    if places:
+                        self._vector(value.lower().removeprefix("b"), places, counts, counted)
+                    value = ""
+                elif head in _SCALARS and len(word) > 1:
+                    k = scalars.get(word[1:], -1)
+                    if k >= 0 and not paused:
+                        change(k, _SCALARS[head], counted)
+                elif head == "#":
+                    time = self._time(word)
+                    if now is not None:
+                        if time < now:
+                            raise self._error(f"time {time} after {now}")
+                        counted += 0 if paused else time - now
+                    now = time
+                elif head in _SCALARS or head in "bB" or head in _IGNORED:
+                    value = word
+                elif word == "$dumpoff":
+                    paused = True
+                    counts.forget(counted)
+                elif word == "$dumpon":
+                    paused = False
+                elif head != "$":
+                    raise self._error(f"{word[:20]!r}: no value change")
+                elif word != "$end" and not word.startswith("$dump"):
+                    skipped = word
+        if skipped or value:
+            problem = (
+                f"{skipped[:20]} without $end" if skipped else f"{value[:20]!r} of no variable"
+            )
+            raise self._error(problem)
+        if counted == 0:
+            raise self._error("no time passes in this dump")
+        counts.forget(counted)
+        return counted
+
+    def _time(self, word: str) -> int:
+        if not word[1:].isdecimal() or len(word) > 1 + MAX_TIME_DIGITS:
+            raise self._error(f"{word[:20]!r}: no time")
+        return int(word[1:])
+
+    def _vector(self, digits: str, places: list, counts: _Counts, now: int) -> None:
+        if not digits or not set(digits) <= _VALUES.keys():
+            raise self._error(f"{digits[:20]!r}: no value")
+        # A shorter value is continued by 0, or by x or z where it begins so.
+        rest = _VALUES[digits[0]] if digits[0] in "xz" else 0
+        for bit, k in places:
+            value = _VALUES[digits[-1 - bit]] if bit < len(digits) else rest
+            counts.change(k, value, now)
+
+
+_SCALARS = _VALUES | {"X": _UNKNOWN, "Z": _UNKNOWN}
+_IGNORED = "rRsS"  # reals, and the strings of some simulators
+
+
+class _Counts:
+    """By slot: toggles, time at 1, time known. ``last``: the last 0 or 1 that it had."""
+
+    def __init__(self, count: int) -> None:
+        self.value, self.last = [_UNKNOWN] * count, [_UNKNOWN] * count
+        self.since, self.toggles = [0] * count, [0] * count
+        self.at_one, self.known = [0] * count, [0] * count
+
+    def change(self, k: int, value: int, now: int) -> None:
+        old = self.value[k]
+        if value == old:
+            return
+        if old != _UNKNOWN:
+            passed = now - self.since[k]
+            self.known[k] += passed
+            self.at_one[k] += passed * old
+        if value != _UNKNOWN:
+            self.toggles[k] += self.last[k] + value == 1
+            self.last[k] = value
+        self.value[k], self.since[k] = value, now
+
+    def forget(self, now: int) -> None:
+        """All become unknown, and what they were is no longer compared with what they will be."""
+        for k in range(len(self.value)):
+            self.change(k, _UNKNOWN, now)
+            self.last[k] = _UNKNOWN

@@ -1,0 +1,121 @@
+"""Process design kits: which Liberty files they have, and what the flow must know beside them."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbp.errors import InputError, MissingError
+from dbp.support import cache
+from dbp.support.files import write_bytes
+from dbp.synthesis.cells import wire_load
+
+ROOT = "DBP_PDK_ROOT"
+# Comes with the package; its figures demonstrate and are no evidence.
+SHIPPED = "predictive28"
+
+
+@dataclass(frozen=True)
+class Kit:
+    """``dont_use``: name patterns of cells that are not for logic (filler, clock gates, delays),
+    beside those that the Liberty files mark."""
+
+    name: str
+    node_nm: int
+    dont_use: tuple[str, ...]
+
+
+# The patterns are those of the kits' own OpenROAD set-ups, as far as their Liberty files need them.
+KITS = {
+    kit.name: kit
+    for kit in (
+        Kit(
+            "nangate45",
+            45,
+            ("CLKGATE*", "CLKBUF*", "ANTENNA*", "FILLCELL*", "LOGIC*", "TBUF*", "TINV*"),
+        ),
+        Kit("asap7", 7, ("*x1p*", "*xp*", "SDF*", "ICG*", "DLL*", "DHL*", "DLL*", "TIE*", "*DC_*")),
+        Kit(
+            "sky130hd",
+            130,
+            tuple(
+                f"sky130_fd_sc_hd__{pattern}"
+                for pattern in (
+                    "probe*",
+                    "lpflow*",
+                    "dly*",
+                    "clk*",
+                    "ebuf*",
+                    "einv*",
+                    "macro*",
+                    "edf*",
+                    "sedf*",
+                    "sdf*",
+                    "dlc*",
+                    "sdlc*",
+                )
+            ),
+        ),
+        Kit(
+            "ihp-sg13g2",
+            130,
+            (
+                "sg13g2_lgcp_1",
+                "sg13g2_sighold",
+                "sg13g2_slgcp_1",
+                "sg13g2_dlygate*",
+                "sg13g2_ebufn*",
+                "sg13g2_einvn*",
+                "sg13g2_sdf*",
+            ),
+        ),
+        Kit(SHIPPED, 28, ()),
+    )
+}
+
+
+def find(name: str) -> tuple[Kit, list[Path]]:
+    """A kit and its Liberty files, in the order of their names, from the first place that has it.
+
+    The places: ``$DBP_PDK_ROOT/NAME``, what ``dbp pdk install`` has put into the cache, and the
+    package itself. A kit without wires of its own also gets the file of
+    `dbp.synthesis.cells.wire_load`.
+
+    `InputError` for a name that is no kit, `MissingError` where the kit is not there.
+    """
+    if name not in KITS:
+        raise InputError(f"pdk = {name!r}: must be one of {', '.join(KITS)}")
+    for folder in places(name):
+        files = sorted(f for f in folder.glob("*") if f.name.endswith((".lib", ".lib.gz")))
+        if files:
+            wires = wire_load.file_for(name)
+            return KITS[name], files if wires is None else [*files, wires]
+    if name == SHIPPED:
+        return KITS[name], [wire_load.DATA / f"{SHIPPED}.lib"]
+    raise MissingError(
+        f"no kit {name} in {' or '.join(str(folder) for folder in places(name))}: run "
+        f"`dbp pdk install {name}`, or set {ROOT} to the folder that holds {name}/*.lib.gz"
+    )
+
+
+def places(name: str) -> Iterator[Path]:
+    """The folders where a kit is looked for, the first one first."""
+    if root := os.environ.get(ROOT):
+        yield Path(root) / name
+    yield installed(name)
+
+
+def installed(name: str) -> Path:
+    """Where ``dbp pdk install`` puts a kit."""
+    return cache.folder() / "pdk" / name
+
+
+def unpack(file: Path, folder: Path) -> str:
+    """Lay a kit's file, unpacked, under its own name into ``folder``: OpenSTA takes no gzip."""
+    name = file.name.removesuffix(".gz")
+    content = file.read_bytes()
+    write_bytes(folder / name, gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
+    return name

@@ -1,0 +1,204 @@
+"""Cell libraries: the part of Liberty that timing, simulation and power need.
+
+Everything is frozen and in seconds, farads, joules, watts and volts; only area stays in square
+micrometres. `dbp.synthesis.cells.liberty_reader` makes it from files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dbp.errors import InputError
+from dbp.synthesis.cells.expressions import Expression
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Table:
+    """A quantity over input slew and output load; an axis of one point means independence.
+
+    ``values``: shape ``(len(slews_s), len(loads_f))``.
+    """
+
+    slews_s: NDArray[np.float64]
+    loads_f: NDArray[np.float64]
+    values: NDArray[np.float64]
+
+    def __call__(self, slew_s: ArrayLike, load_f: ArrayLike) -> NDArray[np.float64]:
+        """Bilinear interpolation, continued linearly beyond the corners; broadcasts."""
+        i, u = _locate(self.slews_s, slew_s)
+        j, v = _locate(self.loads_f, load_f)
+        i1, j1 = np.minimum(i + 1, len(self.slews_s) - 1), np.minimum(j + 1, len(self.loads_f) - 1)
+        z = self.values
+        return (1 - u) * ((1 - v) * z[i, j] + v * z[i, j1]) + u * (
+            (1 - v) * z[i1, j] + v * z[i1, j1]
+        )
+
+
+def _locate(axis: NDArray[np.float64], x: ArrayLike) -> tuple[NDArray[np.int64], NDArray]:
+    """Segment of the axis, and the position of ``x`` in it (outside 0..1 beyond the ends)."""
+    x = np.asarray(x, dtype=np.float64)
+    if len(axis) == 1:
+        return np.zeros(x.shape, dtype=np.int64), np.zeros(x.shape)
+    k = np.clip(np.searchsorted(axis, x, side="right") - 1, 0, len(axis) - 2)
+    return k, (x - axis[k]) / (axis[k + 1] - axis[k])
+
+
+@dataclass(frozen=True, slots=True)
+class TimingArc:
+    """From ``related_pin`` to an edge of the output; a table is None where there is no such edge.
+
+    ``timing_type`` and ``timing_sense`` in Liberty's words ("combinational", "rising_edge", ...).
+    """
+
+    related_pin: str
+    timing_type: str
+    timing_sense: str
+    rise_delay: Table | None
+    fall_delay: Table | None
+    rise_slew: Table | None
+    fall_slew: Table | None
+
+
+@dataclass(frozen=True, slots=True)
+class InternalPower:
+    """Energy per edge of the pin, in joules; ``when`` and ``supply`` (related_pg_pin) may lack."""
+
+    related_pin: str | None
+    when: Expression | None
+    supply: str | None
+    rise: Table | None
+    fall: Table | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leakage:
+    """Leakage in watts while ``when`` holds, drawn from ``supply`` where that is stated."""
+
+    when: Expression | None
+    supply: str | None
+    power_w: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A signal pin; its capacitance depends on the edge."""
+
+    name: str
+    direction: str
+    rise_capacitance_f: float
+    fall_capacitance_f: float
+    is_clock: bool
+    function: Expression | None
+    arcs: tuple[TimingArc, ...]
+    internal_power: tuple[InternalPower, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sequential:
+    """An ``ff`` or ``latch`` group: ``state`` and ``inverted_state`` are its two outputs' names.
+
+    ``next_state`` and ``clocked_on`` are a flip-flop's; for a latch they stand for ``data_in``
+    and ``enable``. ``both_active``: the two states while clear and preset are both active.
+    """
+
+    kind: str
+    state: str
+    inverted_state: str
+    next_state: Expression
+    clocked_on: Expression
+    clear: Expression | None
+    preset: Expression | None
+    both_active: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell. ``sequential`` is None for combinational cells; ``has_state`` also counts cells
+    whose state is described otherwise (clock gates), which only area and leakage understand.
+    ``supplies``: its power and ground pins (``pg_pin``), of which ``pins`` has none."""
+
+    name: str
+    area_um2: float
+    leakage_w: float | None
+    leakages: tuple[Leakage, ...]
+    pins: Mapping[str, Pin]
+    sequential: Sequential | None
+    has_state: bool
+    dont_use: bool
+    supplies: frozenset[str]
+
+    @property
+    def outputs(self) -> list[Pin]:
+        return [pin for pin in self.pins.values() if pin.direction == "output"]
+
+    @property
+    def is_buffer(self) -> bool:
+        """Whether it has one input and one output, and passes the one on to the other."""
+        if self.has_state or len(self.pins) != 2 or len(self.inputs) != 1 or len(self.outputs) != 1:
+            return False
+        function = self.outputs[0].function
+        return function is not None and function.truth.tolist() == [False, True]
+
+    @property
+    def clock_pins(self) -> set[str]:
+        """Marked as such, or read by a register's clock or enable."""
+        read = self.sequential.clocked_on.variables if self.sequential else ()
+        return {pin.name for pin in self.pins.values() if pin.is_clock or pin.name in read}
+
+    @property
+    def inputs(self) -> list[Pin]:
+        return [pin for pin in self.pins.values() if pin.direction == "input"]
+
+
+@dataclass(frozen=True, slots=True)
+class WireLoad:
+    """Wire capacitance by fan-out: length by table and slope, times capacitance per length."""
+
+    name: str
+    capacitance_f_per_length: float
+    slope: float
+    lengths: tuple[tuple[float, float], ...]
+
+    def capacitance_f(self, fanout: ArrayLike) -> NDArray[np.float64]:
+        """Farads of a net with ``fanout`` loads; zero without loads."""
+        n = np.asarray(fanout, dtype=np.float64)
+        if not self.lengths:
+            return n * self.slope * self.capacitance_f_per_length
+        counts, lengths = np.array(self.lengths).T
+        length = np.interp(n, counts, lengths) + np.maximum(n - counts[-1], 0) * self.slope
+        return np.where(n > 0, length, 0) * self.capacitance_f_per_length
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingConditions:
+    """One named corner."""
+
+    name: str
+    process: float
+    voltage_v: float
+    temperature_c: float
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """One cell library, from one file or several."""
+
+    name: str
+    voltage_v: float
+    cells: Mapping[str, Cell]
+    wire_loads: Mapping[str, WireLoad]
+    default_wire_load: str | None
+    operating_conditions: Mapping[str, OperatingConditions]
+
+    def wire_load(self, name: str | None) -> WireLoad | None:
+        """The wire load of that name; None for None (no wires). `InputError` if there is none."""
+        if name is None:
+            return None
+        if name not in self.wire_loads:
+            known = ", ".join(sorted(self.wire_loads)) or "none here"
+            raise InputError(f"wire load {name!r}: must be one of library {self.name}'s ({known})")
+        return self.wire_loads[name]

@@ -1,0 +1,235 @@
+"""Gate-level simulation of a mapped netlist: Liberty functions with the delays of the SDF.
+
+The clock is ideal and registers have no timing checks: whether the clock is met is for static
+timing to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dbp.errors import ToolError
+from dbp.synthesis.activity.activity import Activity
+from dbp.synthesis.cells.expressions import Expression
+from dbp.synthesis.cells.library import Cell, Library, Pin
+from dbp.synthesis.gates import _event_simulator
+from dbp.synthesis.gates._event_simulator import Circuit, Functions
+from dbp.synthesis.netlist import CONSTANTS, Instance, Netlist
+from dbp.synthesis.timing.opensta_timing import Delays
+
+CLOCK = "clk"
+TIME_UNIT_S = 1e-13
+_BUFFER, _INVERTER = np.array([0, 1], np.uint8), np.array([1, 0], np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class GateSimulation:
+    """``outputs``: shape ``(clocks, bits)``, the bits of ``netlist.outputs`` in order.
+
+    ``settled``: the activity that a simulation without delays sees, hence one without glitches.
+    ``annotated_fraction``: share of the nets behind cells for which the SDF has a delay from every
+    pin that the function reads.
+    """
+
+    outputs: NDArray[np.uint8]
+    activity: Activity
+    settled: Activity
+    annotated_fraction: float
+
+
+def simulate(
+    netlist: Netlist,
+    library: Library,
+    delays: Delays,
+    stimulus: NDArray[np.uint8],
+    period_s: float,
+    first_counted: int,
+) -> GateSimulation:
+    """Apply one row of bits of ``netlist.inputs`` (but for the clock) with every clock edge.
+
+    Activity counts from edge ``first_counted`` on. ``outputs[k]`` is what lies there at the end of
+    cycle k. Registers start with random bits (of a fixed seed), as nothing resets most of them.
+    `ToolError` for a cell that cannot be simulated.
+    """
+    model = _Model(netlist, library, delays)
+    inputs = np.array([model.nets[name] for name in netlist.inputs if name != CLOCK])
+    outputs = np.array([model.net(net) for net in netlist.outputs.values()])
+    half = max(round(period_s / TIME_UNIT_S / 2), 1)
+    toggles, at_one, settled, sampled = _event_simulator.run(
+        model.circuit(), inputs, outputs, stimulus, half, first_counted
+    )
+    clocks = len(stimulus) - first_counted
+    # Of a cycle the clock has two edges and ends where it began.
+    settled[model.nets.get(CLOCK, 0)] = toggles[model.nets.get(CLOCK, 0)]
+    rates, settled_rates = (
+        {name: int(count[k]) / clocks for name, k in model.nets.items()}
+        for count in (toggles, settled)
+    )
+    shares = {name: int(at_one[k]) / (2 * half * clocks) for name, k in model.nets.items()}
+    return GateSimulation(
+        outputs=sampled,
+        activity=Activity(rates, shares),
+        settled=Activity(settled_rates, shares),
+        annotated_fraction=model.annotated / max(model.driven, 1),
+    )
+
+
+class _Table:
+    """Functions under construction."""
+
+    def __init__(self) -> None:
+        self.first, self.nets, self.table, self.target = [0], [], [], []
+
+    def add(self, nets: list[int], table: int, target: int) -> None:
+        self.nets += nets
+        self.first.append(len(self.nets))
+        self.table.append(table)
+        self.target.append(target)
+
+    def functions(self) -> Functions:
+        return Functions(
+            *(
+                np.array(column, dtype=np.int64)
+                for column in (self.first, self.nets, self.table, self.target)
+            )
+        )
+
+
+class _Model:
+    """The netlist as a `Circuit`. Registers drive nets without a name, cells behind them pins."""
+
+    def __init__(self, netlist: Netlist, library: Library, delays: Delays) -> None:
+        self.nets: dict[str, int] = {}
+        self.driven = self.annotated = 0
+        self._count = len(CONSTANTS)
+        self._paths = delays.paths
+        self._gates, self._registers = _Table(), _Table()
+        self._rise: list[int] = []
+        self._fall: list[int] = []
+        self._on_fall: list[bool] = []
+        self._tables: list[NDArray[np.uint8]] = []
+        self._table_at: dict[bytes, int] = {}
+        self._table_end = 0
+        self._ones = [CONSTANTS["1'b1"]]
+        for name in netlist.inputs:
+            self.net(name)
+        if CLOCK not in self.nets:
+            raise ToolError(f"the netlist has no input {CLOCK}")
+        for instance in netlist.instances:
+            cell = library.cells.get(instance.cell)
+            if cell is None or (cell.has_state and cell.sequential is None):
+                raise ToolError(f"{instance.name}: cell {instance.cell} cannot be simulated")
+            if cell.sequential is None:
+                for pin in cell.outputs:
+                    if pin.name in instance.nets:
+                        self._combinational(instance, cell, pin)
+            else:
+                self._register(instance, cell)
+
+    def circuit(self) -> Circuit:
+        initial = np.zeros(self._count, dtype=np.uint8)
+        initial[self._ones] = 1
+        registers = self._registers.functions()
+        random = np.random.default_rng(0).integers(0, 2, len(registers.target), dtype=np.uint8)
+        initial[registers.target] = random
+        return Circuit(
+            clock=self.nets[CLOCK],
+            initial=initial,
+            tables=np.concatenate([*self._tables, np.zeros(0, np.uint8)]),
+            gates=self._gates.functions(),
+            rise=np.array(self._rise, dtype=np.int64),
+            fall=np.array(self._fall, dtype=np.int64),
+            registers=registers,
+            on_fall=np.array(self._on_fall, dtype=np.bool_),
+        )
+
+    def net(self, name: str) -> int:
+        """Index of a net; the constants come first."""
+        if name in CONSTANTS:
+            return CONSTANTS[name]
+        if name not in self.nets:
+            self.nets[name] = self._new_net()
+        return self.nets[name]
+
+    def _new_net(self) -> int:
+        self._count += 1
+        return self._count - 1
+
+    def _table(self, truth: NDArray) -> int:
+        """Where a truth table begins; equal ones are kept once."""
+        key = truth.astype(np.uint8).tobytes()
+        if key not in self._table_at:
+            self._table_at[key] = self._table_end
+            self._tables.append(truth.astype(np.uint8))
+            self._table_end += len(truth)
+        return self._table_at[key]
+
+    def _inputs(self, instance: Instance, function: Expression) -> list[int]:
+        if len(function.variables) > _event_simulator.MAX_PINS:
+            raise ToolError(f"{instance.name}: {instance.cell} has too many pins to be simulated")
+        return [self.net(instance.nets.get(name, "1'b0")) for name in function.variables]
+
+    def _gate(
+        self, instance: Instance, output: str, pins: list[str], nets: list[int], truth: NDArray
+    ) -> None:
+        found = [self._paths.get((instance.name, pin, output)) for pin in pins]
+        self.driven += 1
+        # No path begins at a constant, nor at a pin that constants at the others mask.
+        states = np.arange(len(truth))
+        possible = np.ones(len(truth), bool)
+        for k, net in enumerate(nets):
+            if net < len(CONSTANTS):
+                possible &= (states >> k & 1) == net
+        self.annotated += all(
+            path is not None
+            or net < len(CONSTANTS)
+            or not (truth != truth[states ^ 1 << k])[possible].any()
+            for k, (path, net) in enumerate(zip(found, nets, strict=True))
+        )
+        for rise, fall in (path or (0.0, 0.0) for path in found):
+            self._rise.append(max(round(rise / TIME_UNIT_S), 0))
+            self._fall.append(max(round(fall / TIME_UNIT_S), 0))
+        self._gates.add(nets, self._table(truth), self.net(instance.nets[output]))
+
+    def _combinational(self, instance: Instance, cell: Cell, pin: Pin) -> None:
+        if pin.function is None:
+            raise ToolError(f"{instance.name}: {cell.name}/{pin.name} has no function to simulate")
+        variables = list(pin.function.variables)
+        nets = self._inputs(instance, pin.function)
+        if not variables and pin.function.truth[0]:
+            self._ones.append(self.net(instance.nets[pin.name]))
+        self._gate(instance, pin.name, variables, nets, pin.function.truth)
+
+    def _register(self, instance: Instance, cell: Cell) -> None:
+        sequential = cell.sequential
+        clock = sequential.clocked_on
+        if sequential.kind != "ff" or len(clock.variables) != 1:
+            raise ToolError(f"{instance.name}: {cell.name}: only flip-flops are simulated")
+        if instance.nets.get(clock.variables[0]) != CLOCK:
+            raise ToolError(f"{instance.name}: its clock pin is not tied to {CLOCK}")
+        for control in (sequential.clear, sequential.preset):
+            if control is not None and not never(control, instance.nets):
+                raise ToolError(f"{instance.name}: {cell.name}: asynchronous reset is in use")
+        state, next_state = self._new_net(), sequential.next_state
+        self._registers.add(
+            self._inputs(instance, next_state), self._table(next_state.truth), state
+        )
+        self._on_fall.append(not clock.truth[1])
+        tables = {sequential.state: _BUFFER, sequential.inverted_state: _INVERTER}
+        for pin in cell.outputs:
+            if pin.name in instance.nets:
+                if pin.function is None or pin.function.text not in tables:
+                    raise ToolError(f"{instance.name}: {cell.name}/{pin.name} is not the state")
+                self._gate(
+                    instance, pin.name, [*clock.variables], [state], tables[pin.function.text]
+                )
+
+
+def never(control: Expression, nets: Mapping[str, str]) -> bool:
+    """Whether constants at the pins keep an asynchronous control from ever being true."""
+    values = {name: CONSTANTS.get(nets.get(name, "")) for name in control.variables}
+    return None not in values.values() and control.probability(values) == 0

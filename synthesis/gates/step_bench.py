@@ -1,0 +1,121 @@
+"""The bench of a mapped step: what its ports see clock by clock, and what golden expects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dbp.datapath import golden
+from dbp.datapath.design import Design
+from dbp.datapath.golden import Samples
+from dbp.datapath.stimulus import Stimulus
+from dbp.errors import InputError, ToolError
+from dbp.synthesis.gates.simulation import CLOCK, GateSimulation
+
+CLOCKS = 1000  # that count, where nothing else is asked for
+WARM_UP_CLOCKS = 64
+MAX_LATENCY_CYCLES = 64  # of a step, whatever its cuts
+
+
+def samples_needed(design: Design, lanes: int, clocks: int = CLOCKS) -> int:
+    """A stimulus that is long enough for the bench of any step of the design."""
+    history = sum(filter_.taps for filter_ in design.filters)
+    history += sum(rotation.kerr_taps for rotation in design.rotations)
+    return lanes * (WARM_UP_CLOCKS + MAX_LATENCY_CYCLES + clocks) + history
+
+
+class Bench:
+    """One step, its registers written once, then a word of samples with every clock.
+
+    ``described`` is what `dbp.rtl.emit_step` says of the step; the last ``clocks`` clocks of the
+    bench are the ones to count. `InputError` where the stimulus is too short.
+    """
+
+    def __init__(
+        self, design: Design, stimulus: Stimulus, described: dict[str, Any], clocks: int
+    ) -> None:
+        self.described, (row,) = described, described["steps"]
+        step = row["step"]
+        lanes, filter_ = described["lanes"], design.filters[step]
+        # Until the histories of all blocks so far are full and the pipeline with them.
+        history = sum(filter_.taps for filter_ in design.filters[: step + 1])
+        history += sum(rotation.kerr_taps for rotation in design.rotations[: step + 1])
+        warm_up = WARM_UP_CLOCKS + described["latency_cycles"] + history // lanes
+        needed = lanes * (warm_up + clocks)
+        samples = stimulus.samples
+        if len(samples.i) < needed:
+            raise InputError(
+                f"stimulus.npz holds {len(samples.i)} samples: must be at least {needed} for "
+                f"{clocks} clocks of {lanes} lanes"
+            )
+        trace = golden.trace(
+            design, Samples(samples.i[:needed], samples.q[:needed]), stimulus.launch_power_uw
+        )
+        after = 2 * step + (2 if step < len(design.rotations) else 1)
+        self.input, self.expected = trace[2 * step], trace[after]
+        addresses = row["addresses"]
+        self.registers: dict[int, int] = {}
+        for name in ("half_taps_i", "half_taps_q"):
+            # Hardwired taps have no addresses.
+            if addresses[name]:
+                taps = getattr(filter_, name)
+                self.registers |= dict(zip(addresses[name], taps, strict=True))
+        if step < len(design.rotations):
+            kerr = design.rotations[step].kerr(stimulus.launch_power_uw)
+            self.registers |= dict(zip(addresses["kerr"], kerr, strict=True))
+
+    def words(self, inputs: Sequence[str]) -> NDArray[np.uint8]:
+        """Reset, write the registers, commit, and then a word of samples with every clock."""
+        widths = {p["name"]: p["width"] for p in self.described["ports"]}
+        lanes, bits = self.described["lanes"], self.described["input_bits"]
+        idle = {name: 0 for name in widths} | {"rst": 1}
+        steps = [idle, idle]
+        for address, value in self.registers.items():
+            data = value & ((1 << widths["cfg_data"]) - 1)
+            steps.append(idle | {"cfg_write": 1, "cfg_address": address, "cfg_data": data})
+        steps.append(idle | {"rst": 0, "in_commit": 1})
+        run = idle | {"rst": 0, "in_valid": 1}
+        for in_i, in_q in zip(
+            _pack(self.input.i, lanes, bits), _pack(self.input.q, lanes, bits), strict=True
+        ):
+            steps.append(run | {"in_i": in_i, "in_q": in_q})
+        places = [port_bit(name) for name in inputs if name != CLOCK]
+        return np.array([[ports[port] >> k & 1 for port, k in places] for ports in steps], np.uint8)
+
+    def compare(self, gates: GateSimulation, outputs: Sequence[str]) -> tuple[int, int]:
+        """Samples compared and samples that differ, over all words that should come out.
+
+        A word without ``out_valid`` in its place counts as different, and one too many is an error.
+        """
+        lanes, bits = self.described["lanes"], self.described["output_bits"]
+        places = {port_bit(name): k for k, name in enumerate(outputs)}
+        valid = gates.outputs[:, places["out_valid", 0]]
+        dropped = self.described["warm_up_words"]
+        first = len(valid) - len(self.input.i) // lanes + self.described["latency_cycles"]
+        first += dropped
+        if np.any(valid[:first] == 1):
+            raise ToolError("the gates put out a word before the first one is due")
+        same = np.repeat(valid[first:, None] == 1, lanes, axis=1)
+        for port, samples in (("out_i", self.expected.i), ("out_q", self.expected.q)):
+            words = samples.reshape(-1, lanes)[dropped:][: len(same)]
+            for lane in range(lanes):
+                for k in range(bits):
+                    bit = gates.outputs[first:, places[port, lane * bits + k]]
+                    same[:, lane] &= bit == (words[:, lane] >> k & 1)
+        return same.size, int(np.count_nonzero(~same))
+
+
+def port_bit(name: str) -> tuple[str, int]:
+    """ "in_i[3]" -> ("in_i", 3); a scalar is its bit 0."""
+    port, _, index = name.partition("[")
+    return port, int(index[:-1]) if index else 0
+
+
+def _pack(samples: np.ndarray, lanes: int, bits: int) -> list[int]:
+    """Words of ``lanes`` samples, the oldest in the least significant bits."""
+    mask = (1 << bits) - 1
+    rows = samples.reshape(-1, lanes).tolist()
+    return [sum((x & mask) << (k * bits) for k, x in enumerate(row)) for row in rows]

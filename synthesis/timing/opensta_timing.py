@@ -1,0 +1,176 @@
+"""Static timing by OpenSTA, and the delays of every cell that it writes as SDF.
+
+Debian's OpenSTA is asked for timing only; its power figures are wrong (``docs/power.md``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbp.errors import ToolError
+from dbp.support import processes
+
+TIMEOUT_S = 600
+_NO_WIRES = "dbp_no_wires"
+_NO_WIRES_LIBERTY = f"""
+library ({_NO_WIRES}) {{
+  capacitive_load_unit (1, pf);
+  input_threshold_pct_rise : 50; input_threshold_pct_fall : 50;
+  output_threshold_pct_rise : 50; output_threshold_pct_fall : 50;
+  slew_lower_threshold_pct_rise : 30; slew_lower_threshold_pct_fall : 30;
+  slew_upper_threshold_pct_rise : 70; slew_upper_threshold_pct_fall : 70;
+  wire_load ("{_NO_WIRES}") {{
+    resistance : 0; capacitance : 0; area : 0; slope : 0;
+    fanout_length (1, 0);
+  }}
+}}
+"""
+_TRIPLE = r"\(([-\d.:e+]*)\)"
+_IOPATH = re.compile(rf"\s*\(IOPATH (\S+) (\S+) {_TRIPLE} {_TRIPLE}")
+_INTERCONNECT = re.compile(rf"\s*\(INTERCONNECT \S+ (\S+) {_TRIPLE} {_TRIPLE}")
+_INSTANCE = re.compile(r"\s*\(INSTANCE (\S+?)\)\s*$")
+_LATE = re.compile(r"^(\S+) \(\S+\)\s+\S+\s+\S+\s+(\S+) \((?:VIOLATED|MET)\)$", re.MULTILINE)
+_STEP = re.compile(r"^\s.*?(\d+\.\d+) [\^v] (\S+)/\S+ \((\S+)\)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """``slack_ns`` of the worst setup path, and that path: instance, cell and arrival in ns.
+
+    ``slack_without_wires_ns``: the same where wires have no capacitance. ``late_ns``: slack by
+    endpoint, an instance or a bit of an output port, where it is small.
+    """
+
+    slack_ns: float
+    slack_without_wires_ns: float
+    critical_path: tuple[tuple[str, str, float], ...]
+    late_ns: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Delays:
+    """Seconds, ``(rise, fall)`` of the output, by ``(instance, input pin, output pin)``.
+
+    A path that depends on the state has the mean over the states; wires are part of the path.
+    """
+
+    paths: Mapping[tuple[str, str, str], tuple[float, float]]
+
+
+def setup(
+    liberty: Sequence[str],
+    netlist: str,
+    top: str,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    period_ns: float,
+) -> list[str]:
+    """The Tcl that reads a design and constrains it, times in ns.
+
+    Inputs change at the clock edge, outputs are due at the next one, the clock is ideal. The clock
+    port is ``clk``, and none of ``inputs``. `InputError` for a name that may not stand in a script.
+    """
+    for name in (*liberty, netlist, top, *inputs, *outputs):
+        processes.checked_name(name, "name in a timing script")
+    return [
+        *(f"read_liberty {file}" for file in liberty),
+        f"read_verilog {netlist}",
+        f"link_design {top}",
+        "set_cmd_units -time ns",
+        f"create_clock -name clk -period {period_ns:.6f} clk",
+        f"set_input_delay 0 -clock clk [get_ports {{{' '.join(inputs)}}}]",
+        f"set_output_delay 0 -clock clk [get_ports {{{' '.join(outputs)}}}]",
+    ]
+
+
+def analyse(
+    folder: Path,
+    liberty: Sequence[str],
+    netlist: str,
+    top: str,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    period_ns: float,
+    wire_load: str | None,
+    late_below_ns: float = 0.0,
+) -> Timing:
+    """Run OpenSTA in ``folder`` on files there: writes ``timing.log`` and ``delays.sdf``.
+
+    The constraints are those of `setup`. ``wire_load`` None: wires have no capacitance.
+    Endpoints with a slack below ``late_below_ns`` are listed.
+    """
+    # OpenSTA has no command for no wires: it takes the library's default.
+    (folder / f"{_NO_WIRES}.lib").write_text(_NO_WIRES_LIBERTY, encoding="utf-8")
+    lines = setup([*liberty, f"{_NO_WIRES}.lib"], netlist, top, inputs, outputs, period_ns)
+    lines += [
+        f"set_wire_load_model -name {_NO_WIRES}",
+        "set_wire_load_mode top",
+        'puts "worst slack without wires [worst_slack -max]"',
+    ]
+    if wire_load is not None:
+        lines.append(f"set_wire_load_model -name {processes.checked_name(wire_load, 'wire load')}")
+    lines += [
+        "report_checks -path_delay max -digits 4 -fields {slew cap}",
+        'puts "worst slack [worst_slack -max]"',
+        # More than any netlist has; as many as there are with so small a slack.
+        f"report_checks -path_delay max -format end -group_count 1000000 -digits 4 "
+        f"-slack_max {late_below_ns:.6f}",
+        "write_sdf -divider . -digits 6 delays.sdf",
+    ]
+    (folder / "timing.tcl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    # Without the user's own ~/.sta, which no run depends on.
+    command = ["sta", "-no_init", "-no_splash", "-exit", "timing.tcl"]
+    log = processes.run(command, folder, "timing.log", TIMEOUT_S)
+    bare, found = (
+        re.search(rf"^worst slack {words}(\S+)$", log, re.MULTILINE)
+        for words in ("without wires ", "")
+    )
+    if bare is None or found is None or not re.search(r"data required time", log):
+        raise ToolError(f"sta reported no slack; log: {folder / 'timing.log'}")
+    path = log[: log.index("data arrival time")]
+    steps = tuple((m[2], m[3], float(m[1])) for m in _STEP.finditer(path))
+    late = {m[1].rpartition("/")[0] or m[1]: float(m[2]) for m in _LATE.finditer(log)}
+    return Timing(float(found[1]), float(bare[1]), steps, late)
+
+
+def read_sdf(path: Path) -> Delays:
+    """Read what `analyse` wrote: the late value of every cell arc and wire."""
+    with path.open(encoding="utf-8") as file:
+        return _parse(file, str(path))
+
+
+def _parse(lines: Iterable[str], name: str) -> Delays:
+    unit, instance = None, ""
+    wires: dict[str, float] = {}
+    arcs: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+    for line in lines:
+        if (found := _IOPATH.match(line)) is not None:
+            values = (_late(found[3]), _late(found[4]))
+            arcs.setdefault((instance, found[1], found[2]), []).append(values)
+        elif (found := _INTERCONNECT.match(line)) is not None:
+            wires[found[1]] = max(_late(found[2]), _late(found[3]))
+        elif (found := _INSTANCE.match(line)) is not None:
+            instance = found[1].replace("\\", "")
+        elif "TIMESCALE" in line:
+            found = re.search(r"\(TIMESCALE\s+(1|10|100)(?:\.0)?\s*([munpf]?)s\)", line)
+            if found is not None:
+                unit = (
+                    float(found[1])
+                    * {"": 1, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}[found[2]]
+                )
+    if unit is None:
+        raise ToolError(f"{name}: not a delay file: no TIMESCALE")
+    paths = {}
+    for (instance, source, target), values in arcs.items():
+        wire = wires.get(f"{instance}.{source}", 0.0)
+        rise, fall = (sum(v[k] for v in values) / len(values) + wire for k in (0, 1))
+        paths[instance, source, target] = (rise * unit, fall * unit)
+    return Delays(paths)
+
+
+def _late(triple: str) -> float:
+    numbers = [float(part) for part in triple.split(":") if part]
+    return numbers[-1] if numbers else 0.0

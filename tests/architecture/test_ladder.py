@@ -1,0 +1,145 @@
+"""Which package may import which: one table, from the ground floor to the roof."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = {"dbp": "dbp", "dbp.rtl": "rtl", "dbp.sim": "sim", "dbp.synthesis": "synthesis"}
+
+# Each package or module, and what it may import beside itself: only rows above its own, so that no
+# circle can be written down. Light (link to report) and silicon (rtl to synthesis) are two towers
+# on one ground floor (errors to datapath); only the roof, the command line, sees both.
+GROUND = ("errors", "support", "records", "config", "datapath")
+BLOCKS = ("rtl.pipeline", "rtl.ports", "rtl.blocks")
+CELLS = ("synthesis.cells", "synthesis.netlist")
+TIMED = (*CELLS, "synthesis.activity", "synthesis.mapping", "synthesis.timing")
+LADDER = {
+    "errors": (),
+    "support": ("errors",),
+    "records": ("errors", "support"),
+    "config": ("errors", "support"),
+    "datapath": ("errors", "support", "config"),
+    # Light.
+    "link": ("errors", "support", "config"),
+    "learning": (*GROUND, "link"),
+    "waveforms": (*GROUND, "link"),
+    "runs": (*GROUND, "link", "learning"),
+    "comparison": (*GROUND, "link"),
+    "report": (*GROUND, "link", "comparison"),
+    "evaluation": (*GROUND, "link", "learning", "runs", "comparison", "report"),
+    # Silicon. The proof reads the Verilog and shares no code with what wrote it.
+    "rtl.pipeline": GROUND,
+    "rtl.ports": GROUND,
+    "rtl.blocks": (*GROUND, "rtl.pipeline"),
+    "rtl.verilog": (*GROUND, "rtl.blocks"),
+    "rtl.emit": (*GROUND, *BLOCKS, "rtl.verilog"),
+    "rtl.proof": (*GROUND, "rtl.ports"),
+    "rtl": ("rtl.emit",),
+    "sim": (*GROUND, "rtl.ports"),
+    "synthesis.cells": GROUND,
+    "synthesis.netlist": (*GROUND, "synthesis.cells"),
+    "synthesis.activity": (*GROUND, *CELLS),
+    "synthesis.mapping": (*GROUND, *CELLS),
+    "synthesis.timing": (*GROUND, *CELLS),
+    "synthesis.gates": (*GROUND, *TIMED),
+    "synthesis.power": (*GROUND, *TIMED),
+    "synthesis.layout": (*GROUND, *TIMED, "synthesis.gates", "synthesis.power"),
+    "synthesis.equivalence": (*GROUND, *TIMED, "synthesis.gates"),
+}
+SYNTHESIS = tuple(name for name in LADDER if name.startswith("synthesis."))
+LADDER["synthesis"] = (*GROUND, "rtl", *BLOCKS, "rtl.verilog", *SYNTHESIS)
+LADDER["cli"] = tuple(LADDER)
+TORCH = {"link", "learning", "evaluation"}
+
+
+def modules():
+    for package, folder in FOLDERS.items():
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            inner = path.relative_to(ROOT / folder).with_suffix("").parts
+            yield ".".join((package, *(part for part in inner if part != "__init__"))), path
+
+
+def imports(path):
+    """Absolute names of all that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+GRAPH = {name: set(imports(path)) for name, path in modules()}
+
+
+def room(name):
+    """The row of a module: the longest one that its name begins with; None for the face."""
+    parts = name.split(".")[1:]
+    rows = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
+    return next((row for row in rows if row in LADDER), None)
+
+
+def targets(name):
+    """Our modules that a file imports: of ``from package import module`` the module alone."""
+    found = {target for target in GRAPH[name] if target in GRAPH}
+    return {t for t in found if not any(other.startswith(f"{t}.") for other in found)}
+
+
+def reachable(name):
+    """All modules of ours and top-level packages of others that importing ``name`` can load."""
+    seen, todo = set(), [name]
+    while todo:
+        for target in GRAPH[todo.pop()]:
+            if target in GRAPH and target not in seen:
+                todo.append(target)
+            seen.add(target if target in GRAPH else target.split(".")[0])
+    return seen
+
+
+def test_all_modules_are_found():
+    assert {"dbp.datapath.fixed", "dbp.cli", "dbp.rtl.emit", "dbp.synthesis.cells"} <= set(GRAPH)
+    assert {room(name) for name in GRAPH} == {None, *LADDER}
+
+
+def test_the_ladder_has_no_circle_and_the_towers_touch_only_on_the_ground_and_the_roof():
+    rows = list(LADDER)
+    for row, allowed in LADDER.items():
+        assert set(allowed) <= set(rows[: rows.index(row)]), row
+        if row.startswith(("rtl", "sim", "synthesis")):
+            silicon = {name for name in allowed if name.startswith(("rtl", "sim", "synthesis"))}
+            assert set(allowed) - silicon <= set(GROUND), row
+        elif row != "cli":
+            assert not any(name.startswith(("rtl", "sim", "synthesis")) for name in allowed), row
+
+
+@pytest.mark.parametrize("name", sorted(set(GRAPH) - {"dbp"}))
+def test_every_module_imports_from_its_own_room_and_the_rooms_below(name):
+    row = room(name)
+    for target in targets(name) - {"dbp"}:
+        assert room(target) in {row, *LADDER[row]}, f"{name} imports {target}"
+
+
+def test_fixed_design_golden_import_in_that_direction():
+    helpers = {"dbp", "dbp.errors", "dbp.support.files", "dbp.support", "dbp.datapath"}
+    names = ("fixed", "design", "golden", "golden_fast", "_golden_kernels")
+    fixed, design, golden, fast, kernels = (f"dbp.datapath.{name}" for name in names)
+    ours = {name: {t for t in reachable(name) if t in GRAPH} - helpers for name in GRAPH}
+    assert ours[fixed] == set()
+    assert ours[design] == {fixed}
+    assert ours[golden] == {fixed, design}
+    assert ours[fast] == {fixed, design, golden, kernels}
+    # The hardware is compared with the specification itself.
+    for name in GRAPH:
+        if name.startswith(("dbp.rtl", "dbp.sim", "dbp.synthesis")):
+            assert fast not in ours[name]
+
+
+@pytest.mark.parametrize("name", sorted(GRAPH))
+def test_torch_stays_in_light(name):
+    if room(name) not in TORCH:
+        assert "torch" not in {target.split(".")[0] for target in GRAPH[name]}
+    if name.startswith(("dbp.rtl", "dbp.sim", "dbp.synthesis")):
+        assert "torch" not in reachable(name)

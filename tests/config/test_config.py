@@ -1,0 +1,136 @@
+"""Configurations: presets load, and the rest is refused by key, value and what is allowed."""
+
+import re
+
+import pytest
+
+from dbp import config
+from dbp.errors import InputError
+from dbp.link.transmission import ase_w_per_ghz
+
+
+@pytest.mark.parametrize("name", ["paper", "demo"])
+def test_presets_are_the_papers_link(name):
+    link = config.load(name).link
+    assert (link.spans, link.span_km, link.symbol_rate_gbd, link.roll_off) == (32, 100, 20, 0.1)
+    assert (link.attenuation_db_per_km, link.dispersion_ps_per_nm_km) == (0.2, 17)
+    assert (link.nonlinearity_per_w_km, link.noise_figure_db) == (1.3, 5)
+    assert link.modulation == "16qam"
+
+
+def test_isit2018_has_the_noise_of_the_authors_code():
+    settings = config.load("isit2018")
+    link = settings.link
+    assert (link.spans, link.span_km, link.symbol_rate_gbd, link.roll_off) == (25, 80, 10.7, 0.1)
+    assert link.modulation == "gaussian"
+    # "sigma scaling" 2, n_sp = F / 2 / (1 - 1 / G), in W/Hz after all spans.
+    gain, hertz = 10 ** (0.2 * 80 / 10), 299792458 / 1550e-9
+    emission_factor = 10**0.5 / 2 / (1 - 1 / gain)
+    n0 = 2 * 25 * (gain - 1) * 6.6260657e-34 * hertz * emission_factor
+    assert 25 * ase_w_per_ghz(link) * 1e-9 == pytest.approx(n0, rel=1e-4)
+    assert (settings.learned.taps, settings.learned.rotation_offset_km) == (9, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[link]\nspan_kmm = 80.0", "link.span_kmm: unknown key; the keys here are spans, span_km"),
+        ("[lnk]\nspan_km = 80.0", "lnk: unknown key; the keys here are seed, link"),
+        ("[link]\nspan_km = -3.0", "link.span_km = -3.0: .* greater than 0"),
+        ("[link]\nspan_km = '80 km'", "link.span_km = '80 km': .* number"),
+        ("[link]\nspan_km = nan", "link.span_km = nan: .* finite"),
+        ("[link]\nmodulation = '8psk'", "link.modulation = '8psk': .*'16qam'"),
+        ("[link]\nsamples_per_symbol = 7", "link.samples_per_symbol = 7: must be even"),
+        ("[learned]\ntaps = 24", "learned.taps = 24: must be odd"),
+        ("[learned]\nkerr_taps = 2", "learned.kerr_taps = 2: must be odd"),
+        ("[datapath]\ntaylor_order = 3", "datapath.taylor_order = 3: .* less than or equal to 2"),
+        ("[datapath]\ncentre_power = 1", "datapath.centre_power = 1: .* boolean"),
+        (
+            "[baseline]\nsignal_bits = 14\n[datapath]\nrotation_guard_bits = 3",
+            "datapath.rotation_guard_bits = 3: with baseline.signal_bits = 14 at most 16",
+        ),
+        ("[learned]\ntaps = '15'", "learned.taps = '15': .* integer"),
+        (
+            "[training]\nblock_symbols = 510",
+            "training.block_symbols = 510: Input should be a multiple of 4",
+        ),
+        ("[baseline]\nrotation_offset_km = 120.0", "must be at most link.span_km = 100.0"),
+        ("[evaluation]\nlaunch_power_dbm = []", "evaluation.launch_power_dbm = .* at least 1"),
+        ("[hardware]\nlanes = 0", "hardware.lanes = 0: .* greater than or equal to 1"),
+        ("[hardware]\npdk = '../etc'", "hardware.pdk = '../etc'"),
+        ("[hardware]\npdk = 'nosuch'", "hardware.pdk = 'nosuch': .*nangate45"),
+        ("[baseline]\nout_of_band_gain = 1e-20", "baseline.out_of_band_gain = 1e-20"),
+        (
+            "[training]\nsymbols = 16384",
+            "training.curvature_symbols = 32768: must be at most training.symbols = 16384",
+        ),
+        ("[training]\ntap_iterations = 0", "tap_iterations = 0: .* greater than or equal to 1"),
+        ("[training]\nbatch_blocks = 8", "training.batch_blocks: unknown key"),
+        ("[learned]\ntaps = 131\n[training]\nblock_symbols = 64", "at least the longest filter"),
+        ("seed = -1", "seed = -1"),
+        ("seed = " + "9" * 5000, "not TOML"),
+        ("a = " + "[" * 100_000, "not TOML"),
+        ("link = 3", "link = 3"),
+        ("a = [", "not TOML"),
+        ("[sweep]\nspan = [1]", "sweep: link.span: unknown key"),
+        ("[sweep]\nspans = [1, 0]", "sweep: link.spans = 0"),
+        ("[sweep]\nspans = []", "sweep.spans"),
+        ("[sweep]\ndesign = [1]", "sweep.design"),
+        ("[sweep]\nlaunch_power_dbm = [0.0, 40.0]", "sweep.launch_power_dbm"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_key(text, message):
+    with pytest.raises(InputError, match=message):
+        config.parse(text)
+
+
+def test_unknown_names_and_unreadable_files_are_refused(tmp_path):
+    with pytest.raises(
+        InputError, match="neither a file nor a preset; the presets are demo, enhanced-c5-s9"
+    ):
+        config.load("papre")
+    (tmp_path / "x.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="cannot be read"):
+        config.load(str(tmp_path / "x.toml"))
+
+
+def test_a_sweep_round_trips():
+    text = '[sweep]\ndesign = ["linear"]\nspans = [1, 2]\nnoise_figure_db = [4.5]'
+    loaded = config.parse(text)
+    assert config.parse(loaded.to_toml()) == loaded
+    assert loaded.hash != config.parse("").hash
+
+
+def test_hash_covers_every_value_and_not_the_spelling():
+    assert config.parse("").hash == config.parse("[link]\nspan_km = 100.0").hash
+    assert config.parse("").hash != config.parse("[link]\nspan_km = 100.5").hash
+
+
+@pytest.mark.parametrize("name", ["paper", "demo", "isit2018"])
+def test_toml_round_trips(name):
+    loaded = config.load(name)
+    again = config.parse(loaded.to_toml())
+    assert again == loaded
+    assert again.hash == loaded.hash
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("frequency_offset_mhz = 9500", "frequency_offset_mhz = 9500"),
+        ("wdm_neighbours = 1\nwdm_spacing_ghz = 21", "wdm_spacing_ghz = 21"),
+        ("wdm_neighbours = 3\nwdm_spacing_ghz = 25", "7 channels take 172 GHz"),
+        ("wdm_neighbours = 11", "impairments.wdm_neighbours = 11"),
+        ("adc_bit = 6", "impairments.adc_bit: unknown key"),
+    ],
+)
+def test_impairments_must_fit_the_bands(text, words):
+    with pytest.raises(InputError, match=re.escape(words)):
+        config.parse(f"[link.impairments]\n{text}\n")
+
+
+def test_a_link_changes_keys_of_its_own_and_of_its_impairments():
+    changed = config.link_with(config.Link(), {"spans": 4, "adc_bits": 6})
+    assert (changed.spans, changed.impairments.adc_bits) == (4, 6)
+    with pytest.raises(InputError, match="adc_bit: unknown key"):
+        config.link_with(config.Link(), {"adc_bit": 6})

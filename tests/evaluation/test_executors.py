@@ -1,0 +1,191 @@
+"""Evaluations on worker processes that come and go: the same figures to the last bit."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+from helpers.awgn import AWGN
+
+from dbp.errors import DbpError, InputError
+from dbp.evaluation import counting, executors, groups
+from dbp.evaluation.references import Reference
+from dbp.evaluation.store import Results
+
+RULE = counting.Rule(min_errors=10**9, max_bits=3_000_000)
+
+
+@pytest.fixture(scope="module")
+def heard():
+    """Two launch powers; the receivers are those of the package: workers import nothing else."""
+    receivers = [Reference("linear", AWGN), Reference("dbp1", AWGN)]
+    return [(groups.Scenario(AWGN, power, 5), receivers) for power in (-21.0, -20.0)]
+
+
+@pytest.fixture(scope="module")
+def expected(heard):
+    with executors.executor("local", points=1) as (executor, at_a_time):
+        return counting.count(heard, RULE, executor=executor, at_a_time=at_a_time)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_any_number_of_workers_counts_the_same(heard, expected, workers):
+    with executors.executor("local", points=2, workers_wanted=workers) as (executor, at_a_time):
+        assert counting.count(heard, RULE, executor=executor, at_a_time=at_a_time) == expected
+
+
+def test_clusters_of_this_machine_start_beside_each_other_and_listen_on_loopback_only():
+    with (
+        executors.executor("local", points=2, workers_wanted=1),
+        executors.executor("local", points=2, workers_wanted=1),
+    ):
+        this = psutil.Process()
+        listening = [
+            connection.laddr.ip
+            for process in (this, *this.children(recursive=True))
+            for connection in process.net_connections(kind="inet")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+    assert len(listening) >= 4 and set(listening) == {"127.0.0.1"}
+
+
+def test_an_interrupt_before_a_call_has_begun_says_nothing_of_its_own():
+    # `distributed.utils.sync` then fails in the event loop, which logs it.
+    script = """
+import os, signal, time
+from dbp import cluster
+
+def call():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(1)
+    raise RuntimeError
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with cluster.executor("local", points=2, workers_wanted=1) as (pool, _):
+    try:
+        pool._client.sync(call)
+    except KeyboardInterrupt:
+        time.sleep(2)
+        print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
+
+
+def test_killed_workers_change_nothing(heard, expected, tmp_path):
+    rng = random.Random(3)
+    killed, over = [], threading.Event()
+
+    def kill():
+        while not over.wait(rng.uniform(0.2, 0.6)) and len(killed) < 3:
+            children = psutil.Process().children()
+            workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+            if workers:
+                victim = rng.choice(workers)
+                victim.kill()
+                killed.append(victim.pid)
+
+    with (
+        Results(tmp_path / "results.sqlite") as results,
+        executors.executor("local", points=2, workers_wanted=2) as (executor, at_a_time),
+    ):
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
+            found = counting.count(
+                heard, RULE, executor=executor, at_a_time=at_a_time, results=results
+            )
+        finally:
+            over.set()
+            killer.join()
+        assert killed
+    assert found == expected
+
+
+def test_workers_of_another_version_do_not_count(heard, monkeypatch):
+    # Theirs is the package's: they are processes of their own.
+    theirs = groups.VERSION
+    monkeypatch.setattr(groups, "VERSION", 99)
+    with (
+        executors.executor("local", points=2, workers_wanted=1) as (executor, at_a_time),
+        pytest.raises(DbpError, match=f"something else: it has units {theirs}, not 99"),
+    ):
+        counting.count(heard, RULE, executor=executor, at_a_time=at_a_time)
+
+
+def test_workers_that_cannot_count_are_told(heard, monkeypatch):
+    monkeypatch.setattr(groups, "count", lambda scenario, receivers, chunk: [])
+    with (
+        executors.executor("local", points=1) as (executor, at_a_time),
+        pytest.raises(DbpError, match=r"a worker failed \(.*same version of dbp"),
+    ):
+        counting.count(heard, RULE, executor=executor, at_a_time=at_a_time)
+
+
+@pytest.fixture
+def scheduler():
+    """A scheduler and two workers, started as users start them, on the loopback interface."""
+    dask = [sys.executable, "-m", "dask"]
+    settings = {**os.environ, "OMP_NUM_THREADS": "1"}
+    processes = []
+
+    def start(*arguments):
+        process = subprocess.Popen(
+            [*dask, *arguments], stderr=subprocess.PIPE, text=True, env=settings,
+            start_new_session=True,
+        )  # fmt: skip
+        processes.append(process)
+        return process
+
+    leader = start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+    address = next(
+        found.group() for line in leader.stderr if (found := re.search(r"tcp://[\d.:]+", line))
+    )
+    threading.Thread(target=leader.stderr.read, daemon=True).start()
+    for _ in range(2):
+        worker = start("worker", address, "--nthreads", "1", "--no-dashboard",
+                       "--host", "127.0.0.1")  # fmt: skip
+        threading.Thread(target=worker.stderr.read, daemon=True).start()
+    yield address, processes
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+
+
+def test_a_scheduler_elsewhere_and_a_worker_that_dies(heard, expected, scheduler):
+    address, (_, _, worker) = scheduler
+
+    def kill():
+        time.sleep(0.3)
+        os.killpg(worker.pid, signal.SIGKILL)
+
+    with executors.executor(address, points=2) as (executor, at_a_time):
+        deadline = time.monotonic() + 60
+        while at_a_time() < 4 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        killer = threading.Thread(target=kill)
+        killer.start()
+        found = counting.count(heard, RULE, executor=executor, at_a_time=at_a_time)
+        killer.join()
+    assert found == expected
+
+
+def test_what_is_no_cluster_is_refused(monkeypatch):
+    wrong = ["", "remote", "http://localhost:1", "tcp:/x", "tcp://", "tcp://host", "tcp://host:"]
+    for name in (*wrong, "tcp://host:0", "tcp://host:65536", "tcp://host:1/x", "tcp://a b:1"):
+        with pytest.raises(InputError, match="cluster"):
+            executors.check(name)
+    monkeypatch.setattr(executors, "START_TIMEOUT_S", 0.5)
+    with (
+        pytest.raises(DbpError, match="no scheduler"),
+        executors.executor("tcp://127.0.0.1:9", points=2),
+    ):
+        pass

@@ -1,0 +1,98 @@
+"""Random valid designs, for every test that compares two readings of the datapath."""
+
+import os
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+
+from dbp.datapath.design import Design, Filter, Rotation
+
+# `make test-long` multiplies the number of random designs.
+SCALE = int(os.environ.get("DBP_TEST_SCALE", "1"))
+
+
+def examples(count):
+    """So many random cases, times `SCALE`; a failure is not shrunk: that would take minutes."""
+    phases = (Phase.explicit, Phase.reuse, Phase.generate)
+    return settings(max_examples=count * SCALE, deadline=None, phases=phases)
+
+
+# Each range twice: what designs of the paper's kind have, often, and all that `dbp.datapath.design`
+# allows.
+BITS = st.integers(4, 10) | st.integers(2, 16)
+# Every third requantiser shifts nothing out and, where 16 bits are enough, clips nothing.
+IDLE = st.sampled_from([False, False, True])
+
+
+@st.composite
+def filters(draw, input_bits, max_taps):
+    """Filters of 1..max_taps taps for signals of ``input_bits``."""
+    c = draw(BITS)
+    tap = st.integers(-(2 ** (c - 1)), 2 ** (c - 1) - 1)
+    half = draw(st.integers(1, (max_taps + 1) // 2))
+    row = st.lists(tap, min_size=half, max_size=half).map(tuple)
+    rows = draw(row), draw(row)
+    accumulator_bits = Filter(c, 0, 2, *rows).accumulator_bits(input_bits)
+    if draw(IDLE):
+        return Filter(c, 0, draw(st.integers(min(accumulator_bits, 16), 16)), *rows)
+    shift = st.integers(0, c + 2) | st.integers(0, min(accumulator_bits - 1, 40))
+    return Filter(c, draw(shift), draw(BITS), *rows)
+
+
+@st.composite
+def rotations(draw, input_bits, max_half_kerr=4):
+    """Rotations for signals of ``input_bits``."""
+    idle = draw(IDLE)
+    narrow = st.integers(2, 5) if idle else BITS
+    branch_bits, output_bits = draw(narrow), draw(BITS)
+    gain = st.integers(-4000, 4000) | st.integers(-(1 << 31), (1 << 31) - 1)
+    # Below it the shift of the output would be negative.
+    least = max(output_bits - input_bits, 0)
+    return Rotation(
+        branch_bits=branch_bits,
+        power_offset=draw(st.just(0) | st.integers(0, 1 << (2 * min(branch_bits, input_bits) - 1))),
+        kerr_bits=draw(narrow),
+        kerr_gains=tuple(draw(st.lists(gain, min_size=1, max_size=max_half_kerr))),
+        kerr_shift=draw(st.integers(0, 16) | st.integers(0, 40)),
+        phase_shift=0 if idle else draw(st.integers(0, 12) | st.integers(0, 40)),
+        phase_bits=16 if idle else draw(BITS),
+        phase_fraction_bits=draw(
+            st.integers(max(least, 6), max(least, 12)) | st.integers(least, 20)
+        ),
+        taylor_order=draw(st.integers(1, 2)),
+        output_bits=output_bits,
+    )
+
+
+@st.composite
+def designs(draw, min_steps=0, max_steps=3, max_taps=25):
+    """Designs of min_steps..max_steps rotations, every block with formats and taps of its own."""
+    signal_bits = draw(BITS)
+    chain, turns = [draw(filters(signal_bits, max_taps))], []
+    for _ in range(draw(st.integers(min_steps, max_steps))):
+        turns.append(draw(rotations(chain[-1].output_bits)))
+        chain.append(draw(filters(turns[-1].output_bits, max_taps)))
+    return Design("random", signal_bits, 250, tuple(chain), tuple(turns))
+
+
+def retuned(design, rng, hardwired=False):
+    """The design with other taps (unless hardwired) and gains, some at the ends of their range."""
+
+    def row(bits, length):
+        low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+        pool = np.array([low, high, *rng.integers(low, high + 1, 4)])
+        return tuple(map(int, rng.choice(pool, length)))
+
+    filters = tuple(
+        replace(
+            f,
+            half_taps_i=row(f.coefficient_bits, len(f.half_taps_i)),
+            half_taps_q=row(f.coefficient_bits, len(f.half_taps_q)),
+        )
+        for f in design.filters
+    )
+    rotations = tuple(replace(r, kerr_gains=row(32, len(r.kerr_gains))) for r in design.rotations)
+    filters = design.filters if hardwired else filters
+    return replace(design, filters=filters, rotations=rotations)

@@ -1,0 +1,95 @@
+"""Files appear whole or not at all."""
+
+import json
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dbp.errors import InputError
+from dbp.records import metrics
+from dbp.support import files
+
+
+def test_write_makes_folders_and_replaces(tmp_path):
+    path = tmp_path / "a" / "b.txt"
+    files.write_text(path, "one")
+    files.write_text(path, "two")
+    assert path.read_text() == "two"
+    assert [p.name for p in path.parent.iterdir()] == ["b.txt"]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "b.txt"
+    files.write_text(path, "old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        files.write_text(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["b.txt"]
+
+
+def test_rights_are_those_of_an_ordinary_file(tmp_path):
+    (tmp_path / "plain").touch()
+    files.write_text(tmp_path / "ours", "x")
+    rights = {stat.S_IMODE(p.stat().st_mode) for p in tmp_path.iterdir()}
+    assert len(rights) == 1
+
+
+def test_json_refuses_nan(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        files.write_json(tmp_path / "x.json", {"a": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
+def test_csv_has_a_line_per_row_and_nothing_for_none(tmp_path):
+    files.write_csv(tmp_path / "x.csv", [{"a": "one, two", "b": 1e-4}, {"a": "three", "b": None}])
+    assert (tmp_path / "x.csv").read_bytes() == b'a,b\n"one, two",0.0001\nthree,\n'
+
+
+def test_metrics_carry_their_provenance(tmp_path):
+    written = metrics.write_metrics(
+        tmp_path / "metrics.json",
+        {"lanes": 4},
+        design_hash="d" * 64,
+        config_hash=None,
+        seed=3,
+        versions=metrics.package_versions("numpy"),
+        stopwatch=metrics.Stopwatch(),
+    )
+    assert json.loads((tmp_path / "metrics.json").read_text()) == written
+    assert {"lanes", "design_hash", "config_hash", "seed", "versions", "wall_time_s"} == set(
+        written
+    )
+    assert {"dbp", "python", "numpy"} == set(written["versions"])
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_an_archive_with_a_wrong_byte_is_read_or_refused(value, tmp_path):
+    path = tmp_path / "a.npz"
+    files.write_npz(path, x=np.random.default_rng(0).integers(0, 9, 200), name="text")
+    content = path.read_bytes()
+    refused = 0
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([value]) + content[place + 1 :])
+        try:
+            files.read_npz(path)
+        except InputError as error:
+            refused += str(error).startswith(f"{path}: not a readable .npz file: ")
+    assert refused > len(content) / 2
+
+
+def test_what_zipfile_says_of_a_name_that_is_none_is_cut(tmp_path, monkeypatch):
+    def load(*arguments, **options):
+        raise ValueError("\x00" * 9000)
+
+    (tmp_path / "a.npz").write_bytes(b"PK")
+    monkeypatch.setattr(files.np, "load", load)
+    with pytest.raises(InputError) as raised:
+        files.read_npz(tmp_path / "a.npz")
+    assert len(str(raised.value)) < 2000 and str(raised.value).isprintable()

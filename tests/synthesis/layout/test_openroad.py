@@ -1,0 +1,466 @@
+"""Place and route: its script runs in OpenSTA, with stubs for what only OpenROAD has."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from helpers import TINY_LIB
+from helpers.hardware import make_run
+from test_synthesis_flow import small_design
+
+from dbp.cli import main
+from dbp.errors import InputError, MissingError, ToolError
+from dbp.support import processes
+from dbp.synthesis import netlist
+from dbp.synthesis.activity.activity import Activity
+from dbp.synthesis.cells import kits, liberty_reader, wire_load
+from dbp.synthesis.layout import openroad as place_and_route
+from dbp.synthesis.power import opensta
+from dbp.synthesis.timing import clock_tree, opensta_timing
+
+LIBERTY = wire_load.DATA / "predictive28.lib"
+PERIOD_S = 2.4e-9
+KITS = os.environ.get("DBP_PDK_ROOT")
+needs_sta = pytest.mark.skipif(shutil.which("sta") is None, reason="needs sta")
+
+# A vector, and an instance whose name needs an escape.
+VERILOG = r"""module m (clk, d, e, q);
+  input clk; input [1:0] d; input e; output q; wire n, k;
+  NAND2_X1 u (.A1(d[0]), .A2(d[1]), .ZN(n)); DFF_X1 \r/1 (.CK(clk), .D(n), .Q(k));
+  NAND2_X1 v (.A1(k), .A2(e), .ZN(q));
+endmodule
+"""
+RATES = {
+    "clk": (2.0, 0.5),
+    "d[0]": (0.5, 0.25),
+    "d[1]": (0.25, 0.5),
+    "e": (0.125, 0.5),
+    "n": (0.5, 0.75),
+    "k": (0.375, 0.625),
+    "q": (0.0625, 0.875),
+}
+ACTIVITY = Activity(
+    {net: toggles for net, (toggles, _) in RATES.items()},
+    {net: ones for net, (_, ones) in RATES.items()},
+)
+
+# What OpenROAD adds to OpenSTA. Each command notes its arguments in calls.txt; an unknown one is an
+# error. `set_power_activity` resolves what it is given as OpenSTA 2.0.17 resolves it (its own is
+# broken), and the reports say what current versions of OpenROAD and OpenSTA say.
+STUBS = r"""
+proc note {args} { set file [open calls.txt a]; puts $file $args; close $file }
+foreach command {
+  read_lef initialize_floorplan insert_tiecells make_tracks place_pins tapcell set_layer_rc
+  set_wire_rc set_global_routing_layer_adjustment set_routing_layers set_dont_use global_placement
+  estimate_parasitics repair_design set_placement_padding detailed_placement clock_tree_synthesis
+  repair_clock_nets repair_timing check_placement
+} { proc $command {args} "note $command {*}\$args" }
+namespace eval rsz {
+  proc design_area {} { return 1.25e-10 }
+  proc utilization {} { return 0.625 }
+}
+namespace eval gpl {
+  proc get_global_placement_uniform_density {args} {
+    note gpl::get_global_placement_uniform_density {*}$args
+    return 0.6
+  }
+}
+proc global_route {args} {
+  note global_route {*}$args
+  puts {[INFO GRT-0018] Total wirelength: 999 um}
+  puts {[INFO GRT-0018] Total wirelength: 4321 um}
+}
+proc write_def {file} { set out [open $file w]; puts $out "VERSION 5.8 ;"; close $out }
+rename set_false_path sta_set_false_path
+proc set_false_path {hold from ports} {
+  set names {}
+  foreach port $ports { lappend names [get_full_name $port] }
+  note set_false_path $hold $from {*}$names
+  sta_set_false_path $hold $from $ports
+}
+rename set_cmd_units sta_set_cmd_units
+proc set_cmd_units {args} { note set_cmd_units {*}$args; sta_set_cmd_units {*}$args }
+rename set_propagated_clock sta_set_propagated_clock
+proc set_propagated_clock {args} {
+  note set_propagated_clock; sta_set_propagated_clock {*}$args
+}
+proc set_power_activity {args} {
+  array set key $args
+  set kind [lindex $args 0]
+  set names {}
+  foreach object $key($kind) { lappend names [get_full_name $object] }
+  note set_power_activity $kind [join $names] $key(-activity) $key(-duty)
+}
+proc report_power {args} {
+  if {[lrange $args 0 2] ne {-digits 6 >>}} { error "report_power $args" }
+  set out [open [lindex $args 3] a]
+  puts $out {Group                    Internal    Switching      Leakage        Total
+                            Power        Power        Power        Power (Watts)
+------------------------------------------------------------------------
+Sequential           1.000000e-03 2.000000e-04 3.000000e-05 1.230000e-03  41.0%
+Combinational        4.000000e-04 5.000000e-04 6.000000e-05 9.600000e-04  32.0%
+Clock                7.000000e-05 8.000000e-05 9.000000e-06 1.590000e-04  27.0%
+Macro                0.000000e+00 0.000000e+00 0.000000e+00 0.000000e+00   0.0%
+Pad                  0.000000e+00 0.000000e+00 0.000000e+00 0.000000e+00   0.0%
+------------------------------------------------------------------------
+Total                1.470000e-03 7.800000e-04 9.900000e-05 2.349000e-03 100.0%
+                            62.6%        33.2%         4.2%}
+  close $out
+}
+proc report_cts {args} {
+  if {[lindex $args 0] ne "-out_file"} { error "report_cts $args" }
+  set out [open [lindex $args 1] w]
+  puts $out {[TritonCTS Metrics] Total number of Clock Roots: 1.}
+  puts $out {[TritonCTS Metrics] Total number of Buffers Inserted: 35.}
+  close $out
+}
+"""
+POWER_W = {
+    "sequential": (1e-3, 2e-4, 3e-5, 1.23e-3),
+    "combinational": (4e-4, 5e-4, 6e-5, 9.6e-4),
+    "clock": (7e-5, 8e-5, 9e-6, 1.59e-4),
+}
+STAND_IN = """#!/bin/sh
+if [ "$1" = -version ]; then echo v2.0-20000-gtest; exit; fi
+if [ "$*" != "-no_init -no_splash -exit place_and_route.tcl" ]; then exit 9; fi
+cat {stubs} place_and_route.tcl > run.tcl
+exec sta -no_splash -exit run.tcl
+"""
+
+
+@pytest.fixture
+def openroad(tmp_path, monkeypatch):
+    """A stand-in on the path, and a kit that has everything; returns a way to change the stubs."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    stubs = programs / "stubs.tcl"
+
+    def install(text=STUBS):
+        stubs.write_text(text + "\n")
+
+    install()
+    program = programs / "openroad"
+    program.write_text(STAND_IN.format(stubs=stubs))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    for kit, layout in place_and_route.LAYOUTS.items():
+        (tmp_path / "kits" / kit).mkdir(parents=True)
+        shutil.copy(LIBERTY, tmp_path / "kits" / kit)
+        for name in layout.lef:
+            (tmp_path / "kits" / kit / name).write_text("VERSION 5.8 ;\n")
+    monkeypatch.setenv("DBP_PDK_ROOT", str(tmp_path / "kits"))
+    return install
+
+
+def place(folder, kit="nangate45", verilog=VERILOG):
+    (folder / "m.v").write_text(verilog)
+    return place_and_route.run(
+        folder / "out", kits.KITS[kit], place_and_route.find(kit), [LIBERTY], folder / "m.v",
+        netlist.parse(verilog), liberty_reader.read(LIBERTY), ACTIVITY, PERIOD_S,
+    )  # fmt: skip
+
+
+def calls(folder):
+    return (folder / "calls.txt").read_text().splitlines()
+
+
+@needs_sta
+@pytest.mark.parametrize("kit", place_and_route.LAYOUTS)
+def test_the_script_of_every_kit_runs_in_order(tmp_path, openroad, kit):
+    place(tmp_path, kit)
+    layout, called = place_and_route.LAYOUTS[kit], calls(tmp_path / "out")
+    stages = [
+        "read_lef", "initialize_floorplan", "insert_tiecells", "make_tracks", "place_pins",
+        "set_layer_rc", "set_wire_rc", "set_routing_layers", "set_dont_use", "global_placement",
+        "place_pins", "estimate_parasitics", "repair_design", "set_placement_padding",
+        "detailed_placement", "clock_tree_synthesis", "repair_clock_nets", "detailed_placement",
+        "set_propagated_clock", "set_false_path", "estimate_parasitics", "repair_timing",
+        "detailed_placement", "check_placement", "global_route", "estimate_parasitics",
+        "set_power_activity",
+    ]  # fmt: skip
+    order = [line.split()[0] for line in called]
+    at = -1
+    for stage in stages:
+        at = order.index(stage, at + 1)
+    assert [line.split()[1] for line in called if line.startswith("read_lef")] == [*layout.lef]
+    assert (
+        f"set_routing_layers -signal {layout.signal_layers} -clock {layout.clock_layers}" in called
+    )
+    assert (
+        f"clock_tree_synthesis -root_buf {layout.clock_buffer} -buf_list {layout.clock_buffer} "
+        "-sink_clustering_enable" in called
+    )
+    assert f"set_dont_use {{{' '.join(kits.KITS[kit].dont_use)}}}" in called
+    wide, narrow = layout.padding_sites
+    assert (
+        f"global_placement -routability_driven -density 0.65 -pad_left {wide} -pad_right {wide}"
+        in called
+    )
+    assert f"set_placement_padding -global -left {narrow} -right {narrow}" in called
+    assert (
+        f"initialize_floorplan -site {layout.site} -utilization 60 -aspect_ratio 1 -core_space 2"
+        in called
+    )
+    assert ("tapcell" in order) is (layout.tap is not None)
+    assert {"repair_timing -skip_gate_cloning", "set_false_path -hold -from {d[1]} {d[0]} e"} < {
+        *called
+    }
+    units = "set_cmd_units -capacitance fF -resistance kOhm -distance um"
+    assert called.index(units) < order.index("set_layer_rc")
+    layers = [line.split()[2:] for line in called if line.startswith("set_layer_rc")]
+    assert [words[0] for words in layers] == [row[0] for row in layout.layers + layout.vias]
+    # The wires' estimate is of a layer that has its figures.
+    assert [line.split()[1] for line in called if line.startswith("set_wire_rc")] == [
+        "-signal", "-clock",
+    ]  # fmt: skip
+    for wire in (layout.signal_wire, layout.clock_wire):
+        assert isinstance(wire, tuple) or wire in [row[0] for row in layout.layers]
+    cuts = [line.split()[1:] for line in called if "layer_adjustment" in line]
+    assert cuts and all(0 < float(share) < 1 for _, share in cuts)
+
+
+@needs_sta
+def test_the_wires_of_nangate45_are_those_of_its_set_up(tmp_path, openroad):
+    """A few lines of its setRC.tcl and tapcell.tcl, as they stand there."""
+    place(tmp_path)
+    assert {
+        "set_layer_rc -layer metal2 -resistance 0.00369946 -capacitance 0.0831598",
+        "set_layer_rc -layer metal10 -resistance 3.5421e-05 -capacitance 0.118534",
+        "set_wire_rc -signal -layer metal3",
+        "set_wire_rc -clock -layer metal5",
+        "tapcell -distance 120 -tapcell_master TAPCELL_X1 -endcap_master TAPCELL_X1",
+        "set_global_routing_layer_adjustment metal4-metal10 0.25",
+    } < {*calls(tmp_path / "out")}
+
+
+def test_the_wires_are_those_that_the_clock_tree_estimate_takes():
+    """Both come from the kits' setRC.tcl; a unit that slipped would be off by a thousand."""
+    for kit, layout in place_and_route.LAYOUTS.items():
+        wire = layout.signal_wire
+        farads = wire[1] if isinstance(wire, tuple) else {n: f for n, _, f in layout.layers}[wire]
+        assert farads * 1e-15 == pytest.approx(clock_tree.WIRE_F_PER_UM[kit], rel=0.06)
+
+
+@pytest.mark.parametrize("kit", place_and_route.LAYOUTS)
+def test_the_cells_are_those_of_the_kits(tmp_path, kit):
+    """Clock buffers and tie cells; tap cells are in the LEF files only."""
+    if not (KITS and (Path(KITS) / kit).is_dir()):
+        pytest.skip(f"needs {kit} in DBP_PDK_ROOT")
+    _, files = kits.find(kit)
+    text = "".join((tmp_path / kits.unpack(file, tmp_path)).read_text() for file in files)
+    layout = place_and_route.LAYOUTS[kit]
+    for cell, pin in ((layout.clock_buffer, None), *(tie.split("/") for tie in layout.ties)):
+        found = re.search(
+            rf'\n\s*cell *\( *"?{cell}"? *\)(.*?)(?=\n\s*cell *\(|\Z)', text, re.DOTALL
+        )
+        assert found, cell
+        assert pin is None or re.search(rf'pin *\( *"?{pin}"? *\)', found[1]), pin
+
+
+@needs_sta
+def test_activity_reaches_the_pins_and_ports(tmp_path, openroad):
+    place(tmp_path)
+    given = {
+        (kind, name): (float(toggles), float(ones))
+        for kind, name, toggles, ones in (
+            line.split()[1:] for line in calls(tmp_path / "out") if "set_power_activity" in line
+        )
+    }
+    assert given == {
+        ("-input_ports", "{d[0]}"): RATES["d[0]"],
+        ("-input_ports", "{d[1]}"): RATES["d[1]"],
+        ("-input_ports", "e"): RATES["e"],
+        ("-pins", "u/ZN"): RATES["n"],
+        ("-pins", "r/1/Q"): RATES["k"],
+        ("-pins", "v/ZN"): RATES["q"],
+    }
+
+
+@needs_sta
+def test_opensta_knows_every_name_that_activity_is_given_by(tmp_path):
+    """A bit of a vector, a vector of one bit, and scalars and instances named like such bits."""
+    verilog = r"""module m (d, w, \e[0] , \a/b , q, r);
+      input [1:0] d; input [0:0] w; input \e[0] , \a/b ; output q, r;
+      NAND2_X1 \u[1] (.A1(d[0]), .A2(d[1]), .ZN(q));
+      AOI21_X1 \v/w.x (.A(w[0]), .B1(\e[0] ), .B2(\a/b ), .ZN(r));
+    endmodule"""
+    (tmp_path / "m.v").write_text(verilog)
+    design, library = netlist.parse(verilog), liberty_reader.read(LIBERTY)
+    names = ["d[0]", "d[1]", "w[0]", "e[0]", "a/b", "q", "r"]
+    rates = Activity(dict.fromkeys(names, 0.5), dict.fromkeys(names, 0.5))
+    lines = opensta.activity_commands(design, library, rates, ())
+    proc = STUBS[STUBS.index("proc set_power_activity") : STUBS.index("proc report_power")]
+    note = STUBS[: STUBS.index("foreach command")]
+    (tmp_path / "m.tcl").write_text(
+        f"read_liberty {LIBERTY}\nread_verilog m.v\nlink_design m\n{note}{proc}" + "\n".join(lines)
+    )
+    processes.run(["sta", "-no_splash", "-exit", "m.tcl"], tmp_path, "m.log", 60)
+    given = [line.split()[2].strip("{}") for line in calls(tmp_path)]
+    assert sorted(given) == sorted(["d[0]", "d[1]", "w[0]", "e[0]", "a/b", "u[1]/ZN", "v/w.x/ZN"])
+
+
+@needs_sta
+def test_the_figures_are_those_of_the_reports(tmp_path, openroad):
+    figures = place(tmp_path)
+    kinds = ("internal", "switching", "leakage", "total")
+    # The propagated clock has a slew of its own.
+    assert figures.pop("slack_ns") == pytest.approx(slack_ns(tmp_path), abs=1e-4)
+    assert 0 < figures.pop("hold_slack_ns") < PERIOD_S * 1e9 / 2
+    assert figures.pop("area_um2") == pytest.approx(125)
+    assert figures == {
+        "openroad": "v2.0-20000-gtest",
+        "utilisation": 0.625,
+        "wire_length_um": 4321,
+        "clock_buffers": 35,
+        "power_w": dict(zip(kinds, (1.47e-3, 7.8e-4, 9.9e-5, 2.349e-3), strict=True)),
+        "groups": {
+            group: {"power_w": dict(zip(kinds, watts, strict=True))}
+            for group, watts in POWER_W.items()
+        },
+    }
+    # What was only copied is gone, what a user looks at stays.
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        "place_and_route.tcl", "place_and_route.log", "place_and_route.def.gz", "figures.rpt",
+        "clock_tree.rpt", "calls.txt", "run.tcl",
+    }  # fmt: skip
+
+
+def slack_ns(folder):
+    """Of the timing before layout: the constraints are the same, and the wires without a layout."""
+    work = folder / "timing"
+    work.mkdir()
+    (work / "m.v").write_text(VERILOG)
+    shutil.copy(LIBERTY, work)
+    timed = opensta_timing.analyse(
+        work, [LIBERTY.name], "m.v", "m", ["d", "e"], ["q"], PERIOD_S * 1e9, "per_fanout"
+    )
+    # The worst path ends at q, which is due at the next edge.
+    *_, (instance, _, arrival_ns) = timed.critical_path
+    assert instance == "v" and timed.slack_ns == pytest.approx(
+        PERIOD_S * 1e9 - arrival_ns, abs=1e-4
+    )
+    return timed.slack_ns
+
+
+@needs_sta
+def test_inputs_do_not_count_for_hold(tmp_path, openroad):
+    """d changes with the ideal clock, so behind a tree its path to r would seem to be too short."""
+    figures = place(tmp_path)
+    openroad(STUBS + "proc set_false_path {args} {}")
+    assert place(tmp_path)["hold_slack_ns"] < figures["hold_slack_ns"]
+
+
+@needs_sta
+@pytest.mark.parametrize(
+    ("said", "instead", "missing"),
+    [
+        ("Total wirelength: ", "Wirelength: ", "wire length"),
+        ("Clock                7", "Clocks               7", "clock power"),
+        ("Total                1", "Sum                  1", "total power"),
+        ("Sequential           1.000000e-03", "Sequential           NaN", "sequential power"),
+        ("return 1.25e-10", "return {}", "area"),
+        ("return 0.625", "return inf", "utilisation"),
+        ("Buffers Inserted: 35", "Buffers: 35", "clock buffers"),
+    ],
+)
+def test_a_missing_figure_is_an_error(tmp_path, openroad, said, instead, missing):
+    assert said in STUBS
+    openroad(STUBS.replace(said, instead))
+    with pytest.raises(ToolError, match=rf"no {missing}: .*4321 um; log: .*\.log"):
+        place(tmp_path)
+    assert (tmp_path / "out" / "m.v").is_file()
+
+
+@needs_sta
+def test_a_design_without_a_timed_path_has_no_slack(tmp_path, openroad):
+    openroad(STUBS + "proc create_clock {args} {}\nproc set_input_delay {args} {}\n"
+             "proc set_output_delay {args} {}\n")  # fmt: skip
+    with pytest.raises(ToolError, match="reported no slack"):
+        place(tmp_path)
+
+
+@needs_sta
+def test_a_failure_of_openroad_is_told(tmp_path, openroad):
+    failure = "proc global_route {args} { puts {[ERROR GRT-0116] congestion.}; error GRT-0116 }"
+    openroad(STUBS + failure)
+    with pytest.raises(
+        ToolError, match=r"failed: \[ERROR GRT-0116\] congestion\. \| Error: .* GRT-0116"
+    ):
+        place(tmp_path)
+    openroad(STUBS + "rename repair_design {}")
+    with pytest.raises(ToolError, match=r'openroad failed: .*invalid command name "repair_design"'):
+        place(tmp_path)
+
+
+def test_what_is_missing_is_named(tmp_path, openroad, monkeypatch):
+    with pytest.raises(InputError, match="'predictive28': has no layout: must be one of nangate45"):
+        place_and_route.find("predictive28")
+    cells = tmp_path / "kits" / "asap7" / "asap7sc7p5t_28_R_1x_220121a.lef"
+    cells.rename(cells.with_name(cells.name + ".gz"))
+    files = place_and_route.find("asap7")
+    assert [file.name for file in files] == ["asap7_tech_1x_201209.lef", cells.name + ".gz"]
+    cells.with_name(cells.name + ".gz").unlink()
+    with pytest.raises(MissingError, match=r"no asap7sc7p5t_28_R_1x.*\.lef .*flow/platforms/asap7"):
+        place_and_route.find("asap7")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(MissingError, match="openroad is missing"):
+        place_and_route.find("nangate45")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("module m ", r"module \m;exit "),
+        (" d;", r" d; input \$x ;"),
+        ("NAND2_X1 u ", r"NAND2_X1 \u}];exit;{ "),
+        ("NAND2_X1 u ", r"NAND2_X1 \u* "),
+        ("VERILOG", "m[exit].lef"),
+    ],
+)
+def test_names_that_tcl_would_run_never_reach_it(tmp_path, openroad, old, new):
+    if old == "VERILOG":
+        with pytest.raises(InputError, match="LEF file"):
+            place_and_route.script(
+                kits.KITS["nangate45"], [new], [], "m.v",
+                netlist.parse(VERILOG), liberty_reader.read(LIBERTY), ACTIVITY, PERIOD_S,
+            )  # fmt: skip
+        return
+    assert old in VERILOG
+    verilog = VERILOG.replace(old, new)
+    with pytest.raises(InputError):
+        place(tmp_path, verilog=verilog)
+    assert not (tmp_path / "out" / "place_and_route.tcl").exists()
+
+
+def test_pins_that_tcl_would_run_never_reach_it():
+    name = r"Q}];{*}exec\40ls;#"
+    liberty = TINY_LIB.read_text()
+    assert "pin (Y)" in liberty
+    library = liberty_reader.parse(liberty.replace("pin (Y)", f'pin ("{name}")'))
+    verilog = rf"module m (a, y); input a; output y; INV u (.A(a), .\{name} (y)); endmodule"
+    activity = Activity(dict.fromkeys("ay", 0.5), dict.fromkeys("ay", 0.5))
+    with pytest.raises(InputError, match=r"pin = .*: must be letters"):
+        opensta.activity_commands(netlist.parse(verilog), library, activity, ())
+
+
+@needs_sta
+def test_the_command_adds_the_figures_to_the_others(tmp_path, openroad, capsys):
+    run = make_run(tmp_path / "run", small_design(), lanes=1, samples=1500)
+    arguments = ["synth", str(run), "--pdk", "nangate45", "--step", "1", "--lanes", "1"]
+    assert main([*arguments, "--place-and-route"]) == 0
+    assert "Placed and routed by OpenROAD: 125 um2, 2.35 mW" in capsys.readouterr().out
+    folder = run / "synth" / "nangate45"
+    both = json.loads((folder / "metrics.json").read_text())
+    assert both["place_and_route"]["power_w"]["total"] == 2.349e-3
+    # OpenSTA has found every driven pin and every bit of the inputs, but for the clock.
+    mapped = netlist.read(folder / "netlist.v.gz")
+    cells = liberty_reader.read(LIBERTY).cells
+    driven = sum(pin.name in i.nets for i in mapped.instances for pin in cells[i.cell].outputs)
+    given = [line.split() for line in calls(folder / "place_and_route") if "power_act" in line]
+    assert len({words[2] for words in given}) == driven + len(mapped.inputs) - 1 > 500
+    assert "not found" not in (folder / "place_and_route" / "place_and_route.log").read_text()

@@ -1,0 +1,272 @@
+"""The whole flow on a small design, and its answers where something is missing or wrong."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import TINY_LIB
+
+from dbp import cli
+from dbp.datapath import golden
+from dbp.datapath.design import Design, Filter, Rotation
+from dbp.datapath.stimulus import Stimulus
+from dbp.errors import InputError, MissingError, ToolError
+from dbp.runs import config_of
+from dbp.support import processes
+from dbp.support.yosys import run_yosys
+from dbp.synthesis import fit_clock, synthesize
+from dbp.synthesis.cells import kits
+from dbp.synthesis.gates import step_bench
+from dbp.synthesis.gates.simulation import GateSimulation
+
+PERIOD_NS = 1e3 / 416.7
+KITS = os.environ.get("DBP_PDK_ROOT")
+HAS_FLOW = bool(KITS) and (Path(KITS) / "nangate45").is_dir() and shutil.which("sta") is not None
+needs_sta = pytest.mark.skipif(shutil.which("sta") is None, reason="needs sta")
+needs_flow = pytest.mark.skipif(not HAS_FLOW, reason="needs nangate45 in DBP_PDK_ROOT, and sta")
+
+
+def small_design() -> Design:
+    filters = [Filter(4, 3, 5, (1, 5), (-2, 3)), Filter(4, 3, 5, (-3, 6), (2, -1))]
+    rotation = Rotation(
+        branch_bits=3, power_offset=4, kerr_bits=5, kerr_gains=(300, -700), kerr_shift=14,
+        phase_shift=3, phase_bits=5, phase_fraction_bits=4, taylor_order=2, output_bits=5,
+    )  # fmt: skip
+    return Design("small", 5, 300, tuple(filters), (rotation,))
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    design = small_design()
+    rng = np.random.default_rng(5)
+    waveform = rng.normal(size=3000) + 1j * rng.normal(size=3000)
+    design.save(tmp_path / "design.json")
+    samples = golden.convert(waveform, design)
+    Stimulus(samples, 200, design.hash, "", 5).save(tmp_path / "stimulus.npz")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "pdk",
+    [pytest.param("nangate45", marks=needs_flow), pytest.param("predictive28", marks=needs_sta)],
+)
+def test_a_step_becomes_gates_that_equal_golden(run_dir, pdk):
+    result = synthesize(run_dir, pdk, step=0, lanes=2, clocks=1000)
+    folder = run_dir / "synth" / pdk
+    assert json.loads((folder / "metrics.json").read_text()) == result
+    assert result["gate_level_mismatches"] == 0
+    assert result["gate_level_samples"] >= 2 * 1000
+    assert result["nets_annotated_fraction"] == 1.0
+    assert result["slack_ns"] > 0 and result["timing_met"] is True
+    # Every path has a period: at the highest clock the slack is nothing.
+    assert result["slack_ns"] < result["slack_without_wires_ns"] < PERIOD_NS
+    for words in ("", "_without_wires"):
+        least_ns = 1e3 / result[f"highest_clock{words}_mhz"]
+        assert least_ns == pytest.approx(PERIOD_NS - result[f"slack{words}_ns"])
+    assert result["recipe"]["full_adder"].startswith("FA") and result["power_engine"] == "dbp"
+    script = (folder / "yosys.ys").read_text()
+    assert "-booth" in script and result["recipe"]["abc_script"] in script
+    assert (result["pdk"], result["step"], result["lanes"]) == (pdk, 0, 2)
+    assert result["for_demonstration_only"] is (pdk == "predictive28")
+    assert (result["scaled_28nm"] is None) is (pdk == "predictive28")
+    assert result["activity"] == "simulated"
+    power, groups = result["power_w"], result["groups"]
+    kinds = ("switching", "internal", "leakage")
+    assert all(power[kind] > 0 for kind in kinds)
+    assert power["total"] == pytest.approx(sum(power[kind] for kind in kinds))
+    for key in ("cells", "cell_area_um2"):
+        assert result[key] == pytest.approx(sum(group[key] for group in groups.values()))
+    with gzip.open(folder / "power.csv.gz", "rt") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == result["cells"]
+    assert sum(float(row["total_w"]) for row in rows) == pytest.approx(power["total"], rel=1e-5)
+    assert {file.name for file in folder.iterdir()} == {
+        "metrics.json", "netlist.v.gz", "delays.sdf.gz", "step.v.gz", "activity.csv.gz",
+        "power.csv.gz", "yosys.log", "yosys.ys", "timing.tcl", "timing.log",
+    }  # fmt: skip
+
+
+@needs_sta
+@pytest.mark.parametrize("name", ["s;$(touch PWNED);", "it's `touch PWNED`", 'a "b" & c'])
+def test_a_folder_may_be_called_anything(run_dir, tmp_path, monkeypatch, name):
+    (tmp_path / ".sta").write_text("exit\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / name
+    folder.mkdir()
+    for file in ("design.json", "stimulus.npz"):
+        shutil.copy(run_dir / file, folder)
+    before = {*Path(tempfile.gettempdir()).glob("yosys-*"), *Path.cwd().iterdir()}
+    found = synthesize(folder, "predictive28", step=0, lanes=1, clocks=100)
+    assert found["gate_level_mismatches"] == 0
+    assert not list(tmp_path.rglob("PWNED"))
+    assert {*Path(tempfile.gettempdir()).glob("yosys-*"), *Path.cwd().iterdir()} <= before
+
+
+def test_no_shell_gets_a_folder_for_temporary_files_of_another_name(tmp_path, monkeypatch):
+    (tmp_path / "a $b").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "a $b"))
+    with pytest.raises(ToolError, match="TMPDIR must be a path of letters"):
+        run_yosys("help", tmp_path, 10)
+
+
+@needs_sta
+def test_the_command_keeps_what_it_has_made_while_it_is_whole(run_dir, capsys):
+    command = ["synth", str(run_dir), "--pdk", "predictive28", "--step", "0", "--lanes", "1"]
+    (run_dir / "config.toml").write_text("")
+    stimulus = Stimulus.load(run_dir / "stimulus.npz", small_design())
+    replace(stimulus, config_hash=config_of(run_dir).hash).save(run_dir / "stimulus.npz")
+    metrics = run_dir / "synth" / "predictive28" / "metrics.json"
+
+    def made() -> bool:
+        capsys.readouterr()
+        assert cli.main(command) == 0
+        return "kept, its inputs are the same" not in capsys.readouterr().out
+
+    assert made()
+    first = metrics.read_bytes()
+    assert not made() and metrics.read_bytes() == first
+    (metrics.parent / "netlist.v.gz").unlink()
+    assert made() and (metrics.parent / "netlist.v.gz").is_file()
+    content = json.loads(metrics.read_text())
+    del content["slack_ns"]
+    metrics.write_text(json.dumps(content))
+    assert made()
+    stimulus = Stimulus.load(run_dir / "stimulus.npz", small_design())
+    stimulus.samples.i[7] ^= 1
+    stimulus.save(run_dir / "stimulus.npz")
+    assert made()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--lanes", "99999"], "lanes = 99999: must be an integer in 1..1024"),
+        (["--step", "2"], "step = 2: must be an integer in 0..1"),
+        (["--pdk", "foo"], "pdk = 'foo': must be one of"),
+        (["--pdk", "predictive28", "--place-and-route", "--fit-clock"], "no layout"),
+    ],
+)
+def test_the_command_looks_at_options_before_it_simulates_a_link(
+    run_dir, capsys, monkeypatch, options, complaint
+):
+    monkeypatch.setattr("dbp.cli.commands.ensure_stimulus", None)
+    assert cli.main(["synth", str(run_dir), *options]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+@needs_flow
+def test_the_last_step_has_a_filter_only_and_a_wrong_one_shows(run_dir, monkeypatch):
+    """Break the golden side: one output bit in one sample out of many must be found."""
+    compare, counts = step_bench.Bench.compare, []
+
+    def broken(self, gates: GateSimulation, outputs):
+        counts.append(compare(self, gates, outputs))
+        self.expected.i[777] ^= 1
+        return compare(self, gates, outputs)
+
+    monkeypatch.setattr(step_bench.Bench, "compare", broken)
+    with pytest.raises(ToolError, match=r"differ from the golden model in 1 of \d+ samples"):
+        synthesize(run_dir, "nangate45", step=1, lanes=1, clocks=1000, clock_mhz=5000.0)
+    ((samples, mismatches),) = counts
+    assert samples >= 1000 and mismatches == 0
+    metrics = json.loads((run_dir / "synth" / "nangate45" / "metrics.json").read_text())
+    assert metrics["gate_level_samples"] == samples and metrics["gate_level_mismatches"] == 1
+    assert metrics["slack_ns"] < 0 and metrics["timing_met"] is False
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"lanes": 0}, "lanes = 0"),
+        ({"step": 2}, "step = 2: must be an integer in 0..1"),
+        ({"clock_mhz": 0.0}, "clock_mhz = 0.0"),
+        ({"clocks": 0}, "clocks = 0"),
+        ({"clocks": 5000}, "stimulus.npz holds 3000 samples: must be at least"),
+    ],
+)
+def test_bad_options_are_refused(run_dir, monkeypatch, options, complaint):
+    library = TINY_LIB
+    monkeypatch.setattr(kits, "find", lambda name: (kits.KITS[name], [library]))
+    monkeypatch.setenv("PATH", "")  # before anything is said of missing tools
+    with pytest.raises(InputError, match=complaint):
+        synthesize(run_dir, "nangate45", **options)
+
+
+def test_an_unknown_kit_is_refused(run_dir):
+    with pytest.raises(InputError, match=r"pdk = '\.\./x': must be one of nangate45"):
+        synthesize(run_dir, "../x")
+
+
+def test_a_missing_kit_says_where_it_was_looked_for(run_dir, monkeypatch, tmp_path, cache_folder):
+    monkeypatch.delenv("DBP_PDK_ROOT", raising=False)
+    with pytest.raises(
+        MissingError, match=f"no kit nangate45 in {cache_folder}/pdk/nangate45: run"
+    ):
+        synthesize(run_dir, "nangate45")
+    monkeypatch.setenv("DBP_PDK_ROOT", str(tmp_path))
+    with pytest.raises(MissingError, match=rf"in {tmp_path}/nangate45 or .*set DBP_PDK_ROOT to"):
+        synthesize(run_dir, "nangate45")
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+def test_a_kit_that_is_not_liberty_is_refused(run_dir, monkeypatch, tmp_path, reuse):
+    (tmp_path / "nangate45").mkdir()
+    (tmp_path / "nangate45" / "x.lib").write_text("module x; endmodule\n")
+    monkeypatch.setenv("DBP_PDK_ROOT", str(tmp_path))
+    monkeypatch.setenv("PATH", "")  # before anything is said of missing tools
+    with pytest.raises(InputError, match=r"x\.lib: not a Liberty file"):
+        synthesize(run_dir, "nangate45", reuse=reuse)
+    with pytest.raises(InputError, match=r"x\.lib: not a Liberty file"):
+        fit_clock.fit(run_dir, "nangate45", tmp_path / "fit", reuse=reuse)
+
+
+def test_a_missing_tool_leaves_earlier_figures_alone(run_dir, monkeypatch):
+    library = TINY_LIB
+    monkeypatch.setattr(kits, "find", lambda name: (kits.KITS[name], [library]))
+    monkeypatch.setenv("PATH", "")
+    metrics = run_dir / "synth" / "nangate45" / "metrics.json"
+    metrics.parent.mkdir(parents=True)
+    metrics.write_text("{}")
+    with pytest.raises(MissingError, match="sta is missing"):
+        synthesize(run_dir, "nangate45", clocks=100)
+    assert metrics.read_text() == "{}"
+
+
+def test_a_missing_tool_says_what_to_install(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(MissingError, match="sta is missing: install it with `apt-get install"):
+        processes.require("sta")
+
+
+def test_a_failed_tool_shows_its_last_words_and_its_log(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "PACKAGES", {"sh": "dash"})
+    with pytest.raises(ToolError, match=r"sh failed: one \| two; log: .*x\.log"):
+        processes.run(["sh", "-c", "echo one; echo two; exit 3"], tmp_path, "x.log", 10)
+    with pytest.raises(ToolError, match="sh failed: Error: no such cell"):
+        processes.run(
+            ["sh", "-c", "echo Error: no such cell; echo on it goes"], tmp_path, "x.log", 10
+        )
+    with pytest.raises(ToolError, match=r"sh took longer than 0\.2 s"):
+        processes.run(["sh", "-c", "sleep 30"], tmp_path, "x.log", 0.2)
+    assert processes.run(["sh", "-c", "echo well"], tmp_path, "x.log", 10) == "well\n"
+
+
+def test_a_version_that_never_comes_is_a_failed_tool(monkeypatch):
+    monkeypatch.setattr(processes, "_VERSION_TIMEOUT_S", 0.2)
+    with pytest.raises(ToolError, match=r"sleep 30 took longer than 0\.2 s"):
+        processes.version(["sleep", "30"])
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x;exit", "[exec ls]", "$x", "a\nb", "-x", "../x"])
+def test_names_in_scripts_are_checked(name):
+    with pytest.raises(InputError, match="letters, digits"):
+        processes.checked_name(name, "name")
