@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dbp import runs
-from dbp.cli import commands
+from dbp.cli.rtl import rtl as emit_run
 from dbp.datapath.design import Design
 from dbp.errors import MissingError
 from dbp.rtl import emit
@@ -71,7 +71,7 @@ def main() -> None:
         run = Path(folder)
         for top, lanes, name in (("step", 96, "step 16"), ("chain", 8, "33 filters")):
             design, place = runs.find_design(DESIGN)
-            commands.rtl(design, place, run, lanes, top=top, step=16 if top == "step" else 0)
+            emit_run(design, place, run, lanes, top=top, step=16 if top == "step" else 0)
             runs.ensure_stimulus(run)
             for simulator in ("verilator", "icarus"):
                 try:

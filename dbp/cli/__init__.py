@@ -1,5 +1,79 @@
-"""The command line: ``dbp train | rtl | prove | sim | synth | power | ber | link | ...``."""
+"""The command line: ``dbp train | rtl | prove | sim | synth | power | ber | link | ...``.
 
-from dbp.cli._main import main
+One file a command: its parser stands beside its action. Both load slowly what they need (torch, the
+hardware tools, plots) only when the command runs, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from dbp import __version__
+from dbp.cli import (
+    ber,
+    compare,
+    equalize,
+    link,
+    pdk,
+    power,
+    prove,
+    report,
+    rtl,
+    run,
+    sim,
+    synth,
+    train,
+)
+from dbp.cli.options import Parser
+from dbp.errors import DbpError, InputError, one_line
+
+COMMANDS = (train, rtl, prove, sim, synth, power, pdk, ber, link, equalize, compare, report, run)
 
 __all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 1 (a tool or a comparison failed), 2 (input)."""
+    given = _join_ranges(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(given)
+    try:
+        options.function(options)
+    except InputError as error:
+        return _fail(error, 2)
+    except (DbpError, OSError) as error:
+        return _fail(error, 1)
+    except MemoryError as error:
+        return _fail(f"out of memory: {error}", 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="dbp",
+        description="Time-domain digital backpropagation: learn and quantize its filters, "
+        "generate RTL, prove it bit-exact, and cost it in watts.",
+    )
+    parser.add_argument("--version", action="version", version=f"dbp {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add_to(commands)
+    return parser
+
+
+def _join_ranges(arguments: Sequence[str]) -> list[str]:
+    """``--launch-power-dbm -4:4:1`` as people type it; argparse takes the range for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] == "--launch-power-dbm":
+            joined[-1] += "=" + argument
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _fail(message: object, status: int) -> int:
+    print("dbp: error: " + one_line(message), file=sys.stderr)
+    return status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import os
 import textwrap
@@ -10,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from dbp.cli.options import DESIGN_HELP, Commands, Parser, add_command, add_out, positive
 from dbp.config import Config
 from dbp.evaluation.evaluate import Options, ber, labels_of
 from dbp.records import metrics
@@ -17,6 +19,51 @@ from dbp.runs import config_of, ensure_stimulus, find_design, place
 from dbp.support.files import write_csv, write_text
 
 # The hardware side and plots load slowly: imported where they are needed, so that --help is quick.
+
+
+def add_to(commands: Commands[Parser]) -> None:
+    """Add ``dbp compare``."""
+    text = "BER, watts and square millimetres of whole receivers"
+    parser = add_command(commands, "compare", _run, text)
+    parser.add_argument("designs", nargs="+", metavar="DESIGN", help=DESIGN_HELP)
+    parser.add_argument(
+        "--pdk", nargs="+", default=["nangate45"], metavar="NAME", help="default: nangate45"
+    )
+    parser.add_argument(
+        "--filters",
+        nargs="+",
+        choices=("reconfigurable", "hardwired"),
+        default=["reconfigurable"],
+        metavar="KIND",
+        help="reconfigurable (default), hardwired, or both",
+    )
+    parser.add_argument(
+        "--lanes",
+        nargs="+",
+        type=positive,
+        default=(8, 16),
+        metavar="P",
+        help="widths to synthesise: 96 lanes are estimated from the first two (default: 8 16), "
+        "which further ones check",
+    )
+    parser.add_argument(
+        "--min-errors",
+        type=positive,
+        metavar="N",
+        help="of every point of the BER (default: the configuration's)",
+    )
+    add_out(parser)
+
+
+def _run(options: argparse.Namespace) -> None:
+    compare(
+        options.designs,
+        options.out,
+        pdks=options.pdk,
+        filters=options.filters,
+        widths=options.lanes,
+        min_errors=options.min_errors,
+    )
 
 
 def compare(

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from test_design import DESIGN
+from helpers.designs import DESIGN
 
 from dbp import cli, config
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from dbp import cli, runs
-from dbp.cli import commands
+from dbp.cli import run as run_command
+from dbp.cli import train as train_command
 from dbp.datapath.complexity import complexity
 from dbp.datapath.design import Design
 from dbp.datapath.stimulus import Stimulus
@@ -195,7 +196,7 @@ def test_without_tools_and_kits_the_run_goes_on_and_says_so(
     def no_training(settings, out, device):
         shutil.copytree(finished / "learned", out, ignore=shutil.ignore_patterns("s*"))
 
-    monkeypatch.setattr(commands, "train", no_training)
+    monkeypatch.setattr(run_command, "train", no_training)
     monkeypatch.setenv("PATH", os.devnull)
     monkeypatch.delenv("DBP_PDK_ROOT", raising=False)
     (tmp_path / "small.toml").write_text(CONFIG)
@@ -301,10 +302,10 @@ def test_a_folder_with_another_design_is_not_overwritten(finished, tmp_path, cap
 def test_a_new_design_removes_what_stages_made_of_the_old_one(finished, tmp_path):
     shutil.copytree(finished / "baseline", tmp_path / "run")
     settings = runs.config_of(finished / "baseline")
-    commands.baseline(settings, tmp_path / "run")
+    train_command.baseline(settings, tmp_path / "run")
     assert (tmp_path / "run" / "rtl").is_dir()
     wider = settings.model_copy(
         update={"baseline": settings.baseline.model_copy(update={"coefficient_bits": 7})}
     )
-    commands.baseline(wider, tmp_path / "run")
+    train_command.baseline(wider, tmp_path / "run")
     assert not (tmp_path / "run" / "rtl").exists()

@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict, replace
 
 import pytest
-from test_design import DESIGN
+from helpers.designs import DESIGN
 
 from dbp import cli, config
 from dbp.cli import compare

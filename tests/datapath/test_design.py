@@ -5,16 +5,12 @@ import dataclasses
 import json
 
 import pytest
-from helpers.designs import designs
+from helpers.designs import DESIGN, FILTER, ROTATION, designs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbp.datapath.design import Design, Filter, Rotation
+from dbp.datapath.design import Design
 from dbp.errors import InputError
-
-FILTER = Filter(6, 5, 9, (1, -3, 20), (0, 5, -10))
-ROTATION = Rotation(5, 12, 10, (300, -2621), 16, 7, 8, 9, 2, 9)
-DESIGN = Design("example", 9, 250, (FILTER, FILTER), (ROTATION,))
 
 
 @given(designs())

@@ -168,7 +168,7 @@ def test_samples_beyond_the_format_are_refused(design):
 
 
 def test_converter_holds_the_rms_whatever_the_power():
-    from test_design import DESIGN
+    from helpers.designs import DESIGN
 
     rng = np.random.default_rng(1)
     waveform = rng.normal(size=(2, 4096)) + 1j * rng.normal(size=(2, 4096))

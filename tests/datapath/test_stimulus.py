@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from test_design import DESIGN
+from helpers.designs import DESIGN
 
 from dbp.datapath.golden import Samples
 from dbp.datapath.stimulus import Stimulus

@@ -22,6 +22,7 @@ def examples(count):
 # Each range twice: what designs of the paper's kind have, often, and all that `dbp.datapath.design`
 # allows.
 BITS = st.integers(4, 10) | st.integers(2, 16)
+LANES = st.integers(1, 4) | st.integers(1, 4) | st.integers(1, 16)
 # Every third requantiser shifts nothing out and, where 16 bits are enough, clips nothing.
 IDLE = st.sampled_from([False, False, True])
 
@@ -96,3 +97,19 @@ def retuned(design, rng, hardwired=False):
     rotations = tuple(replace(r, kerr_gains=row(32, len(r.kerr_gains))) for r in design.rotations)
     filters = design.filters if hardwired else filters
     return replace(design, filters=filters, rotations=rotations)
+
+
+# A design of two filters that differ only where tests make them, and its parts.
+FILTER = Filter(6, 5, 9, (1, -3, 20), (0, 5, -10))
+ROTATION = Rotation(5, 12, 10, (300, -2621), 16, 7, 8, 9, 2, 9)
+DESIGN = Design("example", 9, 250, (FILTER, FILTER), (ROTATION,))
+
+
+def small_synthesis_design() -> Design:
+    """Few and short taps, for what maps every gate."""
+    filters = [Filter(4, 3, 5, (1, 5), (-2, 3)), Filter(4, 3, 5, (-3, 6), (2, -1))]
+    rotation = Rotation(
+        branch_bits=3, power_offset=4, kerr_bits=5, kerr_gains=(300, -700), kerr_shift=14,
+        phase_shift=3, phase_bits=5, phase_fraction_bits=4, taylor_order=2, output_bits=5,
+    )  # fmt: skip
+    return Design("small", 5, 300, tuple(filters), (rotation,))

@@ -145,3 +145,21 @@ def make_run(folder, design, lanes=3, samples=150):
     stimulus.save(folder / "stimulus.npz")
     emit(design, folder / "rtl", lanes)
     return folder
+
+
+def stimulus(rng, bits, lanes):
+    """Samples of whole words, and a valid with gaps and some words back to back."""
+    # Histories are of so many samples that wide words fill sooner.
+    words = 8 + 24 // lanes
+    valid = rng.random(4 * words) < rng.choice([0.3, 0.7, 1.0])
+    valid[: 2 * words : 2] = True
+    return extreme_samples(rng, bits, lanes * int(valid.sum())), valid
+
+
+def assert_equal(y, expected, latencies, block):
+    """The block put out what golden expects behind the warm-up, after its latency."""
+    start = block.lanes * block.warm_up_words
+    expected = Samples(expected.i[start:], expected.q[start:])
+    assert len(y.i) == len(expected.i) > 0
+    assert (y.i == expected.i).all() and (y.q == expected.q).all()
+    assert set(latencies) == {block.latency}

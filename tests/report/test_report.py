@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from test_design import DESIGN
+from helpers.designs import DESIGN
 
 from dbp.report import page as report
 

@@ -3,16 +3,16 @@
 
 import json
 import re
-import subprocess
 
 import pytest
 from helpers.designs import designs, examples
 from helpers.hardware import make_run, small_design
+from helpers.verilog import check, lint
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dbp.datapath.design import Design, Filter, Rotation
-from dbp.errors import InputError, MissingError, ToolError
+from dbp.errors import InputError, ToolError
 from dbp.rtl import emit, emit_step
 from dbp.rtl.blocks.registers import SATURATORS
 from dbp.rtl.blocks.step import Step
@@ -20,8 +20,7 @@ from dbp.rtl.emit import FILTER_KINDS
 from dbp.rtl.pipeline import Pipeline, parse
 from dbp.rtl.proof.prove import prove_rtl
 from dbp.rtl.verilog import to_verilog
-from dbp.sim.simulators import environment
-from dbp.support.yosys import run_yosys, yosys_warnings
+from dbp.support.yosys import run_yosys
 
 
 def paper_like(steps=32, taps=15):
@@ -30,26 +29,6 @@ def paper_like(steps=32, taps=15):
     filters = tuple(Filter(6, 6, 9, (k % 30,) * half, (1,) * half) for k in range(steps + 1))
     rotations = tuple(Rotation(5, 0, 10, (-100 - k,), 20, 8, 8, 9, 1, 9) for k in range(steps))
     return Design("paper-like", 9, 250, filters, rotations)
-
-
-def lint(folder, top="chain"):
-    """All that Verilator has to say at -Wall."""
-    try:
-        variables = environment("verilator")
-    except MissingError as error:
-        pytest.skip(str(error))
-    command = ["verilator", "--lint-only", "-Wall", "--quiet", "--top-module", top]
-    files = sorted(map(str, folder.glob("*.v")))
-    answer = subprocess.run(
-        [*command, *files], env=variables, capture_output=True, text=True, check=False, timeout=120
-    )
-    return (answer.stdout + answer.stderr).strip()
-
-
-def check(folder, top="chain"):
-    """Warnings of Yosys on reading the Verilog back; `check -assert` raises by itself."""
-    script = f"read_verilog {folder}/*.v\nhierarchy -check -top {top}\nproc\ncheck -assert"
-    return yosys_warnings(run_yosys(script, folder, 120))
 
 
 @pytest.mark.parametrize("filters", FILTER_KINDS)

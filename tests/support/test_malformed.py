@@ -18,14 +18,13 @@ from itertools import product
 
 import numpy as np
 import pytest
-from helpers.designs import designs, examples
+from helpers.designs import DESIGN, designs, examples
+from helpers.measures import unit
 from hypothesis import given
 from hypothesis import strategies as st
-from test_design import DESIGN
-from test_results import unit
 
 from dbp import cli, config, runs
-from dbp.cli import commands
+from dbp.cli import prove, rtl, run, sim, synth, train
 from dbp.datapath.design import Design
 from dbp.datapath.golden import Samples
 from dbp.datapath.stimulus import Stimulus
@@ -537,8 +536,9 @@ def test_names_and_options_of_every_command(form, word, place):
     called = []
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        for name in ("train", "rtl", "prove", "sim", "synth", "report", "run"):
-            patch.setattr(commands, name, lambda *a: called.append(a))
+        for command in (train, rtl, prove, sim, synth, run):
+            name = command.__name__.rpartition(".")[2]
+            patch.setattr(command, name, lambda *a: called.append(a))
         patch.setattr(evaluate, "_evaluate", lambda *a: called.append(a) or 1 / 0)
         arguments = [word if part is None else part for part in form]
         try:

@@ -8,10 +8,10 @@ import shutil
 import numpy as np
 import pytest
 from helpers import hardware
-from test_synthesis_flow import small_design
+from helpers.designs import small_synthesis_design
 
 from dbp import cli
-from dbp.cli import commands
+from dbp.cli import synth
 from dbp.datapath import golden
 from dbp.datapath.design import Rotation
 from dbp.datapath.stimulus import Stimulus
@@ -44,7 +44,7 @@ def test_text_is_what_parse_reads(pipeline):
 @pytest.mark.parametrize("filters", ["reconfigurable", "hardwired"])
 def test_every_cut_is_known_by_the_registers_of_the_verilog(tmp_path, filters):
     """With all cuts, each one's registers are found, and have nothing left to cut."""
-    design = hardware.small_design()
+    design = hardware.small_synthesis_design()
     cuts = Cuts(design, 0, filters)
     emit(design, tmp_path, 2, filters=filters, top="step", pipeline=ALL_CUTS)
     seen = set()
@@ -166,7 +166,7 @@ class Modelled(fit_clock._Trials):
 
 @pytest.fixture
 def modelled(tmp_path, monkeypatch):
-    hardware.small_design().save(tmp_path / "design.json")
+    hardware.small_synthesis_design().save(tmp_path / "design.json")
     (tmp_path / "stimulus.npz").write_bytes(b"")
     monkeypatch.setattr(fit_clock, "_Trials", Modelled)
     monkeypatch.setattr(synthesize_step, "programs", dict)
@@ -243,7 +243,7 @@ def test_the_command_hands_the_cuts_on(modelled, monkeypatch, capsys):
                 "for_demonstration_only": False}  # fmt: skip
 
     monkeypatch.setattr("dbp.synthesis.synthesize", synthesized)
-    monkeypatch.setattr(commands, "ensure_stimulus", lambda run, at_least: None)
+    monkeypatch.setattr(synth, "ensure_stimulus", lambda run, at_least: None)
     monkeypatch.setitem(Modelled.delay_ns, "registers.filter_clipped_total", 5.0)
     given_cuts = ["--step", "0", "--pipeline", "rotation.after_kerr=1"]
     arguments = ["synth", str(modelled), "--pdk", "predictive28", "--fit-clock", *given_cuts]
@@ -260,7 +260,7 @@ def test_the_command_hands_the_cuts_on(modelled, monkeypatch, capsys):
 
 @pytest.mark.skipif(shutil.which("sta") is None, reason="no OpenSTA")
 def test_a_step_that_misses_the_clock_meets_it_and_equals_golden(tmp_path, monkeypatch):
-    design, rng = small_design(), np.random.default_rng(5)
+    design, rng = small_synthesis_design(), np.random.default_rng(5)
     design.save(tmp_path / "design.json")
     samples = golden.convert(rng.normal(size=1500) + 1j * rng.normal(size=1500), design)
     Stimulus(samples, 200, design.hash, "", 5).save(tmp_path / "stimulus.npz")
@@ -294,7 +294,7 @@ def test_a_step_that_misses_the_clock_meets_it_and_equals_golden(tmp_path, monke
 @pytest.mark.skipif(shutil.which("sta") is None, reason="no OpenSTA")
 @pytest.mark.parametrize(("clock_mhz", "met"), [(416.7, True), (3000.0, False)])
 def test_power_is_simulated_only_where_the_clock_is_met(tmp_path, clock_mhz, met):
-    design, rng = small_design(), np.random.default_rng(5)
+    design, rng = small_synthesis_design(), np.random.default_rng(5)
     design.save(tmp_path / "design.json")
     samples = golden.convert(rng.normal(size=1500) + 1j * rng.normal(size=1500), design)
     Stimulus(samples, 200, design.hash, "", 5).save(tmp_path / "stimulus.npz")

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import TINY_LIB
+from helpers.designs import small_synthesis_design
 
 from dbp import cli
 from dbp.datapath import golden
-from dbp.datapath.design import Design, Filter, Rotation
 from dbp.datapath.stimulus import Stimulus
 from dbp.errors import InputError, MissingError, ToolError
 from dbp.runs import config_of
@@ -35,18 +35,9 @@ needs_sta = pytest.mark.skipif(shutil.which("sta") is None, reason="needs sta")
 needs_flow = pytest.mark.skipif(not HAS_FLOW, reason="needs nangate45 in DBP_PDK_ROOT, and sta")
 
 
-def small_design() -> Design:
-    filters = [Filter(4, 3, 5, (1, 5), (-2, 3)), Filter(4, 3, 5, (-3, 6), (2, -1))]
-    rotation = Rotation(
-        branch_bits=3, power_offset=4, kerr_bits=5, kerr_gains=(300, -700), kerr_shift=14,
-        phase_shift=3, phase_bits=5, phase_fraction_bits=4, taylor_order=2, output_bits=5,
-    )  # fmt: skip
-    return Design("small", 5, 300, tuple(filters), (rotation,))
-
-
 @pytest.fixture
 def run_dir(tmp_path):
-    design = small_design()
+    design = small_synthesis_design()
     rng = np.random.default_rng(5)
     waveform = rng.normal(size=3000) + 1j * rng.normal(size=3000)
     design.save(tmp_path / "design.json")
@@ -122,7 +113,7 @@ def test_no_shell_gets_a_folder_for_temporary_files_of_another_name(tmp_path, mo
 def test_the_command_keeps_what_it_has_made_while_it_is_whole(run_dir, capsys):
     command = ["synth", str(run_dir), "--pdk", "predictive28", "--step", "0", "--lanes", "1"]
     (run_dir / "config.toml").write_text("")
-    stimulus = Stimulus.load(run_dir / "stimulus.npz", small_design())
+    stimulus = Stimulus.load(run_dir / "stimulus.npz", small_synthesis_design())
     replace(stimulus, config_hash=config_of(run_dir).hash).save(run_dir / "stimulus.npz")
     metrics = run_dir / "synth" / "predictive28" / "metrics.json"
 
@@ -140,7 +131,7 @@ def test_the_command_keeps_what_it_has_made_while_it_is_whole(run_dir, capsys):
     del content["slack_ns"]
     metrics.write_text(json.dumps(content))
     assert made()
-    stimulus = Stimulus.load(run_dir / "stimulus.npz", small_design())
+    stimulus = Stimulus.load(run_dir / "stimulus.npz", small_synthesis_design())
     stimulus.samples.i[7] ^= 1
     stimulus.save(run_dir / "stimulus.npz")
     assert made()
@@ -158,7 +149,7 @@ def test_the_command_keeps_what_it_has_made_while_it_is_whole(run_dir, capsys):
 def test_the_command_looks_at_options_before_it_simulates_a_link(
     run_dir, capsys, monkeypatch, options, complaint
 ):
-    monkeypatch.setattr("dbp.cli.commands.ensure_stimulus", None)
+    monkeypatch.setattr("dbp.cli.synth.ensure_stimulus", None)
     assert cli.main(["synth", str(run_dir), *options]) == 2
     assert complaint in capsys.readouterr().err
 

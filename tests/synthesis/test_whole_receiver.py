@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from test_synthesis_flow import small_design
+from helpers.designs import small_synthesis_design
 
 from dbp.datapath import golden
 from dbp.datapath.stimulus import Stimulus
@@ -102,7 +102,7 @@ def test_widths_must_be_two_or_more(tmp_path, widths):
 
 @pytest.mark.skipif(shutil.which("sta") is None, reason="no OpenSTA")
 def test_two_widths_predict_a_third_and_are_kept(tmp_path, monkeypatch):
-    design, rng = small_design(), np.random.default_rng(5)
+    design, rng = small_synthesis_design(), np.random.default_rng(5)
     design.save(tmp_path / "design.json")
     samples = golden.convert(rng.normal(size=9500) + 1j * rng.normal(size=9500), design)
     Stimulus(samples, 200, design.hash, "", 5).save(tmp_path / "stimulus.npz")

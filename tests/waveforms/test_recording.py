@@ -9,11 +9,11 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
+from helpers.designs import DESIGN
 from helpers.forking import Server
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import io as scipy_io
-from test_design import DESIGN
 
 from dbp import cli
 from dbp.cli import waveforms

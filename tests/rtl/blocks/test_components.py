@@ -1,8 +1,8 @@
 """Random designs: the components equal the golden model in every sample (Amaranth's simulator)."""
 
 import numpy as np
-from helpers.designs import designs, examples, retuned
-from helpers.hardware import extreme_samples, pack, play
+from helpers.designs import LANES, designs, examples, retuned
+from helpers.hardware import assert_equal, pack, play, stimulus
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +15,8 @@ from dbp.rtl.blocks.step import Step
 from dbp.rtl.pipeline import FilterPipeline, HardwiredPipeline, Pipeline, RotationPipeline
 
 # Mostly few, which take less time and differ as much.
-LANES = st.integers(1, 4) | st.integers(1, 4) | st.integers(1, 16)
+
+
 SEEDS = st.integers(0, 2**32 - 1)
 POWERS = st.sampled_from([0, 300, 5000, 10**6])
 PIPELINES = st.builds(
@@ -24,15 +25,6 @@ PIPELINES = st.builds(
     st.builds(RotationPipeline, *7 * [st.booleans()]),
     st.builds(HardwiredPipeline, st.booleans(), st.integers(2, 48), st.booleans()),
 )
-
-
-def stimulus(rng, bits, lanes):
-    """Samples of whole words, and a valid with gaps and some words back to back."""
-    # Histories are of so many samples that wide words fill sooner.
-    words = 8 + 24 // lanes
-    valid = rng.random(4 * words) < rng.choice([0.3, 0.7, 1.0])
-    valid[: 2 * words : 2] = True
-    return extreme_samples(rng, bits, lanes * int(valid.sum())), valid
 
 
 def writes(design, k, launch_power_uw, hardwired, step=None):
@@ -48,14 +40,6 @@ def writes(design, k, launch_power_uw, hardwired, step=None):
         kerr = design.rotations[k].kerr(launch_power_uw)
         taps += [(step, 2 * len(filter_.half_taps_i) + n, gain) for n, gain in enumerate(kerr)]
     return taps
-
-
-def assert_equal(y, expected, latencies, block):
-    start = block.lanes * block.warm_up_words
-    expected = golden.Samples(expected.i[start:], expected.q[start:])
-    assert len(y.i) == len(expected.i) > 0
-    assert (y.i == expected.i).all() and (y.q == expected.q).all()
-    assert set(latencies) == {block.latency}
 
 
 @given(designs(max_steps=0), LANES, PIPELINES, SEEDS)

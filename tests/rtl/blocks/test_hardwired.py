@@ -5,12 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.designs import BITS, examples, filters
-from helpers.hardware import play
+from helpers.designs import BITS, LANES, examples, filters
+from helpers.hardware import assert_equal, play, stimulus
+from helpers.verilog import check, lint
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from test_rtl_components import LANES, assert_equal, stimulus
-from test_rtl_emit import check, lint
 
 from dbp.datapath import golden
 from dbp.datapath.design import Filter

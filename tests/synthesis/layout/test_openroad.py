@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from helpers import TINY_LIB
+from helpers.designs import small_synthesis_design
 from helpers.hardware import make_run
-from test_synthesis_flow import small_design
 
 from dbp.cli import main
 from dbp.errors import InputError, MissingError, ToolError
@@ -450,7 +450,7 @@ def test_pins_that_tcl_would_run_never_reach_it():
 
 @needs_sta
 def test_the_command_adds_the_figures_to_the_others(tmp_path, openroad, capsys):
-    run = make_run(tmp_path / "run", small_design(), lanes=1, samples=1500)
+    run = make_run(tmp_path / "run", small_synthesis_design(), lanes=1, samples=1500)
     arguments = ["synth", str(run), "--pdk", "nangate45", "--step", "1", "--lanes", "1"]
     assert main([*arguments, "--place-and-route"]) == 0
     assert "Placed and routed by OpenROAD: 125 um2, 2.35 mW" in capsys.readouterr().out

@@ -1,0 +1,175 @@
+"""What several commands share: the types of their arguments, and the options that recur."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from dbp.config import sweep
+from dbp.errors import one_line, shown
+
+# One process or job each: many more than a machine has cores are a slip of the keyboard.
+MAX_WORKERS = 1000
+LARGEST_INTEGER = (1 << 63) - 1
+CONFIG_HELP = "a TOML file or the name of a preset (paper, demo, isit2018)"
+DESIGN_HELP = "a design.json, a run's folder, or the name of a shipped design"
+WAVEFORM_HELP = "ends in .npz, .mat, .h5 or .hdf5"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2 after one line, where argparse would print the usage before it."""
+        self.exit(2, f"{self.prog}: error: {one_line(message)} (see {self.prog} --help)\n")
+
+
+Commands = argparse._SubParsersAction  # what `add_subparsers` returns; argparse has no public name
+
+
+def add_command(
+    commands: Commands[Parser],
+    name: str,
+    function: Callable[[argparse.Namespace], None],
+    text: str,
+) -> Parser:
+    """Add the command ``name``, which runs ``function``; ``text`` says in one line what it does."""
+    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(function=function)
+    return parser
+
+
+# ---- types of arguments --------------------------------------------------------------------------
+
+
+def _integer(text: str, least: int, most: int, allowed: str) -> int:
+    digits = text.isascii() and text.isdigit() and len(text) <= 19
+    if not digits or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{shown(text)}: must be an integer {allowed}")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """An integer of at least 1."""
+    return _integer(text, 1, LARGEST_INTEGER, "of at least 1")
+
+
+def number(text: str) -> int:
+    """An integer of at least 0: the number of a step or a filter."""
+    return _integer(text, 0, LARGEST_INTEGER, "of at least 0")
+
+
+def seed(text: str) -> int:
+    """A seed, 0 to 2^63 - 1."""
+    return _integer(text, 0, LARGEST_INTEGER, "in 0..2^63-1")
+
+
+def workers(text: str) -> int:
+    """A number of processes or jobs, 1 to `MAX_WORKERS`."""
+    return _integer(text, 1, MAX_WORKERS, f"in 1..{MAX_WORKERS}")
+
+
+def frequency_mhz(text: str) -> float:
+    """A frequency in MHz, above 0 and at most 100 GHz."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be in MHz, above 0 and at most 100000")
+    return value
+
+
+def folder(text: str) -> Path:
+    """The name of a folder, which need not exist."""
+    # What a shell makes of a variable that is not set; Path would take it for this folder.
+    if not text:
+        raise argparse.ArgumentTypeError("'': must be the name of a folder")
+    path = Path(text)
+    with contextlib.suppress(OSError):  # too long a name, say: told where the folder is made
+        if path.exists() and not path.is_dir():
+            raise argparse.ArgumentTypeError(f"{text!r}: must be a folder, and is none")
+    return path
+
+
+def run_folder(text: str) -> Path:
+    """A folder that holds a ``design.json``."""
+    path = folder(text)
+    with contextlib.suppress(OSError):
+        if not (path / "design.json").exists():
+            raise argparse.ArgumentTypeError(
+                f"{text!r}: must be a folder that holds a design.json, as `dbp rtl DESIGN --out "
+                "RUN` makes it"
+            )
+    return path
+
+
+def launch_powers_dbm(text: str) -> tuple[float, ...]:
+    """``START:STOP:STEP`` with both ends, or values with commas between them, in dBm."""
+    form = "must be START:STOP:STEP (both ends count) or values with commas, in -30..20 dBm"
+    try:
+        powers = tuple(float(value) for value in sweep.values(text))
+        if not all(-30 <= power <= 20 for power in powers):
+            raise ValueError
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{shown(text)}: {form}") from None
+    return powers
+
+
+def swept_key(text: str) -> tuple[str, tuple[Any, ...]]:
+    """``KEY=VALUES``: a key of [link] and the values that a sweep gives it."""
+    form = "must be KEY=START:STOP:STEP or KEY=VALUE,VALUE..., KEY one of [link]"
+    try:
+        return sweep.parse(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{shown(text)}: {form}") from None
+
+
+# ---- options that recur --------------------------------------------------------------------------
+
+
+def add_config(parser: Parser) -> None:
+    """The positional CONFIG."""
+    parser.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
+
+
+def add_out(parser: Parser) -> None:
+    """``--out RUN``, which is required."""
+    parser.add_argument("--out", type=folder, required=True, metavar="RUN", help="the run's folder")
+
+
+def add_seed(parser: Parser) -> None:
+    """``--seed``, in place of the configuration's."""
+    parser.add_argument("--seed", type=seed, help="default: the configuration's")
+
+
+def add_device(parser: Parser) -> None:
+    """``--device``, of torch."""
+    parser.add_argument(
+        "--device", default="cpu", metavar="NAME", help="where to learn, as torch names it"
+    )
+
+
+def add_lanes(parser: Parser) -> None:
+    """``--lanes``, in place of the configuration's."""
+    parser.add_argument(
+        "--lanes", type=positive, help="samples per clock (default: the configuration's)"
+    )
+
+
+def add_filters(parser: Parser) -> None:
+    """``--filters`` and ``--pipeline``: how filters are built, and where they have registers."""
+    parser.add_argument(
+        "--filters",
+        choices=("reconfigurable", "hardwired"),
+        default="reconfigurable",
+        help="taps in registers, or in the logic (default: reconfigurable)",
+    )
+    parser.add_argument(
+        "--pipeline",
+        metavar="CUTS",
+        help="registers other than the usual: filter.after_multiplier=1,rotation.after_kerr=1",
+    )

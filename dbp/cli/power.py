@@ -1,0 +1,77 @@
+"""``dbp power``: power of any mapped netlist from the activity of its nets."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from dbp.cli.options import Commands, Parser, add_command, add_out, frequency_mhz
+
+
+def add_to(commands: Commands[Parser]) -> None:
+    """Add ``dbp power``."""
+    text = "power of any mapped netlist from the activity of its nets"
+    parser = add_command(commands, "power", _run, text)
+    for name, count, what in (
+        ("netlist", None, "flat mapped Verilog: .v, .v.gz"),
+        ("activity", None, "toggles of every net: .csv, .saif or .vcd, also .gz"),
+        ("liberty", "+", "the cell library, in one file or several: .lib, .lib.gz"),
+    ):
+        parser.add_argument(
+            f"--{name}", type=Path, required=True, nargs=count, metavar="FILE", help=what
+        )
+    parser.add_argument("--clock-mhz", type=frequency_mhz, required=True, metavar="F")
+    parser.add_argument(
+        "--wire-load",
+        metavar="NAME",
+        help="of the library, or none (default: the library's default)",
+    )
+    parser.add_argument(
+        "--power-engine",
+        choices=("dbp", "opensta"),
+        default="dbp",
+        help="who calculates (default: dbp; opensta is experimental)",
+    )
+    add_out(parser)
+
+
+def _run(options: argparse.Namespace) -> None:
+    power(
+        options.netlist,
+        options.activity,
+        options.liberty,
+        options.clock_mhz,
+        options.out,
+        options.wire_load,
+        options.power_engine,
+    )
+
+
+def power(
+    netlist: Path,
+    activity: Path,
+    liberty: Sequence[Path],
+    clock_mhz: float,
+    out: Path,
+    wire_load: str | None,
+    engine: str,
+) -> None:
+    """Cost any mapped netlist in watts."""
+    from dbp.synthesis.power.cost_netlist import cost_power
+
+    written = cost_power(
+        netlist, activity, liberty, clock_mhz, out, wire_load=wire_load, engine=engine
+    )
+    watts, tree = written["power_w"], written["clock_tree_estimate_w"]
+    kinds = ", ".join(f"{kind} {1e3 * watts[kind]:.4g}" for kind in list(watts)[:-1])
+    for clock, toggles in written["clock_toggles_per_clock"].items():
+        if abs(toggles - 2) > 0.02:
+            print(f"note: {clock} toggles {toggles:.3g} times a clock of {clock_mhz:g} MHz, not 2")
+    print(
+        f"{written['module']}: {1e3 * watts['total']:.4g} mW ({kinds}) by "
+        f"{written['power_engine']}; clock tree, estimated, not included: "
+        + (f"{1e3 * tree['total']:.4g} mW" if tree else "none")
+        + f"; {written['wall_time_s']:.0f} s -> {out}",
+        flush=True,
+    )

@@ -1,0 +1,53 @@
+"""``dbp prove``: prove the Verilog equal to the golden model, for all inputs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dbp.cli.options import Commands, Parser, add_command, run_folder
+from dbp.runs import config_of
+
+
+def add_to(commands: Commands[Parser]) -> None:
+    """Add ``dbp prove``."""
+    text = "prove the Verilog equal to the golden model, for all inputs"
+    parser = add_command(commands, "prove", _run, text)
+    parser.add_argument(
+        "run", type=run_folder, metavar="RUN", help="a folder that `dbp rtl` has filled"
+    )
+    parser.add_argument(
+        "--pdk", metavar="NAME", help="also the netlist that `dbp synth` left for that kit"
+    )
+
+
+def _run(options: argparse.Namespace) -> None:
+    prove(options.run, options.pdk)
+
+
+def prove(run: Path, pdk: str | None) -> None:
+    """Prove a run's Verilog equal to the golden model; with ``pdk`` its netlist of that kit too."""
+    from dbp.rtl.proof.prove import prove
+
+    config_hash = config_of(run).hash
+    print(f"Proving {run / 'rtl'} equal to the golden model", flush=True)
+    written = prove(run, config_hash=config_hash)
+    rows = written["modules"]
+    print(
+        f"{len(rows)} modules proved: {sum(r['sums']['sums'] for r in rows)} sums of "
+        f"{sum(r['sums']['monomials'] for r in rows)} products, and what becomes of "
+        f"{sum(r['requantisers']['values'] for r in rows)} values; "
+        f"{written['wall_time_s']:.0f} s -> {run / 'proof'}",
+        flush=True,
+    )
+    if pdk is None:
+        return
+    from dbp.synthesis.equivalence.prove_mapping import prove_netlist
+
+    written = prove_netlist(run, pdk, config_hash=config_hash)
+    words = "proved" if written["proved"] else f"NOT proved within {written['limit_s']:g} s"
+    print(
+        f"Netlist of {written['module']}: {words}, {written['registers']} registers paired; "
+        f"{written['wall_time_s']:.0f} s -> {run / 'synth' / pdk}",
+        flush=True,
+    )

@@ -1,0 +1,121 @@
+"""``dbp run``: all of it: learned design and baseline, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from dbp.cli.options import Commands, Parser, add_command, add_config, add_device, add_out, add_seed
+from dbp.cli.prove import prove
+from dbp.cli.rtl import rtl
+from dbp.cli.sim import sim
+from dbp.cli.synth import synth
+from dbp.cli.train import baseline, train
+from dbp.config import Config
+from dbp.datapath.design import Design
+from dbp.errors import DbpError, InputError, MissingError
+from dbp.evaluation.evaluate import Options as EvaluationOptions
+from dbp.evaluation.evaluate import ber
+from dbp.runs import ensure_stimulus, read_config
+from dbp.support.files import write_json
+
+Job = tuple[Callable[..., None], tuple[Any, ...]]
+
+
+def add_to(commands: Commands[Parser]) -> None:
+    """Add ``dbp run``."""
+    text = "all of it: learned design and baseline, side by side"
+    parser = add_command(commands, "run", _run, text)
+    add_config(parser)
+    add_out(parser)
+    add_seed(parser)
+    add_device(parser)
+
+
+def _run(options: argparse.Namespace) -> None:
+    run(read_config(options.config, options.seed), options.out, options.device)
+
+
+def run(settings: Config, out: Path, device: str = "cpu") -> None:
+    """Learned design and baseline, both through every stage, and one report over both.
+
+    A stage that lacks a tool is left out and named in the report, as is a kit that is not there:
+    the shipped one stands in for it. A stage that fails does not stop the others, but makes the
+    whole run fail in the end.
+    """
+    if settings.link.modulation == "gaussian":
+        raise InputError("link.modulation = 'gaussian': has no bits to count: use dbp train")
+    folders = out / "learned", out / "baseline"
+    train(settings, folders[0], device)
+    baseline(settings, folders[1])
+    ber(
+        [*(str(folder) for folder in folders), "linear"],
+        None,
+        out,
+        config_name=str(folders[0] / "config.toml"),
+        arithmetic="both",
+        seed=None,
+        swept=None,
+        options=EvaluationOptions(),
+    )
+    jobs: dict[str, Job] = {}
+    kit, instead = _kit_or_shipped(settings.hardware.pdk)
+    for folder in folders:
+        ensure_stimulus(folder)
+        jobs[f"{folder.name}/sim"] = (_emit_prove_simulate, (folder,))
+        jobs[f"{folder.name}/synth/{kit}"] = (synth, (folder, kit, None, None))
+    missing, failed = _run_all(jobs)
+    missing |= instead
+    write_json(out / "absent.json", missing | failed)
+    from dbp.report.page import summary, write_report
+
+    page = write_report([out])
+    print(summary(out))
+    for name, reason in (missing | failed).items():
+        print(f"absent: {name}: {reason}")
+    print(f"Report -> {page}", flush=True)
+    if failed:
+        raise DbpError(f"failed: {', '.join(failed)}: see {page}")
+
+
+def _kit_or_shipped(name: str) -> tuple[str, dict[str, str]]:
+    """The configured kit, or the shipped one where it is missing, and then what to say of it."""
+    from dbp.synthesis.cells import kits
+
+    try:
+        kits.find(name)
+    except MissingError as error:
+        reason = f"{error}; {kits.SHIPPED} stands in: for demonstration, no evidence"
+        return kits.SHIPPED, {f"synth/{name}": reason}
+    return name, {}
+
+
+def _emit_prove_simulate(folder: Path) -> None:
+    rtl(Design.load(folder / "design.json"), folder, folder, None)
+    prove(folder, None)
+    sim(folder, None, False)
+
+
+def _run_all(jobs: dict[str, Job]) -> tuple[dict[str, str], dict[str, str]]:
+    """Run jobs in processes, as many at a time as there are cores.
+
+    Returns the reasons of those that lacked a tool or a kit, and of those that failed.
+    """
+    missing: dict[str, str] = {}
+    failed: dict[str, str] = {}
+    workers = min(len(jobs), os.cpu_count() or 1)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        running = {name: pool.submit(job, *given) for name, (job, given) in jobs.items()}
+        for name, job in running.items():
+            try:
+                job.result()
+            except MissingError as error:
+                missing[name] = str(error)
+            except Exception as error:  # whatever ended one job, the others and the report go on
+                failed[name] = f"{type(error).__name__}: {error}"
+    return missing, failed

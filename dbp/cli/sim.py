@@ -1,0 +1,53 @@
+"""``dbp sim``: simulate the Verilog with cocotb and compare it with the golden model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dbp.cli.options import Commands, Parser, add_command, run_folder
+from dbp.runs import config_of, ensure_stimulus
+
+
+def add_to(commands: Commands[Parser]) -> None:
+    """Add ``dbp sim``."""
+    text = "simulate the Verilog with cocotb and compare it with the golden model"
+    parser = add_command(commands, "sim", _run, text)
+    parser.add_argument(
+        "run", type=run_folder, metavar="RUN", help="a folder that `dbp rtl` has filled"
+    )
+    parser.add_argument(
+        "--simulator", choices=("verilator", "icarus"), help="default: the first that is there"
+    )
+    parser.add_argument("--waves", action="store_true", help="write a waveform file (VCD) too")
+    parser.add_argument(
+        "--coverage", action="store_true", help="count lines and toggles too (Verilator only)"
+    )
+
+
+def _run(options: argparse.Namespace) -> None:
+    sim(options.run, options.simulator, options.waves, options.coverage)
+
+
+def sim(run: Path, simulator: str | None, waves: bool, code_coverage: bool = False) -> None:
+    """Simulate a run's Verilog against the golden model, and say what that covered."""
+    from dbp.sim import simulate
+
+    ensure_stimulus(run)
+    print(f"Simulating {run / 'rtl'} against the golden model", flush=True)
+    written = simulate(
+        run,
+        simulator=simulator,
+        waves=waves,
+        code_coverage=code_coverage,
+        config_hash=config_of(run).hash,
+    )
+    print(
+        f"{written['simulator']}: {written['samples_compared']} samples compared, "
+        f"{written['mismatches']} mismatches; {written['registers_read']} registers read; "
+        f"{written['wall_time_s']:.0f} s -> {run / 'sim'}"
+    )
+    for what, counts in written["coverage"].items():
+        count, *used = counts.items()
+        words = ", ".join(f"{n} {how}" for how, n in used)
+        print(f"covered: {count[1]} {what.replace('_', ' ')}: {words}", flush=True)

@@ -1,0 +1,73 @@
+"""``dbp train``: simulate the link, learn and quantize filters, export a design."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dbp.cli.options import Commands, Parser, add_command, add_config, add_device, add_out, add_seed
+from dbp.config import Config
+from dbp.records import metrics
+from dbp.runs import place, read_config
+
+
+def add_to(commands: Commands[Parser]) -> None:
+    """Add ``dbp train``."""
+    text = "simulate the link, learn and quantize filters, export a design"
+    parser = add_command(commands, "train", _run, text)
+    add_config(parser)
+    add_out(parser)
+    add_seed(parser)
+    add_device(parser)
+
+
+def _run(options: argparse.Namespace) -> None:
+    train(read_config(options.config, options.seed), options.out, options.device)
+
+
+def train(settings: Config, out: Path, device: str = "cpu") -> None:
+    """Learn a design and write it, its floats and its history into ``out``.
+
+    A killed run goes on from ``out/train/checkpoint.npz``. ``device``: of torch, by its name.
+    """
+    from dbp.learning import training
+
+    chosen = training.find_device(device)
+    stopwatch = metrics.Stopwatch()
+    out.mkdir(parents=True, exist_ok=True)
+    print(
+        f"Learning {settings.learned.taps} taps with {settings.learned.coefficient_bits}-bit "
+        f"coefficients and {settings.learned.signal_bits}-bit signals, seed {settings.seed}",
+        flush=True,
+    )
+    checkpoint = out / "train" / "checkpoint.npz"
+    result = training.train(settings, checkpoint, chosen)
+    place(result.design, settings, out)
+    result.filters.save(out / "train" / "float.npz")
+    result.write_history(out / "train" / "history.csv")
+    written = metrics.write_metrics(
+        out / "train" / "metrics.json",
+        {**result.figures, "design": result.design.name},
+        design_hash=result.design.hash,
+        config_hash=settings.hash,
+        seed=settings.seed,
+        versions=metrics.package_versions("torch", "numpy", "numba"),
+        stopwatch=stopwatch,
+    )
+    checkpoint.unlink(missing_ok=True)
+    print(
+        f"Effective SNR at {written['launch_power_dbm']:+g} dBm on unseen data: "
+        f"baseline {written['snr_db_baseline']:.2f} dB, learned {written['snr_db_float']:.2f} dB "
+        f"in float and {written['snr_db_quantized']:.2f} dB quantized; "
+        f"{written['wall_time_s']:.0f} s -> {out / 'design.json'}",
+        flush=True,
+    )
+
+
+def baseline(settings: Config, out: Path) -> None:
+    """Write the least-squares baseline of the configuration into a folder of its own."""
+    from dbp.learning import training
+
+    design, filters = training.baseline(settings)
+    place(design, settings, out)
+    filters.save(out / "train" / "float.npz")
