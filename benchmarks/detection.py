@@ -13,7 +13,7 @@ from importlib.metadata import version
 import numpy as np
 from optic.comm.metrics import calcEVM, fastBERcalc, monteCarloGMI
 
-from dbp.evaluation.measures import measure, summarise
+from dbp.evaluation.measures import measure, summarize
 from dbp.link import modulation
 
 BLOCKS, SYMBOLS, SNR_DB, ROUNDS = 128, 1024, 14.0, 3
@@ -21,7 +21,7 @@ BLOCKS, SYMBOLS, SNR_DB, ROUNDS = 128, 1024, 14.0, 3
 
 def ours(name, sent, labels, received):
     groups = [slice(first, first + 8) for first in range(0, BLOCKS, 8)]
-    return summarise([measure(name, sent[g], labels[g], received[g]) for g in groups])
+    return summarize([measure(name, sent[g], labels[g], received[g]) for g in groups])
 
 
 def theirs(name, sent, labels, received):

@@ -210,7 +210,7 @@ def measure(verilog: str, block: StreamBlock, x: Samples, y: Samples, held: dict
         folder = Path(name)
         (folder / "top.v").write_text(verilog)
         liberty = [kits.unpack(file, folder) for file in files]
-        yosys_map.synthesise(folder, liberty, "top.v", block.module_name, library, kit.dont_use)
+        yosys_map.synthesize(folder, liberty, "top.v", block.module_name, library, kit.dont_use)
         mapped = netlist.read(folder / "netlist.v")
         inputs = [p for p, b in mapped.ports.items() if b[0] in mapped.inputs and p != CLOCK]
         outputs = [p for p, b in mapped.ports.items() if b[0] in mapped.outputs]

@@ -29,19 +29,19 @@ DESIGN, SEED = "learned-c6-s9", 1
 CHANNELS = {
     "one channel": {},
     "3 channels, 50 GHz": {
-        "wdm_neighbours": 1,
+        "wdm_neighbors": 1,
         "wdm_spacing_ghz": 50.0,
         "samples_per_symbol": 8,
         "steps_per_span": 64,
     },
-    "3 channels, 25 GHz": {"wdm_neighbours": 1, "wdm_spacing_ghz": 25.0},
+    "3 channels, 25 GHz": {"wdm_neighbors": 1, "wdm_spacing_ghz": 25.0},
 }
 CHANNEL_POWERS_DBM = -4.0, -3.0, -2.0, -1.0, 0.0, 0.5, 1.0
 ERRORS_PERCENT = -0.2, -0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2
 BEST_POWER_DBM = 0.5
 POLARISATIONS = {
     "one": ({}, (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0)),
-    "both": ({"dual_polarisation": True}, (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)),
+    "both": ({"dual_polarization": True}, (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)),
 }
 
 Point = dict[str, Any]
@@ -83,7 +83,7 @@ def main(folder: Path) -> None:
     fixed = FixedReceiver(DESIGN, runs.find_design(DESIGN)[0])
     floats = FloatReceiver(DESIGN, runs.float_filters(DESIGN, None))
     figure = Figure(figsize=(13, 4), layout="constrained")
-    channels, dispersion, polarisations = figure.subplots(1, 3)
+    channels, dispersion, polarizations = figure.subplots(1, 3)
 
     for color, (label, changes) in zip(("C0", "C1", "C2"), CHANNELS.items(), strict=True):
         link = config.link_with(paper, changes)
@@ -123,17 +123,17 @@ def main(folder: Path) -> None:
         points = count(f"polarisation: {name}", receivers, link, powers_dbm, 300, 800_000)
         for k, receiver in enumerate(receivers):
             own, label = points[k :: len(receivers)], f"{receiver.name}, {name}"
-            curve(polarisations, powers_dbm, own, color=f"C{k}", linestyle=style, label=label)
-    polarisations.set(
+            curve(polarizations, powers_dbm, own, color=f"C{k}", linestyle=style, label=label)
+    polarizations.set(
         title="Polarisations, floating point", xlabel="launch power of all polarisations (dBm)"
     )
 
-    for axis in (channels, polarisations):
+    for axis in (channels, polarizations):
         axis.set(yscale="log", ylabel="bit error ratio (95 % interval)")
     channels.legend(fontsize=8, loc="lower left")
-    polarisations.set_ylim(top=2)  # room for the legend
-    polarisations.legend(fontsize=8, ncols=2)
-    for axis in (channels, dispersion, polarisations):
+    polarizations.set_ylim(top=2)  # room for the legend
+    polarizations.legend(fontsize=8, ncols=2)
+    for axis in (channels, dispersion, polarizations):
         axis.grid(alpha=0.3, which="both")
     files.write_text(folder / "impairments_fibre.svg", figures.to_svg(figure))
 

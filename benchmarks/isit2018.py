@@ -33,8 +33,8 @@ def fresh_snr_db(receiver: Receiver, settings: config.Config, launch_power_dbm: 
         seed=settings.seed,
         purpose="evaluate",
     )
-    equalised = receiver(received.waveform, launch_power_dbm)
-    return effective_snr_db(received.symbols, matched_filter(equalised, settings.link.roll_off))
+    equalized = receiver(received.waveform, launch_power_dbm)
+    return effective_snr_db(received.symbols, matched_filter(equalized, settings.link.roll_off))
 
 
 def main() -> None:

@@ -44,12 +44,12 @@ class Judge:
         ideal = Reference("linear", LINK)(self.received.waveform, launch_power_dbm)
         self.ideal = self.measures(ideal)
 
-    def measures(self, equalised: np.ndarray) -> dict[str, float]:
+    def measures(self, equalized: np.ndarray) -> dict[str, float]:
         """Of an equalised waveform."""
         sent = self.received.symbols
-        symbols = detection.matched_filter(equalised, LINK.roll_off)
+        symbols = detection.matched_filter(equalized, LINK.roll_off)
         aligned = detection.align(sent, symbols)
-        found = detection.summarise(
+        found = detection.summarize(
             [detection.measure(LINK.modulation, sent, self.received.labels, aligned)]
         )
         return {key: found[key] for key in ("snr_db", "ber", "ber_low", "ber_high")}

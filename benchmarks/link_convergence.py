@@ -47,8 +47,8 @@ def snr_db(samples_per_symbol, steps, launch_power_dbm):
         sent.append(transmission._draw(settings, generators())[0])
     waveform = np.concatenate(received)
     for name in RECEIVERS:
-        equalised = Reference(name, settings)(waveform, launch_power_dbm)
-        symbols = matched_filter(equalised, settings.roll_off)
+        equalized = Reference(name, settings)(waveform, launch_power_dbm)
+        symbols = matched_filter(equalized, settings.roll_off)
         yield effective_snr_db(np.concatenate(sent), symbols)
 
 

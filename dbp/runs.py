@@ -98,7 +98,7 @@ def make_stimulus(folder: Path, design: Design, settings: Config, at_least: int 
     """
     from dbp.link import transmission
 
-    config.require_one_polarisation(settings.link, "a chip's stimulus")
+    config.require_one_polarization(settings.link, "a chip's stimulus")
     power_dbm = settings.training.launch_power_dbm
     count = max(2 * settings.hardware.stimulus_symbols, at_least)
     blocks = -(-count // (2 * settings.link.block_symbols))

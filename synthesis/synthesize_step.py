@@ -237,7 +237,7 @@ def map_and_time(
     written see `dbp.synthesis.timing.opensta_timing.analyse`.
     """
     libraries = [kits.unpack(file, work) for file in files]
-    mapped = yosys_map.synthesise(work, libraries, VERILOG, top, library, kit.dont_use)
+    mapped = yosys_map.synthesize(work, libraries, VERILOG, top, library, kit.dont_use)
     timed = opensta_timing.analyse(
         work,
         libraries,

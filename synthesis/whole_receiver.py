@@ -233,7 +233,7 @@ def estimate(
     return {
         "lanes": lanes,
         "step": first.step,
-        "synthesised_lanes": list(widths[:2]),
+        "synthesized_lanes": list(widths[:2]),
         "step_power_w": fit(lanes),
         "step_area_mm2": 1e-6 * area_fit(lanes),
         "power_w": {kind: total for kind, (_, total) in fits.items()},

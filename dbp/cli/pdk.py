@@ -29,8 +29,8 @@ def pdk(install: str | None) -> None:
 
     if install is not None:
         folder = pdk_install.install(install)
-        licence = pdk_install.SOURCES[install].licence
-        print(f"{install} (licence {licence}) -> {folder}", flush=True)
+        license = pdk_install.SOURCES[install].license
+        print(f"{install} (licence {license}) -> {folder}", flush=True)
         return
     for kit in kits.KITS.values():
         try:

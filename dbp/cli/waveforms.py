@@ -24,7 +24,7 @@ from dbp.waveforms.recording import Recording
 if TYPE_CHECKING:
     from dbp.evaluation.measures import Measures
     from dbp.evaluation.receivers import Receiver
-    from dbp.waveforms.synchronization import Synchronisation
+    from dbp.waveforms.synchronization import Synchronization
 
 # Of a stream, as `dbp.link.transmission` has blocks; fewer where it is short.
 BLOCK_SYMBOLS, GROUP_BLOCKS = 1024, 8
@@ -78,16 +78,16 @@ def equalize(name: str, arithmetic: str, given: Path, out: Path) -> None:
         more: dict[str, Any] = {"edge_samples": 2 * edge}
         if recording.symbols is None:
             print("Note: no symbols or bits in the file: neither delay nor conjugation are known")
-            equalised = receiver(waveform[np.newaxis], recording.launch_power_dbm)[0]
+            equalized = receiver(waveform[np.newaxis], recording.launch_power_dbm)[0]
         else:
-            found = _synchronise(receiver, waveform, recording)
+            found = _synchronize(receiver, waveform, recording)
             sent, received = _counted(found, recording, edge)
             _print_found(design.name, found, recording)
-            equalised = found.equalised
+            equalized = found.equalized
             more |= {"sent_symbols": sent, "received_symbols": align(sent, received)}
-    waveform_file.write(out, replace(recording, waveform=equalised, samples_per_symbol=2), **more)
+    waveform_file.write(out, replace(recording, waveform=equalized, samples_per_symbol=2), **more)
     print(
-        f"{equalised.size} samples, all but {2 * edge} at each end equalised -> {out}", flush=True
+        f"{equalized.size} samples, all but {2 * edge} at each end equalised -> {out}", flush=True
     )
 
 
@@ -97,7 +97,7 @@ def ber(names: Sequence[str], arithmetic: str, given: Path, out: Path) -> None:
     Writes ``metrics.json``, ``ber.csv`` and ``constellation.npz`` as `dbp.evaluation.evaluate.ber`
     does.
     """
-    from dbp.evaluation.measures import align, summarise
+    from dbp.evaluation.measures import align, summarize
     from dbp.waveforms.synchronization import two_per_symbol
 
     stopwatch = metrics.Stopwatch()
@@ -122,16 +122,16 @@ def ber(names: Sequence[str], arithmetic: str, given: Path, out: Path) -> None:
         design, label = found[name][0], labels[name]
         with _naming(f"{given}: {label}"):
             edge = _edge_symbols(design, waveform.size // 2)
-            synchronised = _synchronise(receiver, waveform, recording)
-            sent, received = _counted(synchronised, recording, edge)
-        _print_found(f"{label}, {kind}", synchronised, recording)
+            synchronized = _synchronize(receiver, waveform, recording)
+            sent, received = _counted(synchronized, recording, edge)
+        _print_found(f"{label}, {kind}", synchronized, recording)
         row = {
             "design": label,
             "arithmetic": kind,
             "launch_power_dbm": recording.launch_power_dbm,
-            **summarise(_measure(recording.modulation, sent, received)),
+            **summarize(_measure(recording.modulation, sent, received)),
         }
-        rows.append(row | of_design(row, design) | _figures(synchronised, recording, edge))
+        rows.append(row | of_design(row, design) | _figures(synchronized, recording, edge))
         clouds.setdefault(label, align(sent, received)[:CONSTELLATION_POINTS])
     hashes = [design.hash for design, _ in found.values()]
     metrics.write_metrics(
@@ -194,10 +194,10 @@ def _edge_symbols(design: Design, symbols: int) -> int:
     return edge
 
 
-def _synchronise(receiver: Receiver, waveform: Any, recording: Recording) -> Synchronisation:
-    from dbp.waveforms.synchronization import synchronise
+def _synchronize(receiver: Receiver, waveform: Any, recording: Recording) -> Synchronization:
+    from dbp.waveforms.synchronization import synchronize
 
-    return synchronise(
+    return synchronize(
         lambda stream: receiver(stream, recording.launch_power_dbm),
         waveform,
         recording.symbols,
@@ -205,7 +205,7 @@ def _synchronise(receiver: Receiver, waveform: Any, recording: Recording) -> Syn
     )
 
 
-def _counted(found: Synchronisation, recording: Recording, edge: int) -> tuple[Any, Any]:
+def _counted(found: Synchronization, recording: Recording, edge: int) -> tuple[Any, Any]:
     """Sent and received symbols without the ends, in blocks that all agree; shape ``(n,)``."""
     from dbp.waveforms.synchronization import coherence
 
@@ -242,7 +242,7 @@ def _measure(modulation_: str, sent: Any, received: Any) -> list[Measures]:
     return [measure(modulation_, sent[g], labels[g], received[g]) for g in groups]
 
 
-def _figures(found: Synchronisation, recording: Recording, edge: int) -> dict[str, Any]:
+def _figures(found: Synchronization, recording: Recording, edge: int) -> dict[str, Any]:
     """What the synchronisation did, for ``metrics.json``; the delay in samples of the file."""
     return {
         "delay_samples": found.delay_symbols * recording.samples_per_symbol,
@@ -254,7 +254,7 @@ def _figures(found: Synchronisation, recording: Recording, edge: int) -> dict[st
     }
 
 
-def _print_found(label: str, found: Synchronisation, recording: Recording) -> None:
+def _print_found(label: str, found: Synchronization, recording: Recording) -> None:
     figures = _figures(found, recording, 0)
     print(
         f"{label}: first of the symbols sent at sample {figures['delay_samples']:.3f}, phase "

@@ -19,7 +19,7 @@ from dbp.config._models import (
     load,
     parse,
     presets,
-    require_one_polarisation,
+    require_one_polarization,
     with_sweep,
 )
 
@@ -42,6 +42,6 @@ __all__ = [
     "load",
     "parse",
     "presets",
-    "require_one_polarisation",
+    "require_one_polarization",
     "with_sweep",
 ]

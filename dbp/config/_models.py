@@ -40,9 +40,9 @@ class Impairments(_Table):
     Lasers: Lorentzian linewidths and a constant offset of the receiver's laser. Converter:
     ``adc_bits`` (0: ideal) with its full scale at ``adc_full_scale_rms`` times the rms of a
     quadrature. Hybrid: ``iq_gain_db`` and ``iq_phase_deg`` by which Q is wrong against I. Fibre:
-    ``wdm_neighbours`` channels on each side, ``wdm_spacing_ghz`` apart, launched at the same power;
+    ``wdm_neighbors`` channels on each side, ``wdm_spacing_ghz`` apart, launched at the same power;
     ``dispersion_error_percent`` more dispersion than the receiver takes it to have; with
-    ``dual_polarisation`` the launch power is that of both polarisations.
+    ``dual_polarization`` the launch power is that of both polarisations.
     """
 
     transmitter_linewidth_khz: float = Field(0.0, ge=0, le=10_000)
@@ -52,14 +52,14 @@ class Impairments(_Table):
     adc_full_scale_rms: float = Field(4.0, ge=0.5, le=20)
     iq_gain_db: float = Field(0.0, ge=-6, le=6)
     iq_phase_deg: float = Field(0.0, ge=-30, le=30)
-    wdm_neighbours: int = Field(0, ge=0, le=10)
+    wdm_neighbors: int = Field(0, ge=0, le=10)
     wdm_spacing_ghz: float = Field(25.0, gt=0, le=1000)
     dispersion_error_percent: float = Field(0.0, ge=-10, le=10)
-    dual_polarisation: bool = False
+    dual_polarization: bool = False
 
     @property
-    def polarisations(self) -> int:
-        return 2 if self.dual_polarisation else 1
+    def polarizations(self) -> int:
+        return 2 if self.dual_polarization else 1
 
 
 class Link(_Table):
@@ -159,7 +159,7 @@ class Datapath(_Table):
     """Formats that both designs share; ``docs/datapath.md`` says where each stands.
 
     ``rotation_guard_bits`` more than the signal's leave every filter that a rotation follows.
-    ``centre_power`` takes the mean of \\|x\\|^2 out of the phase. K does not saturate up to
+    ``center_power`` takes the mean of \\|x\\|^2 out of the phase. K does not saturate up to
     ``max_launch_power_dbm``; each 3 dB less are one bit more for it.
     """
 
@@ -170,7 +170,7 @@ class Datapath(_Table):
     phase_fraction_bits: int = Field(9, ge=0, le=20)
     taylor_order: int = Field(1, ge=1, le=2)
     rotation_guard_bits: int = Field(0, ge=0, le=4)
-    centre_power: bool = False
+    center_power: bool = False
     max_launch_power_dbm: float = Field(6.0, ge=-30, le=20)
 
 
@@ -359,11 +359,11 @@ def link_with(link: Link, changes: Mapping[str, Any]) -> Link:
     return changed
 
 
-def require_one_polarisation(link: Link, purpose: str) -> None:
+def require_one_polarization(link: Link, purpose: str) -> None:
     """Refuse a link of two polarisations for what knows only one, with `InputError`."""
-    if link.impairments.dual_polarisation:
+    if link.impairments.dual_polarization:
         raise InputError(
-            f"link.impairments.dual_polarisation = true: must be false for {purpose}: both "
+            f"link.impairments.dual_polarization = true: must be false for {purpose}: both "
             "polarisations are received in floating point only"
         )
 
@@ -419,7 +419,7 @@ def _check_bands(link: Link) -> None:
             f"link.impairments.frequency_offset_mhz = {impairments.frequency_offset_mhz:g}: must "
             f"be at most {spare_mhz:g} MHz, or the signal leaves 2 samples per symbol"
         )
-    if not impairments.wdm_neighbours:
+    if not impairments.wdm_neighbors:
         return
     spacing_ghz = impairments.wdm_spacing_ghz
     if spacing_ghz < signal_ghz:
@@ -427,11 +427,11 @@ def _check_bands(link: Link) -> None:
             f"link.impairments.wdm_spacing_ghz = {spacing_ghz:g}: must be at least a channel's "
             f"width, (1 + roll_off) symbol_rate_gbd = {signal_ghz:g} GHz"
         )
-    band_ghz = 2 * impairments.wdm_neighbours * spacing_ghz + signal_ghz
+    band_ghz = 2 * impairments.wdm_neighbors * spacing_ghz + signal_ghz
     simulated_ghz = link.samples_per_symbol * rate_ghz
     if band_ghz > simulated_ghz:
         raise InputError(
-            f"link.impairments: {2 * impairments.wdm_neighbours + 1} channels take "
+            f"link.impairments: {2 * impairments.wdm_neighbors + 1} channels take "
             f"{band_ghz:g} GHz: must be at most samples_per_symbol * symbol_rate_gbd = "
             f"{simulated_ghz:g} GHz"
         )

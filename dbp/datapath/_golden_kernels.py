@@ -220,12 +220,12 @@ def _filter(x, count, taps, f):
     """The first ``count`` outputs at least."""
     last = 2 * (f.half_taps - 1)
     for n in range(0, count, COUNT):
-        centre = load(x, n + last // 2)
-        i, q = dot(centre, splat(taps[0, -1])), dot(centre, splat(taps[1, -1]))
+        center = load(x, n + last // 2)
+        i, q = dot(center, splat(taps[0, -1])), dot(center, splat(taps[1, -1]))
         for k in range(last // 2):
             both = add_halves(load(x, n + k), load(x, n + last - k))
             i, q = i + dot(both, splat(taps[0, k])), q + dot(both, splat(taps[1, k]))
-        store(x, n, _requantised_pair(i, q, f.shift, f.output_bits))
+        store(x, n, _requantized_pair(i, q, f.shift, f.output_bits))
 
 
 @_compile
@@ -234,17 +234,17 @@ def _rotate(x, count, kerr, r):
     last = 2 * (r.half_kerr - 1)
     one = splat(1 << r.phase_fraction_bits)
     for n in range(0, count, COUNT):
-        centre = load(x, n + last // 2)
-        total = _power(centre, r) * kerr[-1]
+        center = load(x, n + last // 2)
+        total = _power(center, r) * kerr[-1]
         for k in range(last // 2):
             both = _power(load(x, n + k), r) + _power(load(x, n + last - k), r)
             total = total + both * kerr[k]
-        phi = _requantise(total, r.phase_shift, r.phase_bits)
+        phi = _requantize(total, r.phase_shift, r.phase_bits)
         cosine = one
         if r.taylor_order == 2:
             cosine = one - _round_shift(phi * phi, r.phase_fraction_bits + 1)
-        i, q = dot(centre, pair(cosine, splat(0) - phi)), dot(centre, pair(phi, cosine))
-        store(x, n, _requantised_pair(i, q, r.output_shift, r.output_bits))
+        i, q = dot(center, pair(cosine, splat(0) - phi)), dot(center, pair(phi, cosine))
+        store(x, n, _requantized_pair(i, q, r.output_shift, r.output_bits))
 
 
 @_compile
@@ -261,11 +261,11 @@ def _round_shift(x, shift):
 
 
 @_compile
-def _requantise(x, shift, bits):
+def _requantize(x, shift, bits):
     limit = 1 << (bits - 1)
     return clamp(_round_shift(x, shift), splat(-limit), splat(limit - 1))
 
 
 @_compile
-def _requantised_pair(i, q, shift, bits):
-    return pair(_requantise(i, shift, bits), _requantise(q, shift, bits))
+def _requantized_pair(i, q, shift, bits):
+    return pair(_requantize(i, shift, bits), _requantize(q, shift, bits))

@@ -125,7 +125,7 @@ def _count_phase(count: _Count, rotation: Rotation, input_bits: int) -> Interval
     kerr = fixed.code_range(rotation.kerr_bits)
     folded = [count.add(power, power) for _ in rotation.kerr_gains[1:]] + [power]
     total = count.tree([count.multiply(p, kerr) for p in folded])
-    low, high = fixed.requantise(total, rotation.phase_shift, rotation.phase_bits).tolist()
+    low, high = fixed.requantize(total, rotation.phase_shift, rotation.phase_bits).tolist()
     return low, high
 
 

@@ -45,7 +45,7 @@ class Filter:
 
     ``half_taps_i[k] + 1j * half_taps_q[k]`` is the code of tap ``k`` and of its mirror image; the
     outermost tap comes first, the centre tap last. The exact sum of products is shifted right by
-    ``shift`` with `dbp.datapath.fixed.requantise` and leaves with ``output_bits`` bits.
+    ``shift`` with `dbp.datapath.fixed.requantize` and leaves with ``output_bits`` bits.
     """
 
     coefficient_bits: int

@@ -5,7 +5,7 @@ A signal of ``bits`` bits is a two's-complement integer, its *code*, and stands 
 keep every intermediate inside 63 bits, which `dbp.datapath.design.Design` checks once for all its
 wires.
 
-The rules in the vocabulary of the field: `requantise` rounds ties towards plus infinity
+The rules in the vocabulary of the field: `requantize` rounds ties towards plus infinity
 (``floor(x + 1/2)``) and saturates; `cut` truncates (plain floor) and is used in one place only,
 `squared_magnitude`. The hardware reads the same rules in ``rtl/blocks/arithmetic.py``.
 """
@@ -38,7 +38,7 @@ def round_shift(x: ArrayLike, shift: int) -> Codes:
     return x if shift == 0 else (x + (1 << (shift - 1))) >> shift
 
 
-def requantise(x: ArrayLike, shift: int, bits: int) -> Codes:
+def requantize(x: ArrayLike, shift: int, bits: int) -> Codes:
     """The one requantiser: `round_shift` by ``shift`` bits, then `saturate` to ``bits`` bits."""
     return saturate(round_shift(x, shift), bits)
 
@@ -46,7 +46,7 @@ def requantise(x: ArrayLike, shift: int, bits: int) -> Codes:
 def cut(x: ArrayLike, from_bits: int, to_bits: int) -> Codes:
     """Keep the ``to_bits`` most significant of ``from_bits`` bits: a plain floor, no rounding.
 
-    The one named exception to `requantise`: `squared_magnitude` alone uses it.
+    The one named exception to `requantize`: `squared_magnitude` alone uses it.
     ``to_bits >= from_bits`` returns ``x``, whose bits then are all kept.
     """
     return np.asarray(x, dtype=np.int64) >> max(from_bits - to_bits, 0)
@@ -65,10 +65,10 @@ def squared_magnitude(i: ArrayLike, q: ArrayLike, from_bits: int, to_bits: int) 
     return ci * (ci + middle) + cq * (cq + middle)
 
 
-def quantise(x: ArrayLike, bits: int) -> Codes:
+def quantize(x: ArrayLike, bits: int) -> Codes:
     """The analogue-to-digital converter: real ``x``, in units of full scale, to codes.
 
-    Rounds ties towards +infinity and saturates, as `requantise` does. NaN and infinities are
+    Rounds ties towards +infinity and saturates, as `requantize` does. NaN and infinities are
     refused with `ValueError`.
     """
     x = np.asarray(x, dtype=np.float64)

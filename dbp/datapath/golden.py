@@ -46,15 +46,15 @@ def convert(waveform: NDArray[np.complexfloating], design: Design) -> Samples:
     rms = np.sqrt(np.mean(np.abs(waveform) ** 2, axis=-1, keepdims=True) / 2)
     scaled = waveform * (design.adc_rms_permille / 1000 / rms)
     return Samples(
-        fixed.quantise(scaled.real, design.signal_bits),
-        fixed.quantise(scaled.imag, design.signal_bits),
+        fixed.quantize(scaled.real, design.signal_bits),
+        fixed.quantize(scaled.imag, design.signal_bits),
     )
 
 
 def filter_samples(filter_: Filter, x: Samples) -> Samples:
     """y[n] = requantise(sum_k h[k] x[n - k]), the sum exact; same shape as ``x``."""
     sums = _filter_sums(filter_, x)
-    return Samples(*(fixed.requantise(s, filter_.shift, filter_.output_bits) for s in sums))
+    return Samples(*(fixed.requantize(s, filter_.shift, filter_.output_bits) for s in sums))
 
 
 def filter_clips(filter_: Filter, x: Samples) -> dict[str, Clips]:
@@ -79,11 +79,11 @@ def rotate(rotation: Rotation, kerr: Sequence[int], input_bits: int, x: Samples)
     phi = requantise(sum_m K[m] (\\|x[n - m]\\|^2 - offset)), and x waits for the centre of that
     sum. ``kerr``: half of K, as `dbp.datapath.design.Rotation.kerr` gives it. Same shape as ``x``.
     """
-    phi = fixed.requantise(
+    phi = fixed.requantize(
         _phase_sum(rotation, kerr, input_bits, x), rotation.phase_shift, rotation.phase_bits
     )
     shift, bits = rotation.output_shift(input_bits), rotation.output_bits
-    return Samples(*(fixed.requantise(y, shift, bits) for y in _turned(rotation, phi, x)))
+    return Samples(*(fixed.requantize(y, shift, bits) for y in _turned(rotation, phi, x)))
 
 
 def rotation_clips(
@@ -91,7 +91,7 @@ def rotation_clips(
 ) -> dict[str, Clips]:
     """``phi`` and ``rotation``: where `rotate` clips phi, and where I and where Q."""
     total = _phase_sum(rotation, kerr, input_bits, x)
-    phi = fixed.requantise(total, rotation.phase_shift, rotation.phase_bits)
+    phi = fixed.requantize(total, rotation.phase_shift, rotation.phase_bits)
     turned = _turned(rotation, phi, x)
     return {
         "phi": _clips([total], rotation.phase_shift, rotation.phase_bits),

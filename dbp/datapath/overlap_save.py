@@ -141,7 +141,7 @@ class Equalizer:
 
     def _codes(self, values: NDArray[np.complex128]) -> Samples:
         return Samples(
-            *(fixed.quantise(part, self.twiddle_bits) for part in (values.real, values.imag))
+            *(fixed.quantize(part, self.twiddle_bits) for part in (values.real, values.imag))
         )
 
     def multiply(self, x: Samples, coefficients: Samples) -> Samples:
@@ -151,7 +151,7 @@ class Equalizer:
             x.i * coefficients.q + x.q * coefficients.i,
         )
         shift = self.twiddle_bits - 1
-        return Samples(*(fixed.requantise(p, shift, self.data_bits) for p in products))
+        return Samples(*(fixed.requantize(p, shift, self.data_bits) for p in products))
 
     def _twiddled(self, x: Samples, stage: Stage, sign: int) -> Samples:
         """``x``, shape ``(..., radix, points / radix)``, times the twiddles or their conjugates."""
@@ -221,7 +221,7 @@ def butterfly(x: Samples, bits: int, sign: int, shift: int) -> Samples:
             (ai - ci - ti, aq - cq - tq),
         ]
     parts = (np.stack(part, axis=-2) for part in zip(*y, strict=True))
-    return Samples(*(fixed.requantise(part, shift, bits) for part in parts))
+    return Samples(*(fixed.requantize(part, shift, bits) for part in parts))
 
 
 def times_power_of_j(x: Samples, quarters: NDArray[np.int64], bits: int) -> Samples:
@@ -238,7 +238,7 @@ def _reshaped(x: Samples, shape: tuple[int, ...]) -> Samples:
 def convert(waveform: NDArray[np.complexfloating], bits: int, adc_rms: float = ADC_RMS) -> Samples:
     """Gain control and converter: quadratures with an rms of ``adc_rms`` of full scale."""
     scaled = waveform * (adc_rms / np.sqrt(np.mean(np.abs(waveform) ** 2) / 2))
-    return Samples(fixed.quantise(scaled.real, bits), fixed.quantise(scaled.imag, bits))
+    return Samples(fixed.quantize(scaled.real, bits), fixed.quantize(scaled.imag, bits))
 
 
 def memory_samples(

@@ -35,16 +35,16 @@ PILOT_SPACING = 32
 _PILOTS_TOGETHER = 5
 
 
-def symbols(equalised: Waveform, sent: Waveform, link: config.Link) -> Waveform:
+def symbols(equalized: Waveform, sent: Waveform, link: config.Link) -> Waveform:
     """Symbols of a group of blocks, but for one complex gain over all of them.
 
-    ``equalised``: complex, shape ``(blocks, 2 * block_symbols)``, circular, any unit, no group
+    ``equalized``: complex, shape ``(blocks, 2 * block_symbols)``, circular, any unit, no group
     delay; ``sent``: shape ``(blocks, block_symbols)``, of which the pilots are known. With ideal
     lasers it is `dbp.evaluation.measures.matched_filter`'s answer.
     """
-    if front_end.without_lasers(link) == link or not equalised.any():
-        return matched_filter(equalised, link.roll_off)
-    spectrum = np.fft.fft(equalised / np.sqrt(np.mean(np.abs(equalised) ** 2)))
+    if front_end.without_lasers(link) == link or not equalized.any():
+        return matched_filter(equalized, link.roll_off)
+    spectrum = np.fft.fft(equalized / np.sqrt(np.mean(np.abs(equalized) ** 2)))
     received = _without_offset(spectrum, offset_bins(spectrum, link), link)
     received /= np.sqrt(np.mean(np.abs(received) ** 2))
     phase = blind_phase(received, link.modulation)

@@ -25,7 +25,7 @@ from dbp import config
 from dbp.errors import DbpError, InputError
 from dbp.evaluation import groups as units
 from dbp.evaluation.groups import Scenario
-from dbp.evaluation.measures import Measures, summarise
+from dbp.evaluation.measures import Measures, summarize
 from dbp.evaluation.receivers import Receiver
 from dbp.evaluation.store import Results
 from dbp.link import modulation
@@ -260,14 +260,14 @@ def check(receivers: Sequence[Receiver], link_: config.Link) -> None:
         raise InputError(f"link.modulation = {link_.modulation!r}: has no bits to count")
     for receiver in receivers:
         if receiver.arithmetic == "fixed":
-            config.require_one_polarisation(link_, f"{receiver.name} in fixed point")
+            config.require_one_polarization(link_, f"{receiver.name} in fixed point")
 
 
 def point(receiver: Receiver, scenario: Scenario, prefix: Sequence[Measures]) -> dict[str, Any]:
-    """Whose point it is, and where, and its figures as `measures.summarise` has them."""
+    """Whose point it is, and where, and its figures as `measures.summarize` has them."""
     return {
         "design": receiver.name,
         "arithmetic": receiver.arithmetic,
         "launch_power_dbm": scenario.launch_power_dbm,
-        **summarise(prefix),
+        **summarize(prefix),
     }

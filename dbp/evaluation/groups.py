@@ -131,8 +131,8 @@ def detect(
     Where the link's lasers are not ideal, after carrier recovery (`dbp.evaluation.carrier`). With
     both polarisations, one gain and one recovery for each of them.
     """
-    equalised = receiver(group.waveform, group.launch_power_dbm)
-    if equalised.ndim == 2:
-        return carrier.symbols(equalised, group.symbols, link_)
-    of_each = (carrier.symbols(equalised[:, p], group.symbols[:, p], link_) for p in range(2))
+    equalized = receiver(group.waveform, group.launch_power_dbm)
+    if equalized.ndim == 2:
+        return carrier.symbols(equalized, group.symbols, link_)
+    of_each = (carrier.symbols(equalized[:, p], group.symbols[:, p], link_) for p in range(2))
     return np.stack(list(of_each), axis=1)

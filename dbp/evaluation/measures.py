@@ -131,7 +131,7 @@ def measure(
     )
 
 
-def summarise(measures: Sequence[Measures]) -> dict[str, Any]:
+def summarize(measures: Sequence[Measures]) -> dict[str, Any]:
     """The figures of a point from those of its groups, at least one; none of them NaN or infinite.
 
     ``bits``, ``errors``, ``ber`` and its 95 % interval ``ber_low``, ``ber_high``

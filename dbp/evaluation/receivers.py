@@ -103,8 +103,8 @@ def _phase(field: torch.Tensor, half_kerr: NDArray[np.float64]) -> torch.Tensor:
     power = field.real.square() + field.imag.square()
     if field.ndim == 3:
         power = power.sum(1, keepdim=True)
-    *outer, centre = half_kerr.tolist()
-    phase = centre * power
+    *outer, center = half_kerr.tolist()
+    phase = center * power
     for distance, constant in enumerate(reversed(outer), 1):
         phase += constant * (power.roll(distance, -1) + power.roll(-distance, -1))
     return phase

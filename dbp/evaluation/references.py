@@ -45,7 +45,7 @@ class Reference:
         spans, samples = self.link.spans, waveform.shape[-1]
         rate_ghz = 2 * self.link.symbol_rate_gbd
         inverse = link.span(self.link).inverse()
-        manakov = self.link.impairments.dual_polarisation
+        manakov = self.link.impairments.dual_polarization
         root_w = float(np.sqrt(link.received_power_w(self.link, launch_power_dbm)))
         field = torch.from_numpy(waveform * root_w)
         spectrum = torch.fft.fft(field)

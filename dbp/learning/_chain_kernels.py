@@ -40,13 +40,13 @@ FORMAT = (
 
 
 class Arithmetic(NamedTuple):
-    """How a chain rounds, where it is ``quantised``, and nothing but shapes otherwise.
+    """How a chain rounds, where it is ``quantized``, and nothing but shapes otherwise.
 
     ``limits``: lowest and highest code behind each filter, shape ``(filters, 2)``. ``formats``:
     records of `FORMAT`, shape ``(filters - 1,)``. All of the type of the signals.
     """
 
-    quantised: bool
+    quantized: bool
     limits: NDArray
     formats: NDArray
 
@@ -234,9 +234,9 @@ def _tap_gradient(x, g, pad, total):
 def _convolve_real(p, half, pad, y):
     """Filter one wrapped plane with real taps; ``half``: the outermost first; ``y``: no padding."""
     count, length = half.shape[0], y.size
-    centre, h = p[pad * LANES :], half[count - 1]
+    center, h = p[pad * LANES :], half[count - 1]
     for m in range(length):
-        y[m] = h * centre[m]
+        y[m] = h * center[m]
     for k in range(count - 1):
         left, right = p[(pad - count + 1 + k) * LANES :], p[(pad + count - 1 - k) * LANES :]
         h = half[k]
@@ -260,20 +260,20 @@ def _kerr_gradient(p, g, pad, total):
 
 
 @_compile
-def _requantise(x, low, high):
+def _requantize(x, low, high):
     for m in range(x.size):
         x[m] = min(max(np.floor(x[m] + HALF), low), high)
 
 
 @_compile
-def _operating_point(u, half_kerr, quantised, fmt, pad, power, cosine, sine):
+def _operating_point(u, half_kerr, quantized, fmt, pad, power, cosine, sine):
     """What a rotation does to the samples ``u``: a factor cosine + j sine, and its ``power``.
 
     ``power`` comes wrapped; the other planes have no padding.
     """
     u_i, u_q = u[0], u[1]
     inner = power[pad * LANES : pad * LANES + u_i.size]
-    if quantised:
+    if quantized:
         scale, middle, offset = fmt.branch_scale, fmt.branch_middle, fmt.power_offset
         for m in range(u_i.size):
             i, q = np.floor(u_i[m] * scale), np.floor(u_q[m] * scale)
@@ -283,11 +283,11 @@ def _operating_point(u, half_kerr, quantised, fmt, pad, power, cosine, sine):
             inner[m] = u_i[m] * u_i[m] + u_q[m] * u_q[m]
     _wrap(power, pad, u_i.size // LANES)
     _convolve_real(power, half_kerr, pad, sine)
-    if not quantised:
+    if not quantized:
         for m in range(u_i.size):
             sine[m], cosine[m] = _sine_cosine(sine[m])
         return
-    _requantise(sine, fmt.phase_low, fmt.phase_high)
+    _requantize(sine, fmt.phase_low, fmt.phase_high)
     unit = fmt.phase_unit
     if fmt.taylor_order == ONE:
         for m in range(u_i.size):
@@ -301,13 +301,13 @@ def _operating_point(u, half_kerr, quantised, fmt, pad, power, cosine, sine):
 
 
 @_compile
-def _turn(u, cosine, sine, quantised, fmt, pad, y):
+def _turn(u, cosine, sine, quantized, fmt, pad, y):
     """The samples behind a rotation; ``y`` comes wrapped."""
     length = cosine.size
     u_i, u_q = u[0], u[1]
     own = slice(pad * LANES, pad * LANES + length)
     y_i, y_q = y[0, own], y[1, own]
-    if quantised:
+    if quantized:
         scale, low, high = fmt.output_scale, fmt.output_low, fmt.output_high
         for m in range(length):
             i = (cosine[m] * u_i[m] - sine[m] * u_q[m]) * scale
@@ -334,17 +334,17 @@ def _slope(u_i, u_q, cosine, sine, exact, curved):
 
 
 @_compile
-def _scales(quantised, fmt, zero):
+def _scales(quantized, fmt, zero):
     """exact and curved of `_slope`, then of output, phase and power: by their codes."""
     one = zero + ONE
-    if not quantised:
+    if not quantized:
         return one, one, one, one, one
     curved = zero if fmt.taylor_order == ONE else one
     return zero, curved, fmt.output_scale, fmt.phase_unit, fmt.branch_scale * fmt.branch_scale
 
 
 @_compile
-def _turn_back(g, u, half_kerr, quantised, fmt, pad, power, cosine, sine, by_phase, out, total):
+def _turn_back(g, u, half_kerr, quantized, fmt, pad, power, cosine, sine, by_phase, out, total):
     """The adjoint of a rotation: gradient ``g`` behind it to ``out`` before it, which is wrapped.
 
     ``by_phase`` is a plane to work on. The gradient by the Kerr constants is added to
@@ -352,7 +352,7 @@ def _turn_back(g, u, half_kerr, quantised, fmt, pad, power, cosine, sine, by_pha
     """
     length = cosine.size
     exact, curved, output_scale, unit, power_scale = _scales(
-        quantised, fmt, half_kerr.dtype.type(0)
+        quantized, fmt, half_kerr.dtype.type(0)
     )
     g_i, g_q, u_i, u_q = g[0], g[1], u[0], u[1]
     inner = by_phase[pad * LANES : pad * LANES + length]
@@ -376,14 +376,14 @@ def _turn_back(g, u, half_kerr, quantised, fmt, pad, power, cosine, sine, by_pha
 
 
 @_compile
-def _turn_tangent(t, u, half_kerr, quantised, fmt, pad, cosine, sine, power, phase, out):
+def _turn_tangent(t, u, half_kerr, quantized, fmt, pad, cosine, sine, power, phase, out):
     """The linearised rotation: a small change ``t`` before it to ``out`` behind it, wrapped.
 
     ``power`` (padded) and ``phase`` are planes to work on.
     """
     length = cosine.size
     exact, curved, output_scale, unit, power_scale = _scales(
-        quantised, fmt, half_kerr.dtype.type(0)
+        quantized, fmt, half_kerr.dtype.type(0)
     )
     t_i, t_q, u_i, u_q = t[0], t[1], u[0], u[1]
     inner = power[pad * LANES : pad * LANES + length]
@@ -413,10 +413,10 @@ def _load_wrapped(x, first, pad, out):
 @_compile
 def _filter(x, half, pad, arithmetic, k, y):
     _convolve(x, half, pad, y)
-    if arithmetic.quantised:
+    if arithmetic.quantized:
         low, high = arithmetic.limits[k, 0], arithmetic.limits[k, 1]
-        _requantise(y[0], low, high)
-        _requantise(y[1], low, high)
+        _requantize(y[0], low, high)
+        _requantize(y[1], low, high)
 
 
 @_compile
@@ -429,7 +429,7 @@ def forward(x, half_taps, half_kerr, arithmetic, kept):
     LANES blocks, filters - 1, 2, rows * LANES)``, unless that is empty.
     """
     _, rows, blocks = x.shape
-    quantised, formats = arithmetic.quantised, arithmetic.formats
+    quantized, formats = arithmetic.quantized, arithmetic.formats
     filters = half_taps.shape[0]
     pad = max(half_taps.shape[1], half_kerr.shape[1]) - 1
     length, padded = rows * LANES, (rows + 2 * pad) * LANES
@@ -442,8 +442,8 @@ def forward(x, half_taps, half_kerr, arithmetic, kept):
         for k in range(filters - 1):
             u = kept[first // LANES, k] if kept.size else filtered
             _filter(signal, half_taps[k], pad, arithmetic, k, u)
-            _operating_point(u, half_kerr[k], quantised, formats[k], pad, power, cosine, sine)
-            _turn(u, cosine, sine, quantised, formats[k], pad, signal)
+            _operating_point(u, half_kerr[k], quantized, formats[k], pad, power, cosine, sine)
+            _turn(u, cosine, sine, quantized, formats[k], pad, signal)
         _filter(signal, half_taps[-1], pad, arithmetic, filters - 1, filtered)
         _store(filtered, first, y)
     return y
@@ -456,7 +456,7 @@ def adjoint(x, gradient, half_taps, half_kerr, arithmetic, kept):
     Arguments as `forward` has and leaves them. Sums over all samples are float64.
     """
     _, rows, blocks = x.shape
-    quantised, formats = arithmetic.quantised, arithmetic.formats
+    quantized, formats = arithmetic.quantized, arithmetic.formats
     filters = half_taps.shape[0]
     pad = max(half_taps.shape[1], half_kerr.shape[1]) - 1
     length, padded = rows * LANES, (rows + 2 * pad) * LANES
@@ -473,12 +473,12 @@ def adjoint(x, gradient, half_taps, half_kerr, arithmetic, kept):
         _load_wrapped(gradient, first, pad, g)
         for k in range(filters - 1, 0, -1):
             u, fmt = kept[first // LANES, k - 1], formats[k - 1]
-            _operating_point(u, half_kerr[k - 1], quantised, fmt, pad, power, cosine, sine)
-            _turn(u, cosine, sine, quantised, fmt, pad, signal)
+            _operating_point(u, half_kerr[k - 1], quantized, fmt, pad, power, cosine, sine)
+            _turn(u, cosine, sine, quantized, fmt, pad, signal)
             _tap_gradient(signal, g, pad, by_taps[k])
             _convolve(g, conjugate[k], pad, filtered)
             _turn_back(
-                *(filtered, u, half_kerr[k - 1], quantised, fmt, pad),
+                *(filtered, u, half_kerr[k - 1], quantized, fmt, pad),
                 *(power, cosine, sine, by_phase, g, by_kerr[k - 1]),
             )
         _load_wrapped(x, first, pad, signal)
@@ -489,14 +489,14 @@ def adjoint(x, gradient, half_taps, half_kerr, arithmetic, kept):
 
 
 @_compile
-def linearise(x, half_taps, half_kerr, arithmetic):
+def linearize(x, half_taps, half_kerr, arithmetic):
     """The signal all along the chain, for `tap_tangents` and `kerr_tangents`.
 
     Planes of every chunk of `LANES` blocks: what enters the filters, wrapped, what leaves all but
     the last, and power (wrapped), cosine and sine of the rotations.
     """
     _, rows, blocks = x.shape
-    quantised, formats = arithmetic.quantised, arithmetic.formats
+    quantized, formats = arithmetic.quantized, arithmetic.formats
     filters, chunks = half_taps.shape[0], -(-blocks // LANES)
     pad = max(half_taps.shape[1], half_kerr.shape[1]) - 1
     length, padded = rows * LANES, (rows + 2 * pad) * LANES
@@ -510,20 +510,20 @@ def linearise(x, half_taps, half_kerr, arithmetic):
         for k in range(filters - 1):
             u, c, s, fmt = outputs[n, k], cosines[n, k], sines[n, k], formats[k]
             _filter(inputs[n, k], half_taps[k], pad, arithmetic, k, u)
-            _operating_point(u, half_kerr[k], quantised, fmt, pad, powers[n, k], c, s)
-            _turn(u, c, s, quantised, fmt, pad, inputs[n, k + 1])
+            _operating_point(u, half_kerr[k], quantized, fmt, pad, powers[n, k], c, s)
+            _turn(u, c, s, quantized, fmt, pad, inputs[n, k + 1])
     return inputs, outputs, powers, cosines, sines
 
 
 @_compile
 def _propagate(t, n, k, half_taps, half_kerr, arithmetic, pad, chain, work):
     """A small change ``t`` behind filter ``k`` becomes that behind the last filter, in place."""
-    quantised, formats = arithmetic.quantised, arithmetic.formats
+    quantized, formats = arithmetic.quantized, arithmetic.formats
     _, outputs, _, cosines, sines = chain
     signal, power, phase = work
     for j in range(k, half_taps.shape[0] - 1):
         _turn_tangent(
-            *(t, outputs[n, j], half_kerr[j], quantised, formats[j], pad),
+            *(t, outputs[n, j], half_kerr[j], quantized, formats[j], pad),
             *(cosines[n, j], sines[n, j], power, phase, signal),
         )
         _convolve(signal, half_taps[j + 1], pad, t)
@@ -539,7 +539,7 @@ def _work(rows, pad, dtype):
 def tap_tangents(k, half_taps, half_kerr, arithmetic, chain, out):
     """What leaves the chain per change of the half taps of filter ``k``, as `forward` has them.
 
-    ``chain``: of `linearise`. ``out``: shape ``(2, rows, 2 * half, blocks)``, in the order of the
+    ``chain``: of `linearize`. ``out``: shape ``(2, rows, 2 * half, blocks)``, in the order of the
     flattened half taps.
     """
     rows, blocks = out.shape[1], out.shape[3]
@@ -573,8 +573,8 @@ def kerr_tangents(k, half_taps, half_kerr, arithmetic, chain, out):
     work = _work(rows, pad, out.dtype)
     signal = work[0]
     t = np.empty((2, rows * LANES), out.dtype)
-    quantised, fmt = arithmetic.quantised, arithmetic.formats[k]
-    exact, curved, output_scale, unit, _ = _scales(quantised, fmt, half_kerr.dtype.type(0))
+    quantized, fmt = arithmetic.quantized, arithmetic.formats[k]
+    exact, curved, output_scale, unit, _ = _scales(quantized, fmt, half_kerr.dtype.type(0))
     for n in range(-(-blocks // LANES)):
         u, power, c, s = chain[1][n, k], chain[2][n, k], chain[3][n, k], chain[4][n, k]
         for tap in range(half):

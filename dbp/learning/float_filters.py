@@ -176,6 +176,6 @@ def _in_band_transform(kappa: float, edge: float, n: NDArray[np.integer]) -> NDA
     if abs(kappa) < 1e-12:
         return edge / np.pi * np.sinc(edge / np.pi * n) + 0j
     root = np.sqrt(1j * kappa)
-    centre = n / (2 * kappa)
-    area = special.erf(root * (edge - centre)) + special.erf(root * (edge + centre))
-    return np.exp(1j * n * centre / 2) * area / (4 * np.sqrt(np.pi) * root)
+    center = n / (2 * kappa)
+    area = special.erf(root * (edge - center)) + special.erf(root * (edge + center))
+    return np.exp(1j * n * center / 2) * area / (4 * np.sqrt(np.pi) * root)

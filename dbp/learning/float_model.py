@@ -148,7 +148,7 @@ class Tangents(Sequence[Tensor]):
         scales: tuple[Tensor, Tensor],
     ) -> None:
         x, *self._constants = _operands(x, half_taps, half_kerr)
-        self._chain = _chain_kernels.linearise(x, *self._constants, arithmetic)
+        self._chain = _chain_kernels.linearize(x, *self._constants, arithmetic)
         self._constants.append(arithmetic)
         self._shape = x.shape
         self._scales = [

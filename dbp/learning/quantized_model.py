@@ -78,7 +78,7 @@ def export(filters: FloatFilters, formats: config.Filters, datapath: config.Data
         )
     phase_shift = min(phase_shift, 40)
     offset = 0
-    if datapath.centre_power:
+    if datapath.center_power:
         # |x|^2 of a cut code leaves a constant out: a quarter of each quadrature's square.
         left_out = 0.5 if width < input_bits else 0.0
         offset = math.floor(_mean_power(datapath.adc_rms_permille, width) - left_out + 0.5)
@@ -148,7 +148,7 @@ class _Straight(torch.autograd.Function):
         return gradient, None
 
 
-def requantise(x: Tensor, low: float, high: float) -> Tensor:
+def requantize(x: Tensor, low: float, high: float) -> Tensor:
     """Round ties towards +infinity, then saturate; straight-through."""
     return _Straight.apply(x, torch.floor(x.detach() + 0.5).clamp_(low, high))
 
@@ -163,13 +163,13 @@ def _rotate(x: Tensor, half_kerr: Tensor, fmt: dict[str, float]) -> Tensor:
     )
     phase = convolve(power, half_kerr[:, None])
     unit = fmt["phase_unit"]
-    phase = requantise(phase, fmt["phase_low"], fmt["phase_high"]) * unit
+    phase = requantize(phase, fmt["phase_low"], fmt["phase_high"]) * unit
     cosine = torch.ones_like(phase)
     if fmt["taylor_order"] == 2:
         square = phase.square() / 2
-        cosine = cosine - unit * requantise(square / unit, -math.inf, math.inf)
+        cosine = cosine - unit * requantize(square / unit, -math.inf, math.inf)
     y = turn(x, cosine, phase) * fmt["output_scale"]
-    return requantise(y, fmt["output_low"], fmt["output_high"])
+    return requantize(y, fmt["output_low"], fmt["output_high"])
 
 
 class QuantizedModel(nn.Module):
@@ -234,7 +234,7 @@ class QuantizedModel(nn.Module):
             if k:
                 fmt = dict(zip(FORMAT, formats[k - 1].item(), strict=True))
                 x = _rotate(x, kerr[k - 1], fmt)
-            x = requantise(convolve(x, half), *limits[k].tolist())
+            x = requantize(convolve(x, half), *limits[k].tolist())
         return x.permute(1, 2, 0)
 
     def tangents(self, x: Tensor, launch_power_uw: int) -> Tangents:
@@ -317,7 +317,7 @@ class QuantizedModel(nn.Module):
         exact = np.zeros(self.kerr.shape)
         gains = self._kerr_gains() * launch_power_uw
         for row, products, r in zip(exact, gains, self._template.rotations, strict=True):
-            k = fixed.requantise(products, r.kerr_shift, r.kerr_bits)
+            k = fixed.requantize(products, r.kerr_shift, r.kerr_bits)
             row[:] = k * 2.0**-r.phase_shift
         scaled = self.kerr * self._kerr_scales(launch_power_uw)
         exact = torch.from_numpy(exact).to(scaled) * self._kerr_mask

@@ -34,7 +34,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dbp.config import Config, require_one_polarisation
+from dbp.config import Config, require_one_polarization
 from dbp.datapath.design import Design, launch_power_uw
 from dbp.errors import InputError, shown
 from dbp.learning import float_filters as filters
@@ -127,7 +127,7 @@ def train(
     if it is there and of the same configuration. On a ``device`` other than the CPU, the link is
     simulated there, and losses and slopes are computed there in torch's own operations.
     """
-    require_one_polarisation(settings.link, "learning")
+    require_one_polarization(settings.link, "learning")
     state = _State.load(checkpoint, settings)
     with threads.pool(TASKS) as pool:
         data = _Data(settings, torch.device(device), pool)

@@ -92,7 +92,7 @@ def receive(
     if impairments.adc_bits:
         # Of the power 1 a quadrature has half; gain control is on the mean, not on each block.
         full_scale = impairments.adc_full_scale_rms * np.sqrt(0.5)
-        received = quantise(received.real, impairments.adc_bits, full_scale) + 1j * quantise(
+        received = quantize(received.real, impairments.adc_bits, full_scale) + 1j * quantize(
             received.imag, impairments.adc_bits, full_scale
         )
     return received.astype(waveform.dtype)
@@ -148,7 +148,7 @@ def imbalance(gain_db: float, phase_deg: float) -> tuple[complex, complex]:
     return (1 + gain * np.exp(-1j * phase)) / root, (1 - gain * np.exp(1j * phase)) / root
 
 
-def quantise(x: NDArray[np.floating], bits: int, full_scale: float) -> NDArray[np.float64]:
+def quantize(x: NDArray[np.floating], bits: int, full_scale: float) -> NDArray[np.float64]:
     """``2**bits`` evenly spaced levels within +-full_scale, none at 0; what is beyond clips."""
     half = 2 ** (bits - 1)
     codes = np.clip(np.floor(x * (half / full_scale)), -half, half - 1)

@@ -93,14 +93,14 @@ def watts(power_dbm: float) -> float:
 def received_power_w(link: config.Link, launch_power_dbm: float) -> float:
     """Mean power of signal and noise that the receiver lets through, in each polarisation."""
     noise_w = link.spans * ase_w_per_ghz(link) * received_band_ghz(link)
-    return watts(launch_power_dbm) / link.impairments.polarisations + noise_w
+    return watts(launch_power_dbm) / link.impairments.polarizations + noise_w
 
 
 def received_band_ghz(link: config.Link) -> float:
     """Optical bandwidth of the receiver: 2 symbol rates, and of several channels its own slot."""
     band_ghz = 2 * link.symbol_rate_gbd
     impairments = link.impairments
-    return min(band_ghz, impairments.wdm_spacing_ghz) if impairments.wdm_neighbours else band_ghz
+    return min(band_ghz, impairments.wdm_spacing_ghz) if impairments.wdm_neighbors else band_ghz
 
 
 def kerr_rad_per_w(link: config.Link) -> float:
@@ -110,14 +110,14 @@ def kerr_rad_per_w(link: config.Link) -> float:
 
 
 def block_generator(
-    seed: int, purpose: Purpose, block: int, polarisation: int = 0, channel: int = 0
+    seed: int, purpose: Purpose, block: int, polarization: int = 0, channel: int = 0
 ) -> np.random.Generator:
     """The random numbers of one block: independent of those of all other purposes and blocks.
 
     And of its other polarisation (1), and of its neighbours: channels 1, 3, ... lie above its own,
     2, 4, ... below it.
     """
-    other = (1, polarisation, channel) if polarisation or channel else ()
+    other = (1, polarization, channel) if polarization or channel else ()
     sequence = np.random.SeedSequence(seed, spawn_key=(_PURPOSES.index(purpose), block, *other))
     return np.random.Generator(np.random.SFC64(sequence))
 
@@ -163,9 +163,9 @@ def simulate(
             return _row_generators(link, seed, purpose, numbers, channel)
 
         def transmit() -> NDArray[np.complexfloating]:
-            neighbours = range(1, 1 + 2 * link.impairments.wdm_neighbours)
+            neighbors = range(1, 1 + 2 * link.impairments.wdm_neighbors)
             return _channel(before, device).transmit(
-                launch_power_dbm, rows(0), [rows(channel) for channel in neighbours]
+                launch_power_dbm, rows(0), [rows(channel) for channel in neighbors]
             )
 
         return front_end.receive(cache.array(key, transmit), link, _of_lasers(rows(0), link))
@@ -188,11 +188,11 @@ def simulate(
     start = first_block - chunks.start * size
     wanted = range(first_block, first_block + blocks)
     symbols, labels = _draw(link, _row_generators(link, seed, purpose, wanted))
-    rows, each = np.concatenate(parts), link.impairments.polarisations
+    rows, each = np.concatenate(parts), link.impairments.polarizations
     return Received(
-        _by_polarisation(link, symbols.astype(link.precision)),
-        _by_polarisation(link, labels),
-        _by_polarisation(link, rows[start * each : (start + blocks) * each]),
+        _by_polarization(link, symbols.astype(link.precision)),
+        _by_polarization(link, labels),
+        _by_polarization(link, rows[start * each : (start + blocks) * each]),
         launch_power_dbm,
         received_power_w(link, launch_power_dbm),
     )
@@ -214,9 +214,9 @@ def _row_generators(
 ) -> list[np.random.Generator]:
     """One for each row of a channel's fields: each polarisation of a block is a row."""
     return [
-        block_generator(seed, purpose, block, polarisation, channel)
+        block_generator(seed, purpose, block, polarization, channel)
         for block in blocks
-        for polarisation in range(link.impairments.polarisations)
+        for polarization in range(link.impairments.polarizations)
     ]
 
 
@@ -224,13 +224,13 @@ def _of_lasers(
     generators: list[np.random.Generator], link: config.Link
 ) -> list[np.random.Generator]:
     """For each row those of its block's lasers: both polarisations have the same."""
-    each = link.impairments.polarisations
+    each = link.impairments.polarizations
     return [generator for generator in generators[::each] for _ in range(each)]
 
 
-def _by_polarisation(link: config.Link, rows: NDArray) -> NDArray:
+def _by_polarization(link: config.Link, rows: NDArray) -> NDArray:
     """Shape ``(blocks, 2, ...)`` where there are two polarisations, else as it is."""
-    if not link.impairments.dual_polarisation:
+    if not link.impairments.dual_polarization:
         return rows
     return rows.reshape(-1, 2, rows.shape[-1])
 
@@ -268,7 +268,7 @@ class _Channel:
             link.precision == "complex64"
             and torch.device(device).type == "cpu"
             and _is_short(link)
-            and not impairments.dual_polarisation
+            and not impairments.dual_polarization
             and _split_step.fits(self._samples)
         )
         steps = link.steps_per_span, self._samples, rate_ghz
@@ -277,8 +277,8 @@ class _Channel:
             self._propagate = _split_step.Propagation(linear, kerr_per_w, self._gain)
         else:
             dtype = getattr(torch, link.precision)
-            self._fibre = fiber.SplitStep(
-                fibre, *steps, dtype, device, manakov=impairments.dual_polarisation
+            self._fiber = fiber.SplitStep(
+                fibre, *steps, dtype, device, manakov=impairments.dual_polarization
             )
             self._propagate = self._on_torch
         # Each bin of an unnormalised transform holds the noise power of the whole band, times N.
@@ -293,26 +293,26 @@ class _Channel:
         self,
         launch_power_dbm: float,
         generators: list[np.random.Generator],
-        neighbours: Sequence[list[np.random.Generator]] = (),
+        neighbors: Sequence[list[np.random.Generator]] = (),
     ) -> NDArray[np.complexfloating]:
-        """Waveform of one row per generator, beside ``neighbours``: generators of each channel."""
+        """Waveform of one row per generator, beside ``neighbors``: generators of each channel."""
         link = self._link
         symbols, _ = _draw(link, generators)
         # A train of symbols at one of samples_per_symbol samples has a periodic spectrum; the
         # factor makes the mean power of the waveform that of the symbols.
-        power_w = watts(launch_power_dbm) / link.impairments.polarisations
+        power_w = watts(launch_power_dbm) / link.impairments.polarizations
         amplitude = np.sqrt(power_w) * link.samples_per_symbol
         spectrum = np.tile(np.fft.fft(symbols), link.samples_per_symbol) * self._pulse * amplitude
         spectrum = front_end.launch(
             spectrum.astype(link.precision), link, _of_lasers(generators, link)
         )
-        for channel, of_neighbour in enumerate(neighbours, 1):
-            spectrum += (self._neighbour(channel, of_neighbour) * amplitude).astype(link.precision)
+        for channel, of_neighbor in enumerate(neighbors, 1):
+            spectrum += (self._neighbor(channel, of_neighbor) * amplitude).astype(link.precision)
         field = self._propagate(spectrum, self._amplifier_noise(generators))
         waveform = self._receive(field) / np.sqrt(received_power_w(link, launch_power_dbm))
         return waveform.astype(link.precision)
 
-    def _neighbour(
+    def _neighbor(
         self, channel: int, generators: list[np.random.Generator]
     ) -> NDArray[np.complex128]:
         """Spectrum of a channel beside ours, of our amplitude, at the nearest of its frequencies.
@@ -321,7 +321,7 @@ class _Channel:
         """
         link = self._link
         symbols, _ = _draw(link, generators)
-        each = link.impairments.polarisations
+        each = link.impairments.polarizations
         delay = np.repeat([generator.random() for generator in generators[::each]], each)
         frequency = np.fft.fftfreq(self._samples) * link.samples_per_symbol
         pulse = self._pulse * np.exp(-2j * np.pi * frequency * delay[:, None])
@@ -338,12 +338,12 @@ class _Channel:
         """As `dbp.link._split_step.Propagation`, at any precision and length, on any device."""
 
         def tensor(rows: NDArray[np.complexfloating]) -> torch.Tensor:
-            return torch.from_numpy(_by_polarisation(self._link, rows)).to(self._device)
+            return torch.from_numpy(_by_polarization(self._link, rows)).to(self._device)
 
         field = tensor(spectrum)
         for of_amplifier in noise:
             added = tensor(of_amplifier)
-            field = self._fibre(field).mul_(self._gain).add_(added)
+            field = self._fiber(field).mul_(self._gain).add_(added)
         return torch.fft.ifft(field).cpu().numpy().reshape(spectrum.shape)
 
     def _amplifier_noise(

@@ -173,7 +173,7 @@ class ComparisonRow(BaseModel):
     area_mm2: float = Field(gt=0)
     pj_per_bit: float
     lanes: int | None = None
-    synthesised_lanes: tuple[int, int] | None = None
+    synthesized_lanes: tuple[int, int] | None = None
     step_power_w: float | None = Field(default=None, gt=0)
     step_area_mm2: float | None = Field(default=None, gt=0)
     power_28nm_w: Band | None = None

@@ -13,7 +13,7 @@ from dbp.records.metrics import Band, ComparisonMetrics, ComparisonRow, Headline
 from dbp.report.figures import to_svg
 
 # As many markers as have no common divisor with the colours: 110 designs look different.
-MARKERS, COLOURS = "os^Dv<>pP*X", 10
+MARKERS, COLORS = "os^Dv<>pP*X", 10
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def _receivers(rows: Sequence[ComparisonRow]) -> Table:
         )
     notes = []
     for made in rows:
-        if made.lanes and made.synthesised_lanes:
-            narrow, wide = made.synthesised_lanes
+        if made.lanes and made.synthesized_lanes:
+            narrow, wide = made.synthesized_lanes
             notes.append(
                 f"{made.lanes} lanes, estimated from syntheses of {narrow} and {wide}; without "
                 "clock tree and layout. Ratios are to the first design in the same kit."
@@ -225,7 +225,7 @@ def draw(rows: Sequence[ComparisonRow]) -> str:
                 [row.ber],
                 yerr=[[row.ber - row.ber_low], [row.ber_high - row.ber]],
                 fmt=MARKERS[number % len(MARKERS)],
-                color=f"C{number % COLOURS}",
+                color=f"C{number % COLORS}",
                 mfc="none" if row.filters == "hardwired" else None,
                 capsize=2,
             )

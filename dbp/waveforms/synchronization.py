@@ -19,7 +19,7 @@ from dbp.link import modulation
 
 Waveform = NDArray[np.complexfloating]
 # From a waveform of shape (1, samples) to the same shape, 2 samples per symbol.
-Equalise = Callable[[Waveform], Waveform]
+Equalize = Callable[[Waveform], Waveform]
 
 # Symbols of the search: enough that no wrong place resembles the right one, and few enough that
 # a laser's phase hardly turns meanwhile.
@@ -32,14 +32,14 @@ _MARGIN = 64
 
 
 @dataclass(frozen=True)
-class Synchronisation:
+class Synchronization:
     """What was found, and the received symbols, as it places them.
 
     ``symbols[0]`` of those sent stands ``delay_symbols`` after the waveform's first sample, by
     whole periods nearest to it. ``phase_rad`` and ``gain``: of the equalised symbols over those
     sent, in the middle of the stream. ``coherence``: |<x, y>|^2 / (|x|^2 |y|^2) there, SNR / (1 +
     SNR) where all is well. ``conjugated``: the waveform and the sent symbols are both conjugated
-    against the convention of `dbp.link.fiber`. ``equalised``: the whole stream, in the convention
+    against the convention of `dbp.link.fiber`. ``equalized``: the whole stream, in the convention
     of the waveform, 2 samples per symbol. ``received``: its symbols, complex, shape ``(symbols,)``,
     in their own order; ``index`` of the sent symbol of each.
     """
@@ -49,7 +49,7 @@ class Synchronisation:
     gain: float
     coherence: float
     conjugated: bool
-    equalised: NDArray[np.complexfloating]
+    equalized: NDArray[np.complexfloating]
     received: NDArray[np.complex128]
     index: NDArray[np.int64]
 
@@ -75,9 +75,9 @@ def two_per_symbol(waveform: Waveform, samples_per_symbol: int) -> NDArray[np.co
     return waveform / np.sqrt(power)
 
 
-def synchronise(
-    equalise: Equalise, waveform: Waveform, sent: Waveform, roll_off: float
-) -> Synchronisation:
+def synchronize(
+    equalize: Equalize, waveform: Waveform, sent: Waveform, roll_off: float
+) -> Synchronization:
     """Equalise a stream, filter it with the matched filter, and find the sent symbols in it.
 
     ``waveform``: shape ``(samples,)``, 2 samples per symbol, mean power 1, of any delay and phase;
@@ -86,12 +86,12 @@ def synchronise(
     """
     best = 0.0
     for conjugated in (False, True):
-        equalised = _equalised(equalise, waveform, conjugated)
-        pulse = modulation.root_raised_cosine(roll_off, 2, equalised.size)
-        spectrum = np.fft.fft(equalised.astype(np.complex128)) * pulse
+        equalized = _equalized(equalize, waveform, conjugated)
+        pulse = modulation.root_raised_cosine(roll_off, 2, equalized.size)
+        spectrum = np.fft.fft(equalized.astype(np.complex128)) * pulse
         search = _Search(spectrum, sent)
         if search.found:
-            return search.synchronisation(equalised, conjugated)
+            return search.synchronization(equalized, conjugated)
         other = _Search(spectrum, np.conj(sent))
         if other.found:
             which = "waveform" if conjugated else "symbols"
@@ -107,11 +107,11 @@ def synchronise(
     )
 
 
-def _equalised(equalise: Equalise, waveform: Waveform, conjugated: bool) -> Waveform:
+def _equalized(equalize: Equalize, waveform: Waveform, conjugated: bool) -> Waveform:
     """As a receiver for the conjugate of the fibre's equation would have it if ``conjugated``."""
     if conjugated:
-        return np.conj(equalise(np.conj(waveform)[np.newaxis])[0])
-    return equalise(waveform[np.newaxis])[0]
+        return np.conj(equalize(np.conj(waveform)[np.newaxis])[0])
+    return equalize(waveform[np.newaxis])[0]
 
 
 class _Search:
@@ -156,7 +156,7 @@ class _Search:
     def found(self) -> bool:
         return self.coherence >= self.threshold
 
-    def synchronisation(self, equalised: Waveform, conjugated: bool) -> Synchronisation:
+    def synchronization(self, equalized: Waveform, conjugated: bool) -> Synchronization:
         symbols, period = self._spectrum.size // 2, self._sent.size
         delay = self._delay_samples / 2
         whole = round(delay)
@@ -165,13 +165,13 @@ class _Search:
         received = np.fft.ifft((shifted[:symbols] + shifted[symbols:]) / 2)
         energy = np.vdot(self._reference, self._reference).real
         gain = np.vdot(self._reference, self._in_window) / energy
-        return Synchronisation(
+        return Synchronization(
             delay_symbols=float((delay + period / 2) % period - period / 2),
             phase_rad=float(np.angle(gain)),
             gain=float(abs(gain)),
             coherence=self.coherence,
             conjugated=conjugated,
-            equalised=equalised,
+            equalized=equalized,
             received=received,
             index=(np.arange(symbols) - whole) % period,
         )

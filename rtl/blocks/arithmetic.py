@@ -333,8 +333,8 @@ def saturate(m: Module, name: str, x: Exact, bits: int) -> tuple[Exact, Value | 
     return Exact(value, max(low, x.low), min(high, x.high)), ~fits
 
 
-def requantise(
+def requantize(
     m: Module, name: str, x: Exact | Terms, shift: int, bits: int
 ) -> tuple[Exact, Value | None]:
-    """`dbp.datapath.fixed.requantise`: the one requantiser, `round_shift` and then `saturate`."""
+    """`dbp.datapath.fixed.requantize`: the one requantiser, `round_shift` and then `saturate`."""
     return saturate(m, name, round_shift(m, name, x, shift), bits)

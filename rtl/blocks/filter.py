@@ -9,7 +9,7 @@ from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib.wiring import In, Out
 
 from dbp.datapath.design import Filter
-from dbp.rtl.blocks.arithmetic import Exact, adder_tree, delay, flag, keep, requantise
+from dbp.rtl.blocks.arithmetic import Exact, adder_tree, delay, flag, keep, requantize
 from dbp.rtl.blocks.component import (
     Block,
     StreamBlock,
@@ -112,7 +112,7 @@ class FilterLane(Block):
             bits = self.filter.accumulator_bits(self.input_bits)
             assert total.shape.width <= bits, "the contract states a narrower accumulator"
             outputs.append(
-                requantise(m, f"out_{name}", total, self.filter.shift, self.filter.output_bits)
+                requantize(m, f"out_{name}", total, self.filter.shift, self.filter.output_bits)
             )
         return outputs
 

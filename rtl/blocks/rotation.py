@@ -20,7 +20,7 @@ from dbp.rtl.blocks.arithmetic import (
     delay,
     flag,
     keep,
-    requantise,
+    requantize,
     round_shift,
     squared_magnitude,
 )
@@ -154,7 +154,7 @@ class RotationLane(Block):
             scaled.append(product.cut(m, name, registered=p.after_kerr))
         xi, xq = pass_on("beside_kerr", p.after_kerr)
 
-        phi, clips = requantise(m, "phi", reduce(add, scaled), r.phase_shift, r.phase_bits)
+        phi, clips = requantize(m, "phi", reduce(add, scaled), r.phase_shift, r.phase_bits)
         digits, versine = self._digits(m, phi)
         xi, xq = pass_on("beside_phi", p.after_phase)
         phi_clipped = flag(clips)
@@ -182,7 +182,7 @@ class RotationLane(Block):
 
         shift = r.output_shift(self.input_bits)
         (y_i, clips_i), (y_q, clips_q) = (
-            requantise(m, f"out_{name}", y, shift, r.output_bits)
+            requantize(m, f"out_{name}", y, shift, r.output_bits)
             for name, y in zip("iq", turned, strict=True)
         )
         return [y_i, y_q], phi_clipped, flag(clips_i, clips_q)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from amaranth.hdl import Const, Module
 from amaranth.lib.wiring import In, Out
 
-from dbp.rtl.blocks.arithmetic import Exact, keep, requantise
+from dbp.rtl.blocks.arithmetic import Exact, keep, requantize
 from dbp.rtl.blocks.component import Block, element
 
 
@@ -42,7 +42,7 @@ class TransformBlock(Block):
         """Requantise to words, and to the output registers."""
         for k, sample in enumerate(samples):
             for port, x in zip(("out_i", "out_q"), sample, strict=True):
-                y, _ = requantise(m, f"{port}_{k}", x, shift, self.data_bits)
+                y, _ = requantize(m, f"{port}_{k}", x, shift, self.data_bits)
                 word = element(getattr(self, port), k, self.data_bits)
                 m.d.comb += word.eq(keep(m, f"{port}_{k}", y, registered=True).value)
 

@@ -131,8 +131,8 @@ def evaluate(cell: Cell, inputs: Mapping[str, Sequence[Any]], by: Algebra) -> li
 
 
 @dataclass(frozen=True)
-class Requantiser:
-    """`fixed.requantise` by ``shift`` to ``bits``, or with ``flag`` whether that clips."""
+class Requantizer:
+    """`fixed.requantize` by ``shift`` to ``bits``, or with ``flag`` whether that clips."""
 
     shift: int
     bits: int
@@ -160,13 +160,13 @@ class Outcome:
     counterexample: tuple[int, int, int] | None = None
 
 
-def prove_requantiser(
+def prove_requantizer(
     logic: Callable[[list[int]], list[int]],
     width: int,
     low: int,
     high: int,
     offset: int,
-    wanted: Requantiser,
+    wanted: Requantizer,
     signed: bool,
 ) -> Outcome:
     """Whether ``logic`` is ``wanted(v - offset)`` for every word v in ``low..high``.

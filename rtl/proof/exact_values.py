@@ -14,8 +14,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dbp.rtl.proof.cells import LOGIC, OPEN, Arrays, Requantiser, Symbols, evaluate
-from dbp.rtl.proof.cells import prove_requantiser as prove
+from dbp.rtl.proof.cells import LOGIC, OPEN, Arrays, Requantizer, Symbols, evaluate
+from dbp.rtl.proof.cells import prove_requantizer as prove
 from dbp.rtl.proof.netlist import CONSTANTS, Bit, Cell, ProofError, WordNetlist
 from dbp.rtl.proof.polynomial import Space, Value, Variable
 
@@ -45,7 +45,7 @@ class Quantity:
     ``unchanged``: the two are equal, always, since nothing is shifted out or clipped.
     """
 
-    requantiser: Requantiser
+    requantizer: Requantizer
     total: Value
     value: Value
     unchanged: bool = False
@@ -93,7 +93,7 @@ class ExactValues:
         self._origins: dict[Bit, Origin] = {}
         self._words: dict[Cell | tuple[str, int], Value] = {}
         self._bits: dict[Cell, list[tuple[Variable | None, NDArray[np.bool_]]] | None] = {}
-        self._recognised: dict[tuple, Value] = {}
+        self._recognized: dict[tuple, Value] = {}
         self._open: set[Cell] = set()
 
     def fail(self, what: str, bits: Sequence[Bit]) -> ProofError:
@@ -182,7 +182,7 @@ class ExactValues:
         total = self.space.constant(0)
         for (start, segment), value in zip(segments, values, strict=False):
             if value is None:
-                value = self._recognise(segment, bits, signed and segment is segments[-1][1])
+                value = self._recognize(segment, bits, signed and segment is segments[-1][1])
             total = self.space.add(total, self.space.scale(value, 1 << start))
         return self._passed_on(total, bits) if self.reference.unchanged else total
 
@@ -403,11 +403,11 @@ class ExactValues:
             starts = {0} if source.type == "$mux" else set()
         else:
             entered, _, _ = self._entered(word, source.outputs["Y"])
-            starts = {q.requantiser.shift for q in self.reference.known(entered)}
+            starts = {q.requantizer.shift for q in self.reference.known(entered)}
         for start in starts:
             bits = [Origin(source, k) for k in range(start, width)]
             try:
-                value = self._recognise(bits, source.outputs["Y"], True)
+                value = self._recognize(bits, source.outputs["Y"], True)
             except ProofError:
                 continue
             variable = self.space.only_variable(value)
@@ -447,18 +447,18 @@ class ExactValues:
             if len(bases) > 1:
                 found = [value for source in inputs for value in self._flags(source, bits)]
                 return [self._moved(value, origin, bits) for value in found]
-        return [self._recognise([origin], bits, False, flag=True)]
+        return [self._recognize([origin], bits, False, flag=True)]
 
-    def _recognise(
+    def _recognize(
         self, origins: list[Origin], bits: Sequence[Bit], signed: bool, *, flag: bool = False
     ) -> Value:
         """The quantity of the reference that these bits of a logic cell, or a slice, are."""
         first = origins[0]
         cached = (*((o.source, o.index) for o in origins), signed, flag)
-        if cached not in self._recognised:
+        if cached not in self._recognized:
             plain = [Origin(o.source, o.index) for o in origins]
-            self._recognised[cached] = self._quantity(plain, bits, signed, flag)
-        return self._moved(self._recognised[cached], first, bits)
+            self._recognized[cached] = self._quantity(plain, bits, signed, flag)
+        return self._moved(self._recognized[cached], first, bits)
 
     def _quantity(
         self, origins: list[Origin], bits: Sequence[Bit], signed: bool, flag: bool
@@ -474,7 +474,7 @@ class ExactValues:
             )
         total, clocks, read = self._entered(word, bits)
         self._read_after(read)
-        candidates = [q for q in self.reference.known(total) if q.requantiser.flag == flag]
+        candidates = [q for q in self.reference.known(total) if q.requantizer.flag == flag]
         if not candidates:
             raise self.fail(f"requantises no sum of golden: {self.reference.nearest(total)}", bits)
 
@@ -485,7 +485,7 @@ class ExactValues:
         failures = []
         for quantity in candidates:
             # Of the readings of the word, signed and unsigned, the one that is rounded rightly.
-            wanted = quantity.requantiser
+            wanted = quantity.requantizer
             half = (1 << wanted.shift) >> 1
             offsets = [number.constant - quantity.total.constant for number in numbers]
             k = min(range(len(numbers)), key=lambda k: abs(offsets[k] - half))

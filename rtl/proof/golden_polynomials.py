@@ -9,7 +9,7 @@ import numpy as np
 
 from dbp.datapath import fixed
 from dbp.datapath.design import Filter, Rotation
-from dbp.rtl.proof.cells import Requantiser
+from dbp.rtl.proof.cells import Requantizer
 from dbp.rtl.proof.exact_values import Quantity
 from dbp.rtl.proof.polynomial import Space, Table, Value, Variable
 
@@ -34,7 +34,7 @@ class Reference:
         return self.quantities.get(total.key, ())
 
     def nearest(self, total: Value) -> str:
-        rows = [q for found in self.quantities.values() for q in found if not q.requantiser.flag]
+        rows = [q for found in self.quantities.values() for q in found if not q.requantizer.flag]
         if not rows:
             return self.space.text(total.terms)
         differences = [self.space.add(total, q.total, -1).terms for q in rows]
@@ -42,16 +42,16 @@ class Reference:
         of = self.space.text(rows[k].value.terms)
         return f"the sum of {of} and {self.space.text(differences[k])}"
 
-    def requantise(
+    def requantize(
         self, total: Value, name: str, sample: int, shift: int, bits: int
     ) -> tuple[Value, Value]:
-        """`fixed.requantise`, and whether it clips: tables of one variable, or new variables.
+        """`fixed.requantize`, and whether it clips: tables of one variable, or new variables.
 
         They are new where ``total`` depends on several variables.
         """
         results = []
         for flag in (False, True):
-            wanted = Requantiser(shift, bits, flag)
+            wanted = Requantizer(shift, bits, flag)
             value = self.space.apply(total, wanted.of_array)
             if value is None:
                 ends = self.space.bounds(total)
@@ -83,7 +83,7 @@ class Reference:
             terms[0] += [mul(hi, xi), self.space.scale(mul(hq, xq), -1)]
             terms[1] += [mul(hi, xq), mul(hq, xi)]
         (y_i, clips_i), (y_q, clips_q) = (
-            self.requantise(self.space.sum(row), name, n, filter_.shift, filter_.output_bits)
+            self.requantize(self.space.sum(row), name, n, filter_.shift, filter_.output_bits)
             for row, name in zip(terms, ("y_i", "y_q"), strict=True)
         )
         return Expected((y_i, y_q), {"out_clipped": (clips_i, clips_q)})
@@ -107,7 +107,7 @@ class Reference:
             )
             terms.append(space.mul(kerr[min(k, r.kerr_taps - 1 - k)], power))
         total = space.sum(terms)
-        phi, phi_clips = self.requantise(total, "phi", n, r.phase_shift, r.phase_bits)
+        phi, phi_clips = self.requantize(total, "phi", n, r.phase_shift, r.phase_bits)
         fraction = r.phase_fraction_bits
         cosine = space.constant(1 << fraction)
         if r.taylor_order == 2:
@@ -120,7 +120,7 @@ class Reference:
         )
         shift = r.output_shift(input_bits)
         (y_i, clips_i), (y_q, clips_q) = (
-            self.requantise(total, name, n, shift, r.output_bits)
+            self.requantize(total, name, n, shift, r.output_bits)
             for total, name in zip(turned, ("y_i", "y_q"), strict=True)
         )
         flags = {"out_clipped": (clips_i, clips_q), "phi_clipped": (phi_clips,)}

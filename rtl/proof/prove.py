@@ -194,7 +194,7 @@ class _Block:
                 "sums": len(sums),
                 "monomials": sum(len(total.terms) for total in sums.values()),
             },
-            "requantisers": {
+            "requantizers": {
                 "method": "case split",
                 "functions": len(proved),
                 "values": sum(row.words for row in proved),

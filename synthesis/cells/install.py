@@ -36,7 +36,7 @@ class Source:
     unpacked where the name ends in ``.gz``."""
 
     folder: str
-    licence: str
+    license: str
     files: Mapping[str, str]
 
 

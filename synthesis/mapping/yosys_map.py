@@ -209,7 +209,7 @@ def full_adder(library: Library, unwanted: Collection[str]) -> dict[str, str] | 
 
 
 def recipe(library: Library, dont_use: Sequence[str]) -> dict[str, Any]:
-    """How `synthesise` maps to a library, for the metrics; its script is ``yosys.ys``."""
+    """How `synthesize` maps to a library, for the metrics; its script is ``yosys.ys``."""
     adder = full_adder(library, _unwanted(library, dont_use))
     return {
         "multipliers": "booth",
@@ -221,7 +221,7 @@ def recipe(library: Library, dont_use: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def synthesise(
+def synthesize(
     folder: Path,
     liberty: Sequence[str],
     verilog: str,

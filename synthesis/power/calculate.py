@@ -187,7 +187,7 @@ class _Design:
         self.rise_load_f, self.fall_load_f = self._loads(library, wire_load)
         self.load_f = np.maximum(self.rise_load_f, self.fall_load_f)
         self.rise_slew_s, self.fall_slew_s = np.zeros(len(names)), np.zeros(len(names))
-        self.levels = self._levelise()
+        self.levels = self._levelize()
         self.constant = self._constants()
 
     def annotate(self, activity: Activity) -> None:
@@ -225,7 +225,7 @@ class _Design:
         wires = library.wire_load(wire_load)
         return np.array([rise, fall]) + (0 if wires is None else wires.capacitance_f(fanout))
 
-    def _levelise(self) -> list[list[int]]:
+    def _levelize(self) -> list[list[int]]:
         """Rows of the instances, drivers before loads; registers are on the first level."""
         drivers: dict[str, int] = {}
         loads: dict[str, list[int]] = {}

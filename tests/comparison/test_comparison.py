@@ -29,7 +29,7 @@ def row(design, watts=1.0, ber=1e-3, pdk="nangate45", filters="reconfigurable", 
         "ber": ber, "ber_low": 0.9 * ber, "ber_high": 1.1 * ber,
         "power_w": {"switching": 0.0, "internal": 0.0, "leakage": 0.0, "total": 33 * watts},
         "area_mm2": 66 * watts, "pj_per_bit": 80.0, "pj_per_sample": 160.0,
-        "lanes": 96, "synthesised_lanes": [8, 16],
+        "lanes": 96, "synthesized_lanes": [8, 16],
         "step_power_w": watts, "step_area_mm2": 2 * watts, "paper_step": None, "slack_ns": 0.1,
         "voltage_v": {"nangate45": 1.1, "asap7": 0.7}.get(pdk, 1.8), "fit_check": {}, **others,
     }  # fmt: skip
@@ -363,7 +363,7 @@ def test_the_command_costs_every_design_in_every_kit(tmp_path, monkeypatch):
             for key, some in jobs.items()
         }
 
-    def synthesised(jobs, workers):
+    def synthesized(jobs, workers):
         def figures(job):
             assert text(job.pipeline) == cuts[job.pdk]
             bits = 6 if "c6" in job.folder.name else 5
@@ -381,7 +381,7 @@ def test_the_command_costs_every_design_in_every_kit(tmp_path, monkeypatch):
     monkeypatch.setattr(compare, "ber", counted)
     monkeypatch.setattr(compare, "ensure_stimulus", lambda folder, at_least: None)
     monkeypatch.setattr(whole_receiver, "fit_clocks", fitted)
-    monkeypatch.setattr(whole_receiver, "run", synthesised)
+    monkeypatch.setattr(whole_receiver, "run", synthesized)
     command = ["compare", *names, "--pdk", "nangate45", "asap7", "--lanes", "8", "16", "32"]
     command += ["--filters", "reconfigurable", "hardwired", "--out", str(tmp_path)]
     assert cli.main(command) == 0

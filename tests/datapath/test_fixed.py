@@ -21,7 +21,7 @@ def test_round_shift_is_the_nearest_integer_with_ties_upwards(shift):
 def test_requantise_saturates_after_rounding(bits, shift):
     x = np.arange(-400, 400)
     low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-    got = fixed.requantise(x, shift, bits)
+    got = fixed.requantize(x, shift, bits)
     expected = [
         min(max(math.floor(Fraction(int(v), 2**shift) + Fraction(1, 2)), low), high) for v in x
     ]
@@ -57,10 +57,10 @@ def test_squared_magnitude_is_that_of_the_middles_but_for_a_constant():
 
 def test_quantise_rounds_like_requantise_and_clips():
     x = np.arange(-80, 80) / 64
-    assert fixed.quantise(x, 5).tolist() == fixed.requantise(np.arange(-80, 80), 2, 5).tolist()
+    assert fixed.quantize(x, 5).tolist() == fixed.requantize(np.arange(-80, 80), 2, 5).tolist()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_quantise_refuses_what_is_no_number(bad):
     with pytest.raises(ValueError, match="NaN or infinity"):
-        fixed.quantise([0.0, bad], 8)
+        fixed.quantize([0.0, bad], 8)

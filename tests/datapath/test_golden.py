@@ -12,7 +12,7 @@ from dbp.datapath.golden import Samples, Tuning
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def requantise(x, shift, bits):
+def requantize(x, shift, bits):
     """The rule in unbounded integers."""
     rounded = (2 * x + 2**shift) // 2 ** (shift + 1)
     return max(-(2 ** (bits - 1)), min(2 ** (bits - 1) - 1, rounded))
@@ -20,7 +20,7 @@ def requantise(x, shift, bits):
 
 def beyond(x, shift, bits):
     """Whether the rule clips."""
-    return requantise(x, shift, bits) != requantise(x, shift, 200)
+    return requantize(x, shift, bits) != requantize(x, shift, 200)
 
 
 def receive_one_by_one(tunings, stream, clipped=None):
@@ -45,7 +45,7 @@ def receive_one_by_one(tunings, stream, clipped=None):
             if beyond(i, f.shift, f.output_bits) or beyond(q, f.shift, f.output_bits):
                 clipped.append((2 * k, "filter", n))
             out.append(
-                (requantise(i, f.shift, f.output_bits), requantise(q, f.shift, f.output_bits))
+                (requantize(i, f.shift, f.output_bits), requantize(q, f.shift, f.output_bits))
             )
         assert widest < 2 ** (f.accumulator_bits(bits) - 1)
         stream, bits = out, f.output_bits
@@ -65,7 +65,7 @@ def receive_one_by_one(tunings, stream, clipped=None):
                 twice = [2 * (part // drop) + middle for part in parts]
                 power = (twice[0] ** 2 + twice[1] ** 2 - 2 * middle) // 4
                 total += constant * (power - r.power_offset)
-            phi = requantise(total, r.phase_shift, r.phase_bits)
+            phi = requantize(total, r.phase_shift, r.phase_bits)
             if beyond(total, r.phase_shift, r.phase_bits):
                 clipped.append((2 * k + 1, "phi", n))
             i, q = history[len(kerr) // 2]
@@ -75,7 +75,7 @@ def receive_one_by_one(tunings, stream, clipped=None):
             turned = one * i - phi * q, one * q + phi * i
             if any(beyond(part, shift, r.output_bits) for part in turned):
                 clipped.append((2 * k + 1, "rotation", n))
-            out.append(tuple(requantise(part, shift, r.output_bits) for part in turned))
+            out.append(tuple(requantize(part, shift, r.output_bits) for part in turned))
         stream, bits = out, r.output_bits
 
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import special, stats
 
 from dbp.errors import InputError
-from dbp.evaluation.measures import Measures, measure, summarise
+from dbp.evaluation.measures import Measures, measure, summarize
 from dbp.link import modulation
 
 POINTS = [("qpsk", 6.0), ("16qam", 13.0), ("64qam", 18.0)]
@@ -51,7 +51,7 @@ def information(name, snr):
 def test_awgn_agrees_with_theory(name, snr_db):
     snr = 10 ** (snr_db / 10)
     group = transmit(name, snr_db, blocks=128, gain=0.3 - 2j)
-    point = summarise([measure(name, *group)])
+    point = summarize([measure(name, *group)])
     ber = float(modulation.bit_error_ratio_awgn(name, snr))
     symbols = group[0].size
     assert point["ber_low"] < ber < point["ber_high"]
@@ -73,7 +73,7 @@ def test_awgn_agrees_with_theory(name, snr_db):
 def test_information_at_low_snr_agrees_with_theory(snr_db):
     group = transmit("16qam", snr_db, blocks=64)
     expected = information("16qam", 10 ** (snr_db / 10))
-    assert summarise([measure("16qam", *group)])["gmi_bits"] == pytest.approx(expected, abs=0.015)
+    assert summarize([measure("16qam", *group)])["gmi_bits"] == pytest.approx(expected, abs=0.015)
 
 
 @pytest.mark.parametrize(("name", "snr_db"), POINTS)
@@ -116,14 +116,14 @@ def test_measures_are_their_definitions(name, snr_db):
 
 def test_groups_add_up_in_any_order():
     groups = [measure("16qam", *transmit("16qam", 12.0, seed=seed)) for seed in range(5)]
-    whole = summarise(groups)
+    whole = summarize(groups)
     for order in itertools.permutations(groups):
-        assert summarise(order) == whole
+        assert summarize(order) == whole
     rows = json.loads(json.dumps([asdict(group) for group in groups]))
-    assert summarise([Measures(**row) for row in rows]) == whole
+    assert summarize([Measures(**row) for row in rows]) == whole
     assert whole["errors"] == sum(group.bit_errors for group in groups)
     assert whole["bits"] == 5 * 8192 * 4
-    one = summarise(groups[:1])
+    one = summarize(groups[:1])
     assert one != whole and one["snr_db"] == pytest.approx(whole["snr_db"], abs=0.1)
     assert tuple(whole) == (
         *("bits", "errors", "ber", "ber_low", "ber_high", "ser"),
@@ -134,7 +134,7 @@ def test_groups_add_up_in_any_order():
 def test_errors_in_few_blocks_widen_the_interval():
     sent, labels, received = transmit("16qam", 15.0, blocks=32)
     received[[3, 20, 21]] = np.roll(received[[3, 20, 21]], 1, -1)
-    point = summarise([measure("16qam", sent, labels, received)])
+    point = summarize([measure("16qam", sent, labels, received)])
     # Three bursts: from less than a third of their mean number to more than twice.
     assert point["ber_low"] < point["ber"] / 3 and point["ber_high"] > 2 * point["ber"]
 
@@ -151,27 +151,27 @@ def test_a_dead_receiver_conveys_nothing():
     sent, labels, received = transmit("16qam", 10.0)
     silent = measure("16qam", sent, labels, np.zeros_like(received))
     assert silent.information_bits == pytest.approx(0, abs=1e-6)
-    point = summarise([silent])
+    point = summarize([silent])
     assert point["ber"] == pytest.approx(0.5, abs=0.01)
     assert point["snr_db"] == 0 and point["evm_percent"] == 100
     # Symbols of somebody else: what is left is one part in the number of symbols.
     other = transmit("16qam", 10.0, seed=2)[2]
-    point = summarise([measure("16qam", sent, labels, other)])
+    point = summarize([measure("16qam", sent, labels, other)])
     assert 0 <= point["snr_db"] < 0.01 and 0 <= point["gmi_bits"] < 0.01
     assert json.dumps(point, allow_nan=False)
 
 
 def test_no_q_factor_where_no_error_or_more_than_half():
     sent, labels, received = transmit("qpsk", 30.0)
-    assert summarise([measure("qpsk", sent, labels, received)])["q_db"] is None
-    assert summarise([measure("qpsk", sent, labels ^ 3, received)])["q_db"] is None
+    assert summarize([measure("qpsk", sent, labels, received)])["q_db"] is None
+    assert summarize([measure("qpsk", sent, labels ^ 3, received)])["q_db"] is None
 
 
 @pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
 @pytest.mark.parametrize("gain", [1, 3j])
 def test_no_noise_has_the_snr_of_the_arithmetic(dtype, gain):
     sent, labels, _ = transmit("64qam", 10.0)
-    point = summarise([measure("64qam", sent.astype(dtype), labels, gain * sent.astype(dtype))])
+    point = summarize([measure("64qam", sent.astype(dtype), labels, gain * sent.astype(dtype))])
     assert point["errors"] == 0 == point["ber_low"] and 0 < point["ber_high"] < 1e-4
     assert point["snr_db"] == pytest.approx(156.5, abs=0.1) and point["evm_percent"] < 1e-5
     assert point["gmi_bits"] == pytest.approx(6, abs=1e-12)

@@ -124,10 +124,10 @@ def test_of_the_quadratures_q_is_wrong():
 @pytest.mark.parametrize("bits", [1, 3, 8, 16])
 def test_a_full_scale_uniform_signal_has_6_db_a_bit(bits):
     x = np.random.default_rng(2).uniform(-1.7, 1.7, 200_000)
-    error = front_end.quantise(x, bits, 1.7) - x
+    error = front_end.quantize(x, bits, 1.7) - x
     assert np.mean(x**2) / np.mean(error**2) == pytest.approx(4**bits, rel=0.02)
     assert np.abs(error).max() <= 1.7 / 2**bits * (1 + 1e-9)
-    assert np.unique(front_end.quantise(x, bits, 1.7)).size == min(2**bits, 65536 - 3) or bits == 16
+    assert np.unique(front_end.quantize(x, bits, 1.7)).size == min(2**bits, 65536 - 3) or bits == 16
 
 
 @pytest.mark.parametrize("bits, full_scale", [(12, 1.5), (12, 2.5), (6, 4.0), (4, 2.5)])
@@ -187,7 +187,7 @@ def test_receivers_share_the_waveforms_of_their_fibre(cache_folder):
 
 def test_both_polarisations_have_the_same_lasers():
     def received(**impairments):
-        changes = {"spans": 1, "block_symbols": 256, "dual_polarisation": True} | impairments
+        changes = {"spans": 1, "block_symbols": 256, "dual_polarization": True} | impairments
         link_ = config.link_with(config.Link(), changes)
         return transmission.simulate(
             link_, 0.0, 2, seed=1, purpose="evaluate", progress=False

@@ -19,10 +19,10 @@ def test_constellation_has_unit_mean_power_and_gray_labels(name):
     distance = np.abs(points[:, None] - points)
     nearest = distance[distance > 0].min()
     pairs = [p for p in itertools.combinations(range(points.size), 2)]
-    neighbours = [(a, b) for a, b in pairs if distance[a, b] < 1.01 * nearest]
+    neighbors = [(a, b) for a, b in pairs if distance[a, b] < 1.01 * nearest]
     side = int(np.sqrt(points.size))
-    assert len(neighbours) == 2 * side * (side - 1)
-    assert all((a ^ b).bit_count() == 1 for a, b in neighbours)
+    assert len(neighbors) == 2 * side * (side - 1)
+    assert all((a ^ b).bit_count() == 1 for a, b in neighbors)
 
 
 @pytest.mark.parametrize("name", QAM)

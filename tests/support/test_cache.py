@@ -253,12 +253,12 @@ def test_the_key_changes_with_all_that_link_data_depend_on(transmitted, monkeypa
     # Of the impairments, those before the receiver's front end.
     others |= {
         "transmitter_linewidth_khz": 1.0,
-        "wdm_neighbours": 1,
+        "wdm_neighbors": 1,
         "wdm_spacing_ghz": 30.0,
         "dispersion_error_percent": 1.0,
-        "dual_polarisation": True,
+        "dual_polarization": True,
     }
-    after_fibre = {
+    after_fiber = {
         "receiver_linewidth_khz": 1.0,
         "frequency_offset_mhz": 400.0,
         "adc_bits": 6,
@@ -267,7 +267,7 @@ def test_the_key_changes_with_all_that_link_data_depend_on(transmitted, monkeypa
         "iq_phase_deg": 1.0,
     }
     of_link = set(config.Link.model_fields) | set(config.Impairments.model_fields)
-    assert set(others) | set(after_fibre) == of_link - {"impairments"}
+    assert set(others) | set(after_fiber) == of_link - {"impairments"}
     changes = [{"settings": config.link_with(SMALL, {k: v})} for k, v in others.items()]
     changes += [{}, {"power_dbm": 0.1}, {"seed": 2}, {"purpose": "validate"}]
     changes += [{"first_block": transmission.chunk_blocks(SMALL)}]
@@ -282,7 +282,7 @@ def test_the_key_changes_with_all_that_link_data_depend_on(transmitted, monkeypa
 
     assert all(is_new(**change) for change in changes)
     assert not any(is_new(**change) for change in changes)
-    assert not any(is_new(settings=config.link_with(SMALL, {k: v})) for k, v in after_fibre.items())
+    assert not any(is_new(settings=config.link_with(SMALL, {k: v})) for k, v in after_fiber.items())
     for module, name in [
         (transmission, "VERSION"),
         *((module, "__version__") for module in (np, numba, torch)),

@@ -16,7 +16,7 @@ from dbp.evaluation import measures
 from dbp.evaluation.receivers import FixedReceiver
 from dbp.link import modulation, transmission
 from dbp.waveforms import recording
-from dbp.waveforms.synchronization import coherence, synchronise, two_per_symbol
+from dbp.waveforms.synchronization import coherence, synchronize, two_per_symbol
 
 ROLL_OFF = 0.2
 
@@ -75,7 +75,7 @@ def test_delay_phase_and_gain_are_found(delay_samples, periods):
     sent = drawn(4000)
     waveform = np.tile(stream(sent, 2, delay_samples), periods) * 0.5 * np.exp(1.2j)
     waveform = waveform + 0.5 * noise(waveform.size, 15.0)
-    found = synchronise(plain, waveform, sent, ROLL_OFF)
+    found = synchronize(plain, waveform, sent, ROLL_OFF)
     assert 2 * found.delay_symbols == pytest.approx(delay_samples, abs=0.02)
     assert found.phase_rad == pytest.approx(1.2, abs=0.02)
     assert found.gain == pytest.approx(0.5, abs=0.01)
@@ -86,7 +86,7 @@ def test_delay_phase_and_gain_are_found(delay_samples, periods):
 
 
 def test_a_noiseless_delay_is_exact():
-    found = synchronise(plain, stream(drawn(3000), 2, 12.345), drawn(3000), ROLL_OFF)
+    found = synchronize(plain, stream(drawn(3000), 2, 12.345), drawn(3000), ROLL_OFF)
     assert 2 * found.delay_symbols == pytest.approx(12.345, abs=1e-3)
     assert found.coherence > 1 - 1e-6
 
@@ -94,7 +94,7 @@ def test_a_noiseless_delay_is_exact():
 def test_a_waveform_may_hold_a_part_of_what_was_sent():
     sent = drawn(9000)
     waveform = stream(sent, 2)[2 * 3001 : 2 * 7000]
-    found = synchronise(plain, waveform, sent, ROLL_OFF)
+    found = synchronize(plain, waveform, sent, ROLL_OFF)
     assert found.delay_symbols == pytest.approx(-3001, abs=1e-3)
     inside = slice(50, -50)
     assert np.array_equal(found.index, np.arange(3001, 7000))
@@ -104,7 +104,7 @@ def test_a_waveform_may_hold_a_part_of_what_was_sent():
 def test_a_part_cut_across_the_end_of_a_period_goes_on_with_its_start():
     sent = drawn(1000)
     waveform = np.tile(stream(sent, 2), 4)[2 * 750 : 2 * 2900 + 1][:-1]
-    found = synchronise(plain, waveform, sent, ROLL_OFF)
+    found = synchronize(plain, waveform, sent, ROLL_OFF)
     assert found.delay_symbols == pytest.approx(250, abs=1e-2)
     assert np.array_equal(found.index, (np.arange(2150) + 750) % 1000)
 
@@ -112,20 +112,20 @@ def test_a_part_cut_across_the_end_of_a_period_goes_on_with_its_start():
 def test_both_conjugated_are_received_as_if_neither_were():
     sent, turn = drawn(4000), np.exp(1j * np.linspace(0, 300, 8000) ** 2)
 
-    def equalise(waveform):  # as dispersion: right for one convention only
+    def equalize(waveform):  # as dispersion: right for one convention only
         return np.fft.ifft(np.fft.fft(waveform) * np.conj(turn))
 
     waveform = np.fft.ifft(np.fft.fft(stream(sent, 2, 3.3)) * turn)
-    right = synchronise(equalise, waveform, sent, ROLL_OFF)
-    other = synchronise(equalise, np.conj(waveform), np.conj(sent), ROLL_OFF)
+    right = synchronize(equalize, waveform, sent, ROLL_OFF)
+    other = synchronize(equalize, np.conj(waveform), np.conj(sent), ROLL_OFF)
     assert (right.conjugated, other.conjugated) == (False, True)
     assert other.delay_symbols == pytest.approx(right.delay_symbols, abs=1e-4)
     assert np.allclose(other.received, np.conj(right.received), atol=1e-4)
-    assert np.allclose(other.equalised, np.conj(right.equalised))
+    assert np.allclose(other.equalized, np.conj(right.equalized))
     with pytest.raises(InputError, match=r"symbols: conjugated: conj\(symbols\) fits"):
-        synchronise(equalise, waveform, np.conj(sent), ROLL_OFF)
+        synchronize(equalize, waveform, np.conj(sent), ROLL_OFF)
     with pytest.raises(InputError, match=r"waveform: conjugated: conj\(waveform\) fits"):
-        synchronise(equalise, np.conj(waveform), sent, ROLL_OFF)
+        synchronize(equalize, np.conj(waveform), sent, ROLL_OFF)
 
 
 @pytest.mark.parametrize("name", ["qpsk", "16qam", "64qam"])
@@ -134,20 +134,20 @@ def test_other_symbols_are_not_found(name, period):
     for seed in range(5 * SCALE):
         waveform = stream(drawn(5000, 10 + seed, name), 2)
         with pytest.raises(InputError, match=r"symbols: not found .* \(coherence 0\.\d+, must be"):
-            synchronise(plain, waveform, drawn(period, 50 + seed, name), ROLL_OFF)
+            synchronize(plain, waveform, drawn(period, 50 + seed, name), ROLL_OFF)
 
 
 def test_symbols_all_but_lost_in_noise_are_not_found():
     sent = drawn(9000)
     waveform = stream(sent, 2)
-    assert synchronise(plain, waveform + noise(18000, -9.0), sent, ROLL_OFF).coherence > 0.1
+    assert synchronize(plain, waveform + noise(18000, -9.0), sent, ROLL_OFF).coherence > 0.1
     with pytest.raises(InputError, match=r"\(coherence 0\.0[3-7]\d, must be 0\.100"):
-        synchronise(plain, waveform + noise(18000, -15.8), sent, ROLL_OFF)
+        synchronize(plain, waveform + noise(18000, -15.8), sent, ROLL_OFF)
 
 
 def test_a_dead_receiver_is_refused():
     with pytest.raises(InputError, match=r"symbols: not found .* \(coherence 0\.000"):
-        synchronise(np.zeros_like, stream(drawn(2000), 2), drawn(2000), ROLL_OFF)
+        synchronize(np.zeros_like, stream(drawn(2000), 2), drawn(2000), ROLL_OFF)
 
 
 # A receiver that does next to nothing, for a link of noise.
@@ -198,14 +198,14 @@ def test_what_the_link_writes_is_counted_as_the_evaluation_does(simulated, point
     # The same block without files: what is at the known places, of the same symbols.
     settings = config.parse(LINK).link.model_copy(update={"block_symbols": 16384})
     received = transmission.simulate(settings, -19.0, 1, seed=5, purpose="evaluate", progress=False)
-    equalised = FixedReceiver("x", DESIGN)(received.waveform, -19.0)
-    symbols = measures.matched_filter(equalised, settings.roll_off)
+    equalized = FixedReceiver("x", DESIGN)(received.waveform, -19.0)
+    symbols = measures.matched_filter(equalized, settings.roll_off)
     edge = point["edge_symbols"]
     assert edge == 4 + 64
     inside = slice(edge, edge + point["bits"] // 4)
     assert point["bits"] == 4 * 1024 * ((16384 - 2 * edge) // 1024)
     parts = (x[0, inside].reshape(-1, 1024) for x in (received.symbols, received.labels, symbols))
-    expected = measures.summarise([measures.measure("16qam", *parts)])
+    expected = measures.summarize([measures.measure("16qam", *parts)])
     assert point["errors"] == pytest.approx(expected["errors"], rel=0.02)
     assert point["errors"] > 100
     assert point["snr_db"] == pytest.approx(expected["snr_db"], abs=0.01)
@@ -295,16 +295,16 @@ def test_equalize_writes_what_ber_counts(kind, simulated, point, tmp_path):
     out = tmp_path / f"out.{kind}"
     given = ["equalize", str(simulated / "design.json"), f"--input={simulated / 'a.npz'}"]
     assert cli.main([*given, f"--output={out}"]) == 0
-    equalised = recording.read(out)
-    assert equalised.samples_per_symbol == 2 and equalised.waveform.size == 2 * 16384
+    equalized = recording.read(out)
+    assert equalized.samples_per_symbol == 2 and equalized.waveform.size == 2 * 16384
     # Codes of the converter, as the hardware puts them out.
-    assert np.array_equal(equalised.waveform, np.round(equalised.waveform))
-    symbols = measures.matched_filter(equalised.waveform, equalised.roll_off)
+    assert np.array_equal(equalized.waveform, np.round(equalized.waveform))
+    symbols = measures.matched_filter(equalized.waveform, equalized.roll_off)
     fields = waveforms.foreign.read(out, ["sent_symbols", "received_symbols", "edge_samples"])
     sent, received = (fields[f"{name}_symbols"].ravel() for name in ("sent", "received"))
     edge = point["edge_symbols"]
     assert fields["edge_samples"] == 2 * edge and sent.size == 16384 - 2 * edge
-    assert np.array_equal(sent, equalised.symbols[edge:-edge])
+    assert np.array_equal(sent, equalized.symbols[edge:-edge])
     assert np.vdot(sent, received) == pytest.approx(np.vdot(sent, sent))
     assert coherence(symbols[edge:-edge], received) == pytest.approx(1, abs=1e-4)
     snr_db = -10 * np.log10(1 - coherence(sent, received))

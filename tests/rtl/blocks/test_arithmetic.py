@@ -71,12 +71,12 @@ def test_requantise_for_every_code_shift_and_width():
         lambda m, x: [
             value
             for shift, bits in formats
-            for value in with_flag(arithmetic.requantise(m, f"y_{shift}_{bits}", x, shift, bits))
+            for value in with_flag(arithmetic.requantize(m, f"y_{shift}_{bits}", x, shift, bits))
         ],
         codes,
     )
     for (shift, bits), column, clipped in zip(formats, got.T[::2], got.T[1::2], strict=True):
-        expected = fixed.requantise(codes, shift, bits)
+        expected = fixed.requantize(codes, shift, bits)
         assert (column == expected).all(), (shift, bits)
         assert (clipped == (fixed.round_shift(codes, shift) != expected)).all(), (shift, bits)
 

@@ -17,7 +17,7 @@ from dbp.errors import InputError, ToolError
 from dbp.rtl import emit
 from dbp.rtl.emit import FILTER_KINDS
 from dbp.rtl.pipeline import FilterPipeline, Pipeline, RotationPipeline
-from dbp.rtl.proof.cells import OPEN, Requantiser, Symbols, prove_requantiser
+from dbp.rtl.proof.cells import OPEN, Requantizer, Symbols, prove_requantizer
 from dbp.rtl.proof.netlist import ProofError, read_modules
 from dbp.rtl.proof.polynomial import Space, Variable
 from dbp.rtl.proof.prove import prove, prove_filter, prove_rtl
@@ -222,8 +222,8 @@ def test_unbroken_verilog_is_proved(run):
     # Two parts of 7 complex products in each of 3 lanes.
     assert (lanes["sums"]["sums"], lanes["sums"]["monomials"]) == (6, 84)
     # I, Q, and whether each is clipped, for all sums of 7 taps of 6 bits and samples of 8 bits.
-    assert lanes["requantisers"]["functions"] == 12
-    assert lanes["requantisers"]["values"] > 12 * 2 * 7 * 31 * 127
+    assert lanes["requantizers"]["functions"] == 12
+    assert lanes["requantizers"]["values"] > 12 * 2 * 7 * 31 * 127
     assert rows[TURNS]["latency_cycles"] == 5
     # |x|^2 of I and Q, and the versine.
     assert rows[TURNS]["tables"]["functions"] >= 3
@@ -286,7 +286,7 @@ def test_hardwired_taps_are_proved(tmp_path):
     assert (row["latency_cycles"], row["warm_up_words"]) == (1, 2)
     assert row["registers_read_after_cycles"] is None
     # I and Q, sums and flags, of the sums -30..30.
-    assert (row["requantisers"]["functions"], row["requantisers"]["values"]) == (4, 4 * 61)
+    assert (row["requantizers"]["functions"], row["requantizers"]["values"]) == (4, 4 * 61)
 
 
 @pytest.mark.parametrize(
@@ -351,7 +351,7 @@ def test_saturators_that_never_act_are_proved(tmp_path, find, put, functions):
     text = idle_by_hand()
     assert find in text
     row = prove_by_hand(tmp_path, text.replace(find, put), IDLE_BY_HAND)
-    assert (row["requantisers"]["functions"], row["sums"]["sums"]) == (functions, 2)
+    assert (row["requantizers"]["functions"], row["sums"]["sums"]) == (functions, 2)
 
 
 @pytest.mark.parametrize(
@@ -387,13 +387,13 @@ def idle_design():
 def test_requantisers_that_do_nothing_are_proved(tmp_path, filters, lanes):
     emit(idle_design(), tmp_path, lanes, filters=filters)
     filter_, *rotations = prove_rtl(tmp_path, idle_design())
-    assert filter_["requantisers"]["functions"] == 0
+    assert filter_["requantizers"]["functions"] == 0
     assert filter_["sums"]["sums"] == 2 * lanes
     taps_after = None if filters == "hardwired" else 1
     assert filter_["registers_read_after_cycles"] == taps_after
     # Of phi nothing but the sum is left; I and Q, and whether each is clipped.
     for row in rotations:
-        assert (row["sums"]["sums"], row["requantisers"]["functions"]) == (3 * lanes, 4 * lanes)
+        assert (row["sums"]["sums"], row["requantizers"]["functions"]) == (3 * lanes, 4 * lanes)
 
 
 @pytest.mark.parametrize(
@@ -470,7 +470,7 @@ def test_a_requantiser_is_proved_and_one_wrong_word_found(data):
     if low >= 0:
         width -= 1
     flag = data.draw(st.booleans())
-    wanted = Requantiser(shift, bits, flag)
+    wanted = Requantizer(shift, bits, flag)
     wrong = data.draw(st.none() | st.integers(low, high))
     count = 1 if flag else bits
 
@@ -483,7 +483,7 @@ def test_a_requantiser_is_proved_and_one_wrong_word_found(data):
         return [out >> k & 1 for k in range(count)]
 
     half = 1 << shift >> 1
-    outcome = prove_requantiser(logic, width, low, high, half, wanted, signed=not flag)
+    outcome = prove_requantizer(logic, width, low, high, half, wanted, signed=not flag)
     assert outcome.proved == (wrong is None)
     if wrong is not None:
         assert outcome.counterexample[0] == wrong - half
@@ -493,8 +493,8 @@ def test_a_requantiser_is_proved_and_one_wrong_word_found(data):
 
 def test_symbols_prove_what_words_could_not():
     """A cut needs one case for all words of one sign; a sum of two open bits stays open."""
-    wanted = Requantiser(30, 20)
-    outcome = prove_requantiser(
+    wanted = Requantizer(30, 20)
+    outcome = prove_requantizer(
         lambda word: word[30:50], 50, *fixed.code_range(50), 1 << 29, wanted, signed=True
     )
     assert outcome.proved and outcome.cases == 2

@@ -72,7 +72,7 @@ def web(tmp_path_factory):
         thread.join()
 
 
-def catalogue(web, *files, content=TEXT):
+def catalog(web, *files, content=TEXT):
     checksum = hashlib.sha256(content).hexdigest()
     return {"nangate45": Source(web, "Apache-2.0", dict.fromkeys(files, checksum))}
 
@@ -91,14 +91,14 @@ def test_an_installed_kit_is_found(web, cache_folder, monkeypatch):
     monkeypatch.delenv("DBP_PDK_ROOT", raising=False)
     with pytest.raises(MissingError, match="run `dbp pdk install nangate45`"):
         kits.find("nangate45")
-    folder = install.install("nangate45", catalogue(web, "packed.lib.gz", "plain.lib"))
+    folder = install.install("nangate45", catalog(web, "packed.lib.gz", "plain.lib"))
     assert folder == cache_folder / "pdk" / "nangate45"
     kit, files = kits.find("nangate45")
     assert kit.node_nm == 45
     assert files == [folder / "packed.lib.gz", folder / "plain.lib"]
     assert [liberty_reader.read(file).name for file in files] == ["standin", "standin"]
     # Again, in place of what is there.
-    install.install("nangate45", catalogue(web, "plain.lib"))
+    install.install("nangate45", catalog(web, "plain.lib"))
     assert kits.find("nangate45")[1] == [folder / "plain.lib"]
     assert names(folder.parent) == ["nangate45"]
 
@@ -115,9 +115,9 @@ def test_an_installed_kit_is_found(web, cache_folder, monkeypatch):
     ],
 )
 def test_a_wrong_file_leaves_the_cache_as_it_was(web, cache_folder, file, content, complaint):
-    earlier = install.install("nangate45", catalogue(web, "plain.lib"))
-    wrong = catalogue(web, "packed.lib.gz")["nangate45"].files
-    files = {**wrong, **catalogue(web, file, content=content)["nangate45"].files}
+    earlier = install.install("nangate45", catalog(web, "plain.lib"))
+    wrong = catalog(web, "packed.lib.gz")["nangate45"].files
+    files = {**wrong, **catalog(web, file, content=content)["nangate45"].files}
     with pytest.raises(ToolError, match=complaint):
         install.install("nangate45", {"nangate45": Source(web, "", files)})
     assert names(earlier) == ["plain.lib"]
@@ -125,7 +125,7 @@ def test_a_wrong_file_leaves_the_cache_as_it_was(web, cache_folder, file, conten
 
 
 def test_no_network_is_one_line(web, monkeypatch, capsys, cache_folder):
-    nowhere = catalogue("http://127.0.0.1:9", "plain.lib")  # nothing listens at "discard"
+    nowhere = catalog("http://127.0.0.1:9", "plain.lib")  # nothing listens at "discard"
     monkeypatch.setattr(install.install, "__defaults__", (nowhere,))
     assert cli.main(["pdk", "install", "nangate45"]) == 1
     err = capsys.readouterr().err
@@ -135,7 +135,7 @@ def test_no_network_is_one_line(web, monkeypatch, capsys, cache_folder):
 
 def test_the_command_lists_and_installs(web, monkeypatch, capsys, cache_folder):
     monkeypatch.delenv("DBP_PDK_ROOT", raising=False)
-    monkeypatch.setattr(install.install, "__defaults__", (catalogue(web, "plain.lib"),))
+    monkeypatch.setattr(install.install, "__defaults__", (catalog(web, "plain.lib"),))
     assert cli.main(["pdk", "install", "asap6"]) == 2
     assert cli.main(["pdk", "install", "nangate45"]) == 0
     out = capsys.readouterr().out
@@ -338,7 +338,7 @@ def test_yosys_and_opensta_read_the_library(shipped, tmp_path):
     )
     shutil.copy(make_predictive28.LIBERTY, tmp_path)
     files = [make_predictive28.LIBERTY.name]
-    yosys_map.synthesise(tmp_path, files, "t.v", "t", shipped, ())
+    yosys_map.synthesize(tmp_path, files, "t.v", "t", shipped, ())
     mapped = netlist.read(tmp_path / "netlist.v")
     cells = {instance.cell for instance in mapped.instances}
     assert cells <= set(shipped.cells) and "DFF_X1" in cells and len(cells) > 8

@@ -105,7 +105,7 @@ def test_a_step_in_each_kit(tmp_path, pdk):
     names = [f.name.removesuffix(".gz") for f in files]
     for name, text in zip(names, texts, strict=True):
         (tmp_path / name).write_bytes(text)
-    yosys_map.synthesise(tmp_path, names, "step.v", described["top"], library, kit.dont_use)
+    yosys_map.synthesize(tmp_path, names, "step.v", described["top"], library, kit.dont_use)
 
     folder = tmp_path / "synth" / pdk
     folder.mkdir(parents=True)

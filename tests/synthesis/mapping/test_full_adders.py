@@ -152,7 +152,7 @@ def test_hardwired_lanes_alone_are_put_in_order(tmp_path, monkeypatch, filters):
 
     compressors_reordered = full_adders.reordered
     monkeypatch.setattr(full_adders, "reordered", noted)
-    yosys_map.synthesise(tmp_path, names, "step.v", described["top"], library, kit.dont_use)
+    yosys_map.synthesize(tmp_path, names, "step.v", described["top"], library, kit.dont_use)
     assert len(found) == (filters == "hardwired")
     assert (tmp_path / "adders.json").exists() == (filters == "hardwired")
     for before, after in found:
