@@ -59,7 +59,7 @@ def test_an_interrupt_before_a_call_has_begun_says_nothing_of_its_own():
     # `distributed.utils.sync` then fails in the event loop, which logs it.
     script = """
 import os, signal, time
-from dbp import cluster
+from dbp.evaluation import executors
 
 def call():
     os.kill(os.getpid(), signal.SIGINT)
@@ -67,7 +67,7 @@ def call():
     raise RuntimeError
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
-with cluster.executor("local", points=2, workers_wanted=1) as (pool, _):
+with executors.executor("local", points=2, workers_wanted=1) as (pool, _):
     try:
         pool._client.sync(call)
     except KeyboardInterrupt:

@@ -166,9 +166,10 @@ RECEIVE = """
 import hashlib
 import numpy as np
 import torch
-from dbp import config, filters
-from dbp.model import Model, to_signal
-model = Model(filters.receiver(config.Learned(taps=9), config.Link(spans=3)))
+from dbp import config
+from dbp.learning import float_filters
+from dbp.learning.float_model import Model, to_signal
+model = Model(float_filters.receiver(config.Learned(taps=9), config.Link(spans=3)))
 x = np.random.default_rng(1).normal(size=(16, 128, 2)).view(np.complex128)[..., 0]
 y = model(to_signal(x), 1.0)
 slopes = torch.autograd.grad(y.square().sum(), (model.half_taps, model.kerr))

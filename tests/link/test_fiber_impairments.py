@@ -68,7 +68,7 @@ def test_keys_without_effect_change_no_bit(precision):
 # Neighbouring channels.
 
 
-@pytest.mark.parametrize(("neighbours", "spacing_ghz"), [(1, 22.0), (2, 23.3), (1, 48.0)])
+@pytest.mark.parametrize(("neighbors", "spacing_ghz"), [(1, 22.0), (2, 23.3), (1, 48.0)])
 def test_neighbours_leave_no_trace_in_a_linear_fibre(neighbors, spacing_ghz):
     # Nor loss, so that amplifiers add no noise, which a narrower slot would cut.
     changes = {"nonlinearity_per_w_km": 0.0, "attenuation_db_per_km": 0.0, "samples_per_symbol": 8}
