@@ -37,9 +37,9 @@ from dbp.rtl.verilog import to_verilog
 from dbp.synthesis import netlist
 from dbp.synthesis.cells import kits, liberty_reader
 from dbp.synthesis.gates import simulation
-from dbp.synthesis.gates.simulation import CLOCK
 from dbp.synthesis.gates.step_bench import port_bit
 from dbp.synthesis.mapping import yosys_map
+from dbp.synthesis.netlist import CLOCK
 from dbp.synthesis.power import calculate
 from dbp.synthesis.synthesize_step import CLOCK_MHZ, MARGIN_S
 from dbp.synthesis.timing import opensta_timing

@@ -27,8 +27,8 @@ from dbp.support import processes
 from dbp.support.files import write_text
 from dbp.synthesis import synthesize_step
 from dbp.synthesis.cells import kits, liberty_reader
-from dbp.synthesis.gates.simulation import CLOCK
 from dbp.synthesis.gates.step_bench import port_bit
+from dbp.synthesis.netlist import CLOCK
 from dbp.synthesis.power import calculate
 from dbp.synthesis.whole_receiver import LANES
 

@@ -18,6 +18,8 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 CONSTANTS = {"1'b0": 0, "1'b1": 1}
+# The clock port of every module that we generate.
+CLOCK = "clk"
 MAX_BITS = 1 << 20
 MAX_BYTES = 1 << 30
 MAX_NESTING = 64

@@ -33,13 +33,12 @@ from dbp.synthesis.cells import kits, liberty_reader, scaling
 from dbp.synthesis.cells.kits import Kit
 from dbp.synthesis.cells.library import Library
 from dbp.synthesis.gates import simulation
-from dbp.synthesis.gates.simulation import CLOCK, GateSimulation
+from dbp.synthesis.gates.simulation import GateSimulation
 from dbp.synthesis.gates.step_bench import CLOCKS, Bench
 from dbp.synthesis.layout import openroad as layouts
 from dbp.synthesis.mapping import yosys_map
-from dbp.synthesis.netlist import Netlist
+from dbp.synthesis.netlist import CLOCK, Netlist
 from dbp.synthesis.power import calculate
-from dbp.synthesis.power.cost_netlist import tree_figures
 from dbp.synthesis.timing import clock_tree, opensta_timing
 from dbp.synthesis.timing.opensta_timing import Timing
 
@@ -158,7 +157,7 @@ def synthesize(
             "power_engine": "dbp",
             "power_without_glitches_w": settled.totals(),
             "glitch_share": 1 - settled.totals()["total"] / watts.totals()["total"],
-            **tree_figures(clock_tree.estimate(mapped, library, period_s, pdk)),
+            **clock_tree.as_metrics(clock_tree.estimate(mapped, library, period_s, pdk)),
             "wire_load": wire_load,
             "voltage_v": library.voltage_v,
             "for_demonstration_only": pdk == kits.SHIPPED,

@@ -19,8 +19,8 @@ from dbp.errors import MissingError, ToolError
 from dbp.support import processes
 from dbp.synthesis.cells.expressions import Expression
 from dbp.synthesis.cells.library import Cell, Library
-from dbp.synthesis.gates.simulation import CLOCK, never
-from dbp.synthesis.netlist import CONSTANTS, Instance, Netlist
+from dbp.synthesis.gates.simulation import never
+from dbp.synthesis.netlist import CLOCK, CONSTANTS, Instance, Netlist
 
 IDENTITY, INVERSE = ("1 1",), ("0 1",)
 # Of Yosys' gates: the pins, and the states of these for which the output is 1.

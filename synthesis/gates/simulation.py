@@ -18,10 +18,9 @@ from dbp.synthesis.cells.expressions import Expression
 from dbp.synthesis.cells.library import Cell, Library, Pin
 from dbp.synthesis.gates import _event_simulator
 from dbp.synthesis.gates._event_simulator import Circuit, Functions
-from dbp.synthesis.netlist import CONSTANTS, Instance, Netlist
+from dbp.synthesis.netlist import CLOCK, CONSTANTS, Instance, Netlist
 from dbp.synthesis.timing.opensta_timing import Delays
 
-CLOCK = "clk"
 TIME_UNIT_S = 1e-13
 _BUFFER, _INVERTER = np.array([0, 1], np.uint8), np.array([1, 0], np.uint8)
 

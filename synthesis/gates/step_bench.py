@@ -13,7 +13,8 @@ from dbp.datapath.design import Design
 from dbp.datapath.golden import Samples
 from dbp.datapath.stimulus import Stimulus
 from dbp.errors import InputError, ToolError
-from dbp.synthesis.gates.simulation import CLOCK, GateSimulation
+from dbp.synthesis.gates.simulation import GateSimulation
+from dbp.synthesis.netlist import CLOCK
 
 CLOCKS = 1000  # that count, where nothing else is asked for
 WARM_UP_CLOCKS = 64

@@ -21,8 +21,7 @@ from dbp.support.files import write_bytes, write_text
 from dbp.synthesis.activity.activity import Activity
 from dbp.synthesis.cells import kits
 from dbp.synthesis.cells.library import Library
-from dbp.synthesis.gates.simulation import CLOCK
-from dbp.synthesis.netlist import Netlist
+from dbp.synthesis.netlist import CLOCK, Netlist
 from dbp.synthesis.power import calculate, opensta
 from dbp.synthesis.timing import opensta_timing
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from dbp.synthesis.cells import liberty_reader
 from dbp.synthesis.netlist import Netlist
 from dbp.synthesis.power import calculate, opensta
 from dbp.synthesis.timing import clock_tree
-from dbp.synthesis.timing.clock_tree import ClockTree
 
 MAX_CLOCK_MHZ = 100_000.0
 ENGINES = ("dbp", "opensta")
@@ -80,7 +78,7 @@ def cost_power(
             "power_w": watts.totals(),
             "groups": {group: watts.totals(group) for group in calculate.GROUPS},
             "power_engine": spoke,
-            **tree_figures(clock_tree.estimate(design, library, period_s)),
+            **clock_tree.as_metrics(clock_tree.estimate(design, library, period_s)),
             "wire_load": load,
             "voltage_v": library.voltage_v,
             "activity": str(activity_file),
@@ -135,16 +133,3 @@ def read_activity(path: str | Path, design: Netlist, clock_period_s: float) -> A
         if net not in toggles and port in toggles:
             toggles[net], probability[net] = toggles[port], probability[port]
     return Activity(toggles, probability, str(path))
-
-
-def tree_figures(tree: ClockTree | None) -> dict[str, Any]:
-    """The estimate of the clock tree as metrics; null where there is none to estimate."""
-    if tree is None:
-        return {"clock_tree_estimate_w": None, "clock_tree_estimate": None}
-    figures = asdict(tree)
-    kinds = ("switching", "internal", "leakage")
-    watts = {kind: figures.pop(f"{kind}_w") for kind in kinds} | {"total": tree.total_w}
-    return {
-        "clock_tree_estimate_w": watts,
-        "clock_tree_estimate": figures | {"fanout": clock_tree.FANOUT},
-    }

@@ -8,7 +8,8 @@ minimal tree through n random points; a tree with balanced delays is longer.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from dbp.synthesis.cells.library import Cell, Library, Pin
 from dbp.synthesis.netlist import Netlist
@@ -76,6 +77,19 @@ def estimate(
     # The smallest buffer that is fast enough; else the fastest.
     fast = (tree for tree in trees if tree.slew_s <= MAX_SLEW * clock_period_s)
     return next(fast, None) or min(trees, key=lambda tree: tree.slew_s)
+
+
+def as_metrics(tree: ClockTree | None) -> dict[str, Any]:
+    """Return the estimate as keys of ``metrics.json``; null where there is no tree to estimate."""
+    if tree is None:
+        return {"clock_tree_estimate_w": None, "clock_tree_estimate": None}
+    figures = asdict(tree)
+    kinds = ("switching", "internal", "leakage")
+    watts = {kind: figures.pop(f"{kind}_w") for kind in kinds} | {"total": tree.total_w}
+    return {
+        "clock_tree_estimate_w": watts,
+        "clock_tree_estimate": figures | {"fanout": FANOUT},
+    }
 
 
 def _capacitance(pin: Pin) -> float:
