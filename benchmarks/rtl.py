@@ -72,7 +72,7 @@ def main() -> None:
         for top, lanes, name in (("step", 96, "step 16"), ("chain", 8, "33 filters")):
             design, place = runs.find_design(DESIGN)
             emit_run(design, place, run, lanes, top=top, step=16 if top == "step" else 0)
-            runs.ensure_stimulus(run)
+            runs.stimulus_source(run)(0)
             for simulator in ("verilator", "icarus"):
                 try:
                     m = simulate(run, simulator=simulator)

@@ -13,7 +13,7 @@ from dbp import config
 from dbp.config import Config
 from dbp.datapath import golden
 from dbp.datapath.design import Design, launch_power_uw
-from dbp.datapath.stimulus import Stimulus
+from dbp.datapath.stimulus import Stimulus, StimulusSource
 from dbp.errors import InputError, shown
 from dbp.support.files import is_file, write_text
 
@@ -92,9 +92,9 @@ def place(design: Design, settings: Config, out: Path) -> None:
 
 
 def make_stimulus(folder: Path, design: Design, settings: Config, at_least: int = 0) -> None:
-    """Simulate the link and write its converter samples as ``stimulus.npz`` beside the design.
+    """Simulate the link and write its converter samples to ``folder/stimulus.npz``.
 
-    There are as many samples as the configuration asks for, or ``at_least`` if that is more.
+    The configuration states the number of samples; there are ``at_least`` if that is more.
     """
     from dbp.link import transmission
 
@@ -111,15 +111,23 @@ def make_stimulus(folder: Path, design: Design, settings: Config, at_least: int 
     stimulus.save(folder / "stimulus.npz")
 
 
-def ensure_stimulus(folder: Path, at_least: int = 0) -> None:
-    """Make the stimulus of a run's design unless the right one is already there.
+def stimulus_source(run_folder: Path) -> StimulusSource:
+    """The stimulus of a run's design: its ``stimulus.npz``, or a new simulation of its link.
 
-    ``at_least``: samples that it must hold, however few the configuration asks for.
+    The source simulates where the file is missing, damaged or too short, or was made for another
+    design or configuration, and writes the file. Called with 0 it returns the number of samples
+    that the configuration states.
     """
-    design, settings = Design.load(folder / "design.json"), config_of(folder)
-    with contextlib.suppress(InputError):
-        kept = Stimulus.load(folder / "stimulus.npz", design)
-        if kept.config_hash == settings.hash and len(kept.samples.i) >= at_least:
-            return
-    print(f"Simulating the link for {folder / 'stimulus.npz'}", flush=True)
-    make_stimulus(folder, design, settings, at_least)
+
+    def source(samples: int) -> Stimulus:
+        design, settings = Design.load(run_folder / "design.json"), config_of(run_folder)
+        file = run_folder / "stimulus.npz"
+        with contextlib.suppress(InputError):
+            kept = Stimulus.load(file, design)
+            if kept.config_hash == settings.hash and len(kept.samples.i) >= samples:
+                return kept
+        print(f"Simulating the link for {file}", flush=True)
+        make_stimulus(run_folder, design, settings, samples)
+        return Stimulus.load(file, design)
+
+    return source

@@ -15,7 +15,7 @@ from dbp.cli.options import DESIGN_HELP, Commands, Parser, add_command, add_out,
 from dbp.config import Config
 from dbp.evaluation.evaluate import Options, ber, labels_of
 from dbp.records import metrics
-from dbp.runs import config_of, ensure_stimulus, find_design, place
+from dbp.runs import config_of, find_design, place, stimulus_source
 from dbp.support.files import write_csv, write_text
 
 # The hardware side and plots load slowly: imported where they are needed, so that --help is quick.
@@ -118,7 +118,7 @@ def compare(
     best = {key[0]: point for key, point in best_points(counted.points).items()}
     for name, (design, _) in found.items():
         place(design, settings, folders[name])
-        ensure_stimulus(folders[name], samples_needed(design, max(widths)))
+        stimulus_source(folders[name])(samples_needed(design, max(widths)))
     workers = len(os.sched_getaffinity(0))
     jobs = whole_receiver.fit_clocks(jobs, workers)
     measured = whole_receiver.run([job for some in jobs.values() for job in some], workers)

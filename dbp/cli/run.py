@@ -21,7 +21,7 @@ from dbp.datapath.design import Design
 from dbp.errors import DbpError, InputError, MissingError
 from dbp.evaluation.evaluate import Options as EvaluationOptions
 from dbp.evaluation.evaluate import ber
-from dbp.runs import ensure_stimulus, read_config
+from dbp.runs import read_config, stimulus_source
 from dbp.support.files import write_json
 
 Job = tuple[Callable[..., None], tuple[Any, ...]]
@@ -66,7 +66,7 @@ def run(settings: Config, out: Path, device: str = "cpu") -> None:
     jobs: dict[str, Job] = {}
     kit, instead = _kit_or_shipped(settings.hardware.pdk)
     for folder in folders:
-        ensure_stimulus(folder)
+        stimulus_source(folder)(0)
         jobs[f"{folder.name}/sim"] = (_emit_prove_simulate, (folder,))
         jobs[f"{folder.name}/synth/{kit}"] = (synth, (folder, kit, None, None))
     missing, failed = _run_all(jobs)

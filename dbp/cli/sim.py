@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from dbp.cli.options import Commands, Parser, add_command, run_folder
-from dbp.runs import config_of, ensure_stimulus
+from dbp.runs import config_of, stimulus_source
 
 
 def add_to(commands: Commands[Parser]) -> None:
@@ -33,7 +33,7 @@ def sim(run: Path, simulator: str | None, waves: bool, code_coverage: bool = Fal
     """Simulate a run's Verilog against the golden model, and say what that covered."""
     from dbp.sim import simulate
 
-    ensure_stimulus(run)
+    stimulus_source(run)(0)
     print(f"Simulating {run / 'rtl'} against the golden model", flush=True)
     written = simulate(
         run,

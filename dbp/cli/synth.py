@@ -15,7 +15,7 @@ from dbp.cli.options import (
     run_folder,
 )
 from dbp.datapath.design import Design
-from dbp.runs import config_of, ensure_stimulus
+from dbp.runs import config_of, stimulus_source
 
 
 def add_to(commands: Commands[Parser]) -> None:
@@ -84,7 +84,7 @@ def synth(
     kits.find(pdk)
     if place_and_route:
         layouts.find(pdk)
-    ensure_stimulus(run, samples_needed(design, lanes))
+    stimulus_source(run)(samples_needed(design, lanes))
     found = None
     if fit:
         print(f"Fitting {run} in {pdk} to {clock_mhz:g} MHz", flush=True)

@@ -5,6 +5,7 @@ It lies beside the design, so that simulation and synthesis need neither the lin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,3 +81,8 @@ class Stimulus:
             )
         samples = Samples(i.astype(np.int64), q.astype(np.int64))
         return cls(samples, int(power), design.hash, str(content["config_hash"]), int(seed))
+
+
+# A bench calls its source with the number of samples that it needs and gets at least that many, so
+# that no caller of the bench has to know the number.
+StimulusSource = Callable[[int], Stimulus]

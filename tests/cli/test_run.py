@@ -274,23 +274,21 @@ def test_a_damaged_figure_is_one_clear_line(finished, tmp_path, capsys, file, ed
 def test_stimulus_and_stages_follow_the_configuration(finished, tmp_path):
     folder = tmp_path / "learned"
     shutil.copytree(finished / "learned", folder)
-    before = (folder / "stimulus.npz").read_bytes()
-    runs.ensure_stimulus(folder)
-    assert (folder / "stimulus.npz").read_bytes() == before
-    design = Design.load(folder / "design.json")
-    length = len(Stimulus.load(folder / "stimulus.npz", design).samples.i)
+    stimulus, file = runs.stimulus_source(folder), folder / "stimulus.npz"
+    before = file.read_bytes()
+    length = len(stimulus(0).samples.i)
+    assert file.read_bytes() == before
     # More lanes need a longer stimulus.
-    runs.ensure_stimulus(folder, 2 * length + 1)
-    longer = Stimulus.load(folder / "stimulus.npz", design).samples
-    assert len(longer.i) == 2 * length + 1
-    runs.ensure_stimulus(folder, length)
-    assert len(Stimulus.load(folder / "stimulus.npz", design).samples.i) == 2 * length + 1
+    assert len(stimulus(2 * length + 1).samples.i) == 2 * length + 1
+    design = Design.load(folder / "design.json")
+    assert len(Stimulus.load(file, design).samples.i) == 2 * length + 1
+    assert len(stimulus(length).samples.i) == 2 * length + 1
     text = (folder / "config.toml").read_text()
     (folder / "config.toml").write_text(
         text.replace("noise_figure_db = 5.0", "noise_figure_db = 9.0")
     )
-    runs.ensure_stimulus(folder)
-    assert (folder / "stimulus.npz").read_bytes() != before
+    stimulus(0)
+    assert file.read_bytes() != before
 
 
 def test_a_folder_with_another_design_is_not_overwritten(finished, tmp_path, capsys):

@@ -379,7 +379,7 @@ def test_the_command_costs_every_design_in_every_kit(tmp_path, monkeypatch):
 
     monkeypatch.setattr(kits, "find", lambda name: (kits.KITS[name], []))
     monkeypatch.setattr(compare, "ber", counted)
-    monkeypatch.setattr(compare, "ensure_stimulus", lambda folder, at_least: None)
+    monkeypatch.setattr(compare, "stimulus_source", lambda folder: lambda samples: None)
     monkeypatch.setattr(whole_receiver, "fit_clocks", fitted)
     monkeypatch.setattr(whole_receiver, "run", synthesized)
     command = ["compare", *names, "--pdk", "nangate45", "asap7", "--lanes", "8", "16", "32"]

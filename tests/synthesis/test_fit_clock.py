@@ -243,7 +243,7 @@ def test_the_command_hands_the_cuts_on(modelled, monkeypatch, capsys):
                 "for_demonstration_only": False}  # fmt: skip
 
     monkeypatch.setattr("dbp.synthesis.synthesize", synthesized)
-    monkeypatch.setattr(synth, "ensure_stimulus", lambda run, at_least: None)
+    monkeypatch.setattr(synth, "stimulus_source", lambda run: lambda samples: None)
     monkeypatch.setitem(Modelled.delay_ns, "registers.filter_clipped_total", 5.0)
     given_cuts = ["--step", "0", "--pipeline", "rotation.after_kerr=1"]
     arguments = ["synth", str(modelled), "--pdk", "predictive28", "--fit-clock", *given_cuts]

@@ -149,7 +149,7 @@ def test_the_command_keeps_what_it_has_made_while_it_is_whole(run_dir, capsys):
 def test_the_command_looks_at_options_before_it_simulates_a_link(
     run_dir, capsys, monkeypatch, options, complaint
 ):
-    monkeypatch.setattr("dbp.cli.synth.ensure_stimulus", None)
+    monkeypatch.setattr("dbp.cli.synth.stimulus_source", None)
     assert cli.main(["synth", str(run_dir), *options]) == 2
     assert complaint in capsys.readouterr().err
 
