@@ -24,12 +24,12 @@ from dbp.evaluation import carrier
 from dbp.evaluation.measures import Measures, align, measure
 from dbp.evaluation.receivers import Receiver
 from dbp.link import transmission as link
+from dbp.support.sources import hash_of
 
 GROUP_SYMBOLS = 8192
 
-# Raise it with every change of a receiver or of the detection that changes a number: what
-# databases hold is then counted anew.
-VERSION = 2
+# The code that decides a number of a group; databases hold the numbers of one state of it.
+SOURCES = (*link.SOURCES, "dbp.datapath", "dbp.evaluation", "dbp.learning.float_filters")
 # Their versions may change a number, too.
 LIBRARIES = ("numpy", "scipy", "numba", "torch")
 
@@ -46,7 +46,7 @@ class Scenario:
     def key(self) -> str:
         """SHA-256 of all that its waveforms and what is made of them depend on."""
         content = {
-            "versions": [VERSION, link.VERSION],
+            "sources": hash_of(*SOURCES),
             "libraries": [metadata.version(name) for name in LIBRARIES],
             "link": self.link.model_dump(mode="json"),
             "launch_power_dbm": float(self.launch_power_dbm),
@@ -69,8 +69,7 @@ class Scenario:
 def identity(scenario: Scenario) -> dict[str, str]:
     """What must be the same wherever units of the scenario are counted."""
     return {
-        "units": str(VERSION),
-        "link": str(link.VERSION),
+        "sources": hash_of(*SOURCES)[:12],
         **{name: metadata.version(name) for name in LIBRARIES},
         "scenario": scenario.key,
     }

@@ -16,13 +16,13 @@ from tqdm import tqdm
 from dbp import config
 from dbp.link import _split_step, fiber, front_end, modulation
 from dbp.support import cache, threads
+from dbp.support.sources import hash_of
 
 Purpose = Literal["train", "validate", "evaluate", "stimulus"]
 _PURPOSES = ("train", "validate", "evaluate", "stimulus")
 
-# Raise it with every change of this module, of `fiber`, `front_end`, `propagation` or `modulation`
-# that changes a number: what the cache holds is then found no more.
-VERSION = 4
+# The code that decides a number of a transmission; the cache holds the numbers of one state of it.
+SOURCES = ("dbp.link", "dbp.config._models")
 
 # Blocks are always simulated, and kept, in the same chunks of at least so many symbols.
 _CHUNK_SYMBOLS = 8192
@@ -149,7 +149,7 @@ def simulate(
     def waveform(chunk: int) -> NDArray[np.complexfloating]:
         numbers = range(chunk * size, (chunk + 1) * size)
         key = {
-            "version": VERSION,
+            "sources": hash_of(*SOURCES),
             "libraries": [np.__version__, numba.__version__, torch.__version__],
             "device": torch.device(device).type,
             "link": before.model_dump(mode="json"),

@@ -110,11 +110,11 @@ def test_killed_workers_change_nothing(heard, expected, tmp_path):
 
 def test_workers_of_another_version_do_not_count(heard, monkeypatch):
     # Theirs is the package's: they are processes of their own.
-    theirs = groups.VERSION
-    monkeypatch.setattr(groups, "VERSION", 99)
+    theirs = groups.hash_of(*groups.SOURCES)[:12]
+    monkeypatch.setattr(groups, "hash_of", lambda *names: "another")
     with (
         executors.executor("local", points=2, workers_wanted=1) as (executor, at_a_time),
-        pytest.raises(DbpError, match=f"something else: it has units {theirs}, not 99"),
+        pytest.raises(DbpError, match=f"something else: it has sources {theirs}, not another"),
     ):
         counting.count(heard, RULE, executor=executor, at_a_time=at_a_time)
 
