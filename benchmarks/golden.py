@@ -8,13 +8,10 @@ compiles it.
 """
 
 import time
-from pathlib import Path
 
 import numpy as np
 
-import dbp
-from dbp.datapath import golden, golden_fast
-from dbp.datapath.design import Design
+from dbp.datapath import golden, golden_fast, shipped
 from dbp.datapath.golden import Samples
 
 DESIGNS = ("learned-c6-s9", "lsco-paper-c9-s9", "enhanced-c5-s9", "learned-c5-s8")
@@ -33,7 +30,7 @@ def main():
     waveform = rng.normal(size=SAMPLES) + 1j * rng.normal(size=SAMPLES)
     print("design            filters  golden      fast  ratio   (1e6 samples per CPU-second)")
     for name in DESIGNS:
-        design = Design.load(Path(dbp.__file__).parent / "datapath" / "designs" / f"{name}.json")
+        design = shipped.designs()[name]
         x = golden.convert(waveform, design)
         few = Samples(*(part[:FEW] for part in x))
         first_s, found = cpu_s(golden_fast.receive, design, few, LAUNCH_POWER_UW)

@@ -23,8 +23,7 @@ import numpy as np
 from amaranth.hdl import Const, Module
 from amaranth.lib.wiring import In
 
-import dbp
-from dbp.datapath import golden
+from dbp.datapath import golden, shipped
 from dbp.datapath.design import Design, Filter
 from dbp.datapath.golden import Samples
 from dbp.rtl.blocks import adder_graph, hardwired
@@ -264,7 +263,7 @@ def count_over_lanes(filter_: Filter, input_bits: int, lanes: int) -> float:
 
 
 def main(name: str = "learned-c6-s8", step: str = "16", lanes: str = "8") -> None:
-    design = Design.load(Path(dbp.__file__).parent / "datapath" / "designs" / f"{name}.json")
+    design = shipped.designs()[name]
     filter_, bits = design.filters[int(step)], design.filter_input_bits(int(step))
     x = stimulus(design, int(step), int(lanes) * (WARM_UP_CLOCKS + CLOCKS))
     y = golden.filter_samples(filter_, x)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from dbp import config
 from dbp.config import Config
-from dbp.datapath import golden
+from dbp.datapath import golden, shipped
 from dbp.datapath.design import Design, launch_power_uw
 from dbp.datapath.stimulus import Stimulus, StimulusSource
 from dbp.errors import InputError, shown
@@ -20,9 +20,6 @@ from dbp.support.files import is_file, write_text
 if TYPE_CHECKING:
     from dbp.learning.float_filters import FloatFilters
 
-# What comes with the package: NAME.json, and NAME.npz, its filters in floating point, for some.
-DESIGNS = resources.files("dbp.datapath") / "designs"
-
 
 def read_config(name_or_path: str, seed: int | None) -> Config:
     """The configuration of that name, with another seed if one is given."""
@@ -30,28 +27,18 @@ def read_config(name_or_path: str, seed: int | None) -> Config:
     return loaded if seed is None else loaded.model_copy(update={"seed": seed})
 
 
-def shipped_designs() -> dict[str, Design]:
-    """The designs that come with the package, by name."""
-    files = sorted(DESIGNS.iterdir(), key=lambda file: file.name)
-    return {
-        file.name.removesuffix(".json"): Design.from_json(file.read_text(encoding="utf-8"))
-        for file in files
-        if file.name.endswith(".json")
-    }
-
-
 def find_design(name_or_path: str) -> tuple[Design, Path | None]:
     """A shipped design, or a ``design.json``, or that of a run's folder; and the folder, if any."""
-    shipped = shipped_designs()
+    designs = shipped.designs()
     path = Path(name_or_path)
-    if name_or_path in shipped:
-        return shipped[name_or_path], None
+    if name_or_path in designs:
+        return designs[name_or_path], None
     if not is_file(path):
         path /= "design.json"
     if not is_file(path):
         raise InputError(
             f"design {shown(name_or_path)}: neither a design.json nor a run's folder nor a shipped "
-            f"design ({', '.join(shipped) or 'none'})"
+            f"design ({', '.join(designs) or 'none'})"
         )
     return Design.load(path), path.parent
 
@@ -60,7 +47,7 @@ def float_filters(name: str, folder: Path | None) -> FloatFilters:
     """The filters in floating point of a design that `find_design` has found under that name."""
     from dbp.learning.float_filters import FloatFilters
 
-    file = folder / "train" / "float.npz" if folder else DESIGNS / f"{name}.npz"
+    file = folder / "train" / "float.npz" if folder else shipped.FOLDER / f"{name}.npz"
     if not file.is_file():
         missing = "train/float.npz" if folder else file.name
         raise InputError(f"{name}: no {missing} beside it: --arithmetic fixed only")

@@ -13,11 +13,11 @@ from dbp import cli, config
 from dbp.cli import compare
 from dbp.cli.compare import write
 from dbp.comparison import merit
+from dbp.datapath import shipped
 from dbp.records.metrics import ComparisonMetrics, Stopwatch, read_metrics, write_metrics
 from dbp.report import page as report
 from dbp.report import tables
 from dbp.rtl.pipeline import parse, text
-from dbp.runs import shipped_designs
 from dbp.synthesis import whole_receiver
 from dbp.synthesis.cells import kits, scaling
 
@@ -57,7 +57,7 @@ def test_energies_are_those_of_the_link():
 
 
 def test_the_paper_stands_beside_the_designs_of_its_table():
-    designs = shipped_designs()
+    designs = shipped.designs()
     found = merit.paper_step(designs["learned-c6-s9"], "reconfigurable")
     assert found == stated(0.2, 0.81)
     assert merit.paper_step(designs["lsco-paper-c8-s9"], "reconfigurable")["power_w"] == 0.31
@@ -66,7 +66,7 @@ def test_the_paper_stands_beside_the_designs_of_its_table():
 
 
 def test_what_is_learned_is_known_by_name():
-    learned = {name for name, design in shipped_designs().items() if merit.is_learned(design)}
+    learned = {name for name, design in shipped.designs().items() if merit.is_learned(design)}
     assert learned == {f"learned-c{c}-s{s}" for c in (5, 6) for s in (8, 9)} | {"enhanced-c5-s9"}
 
 

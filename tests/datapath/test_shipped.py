@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dbp import cli, config, runs
+from dbp.datapath import shipped
 from dbp.learning import float_filters, training
 from dbp.learning.float_filters import FloatFilters
 from dbp.learning.quantized_model import export
@@ -37,7 +38,7 @@ def bits(name):
 
 
 def test_these_and_no_others_come_with_the_package():
-    assert tuple(runs.shipped_designs()) == NAMES
+    assert tuple(shipped.designs()) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -70,13 +71,13 @@ def baseline(name):
 @pytest.mark.parametrize("name", [*BASELINES, *TUNED])
 def test_the_baselines_are_those_of_their_presets_in_their_formats(name):
     design, _ = training.baseline(baseline(name))
-    assert design.hash == runs.shipped_designs()[name].hash
+    assert design.hash == shipped.designs()[name].hash
 
 
 @pytest.mark.parametrize("name", LEARNED)
 def test_learned_designs_have_the_formats_of_their_presets(name):
     """Learning takes minutes: the formats and constants that a preset fixes must at least agree."""
-    design, settings = runs.shipped_designs()[name], config.load(LEARNED[name])
+    design, settings = shipped.designs()[name], config.load(LEARNED[name])
     floats = float_filters.receiver(settings.learned, settings.link, settings.learned.taps)
     kerr = np.zeros((len(design.rotations), settings.learned.kerr_taps // 2 + 1))
     kerr[:, -1:] = floats.kerr_rad_per_mw

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from dbp import cli, config, runs
+from dbp import cli, config
 from dbp.comparison import paper
 from dbp.learning import training
 from dbp.link import modulation
@@ -76,7 +76,7 @@ def shipped(tmp_path, monkeypatch):
             replace(design, name=curve.receiver).save(folder / f"{curve.receiver}.json")
         if curve.receiver != "linear" and curve.arithmetic == "float":
             filters.save(folder / f"{curve.receiver}.npz")
-    monkeypatch.setattr(runs, "DESIGNS", folder)
+    monkeypatch.setattr("dbp.datapath.shipped.FOLDER", folder)
     return folder
 
 

@@ -12,18 +12,17 @@ from helpers.designs import small_synthesis_design
 
 from dbp import cli
 from dbp.cli import synth
-from dbp.datapath import golden
+from dbp.datapath import golden, shipped
 from dbp.datapath.design import Rotation
 from dbp.datapath.stimulus import Stimulus
 from dbp.errors import InputError
 from dbp.rtl import emit
 from dbp.rtl.pipeline import Pipeline, parse, text
-from dbp.runs import shipped_designs
 from dbp.synthesis import fit_clock, synthesize, synthesize_step, whole_receiver
 from dbp.synthesis.fit_clock import Cuts, Trial, _with_cuts
 
-BASELINE = shipped_designs()["lsco-paper-c9-s9"]
-LEARNED = shipped_designs()["learned-c6-s9"]
+BASELINE = shipped.designs()["lsco-paper-c9-s9"]
+LEARNED = shipped.designs()["learned-c6-s9"]
 ALL_CUTS = parse(
     "filter.after_multiplier=1,filter.adder_levels=1,filter.after_sum=1,rotation.after_kerr=1,"
     "rotation.after_multiplier=1,rotation.after_product=1,hardwired.sum_terms=2,"

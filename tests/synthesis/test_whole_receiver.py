@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from helpers.designs import small_synthesis_design
 
-from dbp.datapath import golden
+from dbp.datapath import golden, shipped
 from dbp.datapath.stimulus import Stimulus
 from dbp.errors import InputError
-from dbp.runs import shipped_designs
 from dbp.synthesis import synthesize_step, whole_receiver
 from dbp.synthesis.whole_receiver import Fit, Kind
 
@@ -29,7 +28,7 @@ def metrics(watts, area, slack=0.5):
 
 
 def test_steps_of_the_same_taps_are_of_one_kind():
-    designs = shipped_designs()
+    designs = shipped.designs()
     assert whole_receiver.kinds(designs["learned-c6-s9"], "reconfigurable") == [
         Kind(16, 32),
         Kind(32, 1),
@@ -40,14 +39,14 @@ def test_steps_of_the_same_taps_are_of_one_kind():
 
 
 def test_the_median_stands_for_hardwired_filters():
-    design = shipped_designs()["learned-c6-s9"]
+    design = shipped.designs()["learned-c6-s9"]
     first, _ = whole_receiver.kinds(design, "hardwired")
     adders = sorted(whole_receiver._adders(design, k) for k in range(32))
     assert whole_receiver._adders(design, first.step) == adders[16]
 
 
 def test_a_receiver_is_the_sum_of_its_steps():
-    design = shipped_designs()["learned-c6-s9"]
+    design = shipped.designs()["learned-c6-s9"]
     # 3 fixed and 2 a lane; the last filter has half of the step's 8 lanes.
     measured = {
         (16, 8): metrics(19.0, 1900.0),
@@ -65,7 +64,7 @@ def test_a_receiver_is_the_sum_of_its_steps():
 
 
 def test_further_widths_check_the_line_and_change_nothing_else():
-    design = shipped_designs()["learned-c6-s9"]
+    design = shipped.designs()["learned-c6-s9"]
     measured = {
         (16, 8): metrics(19.0, 1900.0),
         (16, 16): metrics(35.0, 3500.0),
@@ -88,14 +87,14 @@ def test_further_widths_check_the_line_and_change_nothing_else():
 
 
 def test_only_the_main_kind_is_checked(tmp_path):
-    design = shipped_designs()["learned-c6-s9"]
+    design = shipped.designs()["learned-c6-s9"]
     jobs = whole_receiver.jobs(tmp_path, design, "nangate45", "reconfigurable", (8, 16, 32), 416.7)
     assert [(job.step, job.lanes) for job in jobs] == [(16, 8), (16, 16), (16, 32), (32, 8)]
 
 
 @pytest.mark.parametrize("widths", [(8,), (8, 8), (16, 8), (0, 8), (8, 16, 16), (8, 32, 16)])
 def test_widths_must_be_two_or_more(tmp_path, widths):
-    design = shipped_designs()["learned-c6-s9"]
+    design = shipped.designs()["learned-c6-s9"]
     with pytest.raises(InputError, match="must be two widths or more, from narrow to wide"):
         whole_receiver.jobs(tmp_path, design, "nangate45", "reconfigurable", widths, 416.7)
 
