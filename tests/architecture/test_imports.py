@@ -1,0 +1,20 @@
+"""What importing a module loads, and that it changes nothing of its user's."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "numba", "scipy", "matplotlib", "amaranth"}
+
+
+def loaded(module):
+    """The heavy packages that a process has loaded after importing a module."""
+    code = f"import sys, {module}; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return HEAVY & set(run.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["dbp", "dbp.config", "dbp.datapath.shipped"])
+def test_the_ground_floor_is_light(module):
+    assert loaded(module) == set()
