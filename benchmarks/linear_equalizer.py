@@ -23,7 +23,7 @@ from dbp.datapath.overlap_save import Equalizer
 from dbp.evaluation import measures as detection
 from dbp.evaluation.references import Reference
 from dbp.link import modulation, transmission
-from dbp.records.metrics import Stopwatch, package_versions, write_metrics
+from dbp.records.provenance import Stopwatch, package_versions, write_metrics
 from dbp.synthesis import linear_equalizer
 
 LOSS_DB = 0.1

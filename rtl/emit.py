@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 
 from dbp.datapath.design import Design
 from dbp.errors import InputError
-from dbp.records.metrics import Stopwatch, package_versions, write_metrics
+from dbp.records.provenance import Stopwatch, package_versions, write_metrics
 from dbp.rtl.blocks.chain import Chain
 from dbp.rtl.blocks.hardwired import report
 from dbp.rtl.blocks.step import Step

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from dbp.datapath.design import Design
 from dbp.datapath.stimulus import Stimulus
 from dbp.errors import DbpError, InputError
-from dbp.records.metrics import Stopwatch, package_versions, write_metrics
+from dbp.records.provenance import Stopwatch, package_versions, write_metrics
 from dbp.rtl.ports import read_ports
 from dbp.sim.compare import compare, expect
 from dbp.sim.coverage import coverage, verilog_coverage

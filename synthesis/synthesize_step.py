@@ -18,13 +18,8 @@ from tqdm import tqdm
 from dbp.datapath.design import Design
 from dbp.datapath.stimulus import Stimulus
 from dbp.errors import InputError, ToolError
-from dbp.records.metrics import (
-    Stopwatch,
-    SynthMetrics,
-    package_versions,
-    read_metrics,
-    write_metrics,
-)
+from dbp.records.provenance import Stopwatch, package_versions, read_metrics, write_metrics
+from dbp.records.schemas import SynthMetrics
 from dbp.rtl import emit_step
 from dbp.rtl.pipeline import Pipeline
 from dbp.support import processes

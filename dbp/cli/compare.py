@@ -14,7 +14,8 @@ from typing import Any
 from dbp.cli.options import DESIGN_HELP, Commands, Parser, add_command, add_out, positive
 from dbp.config import Config
 from dbp.evaluation.evaluate import Options, ber, labels_of
-from dbp.records import metrics
+from dbp.records.provenance import Stopwatch, package_versions, read_metrics, write_metrics
+from dbp.records.schemas import BerMetrics, ComparisonMetrics
 from dbp.runs import config_of, find_design, place, stimulus_source
 from dbp.support.files import write_csv, write_text
 
@@ -88,7 +89,7 @@ def compare(
     from dbp.synthesis.cells import kits
     from dbp.synthesis.gates.step_bench import samples_needed
 
-    stopwatch = metrics.Stopwatch()
+    stopwatch = Stopwatch()
     found = {name: find_design(name) for name in names}
     settings = config_of(next(folder for _, folder in found.values()))
     for pdk in pdks:
@@ -114,7 +115,7 @@ def compare(
         swept=None,
         options=Options(min_errors=min_errors, resume=True),
     )
-    counted = metrics.read_metrics(out / "metrics.json", metrics.BerMetrics)
+    counted = read_metrics(out / "metrics.json", BerMetrics)
     best = {key[0]: point for key, point in best_points(counted.points).items()}
     for name, (design, _) in found.items():
         place(design, settings, folders[name])
@@ -150,12 +151,10 @@ def compare(
     write(rows, out, settings, stopwatch)
 
 
-def write(
-    rows: list[dict[str, Any]], out: Path, settings: Config, stopwatch: metrics.Stopwatch
-) -> None:
+def write(rows: list[dict[str, Any]], out: Path, settings: Config, stopwatch: Stopwatch) -> None:
     """Complete the rows by what they come to together, write them into ``out`` and print them.
 
-    A row of a receiver that is not made of steps has None where `metrics.ComparisonRow` allows it.
+    A row of a receiver that is not made of steps has None where `ComparisonRow` allows it.
     """
     from dbp.comparison import merit
     from dbp.report import tables as comparison_tables
@@ -164,17 +163,17 @@ def write(
     _scale(rows)
     calibration = merit.calibrate(rows)
     path = out / f"{merit.FILE}.json"
-    metrics.write_metrics(
+    write_metrics(
         path,
         {"rows": rows, "calibration": calibration, "headlines": merit.headlines(rows)},
         design_hash=None,
         config_hash=settings.hash,
         seed=settings.seed,
-        versions=metrics.package_versions("amaranth", "pyosys", "numba"),
+        versions=package_versions("amaranth", "pyosys", "numba"),
         stopwatch=stopwatch,
     )
     write_csv(path.with_suffix(".csv"), _flat(rows))
-    written = metrics.read_metrics(path, metrics.ComparisonMetrics)
+    written = read_metrics(path, ComparisonMetrics)
     write_text(path.with_suffix(".svg"), comparison_tables.draw(written.rows))
     for table in comparison_tables.tables(written):
         notes = (textwrap.fill(note, 100) for note in table.notes)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from dbp.cli.options import Commands, Parser, add_command, add_config, add_device, add_out, add_seed
 from dbp.config import Config
-from dbp.records import metrics
+from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
+from dbp.records.schemas import TrainMetrics
 from dbp.runs import place, read_config
 
 
@@ -33,7 +34,7 @@ def train(settings: Config, out: Path, device: str = "cpu") -> None:
     from dbp.learning import training
 
     chosen = training.find_device(device)
-    stopwatch = metrics.Stopwatch()
+    stopwatch = Stopwatch()
     out.mkdir(parents=True, exist_ok=True)
     print(
         f"Learning {settings.learned.taps} taps with {settings.learned.coefficient_bits}-bit "
@@ -45,21 +46,24 @@ def train(settings: Config, out: Path, device: str = "cpu") -> None:
     place(result.design, settings, out)
     result.filters.save(out / "train" / "float.npz")
     result.write_history(out / "train" / "history.csv")
-    written = metrics.write_metrics(
-        out / "train" / "metrics.json",
-        {**result.figures, "design": result.design.name},
-        design_hash=result.design.hash,
-        config_hash=settings.hash,
-        seed=settings.seed,
-        versions=metrics.package_versions("torch", "numpy", "numba"),
-        stopwatch=stopwatch,
+    metrics = TrainMetrics(
+        **result.figures,
+        design=result.design.name,
+        **provenance(
+            design_hash=result.design.hash,
+            config_hash=settings.hash,
+            seed=settings.seed,
+            versions=package_versions("torch", "numpy", "numba"),
+            stopwatch=stopwatch,
+        ),
     )
+    write_metrics(out / "train" / "metrics.json", metrics)
     checkpoint.unlink(missing_ok=True)
     print(
-        f"Effective SNR at {written['launch_power_dbm']:+g} dBm on unseen data: "
-        f"baseline {written['snr_db_baseline']:.2f} dB, learned {written['snr_db_float']:.2f} dB "
-        f"in float and {written['snr_db_quantized']:.2f} dB quantized; "
-        f"{written['wall_time_s']:.0f} s -> {out / 'design.json'}",
+        f"Effective SNR at {metrics.launch_power_dbm:+g} dBm on unseen data: "
+        f"baseline {metrics.snr_db_baseline:.2f} dB, learned {metrics.snr_db_float:.2f} dB "
+        f"in float and {metrics.snr_db_quantized:.2f} dB quantized; "
+        f"{metrics.wall_time_s:.0f} s -> {out / 'design.json'}",
         flush=True,
     )
 

@@ -14,7 +14,8 @@ from dbp import config
 from dbp.datapath.design import Design, launch_power_uw
 from dbp.errors import InputError
 from dbp.evaluation.evaluate import CONSTELLATION_POINTS, labels_of, of_design, print_best
-from dbp.records import metrics
+from dbp.records.provenance import Stopwatch, package_versions, write_metrics
+from dbp.records.schemas import Point
 from dbp.runs import config_of, find_design, float_filters
 from dbp.support import untrusted
 from dbp.support.files import write_csv, write_npz
@@ -100,7 +101,7 @@ def ber(names: Sequence[str], arithmetic: str, given: Path, out: Path) -> None:
     from dbp.evaluation.measures import align, summarize
     from dbp.waveforms.synchronization import two_per_symbol
 
-    stopwatch = metrics.Stopwatch()
+    stopwatch = Stopwatch()
     if not names:
         raise InputError("dbp ber --waveform: must have DESIGN...")
     found = {name: find_design(name) for name in names}
@@ -134,18 +135,18 @@ def ber(names: Sequence[str], arithmetic: str, given: Path, out: Path) -> None:
         rows.append(row | of_design(row, design) | _figures(synchronized, recording, edge))
         clouds.setdefault(label, align(sent, received)[:CONSTELLATION_POINTS])
     hashes = [design.hash for design, _ in found.values()]
-    metrics.write_metrics(
+    write_metrics(
         out / "metrics.json",
         {"points": rows, "waveform": str(given)},
         design_hash=hashes[0] if len(hashes) == 1 else None,
         config_hash=None,
         seed=None,
-        versions=metrics.package_versions("torch", "numpy", "scipy", "h5py"),
+        versions=package_versions("torch", "numpy", "scipy", "h5py"),
         stopwatch=stopwatch,
     )
     write_csv(out / "ber.csv", rows)
     write_npz(out / "constellation.npz", **{k: v.astype(np.complex64) for k, v in clouds.items()})
-    print_best([metrics.Point(**row) for row in rows], ())
+    print_best([Point(**row) for row in rows], ())
     print(f"{stopwatch.seconds:.0f} s -> {out / 'ber.csv'}", flush=True)
 
 

@@ -15,7 +15,8 @@ from dbp.config import Config
 from dbp.datapath.complexity import complexity
 from dbp.datapath.design import Design, launch_power_uw
 from dbp.errors import InputError
-from dbp.records import metrics
+from dbp.records.provenance import Stopwatch, package_versions, write_metrics
+from dbp.records.schemas import Point
 from dbp.runs import config_of, find_design, float_filters, read_config
 from dbp.support.files import write_csv, write_npz, write_text
 
@@ -61,7 +62,7 @@ def ber(
     from dbp.evaluation import references
     from dbp.report.curves import draw
 
-    stopwatch = metrics.Stopwatch()
+    stopwatch = Stopwatch()
     settings = config.load(config_name) if config_name else None
     in_file = settings.sweep if settings else {}
     names = list(names) or list({**in_file, **(swept or {})}.get("design", ()))
@@ -99,7 +100,7 @@ def reproduce(
     from dbp.comparison import paper
     from dbp.report import reproduction
 
-    stopwatch = metrics.Stopwatch()
+    stopwatch = Stopwatch()
     settings = read_config(config_name or "paper", seed)
     if settings.link.modulation != paper.MODULATION:
         raise InputError(
@@ -126,7 +127,7 @@ def _evaluate(
     swept: Mapping[str, Sequence[Any]],
     out: Path,
     options: Options,
-) -> tuple[list[metrics.Point], dict[str, Any]]:
+) -> tuple[list[Point], dict[str, Any]]:
     """Count the bit errors of receivers; writes ``metrics.json`` and ``ber.csv``.
 
     ``wanted``: name and arithmetic of each; the names in ``found`` are designs, the others
@@ -138,7 +139,7 @@ def _evaluate(
     from dbp.evaluation import references, store
     from dbp.evaluation.receivers import FixedReceiver, FloatReceiver
 
-    stopwatch = metrics.Stopwatch()
+    stopwatch = Stopwatch()
     cluster.check(options.cluster)
     powers_dbm = powers_dbm or settings.evaluation.launch_power_dbm
     links = sweep.links(settings.link, swept)
@@ -196,17 +197,17 @@ def _evaluate(
             row = ber.point(receiver, scenario, prefix)
             rows.append(changes | row | of_design(row, hashes.get(receiver.name)))
     unique = [design.hash for design in hashes.values()]
-    metrics.write_metrics(
+    write_metrics(
         out / "metrics.json",
         {"points": rows, "min_errors": rule.min_errors, "max_bits": rule.max_bits},
         design_hash=unique[0] if len(unique) == 1 else None,
         config_hash=settings.hash,
         seed=settings.seed,
-        versions=metrics.package_versions("torch", "numpy", "scipy"),
+        versions=package_versions("torch", "numpy", "scipy"),
         stopwatch=stopwatch,
     )
     write_csv(out / "ber.csv", rows)
-    points = [metrics.Point(**row) for row in rows]
+    points = [Point(**row) for row in rows]
     of_first_link = points[: len(powers_dbm) * len(wanted)]
     return points, _constellations(of_first_link, *heard[0][1:])
 
@@ -266,14 +267,14 @@ def of_design(point: Mapping[str, Any], design: Design | None) -> dict[str, Any]
     }
 
 
-def print_best(points: Sequence[metrics.Point], keys: Sequence[str]) -> None:
+def print_best(points: Sequence[Point], keys: Sequence[str]) -> None:
     """A table of every receiver's best point, on each link."""
     from dbp.report.page import aligned, best_points
 
     rows = [[*keys, "design", "arithmetic", "BER", "95 % interval", "SNR dB", "at dBm"]]
     rows[0] += ["multiplier bits", "adder bits"]
 
-    def link_of(point: metrics.Point) -> tuple[Any, ...]:
+    def link_of(point: Point) -> tuple[Any, ...]:
         return tuple(getattr(point, key) for key in keys)
 
     for link in dict.fromkeys(map(link_of, points)):
@@ -288,7 +289,7 @@ def print_best(points: Sequence[metrics.Point], keys: Sequence[str]) -> None:
 
 
 def _constellations(
-    points: Sequence[metrics.Point], scenario: Scenario, receivers: Sequence[Receiver]
+    points: Sequence[Point], scenario: Scenario, receivers: Sequence[Receiver]
 ) -> dict[str, Any]:
     """Symbols of the first link as received, and as each receiver leaves them.
 

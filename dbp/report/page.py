@@ -14,18 +14,16 @@ from dbp import config
 from dbp.comparison import merit, paper
 from dbp.datapath.design import Design
 from dbp.errors import InputError
-from dbp.records.metrics import (
+from dbp.records.provenance import AnyMetrics, Metrics, read_metrics
+from dbp.records.schemas import (
     BerMetrics,
     ComparisonMetrics,
-    Kind,
-    Metrics,
     Point,
     ProofMetrics,
     RtlMetrics,
     SimMetrics,
     SynthMetrics,
     TrainMetrics,
-    read_metrics,
 )
 from dbp.report import figures, tables
 from dbp.support.files import read_npz, write_text
@@ -62,7 +60,7 @@ class DesignRun:
         design = Design.load(folder / "design.json")
         toml = folder / "config.toml"
 
-        def stage(path: Path, kind: type[Kind]) -> Kind | None:
+        def stage(path: Path, kind: type[AnyMetrics]) -> AnyMetrics | None:
             metrics = read_metrics(path / "metrics.json", kind)
             if metrics is not None and metrics.design_hash != design.hash:
                 raise InputError(f"{path}: belongs to another design: run that stage again")

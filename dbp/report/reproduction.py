@@ -13,7 +13,7 @@ from typing import Any
 
 from dbp.comparison.paper import MODULATION, Curve
 from dbp.link import modulation
-from dbp.records.metrics import Point
+from dbp.records.schemas import Point
 from dbp.report.page import aligned
 
 # Above it there is nothing to compare.

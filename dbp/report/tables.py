@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dbp.records.metrics import Band, ComparisonMetrics, ComparisonRow, Headline
+from dbp.records.schemas import Band, ComparisonMetrics, ComparisonRow, Headline
 from dbp.report.figures import to_svg
 
 # As many markers as have no common divisor with the colours: 110 designs look different.

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from dbp.datapath import fixed
 from dbp.datapath.design import Design, Filter, Rotation
 from dbp.errors import InputError
-from dbp.records.metrics import Stopwatch, package_versions, write_metrics
+from dbp.records.provenance import Stopwatch, package_versions, write_metrics
 from dbp.rtl.ports import read_ports
 from dbp.rtl.proof.exact_values import ExactValues
 from dbp.rtl.proof.golden_polynomials import Expected, Reference

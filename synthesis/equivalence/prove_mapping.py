@@ -11,7 +11,7 @@ from typing import Any
 
 from dbp.datapath.design import Design
 from dbp.errors import DbpError, InputError
-from dbp.records.metrics import Stopwatch, package_versions, write_metrics
+from dbp.records.provenance import Stopwatch, package_versions, write_metrics
 from dbp.support import processes
 from dbp.synthesis import netlist
 from dbp.synthesis.cells import kits, liberty_reader

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dbp.errors import InputError
-from dbp.records.metrics import Stopwatch, package_versions, write_metrics
+from dbp.records.provenance import Stopwatch, package_versions, write_metrics
 from dbp.synthesis import netlist
 from dbp.synthesis.activity import activity, saif, vcd
 from dbp.synthesis.activity.activity import Activity

@@ -14,7 +14,8 @@ from dbp.cli import compare
 from dbp.cli.compare import write
 from dbp.comparison import merit
 from dbp.datapath import shipped
-from dbp.records.metrics import ComparisonMetrics, Stopwatch, read_metrics, write_metrics
+from dbp.records.provenance import Stopwatch, read_metrics, write_metrics
+from dbp.records.schemas import ComparisonMetrics
 from dbp.report import page as report
 from dbp.report import tables
 from dbp.rtl.pipeline import parse, text

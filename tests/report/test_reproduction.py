@@ -12,7 +12,7 @@ from dbp import cli, config
 from dbp.comparison import paper
 from dbp.learning import training
 from dbp.link import modulation
-from dbp.records.metrics import Point
+from dbp.records.schemas import Point
 from dbp.report import reproduction
 
 CONFIG = """

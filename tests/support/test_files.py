@@ -1,6 +1,5 @@
 """Files appear whole or not at all."""
 
-import json
 import stat
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import numpy as np
 import pytest
 
 from dbp.errors import InputError
-from dbp.records import metrics
 from dbp.support import files
 
 
@@ -50,23 +48,6 @@ def test_json_refuses_nan(tmp_path):
 def test_csv_has_a_line_per_row_and_nothing_for_none(tmp_path):
     files.write_csv(tmp_path / "x.csv", [{"a": "one, two", "b": 1e-4}, {"a": "three", "b": None}])
     assert (tmp_path / "x.csv").read_bytes() == b'a,b\n"one, two",0.0001\nthree,\n'
-
-
-def test_metrics_carry_their_provenance(tmp_path):
-    written = metrics.write_metrics(
-        tmp_path / "metrics.json",
-        {"lanes": 4},
-        design_hash="d" * 64,
-        config_hash=None,
-        seed=3,
-        versions=metrics.package_versions("numpy"),
-        stopwatch=metrics.Stopwatch(),
-    )
-    assert json.loads((tmp_path / "metrics.json").read_text()) == written
-    assert {"lanes", "design_hash", "config_hash", "seed", "versions", "wall_time_s"} == set(
-        written
-    )
-    assert {"dbp", "python", "numpy"} == set(written["versions"])
 
 
 @pytest.mark.parametrize("value", [0, 255])

@@ -1,34 +1,15 @@
-"""``metrics.json``: the figures of one stage, with the provenance that every stage states alike.
+"""The figures of each stage, as its ``metrics.json`` holds them: field by field and in their order.
 
-The models below are the keys that other tools may rely on; a file may hold more.
+Other tools may rely on these keys. A file that is read may hold more; a stage writes no others.
 """
 
 from __future__ import annotations
 
-import platform
-import time
-from collections.abc import Mapping
-from importlib import metadata
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-import dbp
-from dbp.errors import InputError
-from dbp.support.files import write_json
-
-
-class Metrics(BaseModel):
-    """What every stage states. Times in seconds."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
-
-    design_hash: str | None
-    config_hash: str | None
-    seed: int | None
-    versions: dict[str, str]
-    wall_time_s: float
+from dbp.records.provenance import Metrics
 
 
 class TrainMetrics(Metrics):
@@ -38,6 +19,7 @@ class TrainMetrics(Metrics):
     snr_db_baseline: float
     snr_db_float: float
     snr_db_quantized: float
+    design: str
 
 
 class RtlMetrics(Metrics):
@@ -72,7 +54,7 @@ class ProvedModule(BaseModel):
 class ProofMetrics(Metrics):
     """The Verilog against golden, for all inputs."""
 
-    modules: list[ProvedModule]
+    modules: tuple[ProvedModule, ...]
 
 
 class PowerW(BaseModel):
@@ -230,9 +212,9 @@ class Headline(BaseModel):
 class ComparisonMetrics(Metrics):
     """Whole receivers beside each other."""
 
-    rows: list[ComparisonRow] = Field(min_length=1)
-    calibration: list[Calibration] = []
-    headlines: list[Headline] = []
+    rows: tuple[ComparisonRow, ...] = Field(min_length=1)
+    calibration: tuple[Calibration, ...] = ()
+    headlines: tuple[Headline, ...] = ()
 
 
 class Point(BaseModel):
@@ -261,65 +243,4 @@ class Point(BaseModel):
 class BerMetrics(Metrics):
     """All points of an evaluation."""
 
-    points: list[Point]
-
-
-Kind = TypeVar("Kind", bound=Metrics)
-
-
-def read_metrics(path: Path, kind: type[Kind]) -> Kind | None:
-    """A stage's figures; None where there are none, `InputError` where a field does not fit."""
-    if not path.is_file():
-        return None
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"]) or "the file"
-        raise InputError(f"{path}: {field}: {problem['msg']}: run that stage again") from None
-
-
-class Stopwatch:
-    """Wall time in seconds since it was made."""
-
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        return round(time.monotonic() - self._start, 3)
-
-
-def package_versions(*packages: str) -> dict[str, str]:
-    """Versions of dbp, Python and the named installed distributions."""
-    return {
-        "dbp": dbp.__version__,
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in packages},
-    }
-
-
-def write_metrics(
-    path: str | Path,
-    figures: Mapping[str, Any],
-    *,
-    design_hash: str | None,
-    config_hash: str | None,
-    seed: int | None,
-    versions: Mapping[str, str],
-    stopwatch: Stopwatch,
-) -> dict[str, Any]:
-    """Write the figures with their provenance, atomically, and return what was written.
-
-    A stage that has no configuration or no seed of its own writes null there.
-    """
-    content = {
-        **figures,
-        "design_hash": design_hash,
-        "config_hash": config_hash,
-        "seed": seed,
-        "versions": dict(versions),
-        "wall_time_s": stopwatch.seconds,
-    }
-    write_json(path, content)
-    return content
+    points: tuple[Point, ...]

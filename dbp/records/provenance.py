@@ -1,0 +1,126 @@
+"""``metrics.json``: the figures of one stage, with the provenance that every stage states alike.
+
+A stage builds its model of `dbp.records.schemas`, which checks the figures, and writes it::
+
+    metrics = RtlMetrics(lanes=4, ..., **provenance(design_hash=design.hash, ...))
+    write_metrics(folder / "metrics.json", metrics)
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar, overload
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+import dbp
+from dbp.errors import InputError
+from dbp.support.files import write_json
+
+
+class Metrics(BaseModel):
+    """The provenance of a stage's figures; the figures are the fields of its subclasses.
+
+    ``design_hash``, ``config_hash``, ``seed``: None where a stage has no such thing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    design_hash: str | None
+    config_hash: str | None
+    seed: int | None
+    versions: dict[str, str]
+    wall_time_s: float
+
+    def content(self) -> dict[str, Any]:
+        """Return what ``metrics.json`` holds: the figures as declared, then the provenance.
+
+        A field that was not given is left out, so that a default is for readers of older files.
+        """
+        fields = self.model_dump(mode="json", exclude_unset=True)
+        last = {name: fields.pop(name) for name in Metrics.model_fields}
+        return fields | last
+
+
+AnyMetrics = TypeVar("AnyMetrics", bound=Metrics)
+
+
+class Stopwatch:
+    """Wall time in seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return round(time.monotonic() - self._start, 3)
+
+
+class Provenance(TypedDict):
+    """The fields of `Metrics`, as arguments of its subclasses."""
+
+    design_hash: str | None
+    config_hash: str | None
+    seed: int | None
+    versions: dict[str, str]
+    wall_time_s: float
+
+
+def provenance(
+    *,
+    design_hash: str | None,
+    config_hash: str | None,
+    seed: int | None,
+    versions: Mapping[str, str],
+    stopwatch: Stopwatch,
+) -> Provenance:
+    """Return the fields of `Metrics`; the wall time is that of the stopwatch at this moment."""
+    return {
+        "design_hash": design_hash,
+        "config_hash": config_hash,
+        "seed": seed,
+        "versions": dict(versions),
+        "wall_time_s": stopwatch.seconds,
+    }
+
+
+def package_versions(*packages: str) -> dict[str, str]:
+    """Return the versions of dbp, Python and the named installed distributions."""
+    return {
+        "dbp": dbp.__version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in packages},
+    }
+
+
+@overload
+def write_metrics(path: str | Path, metrics: AnyMetrics) -> AnyMetrics: ...
+@overload
+def write_metrics(
+    path: str | Path, metrics: Mapping[str, Any], **provenance_: Any
+) -> dict[str, Any]: ...
+def write_metrics(path: str | Path, metrics: Any, **provenance_: Any) -> Any:
+    """Write a stage's metrics atomically as JSON, and return them."""
+    if isinstance(metrics, Metrics):
+        write_json(path, metrics.content())
+        return metrics
+    # The way of the stages whose models are not complete yet: goes as soon as they are.
+    content = {**metrics, **provenance(**provenance_)}
+    write_json(path, content)
+    return content
+
+
+def read_metrics(path: Path, kind: type[AnyMetrics]) -> AnyMetrics | None:
+    """Return a stage's metrics, None without the file; `InputError` where a field does not fit."""
+    if not path.is_file():
+        return None
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"]) or "the file"
+        raise InputError(f"{path}: {field}: {problem['msg']}: run that stage again") from None
