@@ -18,3 +18,13 @@ def loaded(module):
 @pytest.mark.parametrize("module", ["dbp", "dbp.config", "dbp.datapath.shipped"])
 def test_the_ground_floor_is_light(module):
     assert loaded(module) == set()
+
+
+def test_no_import_changes_the_users_matplotlib_backend():
+    code = (
+        "import matplotlib; matplotlib.use('pdf'); "
+        "import dbp.report.figures, dbp.report.page, dbp.report.reproduction; "
+        "from matplotlib import pyplot; print(matplotlib.get_backend())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "pdf"
