@@ -21,7 +21,7 @@ from dbp import runs
 from dbp.cli.rtl import rtl as emit_run
 from dbp.datapath.design import Design
 from dbp.errors import MissingError
-from dbp.rtl import emit
+from dbp.rtl import Target, emit
 from dbp.sim import simulate
 
 DESIGN = "learned-c6-s9"
@@ -41,7 +41,7 @@ def emission(filters: int, lanes: int, kind: str) -> None:
     """In a process of its own, since the peak of memory is that of a process."""
     design, _ = runs.find_design(DESIGN)
     with tempfile.TemporaryDirectory() as folder:
-        written = emit(cut(design, filters), folder, lanes, filters=kind)
+        written = emit(cut(design, filters), folder, Target(lanes, kind))
         size = sum(file.stat().st_size for file in Path(folder).glob("*.v"))
     peak = max(
         resource.getrusage(who).ru_maxrss

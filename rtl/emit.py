@@ -14,8 +14,8 @@ from dbp.records.provenance import Stopwatch, package_versions, write_metrics
 from dbp.rtl.blocks.chain import Chain
 from dbp.rtl.blocks.hardwired import report
 from dbp.rtl.blocks.step import Step
-from dbp.rtl.pipeline import Pipeline
-from dbp.rtl.ports import FILTER_KINDS, FORMAT, MAX_LANES, TOPS, VERSION
+from dbp.rtl.ports import Addresses, Port, Ports, StepPorts
+from dbp.rtl.target import Target
 from dbp.rtl.verilog import to_verilog
 from dbp.support.files import write_json, write_text
 
@@ -23,35 +23,28 @@ from dbp.support.files import write_json, write_text
 def emit(
     design: Design,
     out_dir: str | Path,
-    lanes: int,
+    target: Target,
     *,
-    filters: str = "reconfigurable",
-    top: str = "chain",
-    step: int = 0,
-    pipeline: Pipeline | None = None,
     config_hash: str | None = None,
     seed: int | None = None,
 ) -> dict[str, Any]:
     """Write ``*.v``, one module a file, ``ports.json`` and ``metrics.json``.
 
-    ``filters``: ``reconfigurable``, with taps in registers, or ``hardwired``, with taps in the
-    logic. ``top``: the whole ``chain``; the ``step`` of that number, a filter and (but for the
-    last one) its rotation; or its ``filter`` alone. Verilog files that an earlier emission left in
-    ``out_dir`` are removed. Returns the metrics: ``lanes``, ``filters``, ``top``, ``pipeline``,
-    ``steps``, ``latency_cycles``, ``modules``, ``lines``, and of hardwired filters
-    ``adder_graphs``: for each step what `dbp.rtl.blocks.hardwired.report` says of a lane.
-    `InputError` for lanes outside 1..1024, or a step, a top or a kind of filters that there is not.
+    Verilog files that an earlier emission left in ``out_dir`` are removed. Returns the metrics:
+    ``lanes``, ``filters``, ``top``, ``pipeline``, ``steps``, ``latency_cycles``, ``modules``,
+    ``lines``, and of hardwired filters ``adder_graphs``: for each step what
+    `dbp.rtl.blocks.hardwired.report` says of a lane. `InputError` as from `Target.check`.
     """
     stopwatch, out_dir = Stopwatch(), Path(out_dir)
-    block, steps = _build(design, lanes, filters, top, step, pipeline or Pipeline())
+    block, steps = _build(design, target)
     modules = to_verilog(block)
     for stale in out_dir.glob("*.v"):
         stale.unlink()
     for name, text in modules.items():
         write_text(out_dir / f"{name}.v", text)
-    write_json(out_dir / "ports.json", _describe(design, block, steps, filters, top))
+    write_json(out_dir / "ports.json", _describe(design, target, block, steps).to_json())
     graphs = {}
-    if filters == "hardwired":
+    if target.filters == "hardwired":
         graphs["adder_graphs"] = [
             {"step": k} | report(step.filter.filter, step.filter.input_bits, step.filter.pipeline)
             for k, step in steps.items()
@@ -59,10 +52,10 @@ def emit(
     return write_metrics(
         out_dir / "metrics.json",
         {
-            "lanes": lanes,
-            "filters": filters,
-            "top": top,
-            "pipeline": asdict(pipeline or Pipeline()),
+            "lanes": target.lanes,
+            "filters": target.filters,
+            "top": target.top,
+            "pipeline": asdict(target.pipeline),
             "steps": len(steps),
             "latency_cycles": block.latency,
             "modules": len(modules),
@@ -77,91 +70,69 @@ def emit(
     )
 
 
-def emit_step(
-    design: Design,
-    step: int,
-    lanes: int,
-    path: str | Path,
-    *,
-    filters: str = "reconfigurable",
-    pipeline: Pipeline | None = None,
-) -> dict[str, Any]:
-    """Write ``filters[step]`` and, but for the last step, ``rotations[step]`` as one Verilog file.
+def emit_step(design: Design, path: str | Path, target: Target) -> Ports:
+    """Write one step, or its filter alone, as one Verilog file, and return its ports.
 
-    Returns what ``ports.json`` says of it. `InputError` as in `emit`.
+    `InputError` as from `Target.check`, and for a whole chain.
     """
-    block, steps = _build(design, lanes, filters, "step", step, pipeline or Pipeline())
+    if target.top == "chain":
+        raise InputError("top = 'chain': must be step or filter")
+    block, steps = _build(design, target)
     write_text(path, "\n".join(to_verilog(block).values()))
-    return _describe(design, block, steps, filters, "step")
+    return _describe(design, target, block, steps)
 
 
-def check(design: Design, lanes: int, filters: str, top: str, step: int) -> None:
-    """`InputError` for what `emit` cannot emit."""
-    if type(lanes) is not int or not 1 <= lanes <= MAX_LANES:
-        raise InputError(f"lanes = {lanes!r}: must be an integer in 1..{MAX_LANES}")
-    if filters not in FILTER_KINDS:
-        raise InputError(f"filters = {filters!r}: must be {' or '.join(FILTER_KINDS)}")
-    if top not in TOPS:
-        raise InputError(f"top = {top!r}: must be one of {', '.join(TOPS)}")
-    if type(step) is not int or not 0 <= step < len(design.filters):
-        raise InputError(f"step = {step!r}: must be an integer in 0..{len(design.filters) - 1}")
-
-
-def _build(
-    design: Design, lanes: int, filters: str, top: str, step: int, pipeline: Pipeline
-) -> tuple[Chain | Step, dict[int, Step]]:
-    """The top, and its steps by their number in the design."""
-    check(design, lanes, filters, top, step)
-    hardwired = filters == "hardwired"
-    if top == "chain":
-        chain = Chain(design, lanes, pipeline, hardwired=hardwired)
+def _build(design: Design, target: Target) -> tuple[Chain | Step, dict[int, Step]]:
+    """Return the top, and its steps by their number in the design."""
+    target.check(design)
+    lanes, hardwired = target.lanes, target.filters == "hardwired"
+    if target.top == "chain":
+        chain = Chain(design, lanes, target.pipeline, hardwired=hardwired)
         return chain, dict(enumerate(chain.steps))
-    block = Step(design, step, lanes, pipeline, hardwired=hardwired, rotation=top == "step")
-    return block, {step: block}
+    block = Step(
+        design,
+        target.step,
+        lanes,
+        target.pipeline,
+        hardwired=hardwired,
+        rotation=target.top == "step",
+    )
+    return block, {target.step: block}
 
 
-def _describe(
-    design: Design, block: Chain | Step, steps: dict[int, Step], filters: str, top: str
-) -> dict[str, Any]:
-    """What a bench must know of a top: ports, lanes, latency, and the registers of its steps.
-
-    ``blocks`` are those that samples pass, numbered as in `dbp.datapath.golden.trace_retuned`.
-    """
+def _describe(design: Design, target: Target, block: Chain | Step, steps: dict[int, Step]) -> Ports:
+    """Return what a bench must know of a top."""
     ports = [
-        {
-            "name": name,
-            "direction": "input" if flow == wiring.In else "output",
-            "width": len(getattr(block, name)),
-        }
+        Port(name, "input" if flow == wiring.In else "output", len(getattr(block, name)))
         for name, flow in block.ports()
     ]
     blocks = [2 * k + b for k, step in steps.items() for b in range(1 + bool(step.rotation))]
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "design_hash": design.hash,
-        "filters": filters,
-        "kind": top,
-        "blocks": blocks,
-        "top": block.module_name,
-        "clock": "clk",
-        "reset": "rst",
-        "lanes": block.lanes,
-        "input_bits": block.input_bits,
-        "output_bits": block.output_bits,
-        "latency_cycles": block.latency,
-        "warm_up_words": block.warm_up_words,
-        "read_latency_cycles": 2 if top == "chain" else 1,
-        "ports": ports,
-        "steps": [_describe_step(step, k) for k, step in steps.items()],
-    }
+    return Ports(
+        design_hash=design.hash,
+        filters=target.filters,
+        kind=target.top,
+        blocks=tuple(blocks),
+        top=block.module_name,
+        clock="clk",
+        reset="rst",
+        lanes=block.lanes,
+        input_bits=block.input_bits,
+        output_bits=block.output_bits,
+        latency_cycles=block.latency,
+        warm_up_words=block.warm_up_words,
+        # The chain registers its choice of a step too.
+        read_latency_cycles=2 if target.top == "chain" else 1,
+        ports=tuple(ports),
+        steps=tuple(_describe_step(step, k) for k, step in steps.items()),
+    )
 
 
-def _describe_step(step: Step, k: int) -> dict[str, Any]:
-    return {
-        "step": k,
-        "module": step.module_name,
-        "latency_cycles": step.latency,
-        "warm_up_words": step.warm_up_words,
-        "addresses": step.registers.address_map(),
-    }
+def _describe_step(step: Step, k: int) -> StepPorts:
+    addresses = {name: tuple(row) for name, row in step.registers.address_map().items()}
+    return StepPorts(
+        step=k,
+        module=step.module_name,
+        latency_cycles=step.latency,
+        warm_up_words=step.warm_up_words,
+        addresses=Addresses(**addresses),
+    )

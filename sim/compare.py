@@ -11,6 +11,7 @@ import numpy as np
 from dbp.datapath import golden
 from dbp.datapath.golden import Clips, Samples
 from dbp.datapath.words import unpack_words
+from dbp.rtl.ports import Ports
 from dbp.sim.schedule import counters, empty_addresses
 from dbp.sim.vectors import Vector
 
@@ -29,9 +30,9 @@ class Expected:
     end: int
 
 
-def expect(ports: dict[str, Any], vector: Vector, played: dict[str, Any]) -> Expected:
+def expect(ports: Ports, vector: Vector, played: dict[str, Any]) -> Expected:
     """Golden on the vector, by the blocks of the top."""
-    blocks, lanes = ports["blocks"], ports["lanes"]
+    blocks, lanes = ports.blocks, ports.lanes
     wires = golden.trace_retuned(vector.tunings, vector.samples, blocks)
     design = vector.tunings[0].design
     first = [
@@ -40,13 +41,13 @@ def expect(ports: dict[str, Any], vector: Vector, played: dict[str, Any]) -> Exp
     valid = np.array([v == "1" for v in played["valid"]])
     if not vector.drain:
         # A word that would come out at or after the reset does not.
-        valid = valid[: max(len(valid) - ports["latency_cycles"] + 1, 0)]
+        valid = valid[: max(len(valid) - ports.latency_cycles + 1, 0)]
     clips = golden.clips_retuned(vector.tunings, wires[:-1], blocks)
     return Expected(wires, clips, first, lanes * int(valid.sum()))
 
 
 def compare(
-    ports: dict[str, Any],
+    ports: Ports,
     vector: Vector,
     played: dict[str, Any],
     expected: Expected,
@@ -55,14 +56,14 @@ def compare(
     """The figures of one vector; samples that are missing, unknown or too many are mismatches."""
     samples, mismatches, first = _words(ports, vector, expected, result)
     entered = [n for n, valid in enumerate(played["valid"]) if valid == "1"]
-    entered = entered[expected.first[-1] // ports["lanes"] :]
+    entered = entered[expected.first[-1] // ports.lanes :]
     latencies = {out - n for n, out in zip(entered, result["clocks"], strict=False)}
     commits = zip(played["commits"], result["commits"], strict=False)
     latencies |= {out - n for n, out in commits}
     due = [
         n
         for n in played["commits"]
-        if vector.drain or n + ports["latency_cycles"] <= len(played["valid"])
+        if vector.drain or n + ports.latency_cycles <= len(played["valid"])
     ]
     odd_commits = len(due) != len(result["commits"])
     wrong = _wrong_registers(ports, vector, played, expected, result)
@@ -93,9 +94,9 @@ def compare(
 
 
 def _words(
-    ports: dict[str, Any], vector: Vector, expected: Expected, result: dict[str, Any]
+    ports: Ports, vector: Vector, expected: Expected, result: dict[str, Any]
 ) -> tuple[int, int, dict[str, Any] | None]:
-    lanes, bits = ports["lanes"], ports["output_bits"]
+    lanes, bits = ports.lanes, ports.output_bits
     first, end = expected.first[-1], expected.end
     want = Samples(*(part[first:end] for part in expected.wires[-1]))
     pairs = zip(result["out_i"], result["out_q"], strict=True)
@@ -123,14 +124,14 @@ def _words(
 
 
 def _wrong_registers(
-    ports: dict[str, Any],
+    ports: Ports,
     vector: Vector,
     played: dict[str, Any],
     expected: Expected,
     result: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """Registers that read back otherwise than written, and counters otherwise than golden's."""
-    data_bits = next((p["width"] for p in ports["ports"] if p["name"] == "cfg_data"), 1)
+    data_bits = ports.widths.get("cfg_data", 1)
 
     def signed(data: int) -> int:
         return data - (1 << data_bits) if data >> (data_bits - 1) else data
@@ -147,7 +148,7 @@ def _wrong_registers(
         rows.append(((step, address), values[step, address], got))
     values |= {(k, a): signed(d) for _, k, a, d in reversed(writes)}
     for register, (block, name) in counters(ports).items():
-        n = ports["blocks"].index(block)
+        n = ports.blocks.index(block)
         values[register] = _count(expected, n, expected.clips[n][name])
     pairs = zip(played["reads"], result["reads"], strict=True)
     rows += [(tuple(register), values[tuple(register)], got) for register, got in pairs]

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from dbp.rtl.ports import Ports
 from dbp.sim.compare import Expected, clipped_samples
 from dbp.sim.schedule import counters, registers
 from dbp.sim.vectors import Vector
 
 
 def coverage(
-    ports: dict[str, Any],
+    ports: Ports,
     todo: list[Vector],
     played: list[dict[str, Any]],
     expected: list[Expected],
@@ -50,11 +51,11 @@ def verilog_coverage(path: Path) -> dict[str, dict[str, int]]:
     return {f"{kind}s": {"count": len(row), "hit": sum(row)} for kind, row in hits.items()}
 
 
-def _saturators(ports: dict[str, Any], expected: list[Expected]) -> dict[str, int]:
-    lanes = ports["lanes"]
+def _saturators(ports: Ports, expected: list[Expected]) -> dict[str, int]:
+    lanes = ports.lanes
     total = {"count": 0, "below": 0, "above": 0}
     for block, name in counters(ports).values():
-        n = ports["blocks"].index(block)
+        n = ports.blocks.index(block)
         used = []
         for side in (0, 1):
             masks = [clipped_samples(e, n, e.clips[n][name][side]) for e in expected]
@@ -66,14 +67,14 @@ def _saturators(ports: dict[str, Any], expected: list[Expected]) -> dict[str, in
     return total
 
 
-def _register_bits(ports: dict[str, Any], todo: list[Vector]) -> dict[str, int]:
+def _register_bits(ports: Ports, todo: list[Vector]) -> dict[str, int]:
     widths = {}
-    for step in ports["steps"]:
-        k, addresses = step["step"], step["addresses"]
+    for step in ports.steps:
+        k, addresses = step.step, step.addresses
         design = todo[0].tunings[0].design
         for name in ("half_taps_i", "half_taps_q", "kerr"):
             kerr = name == "kerr"
-            for a in addresses[name]:
+            for a in getattr(addresses, name):
                 widths[k, a] = (
                     design.rotations[k].kerr_bits if kerr else design.filters[k].coefficient_bits
                 )
@@ -91,11 +92,8 @@ def _register_bits(ports: dict[str, Any], todo: list[Vector]) -> dict[str, int]:
     }
 
 
-def _addresses(ports: dict[str, Any], played: list[dict[str, Any]]) -> dict[str, int]:
-    there = {
-        (step["step"], a) for step in ports["steps"] for row in step["addresses"].values()
-        for a in row
-    }  # fmt: skip
+def _addresses(ports: Ports, played: list[dict[str, Any]]) -> dict[str, int]:
+    there = {(step.step, a) for step in ports.steps for a in step.addresses.all()}
     written, read = set(), set()
     for vector in played:
         written |= {(step, a) for step, a, _ in vector["first_writes"]}

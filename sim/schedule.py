@@ -8,6 +8,7 @@ import numpy as np
 
 from dbp.datapath.golden import Tuning
 from dbp.datapath.words import pack_words
+from dbp.rtl.ports import Ports
 from dbp.sim.vectors import Vector
 
 Registers = dict[tuple[int, int], int]
@@ -16,50 +17,45 @@ Registers = dict[tuple[int, int], int]
 BUSY_CLOCKS = 24
 
 
-def make_job(ports: dict[str, Any], todo: list[Vector]) -> dict[str, Any]:
+def make_job(ports: Ports, todo: list[Vector]) -> dict[str, Any]:
     """What `dbp.sim.cocotb_bench` plays of the vectors."""
     return {
-        "latency_cycles": ports["latency_cycles"],
-        "read_latency_cycles": ports["read_latency_cycles"],
-        "config_ports": [p["name"] for p in ports["ports"] if p["name"].startswith("cfg_")],
+        "latency_cycles": ports.latency_cycles,
+        "read_latency_cycles": ports.read_latency_cycles,
+        "config_ports": [name for name in ports.widths if name.startswith("cfg_")],
         "vectors": [_played(ports, vector) for vector in todo],
     }
 
 
-def registers(ports: dict[str, Any], tuning: Tuning) -> Registers:
+def registers(ports: Ports, tuning: Tuning) -> Registers:
     """The value of every writable register, by step and address."""
-    design, values = tuning.design, {}
-    for step in ports["steps"]:
-        k, addresses = step["step"], step["addresses"]
-        for name in ("half_taps_i", "half_taps_q"):
-            if addresses[name]:
-                taps = getattr(design.filters[k], name)
-                values |= {(k, a): tap for a, tap in zip(addresses[name], taps, strict=True)}
-        if addresses["kerr"]:
-            kerr = design.rotations[k].kerr(tuning.launch_power_uw)
-            values |= {(k, a): gain for a, gain in zip(addresses["kerr"], kerr, strict=True)}
-    return values
+    return {
+        (step.step, address): value
+        for step in ports.steps
+        for address, value in step.registers(tuning.design, tuning.launch_power_uw).items()
+    }
 
 
-def counters(ports: dict[str, Any]) -> dict[tuple[int, int], tuple[int, str]]:
+def counters(ports: Ports) -> dict[tuple[int, int], tuple[int, str]]:
     """What each counter counts, by step and address: the number of a block and a requantiser."""
-    found = {}
-    for step in ports["steps"]:
-        k = step["step"]
-        for name, block in (("filter", 2 * k), ("phi", 2 * k + 1), ("rotation", 2 * k + 1)):
-            found |= {(k, a): (block, name) for a in step["addresses"][f"{name}_clipped"]}
-    return found
+    counted: dict[tuple[int, int], tuple[int, str]] = {}
+    for step in ports.steps:
+        k, addresses = step.step, step.addresses
+        for name, block, at in (
+            ("filter", 2 * k, addresses.filter_clipped),
+            ("phi", 2 * k + 1, addresses.phi_clipped),
+            ("rotation", 2 * k + 1, addresses.rotation_clipped),
+        ):
+            counted |= {(k, a): (block, name) for a in at}
+    return counted
 
 
-def empty_addresses(ports: dict[str, Any]) -> list[tuple[int, int]]:
+def empty_addresses(ports: Ports) -> list[tuple[int, int]]:
     """Where there is no register: what is written there must not arrive, what is read is zero."""
-    widths = {port["name"]: port["width"] for port in ports["ports"]}
+    widths = ports.widths
     if "cfg_address" not in widths:
         return []
-    used = {
-        step["step"]: {a for row in step["addresses"].values() for a in row}
-        for step in ports["steps"]
-    }
+    used = {step.step: step.addresses.all() for step in ports.steps}
     # In the chain there are numbers of steps that do not exist.
     steps = range(1 << widths["cfg_step"]) if "cfg_step" in widths else used
     return [
@@ -67,9 +63,9 @@ def empty_addresses(ports: dict[str, Any]) -> list[tuple[int, int]]:
     ]
 
 
-def _played(ports: dict[str, Any], vector: Vector) -> dict[str, Any]:
-    lanes, bits, latency = ports["lanes"], ports["input_bits"], ports["latency_cycles"]
-    data_bits = next((p["width"] for p in ports["ports"] if p["name"] == "cfg_data"), 0)
+def _played(ports: Ports, vector: Vector) -> dict[str, Any]:
+    lanes, bits, latency = ports.lanes, ports.input_bits, ports.latency_cycles
+    data_bits = ports.widths.get("cfg_data", 0)
 
     def rows(values: Registers) -> list[tuple[int, int, int]]:
         return [(step, a, value & ((1 << data_bits) - 1)) for (step, a), value in values.items()]

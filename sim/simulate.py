@@ -11,7 +11,7 @@ from dbp.datapath.design import Design
 from dbp.datapath.stimulus import Stimulus
 from dbp.errors import DbpError, InputError
 from dbp.records.provenance import Stopwatch, package_versions, write_metrics
-from dbp.rtl.ports import read_ports
+from dbp.rtl.ports import Ports
 from dbp.sim.compare import compare, expect
 from dbp.sim.coverage import coverage, verilog_coverage
 from dbp.sim.schedule import make_job
@@ -46,22 +46,22 @@ def simulate(
     """
     stopwatch, run_dir = Stopwatch(), Path(run_dir)
     design = Design.load(run_dir / "design.json")
-    ports = read_ports(run_dir / "rtl", design)
+    ports = Ports.read(run_dir / "rtl", design)
     stimulus = Stimulus.load(run_dir / "stimulus.npz", design)
     if code_coverage and simulator is None:
         simulator = "verilator"
     simulator, version = choose(simulator)
     if code_coverage and simulator != "verilator":
         raise InputError(f"simulator = {simulator!r}: must be verilator to count lines and toggles")
-    hardwired = ports["filters"] == "hardwired"
-    blocks, lanes = ports["blocks"], ports["lanes"]
+    hardwired = ports.filters == "hardwired"
+    blocks, lanes = ports.blocks, ports.lanes
     todo = vectors(
         design,
         stimulus,
         blocks,
         lanes,
         samples,
-        latency_cycles=ports["latency_cycles"],
+        latency_cycles=ports.latency_cycles,
         hardwired=hardwired,
     )
 
@@ -69,7 +69,7 @@ def simulate(
     (folder / "metrics.json").unlink(missing_ok=True)
     sources = sorted((run_dir / "rtl").glob("*.v"))
     job = make_job(ports, todo)
-    results, times = _play(simulator, sources, ports["top"], job, folder, waves, code_coverage)
+    results, times = _play(simulator, sources, ports.top, job, folder, waves, code_coverage)
 
     played = job["vectors"]
     expected = [expect(ports, *pair) for pair in zip(todo, played, strict=True)]
@@ -93,9 +93,9 @@ def simulate(
             "wrong_registers": wrong,
             "latency_cycles": latencies[0] if len(latencies) == 1 else None,
             "lanes": lanes,
-            "steps": len(ports["steps"]),
-            "filters": ports["filters"],
-            "top": ports["top"],
+            "steps": len(ports.steps),
+            "filters": ports.filters,
+            "top": ports.top,
             "launch_power_uw": stimulus.launch_power_uw,
             "coverage": used,
             "vectors": figures,
@@ -118,7 +118,7 @@ def simulate(
             f"{wrong[0]['address']} of step {wrong[0]['step']}: {wrong[0]['got']} instead of "
             f"{wrong[0]['expected']:#x}"
         )
-    if latencies != [ports["latency_cycles"]]:
+    if latencies != [ports.latency_cycles]:
         raise MismatchError(
             f"the latency is {latencies} clock cycles instead of {ports['latency_cycles']}"
         )

@@ -22,10 +22,11 @@ from tqdm import tqdm
 from dbp.datapath.design import Design
 from dbp.datapath.stimulus import Stimulus
 from dbp.errors import InputError, ToolError
-from dbp.rtl import emit_step
+from dbp.rtl import Target, emit_step
 from dbp.rtl.blocks.adder_graph import Graph
 from dbp.rtl.blocks.hardwired import lane_graph
 from dbp.rtl.pipeline import Pipeline, parse, text
+from dbp.rtl.ports import Ports
 from dbp.support.files import write_json
 from dbp.synthesis import synthesize_step
 from dbp.synthesis.cells import kits, liberty_reader
@@ -205,13 +206,12 @@ class _Trials:
     def library(self) -> Library:
         return liberty_reader.read(*self.files)
 
-    def emit(self, pipeline: Pipeline) -> dict[str, Any]:
+    def emit(self, pipeline: Pipeline) -> Ports:
         shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir(parents=True)
         path = self.work / synthesize_step.VERILOG
-        return emit_step(
-            self.design, self.step, LANES, path, filters=self.filters, pipeline=pipeline
-        )
+        target = Target(LANES, self.filters, pipeline, "step", self.step)
+        return emit_step(self.design, path, target)
 
     def inputs_hash(self, start: Pipeline, take_out: bool) -> str:
         known = [
@@ -221,22 +221,22 @@ class _Trials:
             self.kit.dont_use,
             self.clock_mhz,
         ]
-        described = self.emit(start)
+        ports = self.emit(start)
         files = [self.work / synthesize_step.VERILOG, *self.files]
         if take_out:  # and so looked at the power
             known.append(CLOCKS)
             files.append(self.run_dir / "stimulus.npz")
-        return synthesize_step.hash_of([known, text(start), described], files)
+        return synthesize_step.hash_of([known, text(start), ports.to_json()], files)
 
     def run(self, pipeline: Pipeline, power_where_met: bool) -> tuple[Trial, dict[str, float]]:
         """Also the slack of each bank of registers that is below the margin."""
-        described = self.emit(pipeline)
+        ports = self.emit(pipeline)
         mapped, timed = synthesize_step.map_and_time(
             self.work,
             self.kit,
             self.files,
             self.library,
-            described["top"],
+            ports.top,
             self.clock_mhz,
             late_below_ns=self.margin_ns,
         )
@@ -248,14 +248,14 @@ class _Trials:
         latest = timed.critical_path[-1][0] if timed.critical_path else ""
         power_w = None
         if power_where_met and timed.slack_ns >= self.margin_ns:
-            power_w = self._power_w(described, mapped, timed)
+            power_w = self._power_w(ports, mapped, timed)
         area_um2 = sum(self.library.cells[i.cell].area_um2 for i in mapped.instances)
         trial = Trial(text(pipeline), timed.slack_ns, banks.get(latest, latest), area_um2, power_w)
         return trial, late
 
-    def _power_w(self, described: dict[str, Any], mapped: Netlist, timed: Timing) -> float:
+    def _power_w(self, ports: Ports, mapped: Netlist, timed: Timing) -> float:
         stimulus = Stimulus.load(self.run_dir / "stimulus.npz", self.design)
-        bench = Bench(self.design, stimulus, described, CLOCKS)
+        bench = Bench(self.design, stimulus, ports, CLOCKS)
         words = bench.words(mapped.inputs)
         gates, _ = synthesize_step.simulate(
             self.work,

@@ -20,7 +20,7 @@ from dbp.datapath.stimulus import Stimulus
 from dbp.errors import InputError, ToolError
 from dbp.records.provenance import Stopwatch, package_versions, read_metrics, write_metrics
 from dbp.records.schemas import SynthMetrics
-from dbp.rtl import emit_step
+from dbp.rtl import Target, emit_step
 from dbp.rtl.pipeline import Pipeline
 from dbp.support import processes
 from dbp.support.files import write_bytes, write_json
@@ -99,13 +99,13 @@ def synthesize(
     with tqdm(
         total=5, desc="Synthesis", disable=None if progress else True, leave=False
     ) as progress_bar:
-        described = emit_step(
-            design, step, lanes, work / VERILOG, filters=filters, pipeline=pipeline
-        )
+        target = Target(lanes, filters, pipeline or Pipeline(), "step", step)
+        ports = emit_step(design, work / VERILOG, target)
 
         def versions_and_hash() -> tuple[dict[str, str], str]:
             versions = programs()
-            known = [VERSION, versions, kit.dont_use, clock_mhz, clocks, design.hash, described]
+            emitted = ports.to_json()
+            known = [VERSION, versions, kit.dont_use, clock_mhz, clocks, design.hash, emitted]
             return versions, hash_of(known, [work / VERILOG, run_dir / "stimulus.npz", *files])
 
         # Before Liberty is read, which can take longer than all of the rest.
@@ -114,13 +114,13 @@ def synthesize(
             shutil.rmtree(work)
             return kept | {"kept": True}
         library = liberty_reader.read(*files)
-        bench = Bench(design, stimulus, described, clocks)
+        bench = Bench(design, stimulus, ports, clocks)
         # After the inputs: who has both a bad file and no tool should not install the tool first.
         versions, inputs_hash = versions_and_hash()
         (folder / "metrics.json").unlink(missing_ok=True)
         shutil.rmtree(folder / layouts.FOLDER, ignore_errors=True)
         progress_bar.update()
-        mapped, timed = map_and_time(work, kit, files, library, described["top"], clock_mhz)
+        mapped, timed = map_and_time(work, kit, files, library, ports.top, clock_mhz)
         progress_bar.update(2)
         words = bench.words(mapped.inputs)
         gates, simulated_s = simulate(

@@ -84,7 +84,7 @@ def compare(
     """
     from dbp.comparison import merit
     from dbp.report.page import best_points
-    from dbp.rtl import check, pipeline
+    from dbp.rtl import Target, pipeline
     from dbp.synthesis import whole_receiver
     from dbp.synthesis.cells import kits
     from dbp.synthesis.gates.step_bench import samples_needed
@@ -104,7 +104,7 @@ def compare(
             folders[name], design, pdk, kind, widths, clock_mhz
         )
         for job in jobs[name, pdk, kind]:
-            check(design, job.lanes, kind, "step", job.step)
+            Target(job.lanes, kind, job.pipeline, "step", job.step).check(design)
     ber(
         names,
         None,

@@ -65,9 +65,9 @@ def rtl(
     """Generate the Verilog of a design into ``out/rtl``, with the design and its configuration.
 
     ``folder`` is where the design comes from, None for a shipped one. For ``filters``, ``top`` and
-    ``step`` see `dbp.rtl.emit`, for ``cuts`` `dbp.rtl.pipeline.parse`.
+    ``step`` see `dbp.rtl.target.Target`, for ``cuts`` `dbp.rtl.pipeline.parse`.
     """
-    from dbp.rtl import check, emit, pipeline
+    from dbp.rtl import Target, emit, pipeline
 
     settings = config_of(folder)
     lanes = lanes or settings.hardware.lanes
@@ -75,17 +75,13 @@ def rtl(
     print(f"Generating Verilog of {design.name}: {what}, {filters}, {lanes} lanes", flush=True)
     if (out / "design.json").is_file() and Design.load(out / "design.json").hash != design.hash:
         raise InputError(f"{out}: holds another design: choose another folder")
-    check(design, lanes, filters, top, step)
-    cut = pipeline.parse(cuts) if cuts else None
+    target = Target(lanes, filters, pipeline.parse(cuts or ""), top, step)
+    target.check(design)
     place(design, settings, out)
     written = emit(
         design,
         out / "rtl",
-        lanes,
-        filters=filters,
-        top=top,
-        step=step,
-        pipeline=cut,
+        target,
         config_hash=settings.hash,
         seed=settings.seed,
     )

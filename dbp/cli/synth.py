@@ -69,7 +69,7 @@ def synth(
     ``fit``: first find the cuts, from ``cuts`` on (`dbp.synthesis.fit_clock`).
     """
     from dbp.report.page import aligned
-    from dbp.rtl import check, pipeline
+    from dbp.rtl import Target, pipeline
     from dbp.synthesis import fit_clock, synthesize
     from dbp.synthesis.cells import kits
     from dbp.synthesis.gates.step_bench import samples_needed
@@ -80,7 +80,8 @@ def synth(
     pdk, lanes = pdk or settings.hardware.pdk, lanes or settings.hardware.synthesis_lanes
     cut, design = pipeline.parse(cuts or ""), Design.load(run / "design.json")
     # Before the link is simulated, which takes minutes.
-    check(design, lanes, filters, "step", len(design.filters) // 2 if step is None else step)
+    number = len(design.filters) // 2 if step is None else step
+    Target(lanes, filters, cut, "step", number).check(design)
     kits.find(pdk)
     if place_and_route:
         layouts.find(pdk)

@@ -14,7 +14,7 @@ from dbp.datapath import fixed
 from dbp.datapath.design import Design, Filter, Rotation
 from dbp.errors import InputError
 from dbp.records.provenance import Stopwatch, package_versions, write_metrics
-from dbp.rtl.ports import read_ports
+from dbp.rtl.ports import Ports
 from dbp.rtl.proof.exact_values import ExactValues
 from dbp.rtl.proof.golden_polynomials import Expected, Reference
 from dbp.rtl.proof.netlist import ProofError, WordNetlist, read_modules
@@ -52,21 +52,21 @@ def prove_rtl(rtl_dir: str | Path, design: Design) -> list[dict[str, Any]]:
     Errors as for `prove`.
     """
     rtl_dir = Path(rtl_dir)
-    ports = read_ports(rtl_dir, design)
+    ports = Ports.read(rtl_dir, design)
     modules = read_modules(rtl_dir)
-    top = modules.get(ports["top"])
+    top = modules.get(ports.top)
     if top is None:
-        raise InputError(f"{rtl_dir}: no module {ports['top']}: run `dbp rtl` again")
+        raise InputError(f"{rtl_dir}: no module {ports.top}: run `dbp rtl` again")
     check_clocks(modules, top)
-    numbers = [row["step"] for row in ports["steps"]]
+    numbers = [row.step for row in ports.steps]
     steps = [top]
-    if ports["kind"] == "chain":
+    if ports.kind == "chain":
         steps, _ = placed(modules, top, [f"step_{k}" for k in numbers])
     todo: dict[tuple[str, Filter | Rotation, int], None] = {}
     inside = []
     for k, step in zip(numbers, steps, strict=True):
         parts = [(design.filters[k], design.filter_input_bits(k), "filter")]
-        if 2 * k + 1 in ports["blocks"]:
+        if 2 * k + 1 in ports.blocks:
             parts.append((design.rotations[k], design.rotation_input_bits(k), "rotation"))
         blocks, clocks = placed(modules, step, [name for _, _, name in parts])
         inside.append(([block.name for block in blocks], clocks))
@@ -76,15 +76,15 @@ def prove_rtl(rtl_dir: str | Path, design: Design) -> list[dict[str, Any]]:
     proved = []
     for name, part, bits in tqdm(todo, "Proof", unit=" modules", disable=None, leave=False):
         prove_block = prove_filter if isinstance(part, Filter) else prove_rotation
-        proved.append(prove_block(flat[name], part, bits, ports["lanes"]))
+        proved.append(prove_block(flat[name], part, bits, ports.lanes))
     found = {row["module"]: row for row in proved}
-    for (blocks, clocks), row in zip(inside, ports["steps"], strict=True):
+    for (blocks, clocks), row in zip(inside, ports.steps, strict=True):
         latency = clocks + sum(found[name]["latency_cycles"] for name in blocks)
         words = sum(found[name]["warm_up_words"] for name in blocks)
-        if (latency, words) != (row.get("latency_cycles"), row.get("warm_up_words")):
+        if (latency, words) != (row.latency_cycles, row.warm_up_words):
             raise ProofError(
-                f"step {row['step']}: latency {latency} clock cycles and warm-up {words} words, "
-                f"ports.json says {row.get('latency_cycles')!r} and {row.get('warm_up_words')!r}"
+                f"step {row.step}: latency {latency} clock cycles and warm-up {words} words, "
+                f"ports.json says {row.latency_cycles} and {row.warm_up_words}"
             )
     return proved
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from dbp.datapath.design import Design
 from dbp.datapath.golden import Samples
 from dbp.datapath.stimulus import Stimulus
 from dbp.errors import InputError, ToolError
+from dbp.rtl.ports import Ports
 from dbp.synthesis.gates.simulation import GateSimulation
 from dbp.synthesis.netlist import CLOCK
 
@@ -31,20 +31,17 @@ def samples_needed(design: Design, lanes: int, clocks: int = CLOCKS) -> int:
 class Bench:
     """One step, its registers written once, then a word of samples with every clock.
 
-    ``described`` is what `dbp.rtl.emit_step` says of the step; the last ``clocks`` clocks of the
+    ``ports`` are those that `dbp.rtl.emit_step` returned; the last ``clocks`` clocks of the
     bench are the ones to count. `InputError` where the stimulus is too short.
     """
 
-    def __init__(
-        self, design: Design, stimulus: Stimulus, described: dict[str, Any], clocks: int
-    ) -> None:
-        self.described, (row,) = described, described["steps"]
-        step = row["step"]
-        lanes, filter_ = described["lanes"], design.filters[step]
+    def __init__(self, design: Design, stimulus: Stimulus, ports: Ports, clocks: int) -> None:
+        self.ports, (step_ports,) = ports, ports.steps
+        step, lanes = step_ports.step, ports.lanes
         # Until the histories of all blocks so far are full and the pipeline with them.
         history = sum(filter_.taps for filter_ in design.filters[: step + 1])
         history += sum(rotation.kerr_taps for rotation in design.rotations[: step + 1])
-        warm_up = WARM_UP_CLOCKS + described["latency_cycles"] + history // lanes
+        warm_up = WARM_UP_CLOCKS + ports.latency_cycles + history // lanes
         needed = lanes * (warm_up + clocks)
         samples = stimulus.samples
         if len(samples.i) < needed:
@@ -57,21 +54,11 @@ class Bench:
         )
         after = 2 * step + (2 if step < len(design.rotations) else 1)
         self.input, self.expected = trace[2 * step], trace[after]
-        addresses = row["addresses"]
-        self.registers: dict[int, int] = {}
-        for name in ("half_taps_i", "half_taps_q"):
-            # Hardwired taps have no addresses.
-            if addresses[name]:
-                taps = getattr(filter_, name)
-                self.registers |= dict(zip(addresses[name], taps, strict=True))
-        if step < len(design.rotations):
-            kerr = design.rotations[step].kerr(stimulus.launch_power_uw)
-            self.registers |= dict(zip(addresses["kerr"], kerr, strict=True))
+        self.registers = step_ports.registers(design, stimulus.launch_power_uw)
 
     def words(self, inputs: Sequence[str]) -> NDArray[np.uint8]:
         """Reset, write the registers, commit, and then a word of samples with every clock."""
-        widths = {p["name"]: p["width"] for p in self.described["ports"]}
-        lanes, bits = self.described["lanes"], self.described["input_bits"]
+        widths, lanes, bits = self.ports.widths, self.ports.lanes, self.ports.input_bits
         idle = {name: 0 for name in widths} | {"rst": 1}
         steps = [idle, idle]
         for address, value in self.registers.items():
@@ -84,18 +71,19 @@ class Bench:
         ):
             steps.append(run | {"in_i": in_i, "in_q": in_q})
         places = [port_bit(name) for name in inputs if name != CLOCK]
-        return np.array([[ports[port] >> k & 1 for port, k in places] for ports in steps], np.uint8)
+        rows = [[values[port] >> k & 1 for port, k in places] for values in steps]
+        return np.array(rows, np.uint8)
 
     def compare(self, gates: GateSimulation, outputs: Sequence[str]) -> tuple[int, int]:
         """Samples compared and samples that differ, over all words that should come out.
 
         A word without ``out_valid`` in its place counts as different, and one too many is an error.
         """
-        lanes, bits = self.described["lanes"], self.described["output_bits"]
+        lanes, bits = self.ports.lanes, self.ports.output_bits
         places = {port_bit(name): k for k, name in enumerate(outputs)}
         valid = gates.outputs[:, places["out_valid", 0]]
-        dropped = self.described["warm_up_words"]
-        first = len(valid) - len(self.input.i) // lanes + self.described["latency_cycles"]
+        dropped = self.ports.warm_up_words
+        first = len(valid) - len(self.input.i) // lanes + self.ports.latency_cycles
         first += dropped
         if np.any(valid[:first] == 1):
             raise ToolError("the gates put out a word before the first one is due")

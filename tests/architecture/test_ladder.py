@@ -12,7 +12,7 @@ FOLDERS = {"dbp": "dbp", "dbp.rtl": "rtl", "dbp.sim": "sim", "dbp.synthesis": "s
 # circle can be written down. Light (link to report) and silicon (rtl to synthesis) are two towers
 # on one ground floor (errors to datapath); only the roof, the command line, sees both.
 GROUND = ("errors", "support", "records", "config", "datapath")
-BLOCKS = ("rtl.pipeline", "rtl.ports", "rtl.blocks")
+BLOCKS = ("rtl.pipeline", "rtl.target", "rtl.ports", "rtl.blocks")
 CELLS = ("synthesis.cells", "synthesis.netlist")
 TIMED = (*CELLS, "synthesis.activity", "synthesis.mapping", "synthesis.timing")
 LADDER = {
@@ -31,19 +31,20 @@ LADDER = {
     "evaluation": (*GROUND, "link", "learning", "runs", "comparison", "report"),
     # Silicon. The proof reads the Verilog and shares no code with what wrote it.
     "rtl.pipeline": GROUND,
-    "rtl.ports": GROUND,
+    "rtl.target": (*GROUND, "rtl.pipeline"),
+    "rtl.ports": (*GROUND, "rtl.pipeline", "rtl.target"),
     "rtl.blocks": (*GROUND, "rtl.pipeline"),
     "rtl.verilog": (*GROUND, "rtl.blocks"),
     "rtl.emit": (*GROUND, *BLOCKS, "rtl.verilog"),
     "rtl.proof": (*GROUND, "rtl.ports"),
-    "rtl": ("rtl.emit",),
+    "rtl": ("rtl.target", "rtl.emit"),
     "sim": (*GROUND, "rtl.ports"),
     "synthesis.cells": GROUND,
     "synthesis.netlist": (*GROUND, "synthesis.cells"),
     "synthesis.activity": (*GROUND, *CELLS),
     "synthesis.mapping": (*GROUND, *CELLS),
     "synthesis.timing": (*GROUND, *CELLS),
-    "synthesis.gates": (*GROUND, *TIMED),
+    "synthesis.gates": (*GROUND, "rtl.ports", *TIMED),
     "synthesis.power": (*GROUND, *TIMED),
     "synthesis.layout": (*GROUND, *TIMED, "synthesis.gates", "synthesis.power"),
     "synthesis.equivalence": (*GROUND, *TIMED, "synthesis.gates"),

@@ -7,7 +7,7 @@ from dbp.datapath import fixed
 from dbp.datapath.design import Design, Filter, Rotation
 from dbp.datapath.golden import Samples
 from dbp.datapath.stimulus import Stimulus
-from dbp.rtl import emit
+from dbp.rtl import Target, emit
 
 
 def pack(codes, bits):
@@ -143,7 +143,7 @@ def make_run(folder, design, lanes=3, samples=150):
         x, launch_power_uw=1000, design_hash=design.hash, config_hash="none", seed=1
     )
     stimulus.save(folder / "stimulus.npz")
-    emit(design, folder / "rtl", lanes)
+    emit(design, folder / "rtl", Target(lanes))
     return folder
 
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from dbp.datapath.design import Design, Filter, Rotation
 from dbp.errors import InputError, ToolError
-from dbp.rtl import emit, emit_step
+from dbp.rtl import Target, emit, emit_step
 from dbp.rtl.blocks.registers import SATURATORS
 from dbp.rtl.blocks.step import Step
-from dbp.rtl.emit import FILTER_KINDS
 from dbp.rtl.pipeline import Pipeline, parse
 from dbp.rtl.proof.prove import prove_rtl
+from dbp.rtl.target import FILTER_KINDS
 from dbp.rtl.verilog import to_verilog
 from dbp.support.yosys import run_yosys
 
@@ -36,7 +36,7 @@ def paper_like(steps=32, taps=15):
 def test_lint_and_check_accept_the_chain(tmp_path, lanes, filters):
     for design in (small_design(), paper_like(2)):
         folder = tmp_path / design.name
-        emit(design, folder, lanes, filters=filters)
+        emit(design, folder, Target(lanes, filters))
         assert lint(folder) == ""
         assert check(folder) == []
 
@@ -50,7 +50,7 @@ def test_lint_and_check_accept_random_designs(tmp_path_factory, design, lanes, f
         largest *= 2 ** (rotation.kerr_bits - 1) * rotation.kerr_taps
         assume(largest >> rotation.phase_shift)
     folder = tmp_path_factory.mktemp("rtl")
-    emit(design, folder, lanes, filters=filters)
+    emit(design, folder, Target(lanes, filters))
     assert lint(folder) == ""
     assert check(folder) == []
 
@@ -59,7 +59,7 @@ def test_lint_accepts_a_versine_wider_than_the_cosine_leaves_room_for(tmp_path):
     # phi beyond two: phi^2 / 2 passes two, and its product with x is wider than x (1 - phi^2 / 2).
     rotation = Rotation(5, 0, 3, (-2136, -231), 1, 0, 16, 10, 2, 8)
     filters = Filter(4, 3, 4, (3,), (-5,)), Filter(4, 3, 8, (7,), (2,))
-    emit(Design("wide-versine", 8, 250, filters, (rotation,)), tmp_path, 2)
+    emit(Design("wide-versine", 8, 250, filters, (rotation,)), tmp_path, Target(2))
     assert lint(tmp_path) == ""
 
 
@@ -81,7 +81,7 @@ NO_FOLD, TWO_TERMS = (parse(cuts) for cuts in ("hardwired.after_fold=0", "hardwi
 )
 def test_lint_accepts_sums_with_bits_that_nothing_needs(tmp_path, bits, filter_, pipeline):
     design = Design("bits-to-spare", bits, 250, (filter_,), ())
-    emit(design, tmp_path, 1, filters="hardwired", pipeline=pipeline)
+    emit(design, tmp_path, Target(1, "hardwired", pipeline))
     assert lint(tmp_path) == ""
     assert len(prove_rtl(tmp_path, design)) == 1
 
@@ -97,7 +97,7 @@ def test_lint_and_check_accept_single_steps(tmp_path, step, hardwired):
 
 
 def test_equal_steps_share_modules_so_that_text_does_not_grow_with_them(tmp_path):
-    few, many = (emit(paper_like(k), tmp_path / f"{k}", 4) for k in (2, 32))
+    few, many = (emit(paper_like(k), tmp_path / f"{k}", Target(4)) for k in (2, 32))
     assert few["modules"] == many["modules"] == 9
     assert many["steps"] == 33
     # Only the chain itself grows, by an instance and its wires for each further step.
@@ -108,7 +108,7 @@ def test_equal_steps_share_modules_so_that_text_does_not_grow_with_them(tmp_path
 
 def test_ports_json_says_what_the_verilog_has(tmp_path):
     design = small_design()
-    metrics = emit(design, tmp_path, 3)
+    metrics = emit(design, tmp_path, Target(3))
     ports = json.loads((tmp_path / "ports.json").read_text())
     header = (tmp_path / "chain.v").read_text()
     for port in ports["ports"]:
@@ -133,14 +133,14 @@ def test_emission_is_reproducible_and_leaves_nothing_stale(tmp_path):
     first = make_run(tmp_path, small_design())
     texts = {p.name: p.read_text() for p in first.glob("rtl/*.v")}
     assert not any(str(tmp_path) in text for text in texts.values())
-    emit(small_design(), tmp_path / "rtl", 3)
+    emit(small_design(), tmp_path / "rtl", Target(3))
     assert texts == {p.name: p.read_text() for p in tmp_path.glob("rtl/*.v")}
-    emit(small_design(), tmp_path / "rtl", 2)
+    emit(small_design(), tmp_path / "rtl", Target(2))
     assert not any("_x3_" in p.name for p in tmp_path.glob("rtl/*.v"))
 
 
 def test_registers_of_taps_and_data_have_no_reset(tmp_path):
-    text = emit_step(small_design(), 0, 2, tmp_path / "step.v")
+    ports = emit_step(small_design(), tmp_path / "step.v", Target(2, top="step"))
     verilog = (tmp_path / "step.v").read_text()
     names = set()
     # Names of wires without a name are those of their module.
@@ -154,21 +154,21 @@ def test_registers_of_taps_and_data_have_no_reset(tmp_path):
     counters = {f"{name}_clipped_{of}" for name in SATURATORS for of in ("now", "total")}
     assert names == {"valid", "power_valid", "words_missing", "commit"} | counters
     assert not re.search(r"\binitial\b|reg .*=", verilog)
-    assert text["reset"] == "rst"
+    assert ports.reset == "rst"
 
 
 @pytest.mark.parametrize("lanes", [0, -1, 1025, 2.0, "4", True])
 def test_impossible_lanes_are_refused(tmp_path, lanes):
     with pytest.raises(InputError, match=r"lanes = .*must be an integer in 1\.\.1024"):
-        emit(small_design(), tmp_path, lanes)
+        emit(small_design(), tmp_path, Target(lanes))
     with pytest.raises(InputError, match="lanes"):
-        emit_step(small_design(), 0, lanes, tmp_path / "step.v")
+        emit_step(small_design(), tmp_path / "step.v", Target(lanes, top="step"))
 
 
 @pytest.mark.parametrize("step", [-1, 3, None])
 def test_impossible_steps_are_refused(tmp_path, step):
     with pytest.raises(InputError, match=r"step = .*must be an integer in 0\.\.2"):
-        emit_step(small_design(), step, 2, tmp_path / "step.v")
+        emit_step(small_design(), tmp_path / "step.v", Target(2, top="step", step=step))
 
 
 def test_latency_follows_the_pipeline():
@@ -179,9 +179,9 @@ def test_latency_follows_the_pipeline():
 
 
 def test_other_cuts_have_other_latencies_and_names(tmp_path):
-    usual = emit(small_design(), tmp_path / "usual", 2)
+    usual = emit(small_design(), tmp_path / "usual", Target(2))
     cuts = parse("filter.after_multiplier=1,filter.adder_levels=1,rotation.after_product=1")
-    other = emit(small_design(), tmp_path / "other", 2, pipeline=cuts)
+    other = emit(small_design(), tmp_path / "other", Target(2, pipeline=cuts))
     # Three multipliers, a level of the trees over 3 and two over 4 products, two rotations.
     assert other["latency_cycles"] == usual["latency_cycles"] + 3 + 1 + 1 + 2
     assert other["pipeline"]["filter"]["adder_levels"] == 1

@@ -14,8 +14,8 @@ from dbp.datapath.design import MAX_LAUNCH_POWER_UW
 from dbp.datapath.stimulus import Stimulus
 from dbp.datapath.words import pack_words, unpack_words
 from dbp.errors import InputError, MissingError, ToolError
-from dbp.rtl import emit
-from dbp.rtl.ports import read_ports
+from dbp.rtl import Target, emit
+from dbp.rtl.ports import Ports
 from dbp.sim import simulate, simulators
 from dbp.sim.vectors import vectors
 
@@ -97,7 +97,7 @@ def test_lines_and_toggles_are_verilators_to_count(run):
 def test_stale_or_missing_rtl_is_refused(run, tmp_path):
     make_run(tmp_path, small_design())
     other = small_design(seed=1)
-    emit(other, tmp_path / "rtl", 3)
+    emit(other, tmp_path / "rtl", Target(3))
     with pytest.raises(InputError, match=r"generated from another design .* run `dbp rtl` again"):
         simulate(tmp_path)
     (tmp_path / "rtl" / "ports.json").write_text('{"format": ')
@@ -149,7 +149,7 @@ def test_odd_descriptions_of_the_ports_are_refused_by_name(run, tmp_path, way, v
     (tmp_path / "ports.json").write_text(json.dumps(ports))
     shutil.copy(run / "rtl" / "metrics.json", tmp_path)
     with pytest.raises(InputError, match=message) as caught:
-        read_ports(tmp_path, design)
+        Ports.read(tmp_path, design)
     assert "\n" not in str(caught.value)
 
 
@@ -206,7 +206,7 @@ def test_vectors_fill_their_valid_words(tmp_path, lanes):
 @pytest.mark.parametrize("options", [{"top": "step", "step": 0}, {"top": "filter", "step": 1}])
 def test_single_steps_and_filters_are_simulated(tmp_path, options):
     make_run(tmp_path, small_design())
-    emit(small_design(), tmp_path / "rtl", 3, **options)
+    emit(small_design(), tmp_path / "rtl", Target(3, **options))
     metrics = simulate(tmp_path, simulator="icarus")
     assert metrics["mismatches"] == 0 and metrics["steps"] == 1
     assert metrics["coverage"]["saturators"]["above"] == metrics["coverage"]["saturators"]["count"]

@@ -16,7 +16,7 @@ from dbp.datapath import golden, shipped
 from dbp.datapath.design import Rotation
 from dbp.datapath.stimulus import Stimulus
 from dbp.errors import InputError
-from dbp.rtl import emit
+from dbp.rtl import Target, emit
 from dbp.rtl.pipeline import Pipeline, parse, text
 from dbp.synthesis import fit_clock, synthesize, synthesize_step, whole_receiver
 from dbp.synthesis.fit_clock import Cuts, Trial, _with_cuts
@@ -45,7 +45,7 @@ def test_every_cut_is_known_by_the_registers_of_the_verilog(tmp_path, filters):
     """With all cuts, each one's registers are found, and have nothing left to cut."""
     design = hardware.small_synthesis_design()
     cuts = Cuts(design, 0, filters)
-    emit(design, tmp_path, 2, filters=filters, top="step", pipeline=ALL_CUTS)
+    emit(design, tmp_path, Target(2, filters, ALL_CUTS, "step"))
     seen = set()
     for file in tmp_path.glob("*.v"):
         prefix = {"filter_lane": "filter.lane_0.", "hardwired_lane": "filter.lane_0.",

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from dbp.datapath import fixed
 from dbp.datapath.design import Design, Filter, Rotation
 from dbp.errors import InputError, ToolError
-from dbp.rtl import emit
-from dbp.rtl.emit import FILTER_KINDS
+from dbp.rtl import Target, emit
 from dbp.rtl.pipeline import FilterPipeline, Pipeline, RotationPipeline
 from dbp.rtl.proof.cells import OPEN, Requantizer, Symbols, prove_requantizer
 from dbp.rtl.proof.netlist import ProofError, read_modules
 from dbp.rtl.proof.polynomial import Space, Variable
 from dbp.rtl.proof.prove import prove, prove_filter, prove_rtl
+from dbp.rtl.target import FILTER_KINDS
 
 LANE = "filter_lane_s8_c6_t7_r5_o8"
 LANES = "filter_x3_s8_c6_t7_r5_o8"
@@ -385,7 +385,7 @@ def idle_design():
 @pytest.mark.parametrize("lanes", [1, 5])
 @pytest.mark.parametrize("filters", FILTER_KINDS)
 def test_requantisers_that_do_nothing_are_proved(tmp_path, filters, lanes):
-    emit(idle_design(), tmp_path, lanes, filters=filters)
+    emit(idle_design(), tmp_path, Target(lanes, filters))
     filter_, *rotations = prove_rtl(tmp_path, idle_design())
     assert filter_["requantizers"]["functions"] == 0
     assert filter_["sums"]["sums"] == 2 * lanes
@@ -420,7 +420,7 @@ def test_requantisers_that_do_nothing_are_proved(tmp_path, filters, lanes):
     ],
 )
 def test_bugs_around_requantisers_that_do_nothing_are_found(tmp_path, module, find, put, message):
-    emit(idle_design(), tmp_path / "rtl", 2)
+    emit(idle_design(), tmp_path / "rtl", Target(2))
     change(tmp_path, module, find, put)
     with pytest.raises(ProofError, match=message):
         prove_rtl(tmp_path / "rtl", idle_design())
@@ -430,7 +430,7 @@ def test_bugs_around_requantisers_that_do_nothing_are_found(tmp_path, module, fi
 @examples(12)
 def test_random_designs_are_proved(tmp_path_factory, design, lanes, filters):
     folder = tmp_path_factory.mktemp("rtl")
-    emit(design, folder, lanes, filters=filters)
+    emit(design, folder, Target(lanes, filters))
     latency = {row["module"]: row["latency_cycles"] for row in prove_rtl(folder, design)}
     assert len(latency) <= len(design.filters) + len(design.rotations)
 
@@ -445,7 +445,7 @@ def test_random_designs_are_proved(tmp_path_factory, design, lanes, filters):
 @pytest.mark.parametrize("top", ["chain", "step", "filter"])
 def test_other_pipelines_and_tops_are_proved(tmp_path, pipeline, top):
     design = small_design()
-    metrics = emit(design, tmp_path, 2, pipeline=pipeline, top=top)
+    metrics = emit(design, tmp_path, Target(2, pipeline=pipeline, top=top))
     rows = prove_rtl(tmp_path, design)
     assert len(rows) == {"chain": 5, "step": 2, "filter": 1}[top]
     assert sum(row["latency_cycles"] for row in rows) <= metrics["latency_cycles"]

@@ -9,7 +9,7 @@ from helpers import TINY_LIB
 from helpers.hardware import small_design
 
 from dbp.errors import InputError, MissingError, ToolError
-from dbp.rtl import emit_step
+from dbp.rtl import Target, emit_step
 from dbp.synthesis import netlist
 from dbp.synthesis.cells import kits, liberty_reader
 from dbp.synthesis.equivalence.prove_mapping import NotEquivalentError, prove_mapping, prove_netlist
@@ -98,14 +98,14 @@ def test_a_step_in_each_kit(tmp_path, pdk):
     library = liberty_reader.read(*files)
     design = small_design(bits=6)
     design.save(tmp_path / "design.json")
-    described = emit_step(design, 0, 1, tmp_path / "step.v")
+    ports = emit_step(design, tmp_path / "step.v", Target(1, top="step"))
     texts = [
         gzip.decompress(f.read_bytes()) if f.suffix == ".gz" else f.read_bytes() for f in files
     ]
     names = [f.name.removesuffix(".gz") for f in files]
     for name, text in zip(names, texts, strict=True):
         (tmp_path / name).write_bytes(text)
-    yosys_map.synthesize(tmp_path, names, "step.v", described["top"], library, kit.dont_use)
+    yosys_map.synthesize(tmp_path, names, "step.v", ports.top, library, kit.dont_use)
 
     folder = tmp_path / "synth" / pdk
     folder.mkdir(parents=True)

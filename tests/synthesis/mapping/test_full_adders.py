@@ -6,7 +6,7 @@ import random
 import pytest
 from helpers.hardware import small_design
 
-from dbp.rtl import emit_step
+from dbp.rtl import Target, emit_step
 from dbp.synthesis.cells import kits, liberty_reader
 from dbp.synthesis.mapping import full_adders, yosys_map
 
@@ -142,7 +142,8 @@ def test_hardwired_lanes_alone_are_put_in_order(tmp_path, monkeypatch, filters):
     kit, files = kits.find(kits.SHIPPED)
     library = liberty_reader.read(*files)
     names = [kits.unpack(file, tmp_path) for file in files]
-    described = emit_step(small_design(), 0, 1, tmp_path / "step.v", filters=filters)
+    target = Target(1, filters, top="step")
+    ports = emit_step(small_design(), tmp_path / "step.v", target)
     found = []
 
     def noted(circuit):
@@ -152,7 +153,7 @@ def test_hardwired_lanes_alone_are_put_in_order(tmp_path, monkeypatch, filters):
 
     compressors_reordered = full_adders.reordered
     monkeypatch.setattr(full_adders, "reordered", noted)
-    yosys_map.synthesize(tmp_path, names, "step.v", described["top"], library, kit.dont_use)
+    yosys_map.synthesize(tmp_path, names, "step.v", ports.top, library, kit.dont_use)
     assert len(found) == (filters == "hardwired")
     assert (tmp_path / "adders.json").exists() == (filters == "hardwired")
     for before, after in found:
