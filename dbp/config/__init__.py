@@ -1,7 +1,12 @@
 """Configuration of a run: a TOML file or a shipped preset, checked before anything starts."""
 
-from dbp.config._models import (
+from dbp.config._checks import (
     MAX_SPAN_LOSS_DB,
+    link_with,
+    require_one_polarization,
+    with_sweep,
+)
+from dbp.config._models import (
     SWEPT_BESIDE_LINK,
     Baseline,
     Config,
@@ -15,13 +20,8 @@ from dbp.config._models import (
     Link,
     Modulation,
     Training,
-    link_with,
-    load,
-    parse,
-    presets,
-    require_one_polarization,
-    with_sweep,
 )
+from dbp.config._toml import load, parse, presets
 
 __all__ = [
     "MAX_SPAN_LOSS_DB",

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dbp.datapath import fixed
+from dbp.datapath.limits import MAX_BITS, MAX_HALF_KERR, MAX_HALF_TAPS, MIN_BITS
 from dbp.errors import InputError, shown
 from dbp.support.files import read_bytes, write_text
 
@@ -39,6 +40,10 @@ def _check_int(field: str, value: Any, low: int, high: int) -> None:
         raise InputError(f"design: {field} = {shown(value)}: must be an integer in {low}..{high}")
 
 
+def _check_bits(field: str, value: Any) -> None:
+    _check_int(field, value, MIN_BITS, MAX_BITS)
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """A symmetric complex FIR filter with ``2 * len(half_taps_i) - 1`` taps.
@@ -55,14 +60,16 @@ class Filter:
     half_taps_q: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        _check_int("coefficient_bits", self.coefficient_bits, 2, 16)
+        _check_bits("coefficient_bits", self.coefficient_bits)
         _check_int("shift", self.shift, 0, 40)
-        _check_int("output_bits", self.output_bits, 2, 16)
+        _check_bits("output_bits", self.output_bits)
         low, high = fixed.code_range(self.coefficient_bits)
         for name in ("half_taps_i", "half_taps_q"):
             half = getattr(self, name)
-            if not isinstance(half, tuple) or not 1 <= len(half) <= 128:
-                raise InputError(f"design: {name} must be a list of 1..128 taps, outermost first")
+            if not isinstance(half, tuple) or not 1 <= len(half) <= MAX_HALF_TAPS:
+                raise InputError(
+                    f"design: {name} must be a list of 1..{MAX_HALF_TAPS} taps, outermost first"
+                )
             for k, tap in enumerate(half):
                 _check_int(f"{name}[{k}]", tap, low, high)
         if len(self.half_taps_i) != len(self.half_taps_q):
@@ -112,19 +119,21 @@ class Rotation:
     output_bits: int
 
     def __post_init__(self) -> None:
-        _check_int("branch_bits", self.branch_bits, 2, 16)
+        _check_bits("branch_bits", self.branch_bits)
         _check_int("power_offset", self.power_offset, 0, (1 << 31) - 1)
-        _check_int("kerr_bits", self.kerr_bits, 2, 16)
-        if not isinstance(self.kerr_gains, tuple) or not 1 <= len(self.kerr_gains) <= 64:
-            raise InputError("design: kerr_gains must be a list of 1..64 gains, outermost first")
+        _check_bits("kerr_bits", self.kerr_bits)
+        if not isinstance(self.kerr_gains, tuple) or not 1 <= len(self.kerr_gains) <= MAX_HALF_KERR:
+            raise InputError(
+                f"design: kerr_gains must be a list of 1..{MAX_HALF_KERR} gains, outermost first"
+            )
         for k, gain in enumerate(self.kerr_gains):
             _check_int(f"kerr_gains[{k}]", gain, -(1 << 31), (1 << 31) - 1)
         _check_int("kerr_shift", self.kerr_shift, 0, 40)
         _check_int("phase_shift", self.phase_shift, 0, 40)
-        _check_int("phase_bits", self.phase_bits, 2, 16)
+        _check_bits("phase_bits", self.phase_bits)
         _check_int("phase_fraction_bits", self.phase_fraction_bits, 0, 20)
         _check_int("taylor_order", self.taylor_order, 1, 2)
-        _check_int("output_bits", self.output_bits, 2, 16)
+        _check_bits("output_bits", self.output_bits)
 
     @property
     def kerr_taps(self) -> int:
@@ -189,7 +198,7 @@ class Design:
             raise InputError(
                 f"design: name = {self.name!r}: {', '.join(RESERVED_NAMES)} are no designs' names"
             )
-        _check_int("signal_bits", self.signal_bits, 2, 16)
+        _check_bits("signal_bits", self.signal_bits)
         _check_int("adc_rms_permille", self.adc_rms_permille, 1, 1000)
         if len(self.filters) != len(self.rotations) + 1:
             raise InputError(

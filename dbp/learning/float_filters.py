@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from dbp import config
+from dbp.datapath.limits import MAX_HALF_KERR, MAX_TAPS
 from dbp.errors import InputError
 from dbp.link import transmission
 from dbp.support.files import read_npz, write_npz
 
-MAX_TAPS = 255
 MAX_FILTERS = 1001
-MAX_HALF_KERR = 64
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,185 @@
+"""Checks that tie several keys of a configuration together, and the messages where they fail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from dbp.config._models import Config, Evaluation, Filters, Link
+from dbp.datapath.limits import MAX_BITS
+from dbp.errors import InputError, shown
+
+# Beyond it, single precision holds neither the fading field nor the amplifier's gain.
+MAX_SPAN_LOSS_DB = 100.0
+# A message names so many wrong keys.
+_MOST_PROBLEMS = 8
+
+
+def checked(content: Mapping[str, Any]) -> Config:
+    """The configuration with these values, all checked.
+
+    Raises `InputError` that names every wrong key, its value and what is allowed.
+    """
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        raise InputError(_explain(error)) from None
+    _check_together(config)
+    return config
+
+
+def with_sweep(config: Config, sweep: Mapping[str, Any]) -> Config:
+    """The configuration with another sweep; checked like a file, `InputError` as in `load`."""
+    return checked(config.model_dump() | {"sweep": dict(sweep)})
+
+
+def link_with(link: Link, changes: Mapping[str, Any]) -> Link:
+    """The link with other values of some keys, its own or of its impairments; checked like a file.
+
+    Raises `InputError` as `load` does.
+    """
+    content = link.model_dump()
+    impairments = content.pop("impairments")
+    for key, value in changes.items():
+        if key in impairments:
+            impairments[key] = value
+        elif key in content:
+            content[key] = value
+        else:
+            known = ", ".join((*content, *impairments))
+            raise InputError(f"link.{key}: unknown key; the keys here are {known}")
+    try:
+        changed = Link.model_validate(content | {"impairments": impairments})
+    except ValidationError as error:
+        raise InputError(_explain(error, "link.")) from None
+    _check_link(changed)
+    return changed
+
+
+def require_one_polarization(link: Link, purpose: str) -> None:
+    """Refuse a link of two polarisations for what knows only one, with `InputError`."""
+    if link.impairments.dual_polarization:
+        raise InputError(
+            f"link.impairments.dual_polarization = true: must be false for {purpose}: both "
+            "polarisations are received in floating point only"
+        )
+
+
+def _explain(error: ValidationError, table: str = "") -> str:
+    """Name the first wrong keys of a ``table``, their values and what is allowed."""
+    # A list whose values are all refused counts as empty: that it is too short is no news.
+    problems = [p for p in error.errors() if not (p["type"] == "too_short" and p["input"])]
+    # A value of a union has one problem for each of its types: the same line several times.
+    lines = list(dict.fromkeys(table + _explain_one(problem) for problem in problems))
+    more = len(lines) - _MOST_PROBLEMS
+    return "; ".join(lines[:_MOST_PROBLEMS] + ([f"and {more} more"] if more > 0 else []))
+
+
+def _explain_one(problem: ErrorDetails) -> str:
+    if problem["loc"][0] == "sweep" and len(problem["loc"]) > 2:
+        _, key, number, *_ = problem["loc"]
+        return (
+            f"sweep.{key}[{number}] = {shown(problem['input'])}: must be a finite number, true, "
+            "false or a text"
+        )
+    key = ".".join(str(part)[:100] for part in problem["loc"][:8])
+    if problem["type"] == "extra_forbidden":
+        keys = Config.model_fields
+        for part in problem["loc"][:-1]:
+            table = keys[str(part)].annotation
+            assert isinstance(table, type) and issubclass(table, BaseModel)
+            keys = table.model_fields
+        return f"{key}: unknown key; the keys here are {', '.join(keys)}"
+    return f"{key} = {shown(problem['input'])}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _check_sweep(config: Config) -> None:
+    """Check each value of a sweep as if it stood in its own table."""
+    for key, values in config.sweep.items():
+        if key == "design":
+            if not all(isinstance(value, str) for value in values):
+                raise InputError(f"sweep.design = {shown(list(values))}: must be names")
+        elif key == "launch_power_dbm":
+            try:
+                Evaluation.model_validate({"launch_power_dbm": values})
+            except ValidationError:
+                raise InputError(
+                    f"sweep.launch_power_dbm = {shown(list(values))}: must be numbers in -30..20"
+                ) from None
+        else:
+            for value in values:
+                try:
+                    link_with(config.link, {key: value})
+                except InputError as error:
+                    raise InputError(f"sweep: {error}") from None
+
+
+def _check_link(link: Link) -> None:
+    loss_db = link.span_km * link.attenuation_db_per_km
+    if loss_db > MAX_SPAN_LOSS_DB:
+        raise InputError(
+            f"link.span_km * link.attenuation_db_per_km = {loss_db:g} dB of loss a span: must be "
+            f"at most {MAX_SPAN_LOSS_DB:g} dB"
+        )
+    _check_bands(link)
+
+
+def _check_bands(link: Link) -> None:
+    """Check that our signal fits the receiver's band, and all channels the simulated one."""
+    impairments, rate_ghz = link.impairments, link.symbol_rate_gbd
+    signal_ghz = (1 + link.roll_off) * rate_ghz
+    spare_mhz = 1e3 * (rate_ghz - signal_ghz / 2)
+    if abs(impairments.frequency_offset_mhz) > spare_mhz:
+        raise InputError(
+            f"link.impairments.frequency_offset_mhz = {impairments.frequency_offset_mhz:g}: must "
+            f"be at most {spare_mhz:g} MHz, or the signal leaves 2 samples per symbol"
+        )
+    if not impairments.wdm_neighbors:
+        return
+    spacing_ghz = impairments.wdm_spacing_ghz
+    if spacing_ghz < signal_ghz:
+        raise InputError(
+            f"link.impairments.wdm_spacing_ghz = {spacing_ghz:g}: must be at least a channel's "
+            f"width, (1 + roll_off) symbol_rate_gbd = {signal_ghz:g} GHz"
+        )
+    band_ghz = 2 * impairments.wdm_neighbors * spacing_ghz + signal_ghz
+    simulated_ghz = link.samples_per_symbol * rate_ghz
+    if band_ghz > simulated_ghz:
+        raise InputError(
+            f"link.impairments: {2 * impairments.wdm_neighbors + 1} channels take "
+            f"{band_ghz:g} GHz: must be at most samples_per_symbol * symbol_rate_gbd = "
+            f"{simulated_ghz:g} GHz"
+        )
+
+
+def _check_together(config: Config) -> None:
+    """Check the limits that tie several keys together."""
+    _check_link(config.link)
+    _check_sweep(config)
+    for name in ("baseline", "learned"):
+        filters: Filters = getattr(config, name)
+        if filters.rotation_offset_km > config.link.span_km:
+            raise InputError(
+                f"{name}.rotation_offset_km = {filters.rotation_offset_km}: must be at most "
+                f"link.span_km = {config.link.span_km}"
+            )
+        if filters.signal_bits + config.datapath.rotation_guard_bits > MAX_BITS:
+            raise InputError(
+                f"datapath.rotation_guard_bits = {config.datapath.rotation_guard_bits}: with "
+                f"{name}.signal_bits = {filters.signal_bits} at most {MAX_BITS}"
+            )
+    training = config.training
+    if training.curvature_symbols > training.symbols:
+        raise InputError(
+            f"training.curvature_symbols = {training.curvature_symbols}: must be at most "
+            f"training.symbols = {training.symbols}"
+        )
+    longest = max(config.baseline.taps, config.learned.taps)
+    if training.block_symbols < longest:
+        raise InputError(
+            f"training.block_symbols = {training.block_symbols}: must be at least the longest "
+            f"filter, {longest} taps"
+        )

@@ -1,0 +1,10 @@
+"""How large a datapath may be; a configuration and a `dbp.datapath.design.Design` share these."""
+
+# Of every signal, tap and constant, signed.
+MIN_BITS, MAX_BITS = 2, 16
+# Of one filter, and of the filter over the power in one rotation; both odd.
+MAX_TAPS = 255
+MAX_KERR_TAPS = 127
+# They are symmetric, so a design holds half of them, the centre included.
+MAX_HALF_TAPS = MAX_TAPS // 2 + 1
+MAX_HALF_KERR = MAX_KERR_TAPS // 2 + 1
