@@ -20,9 +20,10 @@ from optic.dsp.core import firFilter, pulseShape, upsample
 from optic.models.channels import ssfm
 from optic.utils import parameters
 from scipy import io
+from scipy.constants import speed_of_light
 
 from dbp import cli, config
-from dbp.link import fiber, transmission
+from dbp.link import model
 
 FACTOR, STEP_KM, LATE = 8, 2.0, 1234
 LINK = config.load("paper").link
@@ -43,7 +44,7 @@ def theirs(symbols, launch_power_dbm, seed):
     shape = settings_of(pulseType="rrc", SpS=FACTOR, nFilterTaps=4097, rollOff=LINK.roll_off)
     field = firFilter(pulseShape(shape), upsample(sent, FACTOR))
     middle = field[len(field) // 4 : -len(field) // 4]
-    field *= np.sqrt(transmission.watts(launch_power_dbm) / np.mean(np.abs(middle) ** 2))
+    field *= np.sqrt(model.watts(launch_power_dbm) / np.mean(np.abs(middle) ** 2))
     settings = settings_of(
         Ltotal=LINK.span_km,
         Lspan=LINK.span_km,
@@ -51,7 +52,7 @@ def theirs(symbols, launch_power_dbm, seed):
         alpha=LINK.attenuation_db_per_km,
         D=LINK.dispersion_ps_per_nm_km,
         gamma=LINK.nonlinearity_per_w_km,
-        Fc=fiber.LIGHT_M_PER_S / (LINK.wavelength_nm * 1e-9),
+        Fc=speed_of_light / (LINK.wavelength_nm * 1e-9),
         Fs=1e9 * LINK.symbol_rate_gbd * FACTOR,
         amp="edfa",
         NF=LINK.noise_figure_db,

@@ -3,7 +3,7 @@
     pip install -e .[benchmark]; python benchmarks/link.py
 
 The split-step method on the paper's link, 8 samples per symbol and 50 steps per span, without
-noise, on one core: `dbp.link._split_step` on a chunk of blocks of 512 symbols as
+noise, on one core: `dbp.link._split_step_kernels` on a chunk of blocks of 512 symbols as
 `dbp.link.transmission` has it, OptiCommPy's ``ssfm`` on blocks of 1,024, its best length of 512 to
 16,384. Both take turns; the best of all rounds counts, in CPU time. Their steps are of equal length
 and ours of equal nonlinear phase, so the fields are compared twice: each with its own steps, and
@@ -20,10 +20,11 @@ from unittest import mock
 import numpy as np
 from optic.models.channels import ssfm
 from optic.utils import parameters
+from scipy.constants import speed_of_light
 
 from dbp import config
-from dbp.link import fiber, modulation, transmission
-from dbp.link._split_step import Propagation
+from dbp.link import fiber, model, modulation, transmission
+from dbp.link._split_step_kernels import Propagation
 
 STEPS, ROUNDS = 50, 5
 LAUNCH_POWER_DBM = 0.0
@@ -36,12 +37,12 @@ def sent(blocks, block_symbols):
     factor = LINK.samples_per_symbol
     drawn = [modulation.draw(LINK.modulation, block_symbols, rng)[0] for _ in range(blocks)]
     pulse = modulation.root_raised_cosine(LINK.roll_off, factor, block_symbols * factor)
-    amplitude = np.sqrt(transmission.watts(LAUNCH_POWER_DBM)) * factor
+    amplitude = np.sqrt(model.watts(LAUNCH_POWER_DBM)) * factor
     return np.fft.ifft(np.tile(np.fft.fft(drawn), factor) * pulse * amplitude)
 
 
 def ours(field):
-    span = transmission.span(LINK)
+    span = model.span(LINK)
     rate_ghz = LINK.symbol_rate_gbd * LINK.samples_per_symbol
     operators = fiber.operators(span, STEPS, field.shape[-1], rate_ghz)
     spans = Propagation(*operators, np.sqrt(span.gain))
@@ -57,7 +58,7 @@ def theirs(field):
     settings.alpha = LINK.attenuation_db_per_km
     settings.D = LINK.dispersion_ps_per_nm_km
     settings.gamma = LINK.nonlinearity_per_w_km
-    settings.Fc = fiber.LIGHT_M_PER_S / (LINK.wavelength_nm * 1e-9)
+    settings.Fc = speed_of_light / (LINK.wavelength_nm * 1e-9)
     settings.Fs = LINK.symbol_rate_gbd * LINK.samples_per_symbol * 1e9
     settings.amp = "ideal"  # no noise
     settings.prgsBar = False

@@ -21,13 +21,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.constants import speed_of_light
 
 from dbp import config
 from dbp.datapath import fixed
 from dbp.datapath.golden import Samples
 from dbp.errors import InputError
 
-LIGHT_NM_PER_PS = 299_792.458
+_LIGHT_NM_PER_PS = speed_of_light / 1000
 # Quadratures' rms, of full scale: the best for linear compensation with 9-bit words.
 ADC_RMS = 0.2
 SIZES = tuple(2**k for k in range(2, 17))
@@ -249,7 +250,7 @@ def memory_samples(
     The group delay over a band B differs by \\|D\\| L lambda^2 B / c. For the whole sampling band
     that is the length of the time-domain filter of Savory (Opt. Express 16(2), 2008).
     """
-    spread_ps = abs(dispersion_ps_per_nm) * wavelength_nm**2 / LIGHT_NM_PER_PS * band_ghz * 1e-3
+    spread_ps = abs(dispersion_ps_per_nm) * wavelength_nm**2 / _LIGHT_NM_PER_PS * band_ghz * 1e-3
     return 2 * math.ceil(spread_ps * sample_rate_ghz * 1e-3 / 2)
 
 
@@ -260,7 +261,7 @@ def dispersion_response(
 
     beta2 L = -D L lambda^2 / (2 pi c); signs as in `dbp.link.fiber`.
     """
-    beta2_ps2 = -dispersion_ps_per_nm * wavelength_nm**2 / (2 * np.pi * LIGHT_NM_PER_PS)
+    beta2_ps2 = -dispersion_ps_per_nm * wavelength_nm**2 / (2 * np.pi * _LIGHT_NM_PER_PS)
     omega = 2e-3 * np.pi * np.fft.fftfreq(size, 1 / sample_rate_ghz)
     return np.exp(-0.5j * beta2_ps2 * omega**2)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dbp.datapath import golden, golden_fast
 from dbp.datapath.design import Design, launch_power_uw
 from dbp.learning.float_filters import FloatFilters
-from dbp.link import fiber, transmission
+from dbp.link import fiber, model
 
 Waveform = NDArray[np.complexfloating]
 
@@ -82,7 +82,7 @@ class FloatReceiver:
 
     def __call__(self, waveform: Waveform, launch_power_dbm: float) -> Waveform:
         spectrum = torch.fft.fft(torch.from_numpy(waveform))
-        power_mw = 1e3 * transmission.watts(launch_power_dbm)
+        power_mw = 1e3 * model.watts(launch_power_dbm)
         if waveform.ndim == 3:  # each polarisation in units of its own half of the power
             power_mw *= fiber.MANAKOV / 2
         for k, taps in enumerate(self.filters.taps):

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from dbp import config
 from dbp.datapath.design import RESERVED_NAMES
-from dbp.link import fiber
-from dbp.link import transmission as link
+from dbp.link import fiber, model
+from dbp.link.split_step import SplitStep, rotate_
 
 # Names that no design may have; the command line evaluates these receivers under them.
 NAMES = RESERVED_NAMES[1:]
@@ -44,13 +44,13 @@ class Reference:
         """
         spans, samples = self.link.spans, waveform.shape[-1]
         rate_ghz = 2 * self.link.symbol_rate_gbd
-        inverse = link.span(self.link).inverse()
+        inverse = model.span(self.link).inverse()
         manakov = self.link.impairments.dual_polarization
-        root_w = float(np.sqrt(link.received_power_w(self.link, launch_power_dbm)))
+        root_w = float(np.sqrt(model.received_power_w(self.link, launch_power_dbm)))
         field = torch.from_numpy(waveform * root_w)
         spectrum = torch.fft.fft(field)
         if self.name == "dbp50":
-            step = fiber.SplitStep(inverse, 50, samples, rate_ghz, field.dtype, manakov=manakov)
+            step = SplitStep(inverse, 50, samples, rate_ghz, field.dtype, manakov=manakov)
             for _ in range(spans):
                 spectrum = step(spectrum.mul_(np.sqrt(inverse.gain)))
         else:
@@ -60,8 +60,8 @@ class Reference:
                 spectrum = spectrum.mul_(torch.from_numpy(np.exp(dispersion * spans)))
             else:
                 operator = torch.from_numpy(np.exp(dispersion)).to(field.dtype)
-                kerr_per_w = -link.kerr_rad_per_w(self.link)
+                kerr_per_w = -model.kerr_rad_per_w(self.link)
                 for _ in range(spans):
                     field = torch.fft.ifft(spectrum.mul_(operator))
-                    spectrum = torch.fft.fft(fiber.rotate_(field, kerr_per_w, manakov))
+                    spectrum = torch.fft.fft(rotate_(field, kerr_per_w, manakov))
         return torch.fft.ifft(spectrum).numpy() / root_w

@@ -14,7 +14,7 @@ from scipy import optimize, special
 from dbp import config
 from dbp.datapath.limits import MAX_HALF_KERR, MAX_TAPS
 from dbp.errors import InputError
-from dbp.link import transmission
+from dbp.link import model
 from dbp.support.files import read_npz, write_npz
 
 MAX_FILTERS = 1001
@@ -104,7 +104,7 @@ def dispersion(link_: config.Link, length_km: float) -> float:
     The fibre multiplies the spectrum by ``exp(1j * kappa * w**2)``, w in radians per sample.
     """
     samples_per_ps = 2e-3 * link_.symbol_rate_gbd
-    return transmission.span(link_).beta2_ps2_per_km / 2 * length_km * samples_per_ps**2
+    return model.span(link_).beta2_ps2_per_km / 2 * length_km * samples_per_ps**2
 
 
 def least_squares(
@@ -160,7 +160,7 @@ def receiver(filters: config.Filters, link_: config.Link, taps: int | None = Non
         return least_squares(kappa, 2 * half + 1, filters.bandwidth, filters.out_of_band_gain)
 
     between = (compensate(span_km),) * (link_.spans - 1)
-    kerr = -1e-3 * transmission.kerr_rad_per_w(link_) * filters.kerr_scale
+    kerr = -1e-3 * model.kerr_rad_per_w(link_) * filters.kerr_scale
     return FloatFilters(
         (compensate(span_km - offset_km), *between, compensate(offset_km)),
         np.full((link_.spans, 1), kerr),

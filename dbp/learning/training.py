@@ -44,6 +44,7 @@ from dbp.learning.float_model import Detector, Model, half_taps, to_signal
 from dbp.learning.phase_turning import turned
 from dbp.learning.quantized_model import QuantizedModel, export
 from dbp.link import front_end, transmission
+from dbp.link.model import watts
 from dbp.support import threads
 from dbp.support.files import read_npz, write_npz, write_text
 
@@ -151,7 +152,7 @@ def _lengths(settings: Config) -> tuple[int, int, int]:
 def _train(
     settings: Config, data: _Data, state: _State, keep: Callable[[str, float, _Learner], None]
 ) -> Result:
-    power_mw = 1e3 * transmission.watts(settings.training.launch_power_dbm)
+    power_mw = 1e3 * watts(settings.training.launch_power_dbm)
     power_uw = launch_power_uw(settings.training.launch_power_dbm)
     float_end, signal_end, tap_end = accumulate(_lengths(settings))
 

@@ -3,16 +3,16 @@
 LLVM vectorises a plain loop only where it can prove that no store hits a later load, and in a
 transform in place it cannot. Here an operation on vectors is a Python function of `Array`,
 `Vector` and `Complex` whose operators emit the instructions; `emit` makes of it what a
-`numba.extending.intrinsic` returns. Lanes never mix: each has the same result whatever is in the
-others.
+`numba.extending.intrinsic` returns. The lanes of a vector never mix: each has the same result
+whatever is in the others.
 
-numba's cache of machine code does not see changes of this file, only those of the content of files
-that use it: remove ``__pycache__``.
+numba's cache of machine code notices changes of the file of a compiled function, not of the files
+that it imports: after an edit of this file remove the ``__pycache__`` of this folder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,23 +23,23 @@ from numba import types
 from numba.core import cgutils
 from numpy.typing import NDArray
 
-# More than the registers hold would be slower: a stage of a transform keeps four complex vectors.
-COUNT = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8
+# A stage of a transform keeps four complex vectors: wider ones would not fit the registers.
+SIMD_LANES = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8
 
-_BYTES = 4 * COUNT
-_TYPE = ir.VectorType(ir.FloatType(), COUNT)
+_BYTES = 4 * SIMD_LANES
+_TYPE = ir.VectorType(ir.FloatType(), SIMD_LANES)
 
 
 def zeros(vectors: int) -> NDArray[np.float32]:
-    """Aligned memory for complex vectors, shape ``(vectors, 2, COUNT)``: parts in turn."""
-    spare = np.zeros(2 * vectors * COUNT + COUNT, np.float32)
+    """Aligned zeros for complex vectors, shape ``(vectors, 2, SIMD_LANES)``: parts in turn."""
+    spare = np.zeros(2 * vectors * SIMD_LANES + SIMD_LANES, np.float32)
     start = -spare.ctypes.data % _BYTES // 4
-    return spare[start:][: 2 * vectors * COUNT].reshape(vectors, 2, COUNT)
+    return spare[start:][: 2 * vectors * SIMD_LANES].reshape(vectors, 2, SIMD_LANES)
 
 
 @dataclass(frozen=True)
 class Vector:
-    """`COUNT` numbers in a register; numbers of Python are constants."""
+    """`SIMD_LANES` numbers in a register; numbers of Python are constants."""
 
     builder: ir.IRBuilder
     value: ir.Value
@@ -56,7 +56,7 @@ class Vector:
     def rint(self) -> Vector:
         """Nearest integers."""
         function = cgutils.get_or_insert_function(
-            self.builder.module, ir.FunctionType(_TYPE, [_TYPE]), f"llvm.rint.v{COUNT}f32"
+            self.builder.module, ir.FunctionType(_TYPE, [_TYPE]), f"llvm.rint.v{SIMD_LANES}f32"
         )
         return Vector(self.builder, self.builder.call(function, [self.value]))
 
@@ -64,7 +64,7 @@ class Vector:
         if isinstance(other, Vector):
             value = other.value
         else:
-            value = ir.Constant(_TYPE, [ir.Constant(ir.FloatType(), float(other))] * COUNT)
+            value = ir.Constant(_TYPE, [ir.Constant(ir.FloatType(), float(other))] * SIMD_LANES)
         return Vector(self.builder, instruction(self.value, value, flags=("contract",)))
 
 
@@ -87,12 +87,12 @@ class Complex:
             return Complex(i, self.i * other.q + self.q * other.i)
         return Complex(self.i * other, self.q * other)
 
-    def turned(self) -> Complex:
-        """Times -j."""
+    def times_minus_j(self) -> Complex:
+        """The product with -j."""
         return Complex(self.q, self.i * -1.0)
 
     def exchanged(self) -> Complex:
-        """Imaginary and real part."""
+        """The number with its parts exchanged."""
         return Complex(self.q, self.i)
 
 
@@ -111,7 +111,7 @@ class Array:
         ]
 
     def store(self, first: ir.Value, stride: ir.Value | int, vectors: Sequence[Complex]) -> None:
-        """Put complex vectors there."""
+        """Write complex vectors to ``first``, ``first + stride`` and so on."""
         for pointers, vector in zip(
             self._pointers(first, stride, len(vectors)), vectors, strict=True
         ):
@@ -127,13 +127,16 @@ class Array:
         parts = [_broadcast(self.builder, self.builder.load(p)) for p in pointers]
         return [Complex(*pair) for pair in zip(parts[::2], parts[1::2], strict=True)]
 
-    def _pointers(self, first, stride, count):
+    def _pointers(
+        self, first: ir.Value, stride: ir.Value | int, count: int
+    ) -> Iterator[list[ir.Value]]:
+        """Of each vector the pointers to its real and its imaginary part."""
         row = first
         for _ in range(count):
-            start = self.builder.mul(row, ir.Constant(row.type, 2 * COUNT))
+            start = self.builder.mul(row, ir.Constant(row.type, 2 * SIMD_LANES))
             yield [
                 self.builder.bitcast(
-                    cgutils.gep(self.builder, self.data, self._sum(start, part * COUNT)),
+                    cgutils.gep(self.builder, self.data, self._sum(start, part * SIMD_LANES)),
                     _TYPE.as_pointer(),
                 )
                 for part in range(2)
@@ -147,7 +150,7 @@ class Array:
 def _broadcast(builder: ir.IRBuilder, scalar: ir.Value) -> Vector:
     first = ir.Constant(ir.IntType(32), 0)
     vector = builder.insert_element(ir.Constant(_TYPE, ir.Undefined), scalar, first)
-    everywhere = ir.Constant(ir.VectorType(ir.IntType(32), COUNT), [first] * COUNT)
+    everywhere = ir.Constant(ir.VectorType(ir.IntType(32), SIMD_LANES), [first] * SIMD_LANES)
     return Vector(builder, builder.shuffle_vector(vector, vector, everywhere))
 
 

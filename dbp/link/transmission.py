@@ -1,11 +1,15 @@
-"""A transmission over the link: random symbols, fibre and amplifiers, received waveform."""
+"""A transmission over the link: random symbols, fibre and amplifiers, received waveform.
+
+Each block draws its symbols and its noise from a generator of its own, `block_generator`, so that
+it is the same in whatever call it is asked for.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numba
 import numpy as np
@@ -14,7 +18,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dbp import config
-from dbp.link import _split_step, fiber, front_end, modulation
+from dbp.link import _split_step_kernels, fiber, front_end, model, modulation
+from dbp.link.split_step import SplitStep
 from dbp.support import cache, threads
 from dbp.support.sources import hash_of
 
@@ -24,16 +29,17 @@ _PURPOSES = ("train", "validate", "evaluate", "stimulus")
 # The code that decides a number of a transmission; the cache holds the numbers of one state of it.
 SOURCES = ("dbp.link", "dbp.config._models")
 
-# Blocks are always simulated, and kept, in the same chunks of at least so many symbols.
+# Blocks are always simulated, and kept, in the same chunks of at least this many symbols.
 _CHUNK_SYMBOLS = 8192
-# Blocks up to this length are propagated side by side, so many at a time on any machine.
+# Blocks up to this length are propagated side by side, one in each element of a SIMD vector. A
+# chunk holds whole vectors of the widest machine, so that its blocks are the same on any machine.
 _SHORT_SYMBOLS = 4096
-_LANES = 16
+_SIMD_BLOCKS = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Received:
-    """What was sent and what arrived, in independent circular blocks.
+    """The symbols sent and the waveform received, in independent circular blocks.
 
     ``symbols``: complex, shape ``(blocks, block_symbols)``, constellation of mean power 1.
     ``labels``: uint8, same shape, their bits (all 0 for Gaussian symbols).
@@ -45,6 +51,8 @@ class Received:
 
     With both polarisations, x and y, all three have the shape ``(blocks, 2, ...)``, and ``power_w``
     is that of each of them; ``launch_power_dbm`` is that of both together.
+
+    ``link``, ``seed``: what `simulate` was called with.
     """
 
     symbols: NDArray[np.complexfloating]
@@ -52,6 +60,16 @@ class Received:
     waveform: NDArray[np.complexfloating]
     launch_power_dbm: float
     power_w: float
+    link: config.Link
+    seed: int
+
+    def __repr__(self) -> str:
+        count, link = len(self.symbols), self.link
+        blocks = "1 block" if count == 1 else f"{count} blocks"
+        return (
+            f"Received({blocks} of {link.block_symbols} symbols, {link.modulation}, "
+            f"{self.launch_power_dbm:+g} dBm)"
+        )
 
     def blocks(self, chosen: slice) -> Received:
         """Some of the blocks."""
@@ -63,59 +81,13 @@ class Received:
         )
 
 
-def span(link: config.Link) -> fiber.Fiber:
-    """The fibre of one span as receivers take it to be: see `true_span`."""
-    return fiber.Fiber(
-        link.span_km,
-        fiber.attenuation_per_km(link.attenuation_db_per_km),
-        fiber.beta2_ps2_per_km(link.dispersion_ps_per_nm_km, link.wavelength_nm),
-        link.nonlinearity_per_w_km,
-    )
-
-
-def true_span(link: config.Link) -> fiber.Fiber:
-    """The fibre of one span, with the error of its dispersion."""
-    nominal = span(link)
-    true = 1 + link.impairments.dispersion_error_percent / 100
-    return replace(nominal, beta2_ps2_per_km=nominal.beta2_ps2_per_km * true)
-
-
-def ase_w_per_ghz(link: config.Link) -> float:
-    """Noise power density that each amplifier adds, in one polarisation."""
-    return fiber.ase_w_per_ghz(span(link).gain, link.noise_figure_db, link.wavelength_nm)
-
-
-def watts(power_dbm: float) -> float:
-    """dBm to W."""
-    return 1e-3 * 10 ** (power_dbm / 10)
-
-
-def received_power_w(link: config.Link, launch_power_dbm: float) -> float:
-    """Mean power of signal and noise that the receiver lets through, in each polarisation."""
-    noise_w = link.spans * ase_w_per_ghz(link) * received_band_ghz(link)
-    return watts(launch_power_dbm) / link.impairments.polarizations + noise_w
-
-
-def received_band_ghz(link: config.Link) -> float:
-    """Optical bandwidth of the receiver: 2 symbol rates, and of several channels its own slot."""
-    band_ghz = 2 * link.symbol_rate_gbd
-    impairments = link.impairments
-    return min(band_ghz, impairments.wdm_spacing_ghz) if impairments.wdm_neighbors else band_ghz
-
-
-def kerr_rad_per_w(link: config.Link) -> float:
-    """Phase that the Kerr effect of one span adds, per watt of launch power: gamma L_eff."""
-    fibre = span(link)
-    return fibre.gamma_per_w_km * fibre.effective_length_km
-
-
 def block_generator(
     seed: int, purpose: Purpose, block: int, polarization: int = 0, channel: int = 0
 ) -> np.random.Generator:
-    """The random numbers of one block: independent of those of all other purposes and blocks.
+    """The random numbers of one block, independent of those of all other purposes and blocks.
 
-    And of its other polarisation (1), and of its neighbours: channels 1, 3, ... lie above its own,
-    2, 4, ... below it.
+    The block's second polarisation (1) has numbers of its own, and so has each channel beside ours
+    (0): 1, 3, ... lie above it, 2, 4, ... below it.
     """
     other = (1, polarization, channel) if polarization or channel else ()
     sequence = np.random.SeedSequence(seed, spawn_key=(_PURPOSES.index(purpose), block, *other))
@@ -142,34 +114,8 @@ def simulate(
     the machine that simulated them. ``progress`` shows a bar on a terminal.
     """
     size = chunk_blocks(link)
-    # What differs in the receiver's front end only shares the fibre's waveforms.
-    before = front_end.without_receiver(link)
+    source = _Source(link, launch_power_dbm, seed, purpose, device)
     chunks = range(first_block // size, -(-(first_block + blocks) // size))
-
-    def waveform(chunk: int) -> NDArray[np.complexfloating]:
-        numbers = range(chunk * size, (chunk + 1) * size)
-        key = {
-            "sources": hash_of(*SOURCES),
-            "libraries": [np.__version__, numba.__version__, torch.__version__],
-            "device": torch.device(device).type,
-            "link": before.model_dump(mode="json"),
-            "launch_power_dbm": float(launch_power_dbm),
-            "seed": seed,
-            "purpose": purpose,
-            "blocks": [numbers.start, numbers.stop],
-        }
-
-        def rows(channel: int) -> list[np.random.Generator]:
-            return _row_generators(link, seed, purpose, numbers, channel)
-
-        def transmit() -> NDArray[np.complexfloating]:
-            neighbors = range(1, 1 + 2 * link.impairments.wdm_neighbors)
-            return _channel(before, device).transmit(
-                launch_power_dbm, rows(0), [rows(channel) for channel in neighbors]
-            )
-
-        return front_end.receive(cache.array(key, transmit), link, _of_lasers(rows(0), link))
-
     with (
         threads.pool(len(chunks)) as pool,
         tqdm(
@@ -182,48 +128,88 @@ def simulate(
         ) as bar,
     ):
         parts = []
-        for part in pool.map(waveform, chunks):
+        for part in pool.map(source.chunk, chunks):
             parts.append(part)
             bar.update(size * link.block_symbols)
     start = first_block - chunks.start * size
-    wanted = range(first_block, first_block + blocks)
-    symbols, labels = _draw(link, _row_generators(link, seed, purpose, wanted))
+    symbols, labels = _draw(link, source.generators(range(first_block, first_block + blocks)))
     rows, each = np.concatenate(parts), link.impairments.polarizations
     return Received(
         _by_polarization(link, symbols.astype(link.precision)),
         _by_polarization(link, labels),
         _by_polarization(link, rows[start * each : (start + blocks) * each]),
         launch_power_dbm,
-        received_power_w(link, launch_power_dbm),
+        model.received_power_w(link, launch_power_dbm),
+        link,
+        seed,
     )
 
 
+@dataclass(frozen=True)
+class _Source:
+    """All that decides the numbers of a transmission, whose blocks are numbered without end."""
+
+    link: config.Link
+    launch_power_dbm: float
+    seed: int
+    purpose: Purpose
+    device: torch.device | str
+
+    def generators(self, blocks: range, channel: int = 0) -> list[np.random.Generator]:
+        """One for each row of a channel's fields: each polarisation of a block is a row."""
+        return [
+            block_generator(self.seed, self.purpose, block, polarization, channel)
+            for block in blocks
+            for polarization in range(self.link.impairments.polarizations)
+        ]
+
+    def chunk(self, number: int) -> NDArray[np.complexfloating]:
+        """The received waveform of the rows of a chunk, its fibre's part from the cache if kept."""
+        size = chunk_blocks(self.link)
+        blocks = range(number * size, (number + 1) * size)
+        # Links that differ in the receiver's front end alone share the fibre's waveforms.
+        before = front_end.without_receiver(self.link)
+
+        def transmit() -> NDArray[np.complexfloating]:
+            neighbors = range(1, 1 + 2 * self.link.impairments.wdm_neighbors)
+            return _channel(before, self.device).transmit(
+                self.launch_power_dbm,
+                self.generators(blocks),
+                [self.generators(blocks, channel) for channel in neighbors],
+            )
+
+        waveform = cache.array(self._key(before, blocks), transmit)
+        lasers = _of_lasers(self.generators(blocks), self.link)
+        return front_end.receive(waveform, self.link, lasers)
+
+    def _key(self, before: config.Link, blocks: range) -> dict[str, Any]:
+        return {
+            "sources": hash_of(*SOURCES),
+            "libraries": [np.__version__, numba.__version__, torch.__version__],
+            "device": torch.device(self.device).type,
+            "link": before.model_dump(mode="json"),
+            "launch_power_dbm": float(self.launch_power_dbm),
+            "seed": self.seed,
+            "purpose": self.purpose,
+            "blocks": [blocks.start, blocks.stop],
+        }
+
+
 def chunk_blocks(link: config.Link) -> int:
-    """Blocks of a chunk: `simulate` takes as long for one of them as for all."""
+    """Blocks of a chunk: `simulate` takes as long for one of them as for all of them."""
     group = -(-_CHUNK_SYMBOLS // link.block_symbols)
-    # Short blocks fill all lanes, in whole groups.
-    return group * -(-_LANES // group) if _is_short(link) else group
+    # Whole groups that fill whole SIMD vectors with short blocks.
+    return group * -(-_SIMD_BLOCKS // group) if _is_short(link) else group
 
 
 def _is_short(link: config.Link) -> bool:
     return link.block_symbols <= _SHORT_SYMBOLS
 
 
-def _row_generators(
-    link: config.Link, seed: int, purpose: Purpose, blocks: range, channel: int = 0
-) -> list[np.random.Generator]:
-    """One for each row of a channel's fields: each polarisation of a block is a row."""
-    return [
-        block_generator(seed, purpose, block, polarization, channel)
-        for block in blocks
-        for polarization in range(link.impairments.polarizations)
-    ]
-
-
 def _of_lasers(
     generators: list[np.random.Generator], link: config.Link
 ) -> list[np.random.Generator]:
-    """For each row those of its block's lasers: both polarisations have the same."""
+    """For each row the generator of its block's lasers, one for both polarisations."""
     each = link.impairments.polarizations
     return [generator for generator in generators[::each] for _ in range(each)]
 
@@ -238,10 +224,17 @@ def _by_polarization(link: config.Link, rows: NDArray) -> NDArray:
 def _draw(
     link: config.Link, generators: list[np.random.Generator]
 ) -> tuple[NDArray[np.complex128], modulation.Labels]:
-    """Symbols and labels of one row per generator: the first thing that is drawn of it."""
+    """Symbols and labels of one row per generator: the first numbers that each gives."""
     drawn = [modulation.draw(link.modulation, link.block_symbols, g) for g in generators]
     symbols, labels = (np.stack(part) for part in zip(*drawn, strict=True))
     return symbols, labels
+
+
+# Spectrum at the transmitter and noise of each amplifier to the field behind the last one.
+Propagate = Callable[
+    [NDArray[np.complexfloating], Iterator[NDArray[np.complexfloating]]],
+    NDArray[np.complexfloating],
+]
 
 
 @functools.lru_cache(maxsize=2)
@@ -252,8 +245,9 @@ def _channel(link: config.Link, device: torch.device | str) -> _Channel:
 class _Channel:
     """The link with its precomputed operators.
 
-    Short blocks in single precision on a CPU take `dbp.link._split_step`, three times as fast; all
-    others, other devices and two polarisations the split-step method on torch.
+    Short blocks of one polarisation in single precision on a CPU go through
+    `dbp.link._split_step_kernels`, which is three times as fast; all others through
+    `dbp.link.split_step` on torch.
     """
 
     def __init__(self, link: config.Link, device: torch.device | str) -> None:
@@ -262,32 +256,33 @@ class _Channel:
         self._real = np.float32 if link.precision == "complex64" else np.float64
         self._samples = link.block_symbols * link.samples_per_symbol
         rate_ghz = link.symbol_rate_gbd * link.samples_per_symbol
-        fibre, impairments = true_span(link), link.impairments
-        self._gain = float(np.sqrt(fibre.gain))
-        in_lanes = (
+        span, impairments = model.true_span(link), link.impairments
+        self._gain = float(np.sqrt(span.gain))
+        is_fast = (
             link.precision == "complex64"
             and torch.device(device).type == "cpu"
             and _is_short(link)
             and not impairments.dual_polarization
-            and _split_step.fits(self._samples)
+            and _split_step_kernels.fits(self._samples)
         )
         steps = link.steps_per_span, self._samples, rate_ghz
-        if in_lanes:
-            linear, kerr_per_w = fiber.operators(fibre, *steps)
-            self._propagate = _split_step.Propagation(linear, kerr_per_w, self._gain)
+        self._propagate: Propagate
+        if is_fast:
+            linear, kerr_per_w = fiber.operators(span, *steps)
+            self._propagate = _split_step_kernels.Propagation(linear, kerr_per_w, self._gain)
         else:
             dtype = getattr(torch, link.precision)
-            self._fiber = fiber.SplitStep(
-                fibre, *steps, dtype, device, manakov=impairments.dual_polarization
+            self._fiber = SplitStep(
+                span, *steps, dtype, device, manakov=impairments.dual_polarization
             )
             self._propagate = self._on_torch
         # Each bin of an unnormalised transform holds the noise power of the whole band, times N.
-        self._noise = self._real(np.sqrt(ase_w_per_ghz(link) * rate_ghz * self._samples / 2))
+        self._noise = self._real(np.sqrt(model.ase_w_per_ghz(link) * rate_ghz * self._samples / 2))
         self._pulse = modulation.root_raised_cosine(
             link.roll_off, link.samples_per_symbol, self._samples
         )
         band = np.abs(np.fft.fftfreq(2 * link.block_symbols)) * 2 * link.symbol_rate_gbd
-        self._outside = band > received_band_ghz(link) / 2
+        self._outside = band > model.received_band_ghz(link) / 2
 
     def transmit(
         self,
@@ -295,12 +290,15 @@ class _Channel:
         generators: list[np.random.Generator],
         neighbors: Sequence[list[np.random.Generator]] = (),
     ) -> NDArray[np.complexfloating]:
-        """Waveform of one row per generator, beside ``neighbors``: generators of each channel."""
+        """Waveform of one row per generator.
+
+        ``neighbors``: for each channel beside ours, the generators of its rows.
+        """
         link = self._link
         symbols, _ = _draw(link, generators)
         # A train of symbols at one of samples_per_symbol samples has a periodic spectrum; the
         # factor makes the mean power of the waveform that of the symbols.
-        power_w = watts(launch_power_dbm) / link.impairments.polarizations
+        power_w = model.watts(launch_power_dbm) / link.impairments.polarizations
         amplitude = np.sqrt(power_w) * link.samples_per_symbol
         spectrum = np.tile(np.fft.fft(symbols), link.samples_per_symbol) * self._pulse * amplitude
         spectrum = front_end.launch(
@@ -309,15 +307,15 @@ class _Channel:
         for channel, of_neighbor in enumerate(neighbors, 1):
             spectrum += (self._neighbor(channel, of_neighbor) * amplitude).astype(link.precision)
         field = self._propagate(spectrum, self._amplifier_noise(generators))
-        waveform = self._receive(field) / np.sqrt(received_power_w(link, launch_power_dbm))
+        waveform = self._receive(field) / np.sqrt(model.received_power_w(link, launch_power_dbm))
         return waveform.astype(link.precision)
 
     def _neighbor(
         self, channel: int, generators: list[np.random.Generator]
     ) -> NDArray[np.complex128]:
-        """Spectrum of a channel beside ours, of our amplitude, at the nearest of its frequencies.
+        """Spectrum of a channel beside ours, of our amplitude, shifted by whole bins of a block.
 
-        Its clock is not ours: all its symbols come later by the same random part of a symbol.
+        Its clock is not ours: all its symbols are delayed by the same random part of a symbol.
         """
         link = self._link
         symbols, _ = _draw(link, generators)
@@ -335,7 +333,7 @@ class _Channel:
         spectrum: NDArray[np.complexfloating],
         noise: Iterator[NDArray[np.complexfloating]],
     ) -> NDArray[np.complexfloating]:
-        """As `dbp.link._split_step.Propagation`, at any precision and length, on any device."""
+        """Do as `_split_step_kernels.Propagation`, at any precision and length, on any device."""
 
         def tensor(rows: NDArray[np.complexfloating]) -> torch.Tensor:
             return torch.from_numpy(_by_polarization(self._link, rows)).to(self._device)
@@ -358,7 +356,7 @@ class _Channel:
             yield noise.view(self._link.precision)[..., 0]
 
     def _receive(self, field: NDArray[np.complexfloating]) -> NDArray[np.complexfloating]:
-        """Low-pass to 2 samples per symbol, and to our channel, by cutting the spectrum."""
+        """Low-pass the field to 2 samples per symbol, and to our channel: cut its spectrum."""
         half, spectrum = self._link.block_symbols, np.fft.fft(field)
         spectrum = np.concatenate((spectrum[:, :half], spectrum[:, -half:]), axis=1)
         spectrum[:, self._outside] = 0

@@ -10,11 +10,10 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.constants import speed_of_light
 
 from dbp.config import Link
 from dbp.datapath.design import Design
-
-LIGHT_M_PER_S = 299_792_458.0
 
 
 def to_svg(figure: Figure) -> str:
@@ -59,7 +58,7 @@ def filter_responses(designs: Mapping[str, Design], link: Link) -> str:
     in_band = np.abs(frequency_ghz) <= edge_ghz
     # ps/nm/km times km times nm^2 GHz^2 over m/s: 1e-12 * 1e9 * 1e-18 * 1e18 = 1e-3.
     phase = np.pi * link.dispersion_ps_per_nm_km * link.span_km * link.wavelength_nm**2 * 1e-3
-    ideal = np.exp(1j * phase * frequency_ghz**2 / LIGHT_M_PER_S)
+    ideal = np.exp(1j * phase * frequency_ghz**2 / speed_of_light)
     figure = Figure(figsize=(11, 3.3), layout="constrained")
     taps_axis, gain_axis, phase_axis = figure.subplots(1, 3)
     for name, design in designs.items():

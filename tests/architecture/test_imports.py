@@ -20,6 +20,11 @@ def test_the_ground_floor_is_light(module):
     assert loaded(module) == set()
 
 
+@pytest.mark.parametrize("module", ["dbp.link.model", "dbp.comparison.merit"])
+def test_closed_forms_of_the_link_need_no_torch(module):
+    assert not {"torch", "numba"} & loaded(module)
+
+
 def test_no_import_changes_the_users_matplotlib_backend():
     code = (
         "import matplotlib; matplotlib.use('pdf'); "

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from helpers.awgn import AWGN, Plain, power_for
 from scipy import stats
+from scipy.constants import speed_of_light
 
 from dbp import config
 from dbp.evaluation import carrier, counting, groups
 from dbp.evaluation.measures import align, effective_snr_db, matched_filter
 from dbp.evaluation.receivers import FixedReceiver
 from dbp.evaluation.references import Reference
-from dbp.link import fiber, front_end, modulation, transmission
+from dbp.link import front_end, model, modulation, transmission
 from dbp.runs import find_design
 
 LIMITS = {"min_errors": 10**9, "max_bits": 400_000, "seed": 3}
@@ -156,8 +157,8 @@ def test_the_offset_is_found_and_the_clock_with_it(name, mhz):
     spectrum = np.fft.fft(reference(group.waveform, 2.0))
     assert carrier.offset_bins(spectrum, settings) == -front_end.offset_bins(settings)
     snr_db = effective_snr_db(group.symbols, groups.detect(settings, reference, group))
-    noise_w = 32 * transmission.ase_w_per_ghz(settings) * 20
-    assert snr_db == pytest.approx(10 * np.log10(transmission.watts(2.0) / noise_w), abs=0.3)
+    noise_w = 32 * model.ase_w_per_ghz(settings) * 20
+    assert snr_db == pytest.approx(10 * np.log10(model.watts(2.0) / noise_w), abs=0.3)
 
 
 def test_an_equaliser_that_distorts_the_shifted_band_does_not_mislead():
@@ -191,7 +192,7 @@ def test_dispersion_after_the_local_laser_enhances_its_phase_noise():
         block_symbols=4096,
     )
     linewidth_khz, rate_hz = 500.0, 20e9
-    spread_s = (1550e-9) ** 2 / fiber.LIGHT_M_PER_S * 17e-6 * 3200e3 * rate_hz
+    spread_s = (1550e-9) ** 2 / speed_of_light * 17e-6 * 3200e3 * rate_hz
     # Shieh and Ho, Opt. Express 16(20), 15718 (2008): pi c D L linewidth rate / (2 f^2) of the
     # power, against the phase at the middle of the band. Against the mean over the band, which
     # recovery follows, 2 pi linewidth times spread / 6 instead of spread / 4; of a bridge, less.

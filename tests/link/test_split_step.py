@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from dbp import config
-from dbp.link import _simd, fiber, transmission
-from dbp.link import _split_step as propagation
-from dbp.link._split_step import Propagation
+from dbp.link import _simd, _split_step_kernels, fiber, model, transmission
+from dbp.link._split_step_kernels import Propagation
+from dbp.link.split_step import SplitStep
 
-SPAN = transmission.span(config.Link())
+SPAN = model.span(config.Link())
 SPANS, STEPS, RATE_GHZ = 3, 4, 120.0
 
 
@@ -31,10 +31,10 @@ def error_db(field, expected):
 # Every radix of the last stage, from one stage of radix 4 to five.
 @pytest.mark.parametrize("samples", [8, 12, 16, 20, 24, 96, 128, 320, 384, 512, 3072, 4096, 6144])
 def test_fields_are_those_of_the_split_step_method(samples):
-    blocks = _simd.COUNT + 3
+    blocks = _simd.SIMD_LANES + 3
     launched = random_spectra(blocks, samples, 2e-3)
     noise = [random_spectra(blocks, samples, 1e-5, seed) for seed in range(SPANS)]
-    split_step = fiber.SplitStep(SPAN, STEPS, samples, RATE_GHZ, torch.complex128)
+    split_step = SplitStep(SPAN, STEPS, samples, RATE_GHZ, torch.complex128)
     spectrum = torch.from_numpy(launched).to(torch.complex128)
     for of_amplifier in noise:
         spectrum = split_step(spectrum) * np.sqrt(SPAN.gain) + torch.from_numpy(of_amplifier)
@@ -49,7 +49,7 @@ def test_fields_are_those_of_the_split_step_method(samples):
 
 def test_many_half_turns_are_rotated_by():
     samples, operators = 64, (np.ones((2, 64), complex), np.array([1.3]))
-    field = np.fft.ifft(random_spectra(_simd.COUNT, samples, 10.0))
+    field = np.fft.ifft(random_spectra(_simd.SIMD_LANES, samples, 10.0))
     phase = 1.3 * np.abs(field) ** 2
     assert phase.max() > 20 * np.pi
     spectrum = np.fft.fft(field).astype(np.complex64)
@@ -58,16 +58,16 @@ def test_many_half_turns_are_rotated_by():
 
 
 def test_a_block_is_the_same_in_every_lane_and_beside_others():
-    launched = random_spectra(2 * _simd.COUNT + 1, 96, 2e-3)
+    launched = random_spectra(2 * _simd.SIMD_LANES + 1, 96, 2e-3)
     noise = [random_spectra(len(launched), 96, 1e-5, seed) for seed in range(SPANS)]
     together = propagated(launched, noise)
-    for block in (0, 1, _simd.COUNT, 2 * _simd.COUNT):
+    for block in (0, 1, _simd.SIMD_LANES, 2 * _simd.SIMD_LANES):
         alone = [x[block : block + 1] for x in (launched, *noise)]
         np.testing.assert_array_equal(propagated(alone[0], alone[1:])[0], together[block])
 
 
 def test_lengths_that_fit():
-    fit = [samples for samples in range(1, 129) if propagation.fits(samples)]
+    fit = [samples for samples in range(1, 129) if _split_step_kernels.fits(samples)]
     assert fit == [8, 12, 16, 20, 24, 32, 48, 64, 80, 96, 128]
 
 
@@ -82,7 +82,7 @@ def test_the_link_is_the_same_on_torch(block_symbols, monkeypatch, cache_folder)
         return transmission.simulate(settings, 2.0, blocks, seed=1, purpose="train")
 
     ours = simulate()
-    monkeypatch.setattr(propagation, "fits", lambda samples: False)
+    monkeypatch.setattr(_split_step_kernels, "fits", lambda samples: False)
     monkeypatch.setattr(transmission, "hash_of", lambda *names: "on torch")
     torchs = simulate()
     np.testing.assert_array_equal(ours.labels, torchs.labels)

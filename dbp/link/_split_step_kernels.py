@@ -1,20 +1,21 @@
-"""The split-step method in single precision on a CPU, compiled: short blocks, one in each lane.
+"""The split-step method in single precision on a CPU, compiled: a short block in each SIMD lane.
 
 The transforms are Cooley's and Tukey's (Math. Comput. 19, 1965), decimated in frequency on the way
 to the spectrum and in time on the way back: in place, the spectrum in the order of its reversed
-digits, so that nothing is ever sorted. What follows on each other is one pass over the data: the
-last stage back, the Kerr rotation and the first stage forth; all other stages forth, the linear
-operator, and all others back, depth first, so that a part of a block stays in the first-level
+digits, so that nothing is ever sorted. A step makes two passes over the data. One is the last stage
+back, the Kerr rotation and the first stage forth. The other is all other stages forth, the linear
+operator, and all other stages back, depth first, so that a part of a block stays in the first-level
 cache meanwhile. This is three times as fast as library transforms with passes between them.
 
-A transform back is one forth with the parts of all numbers exchanged, for exchange(w x) is
-conj(w) exchange(x).
+"Forth" is the transform to the spectrum, "back" its inverse. A transform back is one forth with the
+parts of all numbers exchanged, for exchange(w x) is conj(w) exchange(x).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -28,7 +29,10 @@ from dbp.link._simd import Array, Complex, Vector, emit
 # Radices that the last stage may have; all others are 4.
 _LAST = (2, 3, 4, 5, 6)
 
-_compile = njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+# numba types a decorated function as one of no known arguments.
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+_compile: Decorator = njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+_intrinsic: Decorator = intrinsic
 
 
 def _chebyshev(function: Callable[[NDArray], NDArray], degree: int) -> tuple[np.float32, ...]:
@@ -44,11 +48,11 @@ _S4, _S3, _S2, _S1, _S0 = _chebyshev(lambda x: np.sinc(x / np.pi), 4)  # sin(x) 
 _PI_HIGH = np.float32(201 / 64)
 _PI_LOW = np.float32(np.pi - 201 / 64)
 _PER_PI = np.float32(1 / np.pi)
-_HALF, _ONE, _MINUS_EIGHT = np.float32([0.5, 1, -8])
+_HALF, _ONE, _MINUS_EIGHT = np.float32(0.5), np.float32(1), np.float32(-8)
 
 
 @register_jitable
-def _turned(i, q, phase, rint):
+def _rotated_by(i, q, phase, rint):
     """Parts of ``x exp(1j phase)``, of numbers or vectors; neither call nor branch."""
     half_turns = rint(phase * _PER_PI)
     x = (phase - half_turns * _PI_HIGH) - half_turns * _PI_LOW
@@ -65,7 +69,7 @@ def _turned(i, q, phase, rint):
 @register_jitable
 def _rotated(i, q, kerr_per_w, rint):
     """Parts of ``x exp(1j kerr_per_w |x|^2)``."""
-    return _turned(i, q, (i * i + q * q) * kerr_per_w, rint)
+    return _rotated_by(i, q, (i * i + q * q) * kerr_per_w, rint)
 
 
 @_compile
@@ -78,7 +82,7 @@ def rotate(parts: NDArray[np.float32], kerr_per_w: np.float32) -> None:
 
 @_compile
 def rotate_both(parts: NDArray[np.float32], kerr_per_w: np.float32) -> None:
-    """``x exp(1j kerr_per_w (|x|^2 + |y|^2))`` and y likewise, in place.
+    """``x exp(1j kerr_per_w (|x|^2 + |y|^2))`` and the same for y, in place.
 
     ``parts``: real and imaginary parts in turn, shape ``(blocks, 2, 2 * samples)``, x before y.
     """
@@ -87,12 +91,16 @@ def rotate_both(parts: NDArray[np.float32], kerr_per_w: np.float32) -> None:
         for k in range(x.size // 2):
             i, q, u, v = x[2 * k], x[2 * k + 1], y[2 * k], y[2 * k + 1]
             phase = (i * i + q * q + u * u + v * v) * kerr_per_w
-            x[2 * k], x[2 * k + 1] = _turned(i, q, phase, np.rint)
-            y[2 * k], y[2 * k + 1] = _turned(u, v, phase, np.rint)
+            x[2 * k], x[2 * k + 1] = _rotated_by(i, q, phase, np.rint)
+            y[2 * k], y[2 * k + 1] = _rotated_by(u, v, phase, np.rint)
 
 
 def _dft(x: list[Complex]) -> list[Complex]:
-    """Discrete Fourier transform of a few numbers, forth."""
+    """Discrete Fourier transform of a few numbers, forth.
+
+    An even number of them is split into sums and differences (decimation in frequency); an odd one,
+    a prime here, is summed term by term, with sums and differences of x[k] and x[-k].
+    """
     count = len(x)
     half = count // 2
     if count == 1:
@@ -105,13 +113,13 @@ def _dft(x: list[Complex]) -> list[Complex]:
     pairs = [(x[k] + x[-k], x[k] - x[-k]) for k in range(1, half + 1)]
     y = [sum((s for s, _ in pairs[1:]), pairs[0][0]) + x[0]] * count
     for m in range(1, half + 1):
-        even, odd = x[0], None
+        cosines, sines = x[0], []
         for k, (s, d) in enumerate(pairs, start=1):
             angle = 2 * math.pi * k * m / count
-            even = even + s * math.cos(angle)
-            part = d.turned() * math.sin(angle)
-            odd = part if odd is None else odd + part
-        y[m], y[-m] = even + odd, even - odd
+            cosines = cosines + s * math.cos(angle)
+            sines.append(d.times_minus_j() * math.sin(angle))
+        total = sum(sines[1:], sines[0])
+        y[m], y[-m] = cosines + total, cosines - total
     return y
 
 
@@ -120,8 +128,8 @@ def _unit(x: Complex, turns: float) -> Complex:
     if turns == 0:
         return x
     if turns == 0.25:
-        return x.turned()
-    return x * math.cos(2 * math.pi * turns) + x.turned() * math.sin(2 * math.pi * turns)
+        return x.times_minus_j()
+    return x * math.cos(2 * math.pi * turns) + x.times_minus_j() * math.sin(2 * math.pi * turns)
 
 
 def _twiddled(x: list[Complex], twiddles: Array, j) -> list[Complex]:
@@ -134,9 +142,9 @@ def _exchanged(x: list[Complex]) -> list[Complex]:
     return [a.exchanged() for a in x]
 
 
-@intrinsic
+@_intrinsic
 def _forth(typing_context, x, row, quarter, twiddles, j):
-    """Four numbers of a stage of radix 4."""
+    """Four numbers of a stage of radix 4, in place."""
 
     def operation(x: Array, row, quarter, twiddles: Array, j) -> None:
         x.store(row, quarter, _twiddled(_dft(x.vectors(row, quarter, 4)), twiddles, j))
@@ -144,7 +152,7 @@ def _forth(typing_context, x, row, quarter, twiddles, j):
     return emit(operation, x, row, quarter, twiddles, j)
 
 
-@intrinsic
+@_intrinsic
 def _back(typing_context, x, row, quarter, twiddles, j):
     """`_forth` undone, four times too large."""
 
@@ -155,7 +163,7 @@ def _back(typing_context, x, row, quarter, twiddles, j):
     return emit(operation, x, row, quarter, twiddles, j)
 
 
-@intrinsic
+@_intrinsic
 def _kerr(typing_context, x, row, quarter, twiddles, j, kerr_per_w):
     """`_back`, Kerr rotation, `_forth`."""
 
@@ -167,10 +175,10 @@ def _kerr(typing_context, x, row, quarter, twiddles, j, kerr_per_w):
     return emit(operation, x, row, quarter, twiddles, j, kerr_per_w)
 
 
-def _turn_of(radix: int, adds: bool) -> Callable:
-    @intrinsic
-    def turn(typing_context, x, row, linear, added):
-        """A last stage forth, the linear operator, added noise, the same stage back."""
+def _inner_of(radix: int, adds: bool) -> Callable:
+    @_intrinsic
+    def inner(typing_context, x, row, linear, added):
+        """The last stage forth, the linear operator, added noise, the same stage back."""
 
         def operation(x: Array, row, linear: Array, added: Array) -> None:
             spectrum = _dft(x.vectors(row, 1, radix))
@@ -182,11 +190,17 @@ def _turn_of(radix: int, adds: bool) -> Callable:
 
         return emit(operation, x, row, linear, added)
 
-    return turn
+    return inner
 
 
-_turn2, _turn3, _turn4, _turn5, _turn6 = (_turn_of(radix, False) for radix in _LAST)
-_join2, _join3, _join4, _join5, _join6 = (_turn_of(radix, True) for radix in _LAST)
+_inner2, _inner3, _inner4, _inner5, _inner6 = (_inner_of(radix, False) for radix in _LAST)
+(
+    _inner_add2,
+    _inner_add3,
+    _inner_add4,
+    _inner_add5,
+    _inner_add6,
+) = (_inner_of(radix, True) for radix in _LAST)
 
 
 @_compile
@@ -201,15 +215,15 @@ def _through_spectrum(x, quarters, tables, twiddles, last, linear, added, adds):
                     _forth(x, start + j, quarter, table, j)
         for row in range(start, start + size, last):
             if last == 2:
-                _join2(x, row, linear, added) if adds else _turn2(x, row, linear, added)
+                _inner_add2(x, row, linear, added) if adds else _inner2(x, row, linear, added)
             elif last == 3:
-                _join3(x, row, linear, added) if adds else _turn3(x, row, linear, added)
+                _inner_add3(x, row, linear, added) if adds else _inner3(x, row, linear, added)
             elif last == 4:
-                _join4(x, row, linear, added) if adds else _turn4(x, row, linear, added)
+                _inner_add4(x, row, linear, added) if adds else _inner4(x, row, linear, added)
             elif last == 5:
-                _join5(x, row, linear, added) if adds else _turn5(x, row, linear, added)
+                _inner_add5(x, row, linear, added) if adds else _inner5(x, row, linear, added)
             else:
-                _join6(x, row, linear, added) if adds else _turn6(x, row, linear, added)
+                _inner_add6(x, row, linear, added) if adds else _inner6(x, row, linear, added)
         end = start + size
         for level in range(quarters.size - 1, 0, -1):
             if end % (4 * quarters[level]) == 0:
@@ -220,7 +234,7 @@ def _through_spectrum(x, quarters, tables, twiddles, last, linear, added, adds):
 
 @_compile
 def _span(x, plan, linear, kerr_per_w, added):
-    """From the spectrum after an amplifier to where the last Kerr rotation of the span was."""
+    """Advance from the spectrum after an amplifier to behind the last Kerr rotation of its span."""
     quarters, tables, twiddles, last = plan
     _through_spectrum(x, quarters, tables, twiddles, last, linear[0], added, True)
     for step in range(kerr_per_w.size):
@@ -232,7 +246,7 @@ def _span(x, plan, linear, kerr_per_w, added):
 
 @_compile
 def _end(x, plan, linear, added):
-    """From there to the field after the last amplifier."""
+    """Advance from behind the last Kerr rotation of all to the field after the last amplifier."""
     quarters, tables, twiddles, last = plan
     _through_spectrum(x, quarters, tables, twiddles, last, linear, added, True)
     for j in range(quarters[0]):
@@ -241,7 +255,7 @@ def _end(x, plan, linear, added):
 
 @_compile
 def _spread(added, spectrum, places, factors):
-    """Spectra into the lanes, each frequency to its place, multiplied."""
+    """Put spectra into the SIMD lanes, each frequency to its place, times its factor."""
     for k in range(places.size):
         row, factor = places[k], factors[k]
         for lane in range(len(spectrum)):
@@ -264,7 +278,7 @@ def _radices(samples: int) -> list[int]:
 
 
 def _reversed_digits(radices: list[int]) -> NDArray[np.int64]:
-    """Which frequency is at each place of a spectrum."""
+    """The frequency at each place of a spectrum."""
     if not radices:
         return np.zeros(1, np.int64)
     inner = _reversed_digits(radices[1:])
@@ -295,24 +309,26 @@ class Propagation:
         ]
         tables = 2 * np.cumsum([0, *(t.size for t in twiddles[:-1])])
         self._plan = quarters, tables, _parts(np.concatenate(twiddles)), last
-        # None of the transforms back is divided by the number of its samples.
+        # The transforms back do not divide by the number of samples: the operators do.
         start, between, end = linear[0] / samples, linear[1:-1] / samples, linear[-1] * gain
         self._start = start.astype(np.complex64)
         self._end = np.full(samples, 1 / samples, np.complex64)
         self._linear = _parts(np.stack([end * start, *between])[:, order])
         self._linear_end = _parts(end[order] / samples)
-        self._kerr_per_w = np.float32(kerr_per_w)
+        self._kerr_per_w = kerr_per_w.astype(np.float32)
 
     def __call__(
-        self, spectrum: NDArray[np.complex64], noise: Iterable[NDArray[np.complex64]]
-    ) -> NDArray[np.complex64]:
+        self,
+        spectrum: NDArray[np.complexfloating],
+        noise: Iterable[NDArray[np.complexfloating]],
+    ) -> NDArray[np.complexfloating]:
         """Field behind the last amplifier in sqrt(W), shape ``(blocks, samples)``.
 
-        ``spectrum``: that of the launched field, same shape, without normalisation; ``noise``:
-        likewise, that which each amplifier adds, one after the other.
+        ``spectrum``: that of the launched field, same shape, without normalisation. ``noise``: the
+        spectrum that each amplifier adds, one after the other, of that shape and normalisation.
         """
-        groups = [slice(k, k + _simd.COUNT) for k in range(0, len(spectrum), _simd.COUNT)]
-        # A field that is nothing before the first span, where all of the spectrum is added.
+        groups = [slice(k, k + _simd.SIMD_LANES) for k in range(0, len(spectrum), _simd.SIMD_LANES)]
+        # The field is zero before the first span, whose added "noise" is the launched spectrum.
         fields, added = ([_simd.zeros(spectrum.shape[1]) for _ in groups] for _ in range(2))
         for of_amplifier in noise:
             for x, more, group in zip(fields, added, groups, strict=True):

@@ -1,0 +1,57 @@
+"""Closed forms of the link: fibre of a span, amplifier noise, received power, Kerr phase.
+
+They need no simulation, and none of the libraries that it loads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dbp import config
+from dbp.link import fiber
+
+
+def span(link: config.Link) -> fiber.Fiber:
+    """The fibre of one span as receivers assume it; `true_span` is what it really is."""
+    return fiber.Fiber(
+        link.span_km,
+        fiber.attenuation_per_km(link.attenuation_db_per_km),
+        fiber.beta2_ps2_per_km(link.dispersion_ps_per_nm_km, link.wavelength_nm),
+        link.nonlinearity_per_w_km,
+    )
+
+
+def true_span(link: config.Link) -> fiber.Fiber:
+    """The fibre of one span, with the error of its dispersion."""
+    nominal = span(link)
+    true = 1 + link.impairments.dispersion_error_percent / 100
+    return replace(nominal, beta2_ps2_per_km=nominal.beta2_ps2_per_km * true)
+
+
+def ase_w_per_ghz(link: config.Link) -> float:
+    """Noise power density that each amplifier adds, in one polarisation."""
+    return fiber.ase_w_per_ghz(span(link).gain, link.noise_figure_db, link.wavelength_nm)
+
+
+def watts(power_dbm: float) -> float:
+    """Convert dBm to W."""
+    return 1e-3 * 10 ** (power_dbm / 10)
+
+
+def received_power_w(link: config.Link, launch_power_dbm: float) -> float:
+    """Mean power of signal and noise that the receiver lets through, in each polarisation."""
+    noise_w = link.spans * ase_w_per_ghz(link) * received_band_ghz(link)
+    return watts(launch_power_dbm) / link.impairments.polarizations + noise_w
+
+
+def received_band_ghz(link: config.Link) -> float:
+    """Optical bandwidth of the receiver: 2 symbol rates, or its channel's slot if that is less."""
+    band_ghz = 2 * link.symbol_rate_gbd
+    impairments = link.impairments
+    return min(band_ghz, impairments.wdm_spacing_ghz) if impairments.wdm_neighbors else band_ghz
+
+
+def kerr_rad_per_w(link: config.Link) -> float:
+    """Phase that the Kerr effect of one span adds, per watt of launch power: gamma L_eff."""
+    one = span(link)
+    return one.gamma_per_w_km * one.effective_length_km
