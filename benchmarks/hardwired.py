@@ -294,13 +294,13 @@ def main(name: str = "learned-c6-s8", step: str = "16", lanes: str = "8") -> Non
         print(f" {count} lanes {count_over_lanes(filter_, bits, count):.1f}", end="")
     start = time.process_time()
     pairs = [
-        hardwired.report(f, design.filter_input_bits(k), HardwiredPipeline())
+        hardwired.graph_sizes(f, design.filter_input_bits(k), HardwiredPipeline())
         for k, f in enumerate(design.filters)
     ]
     seconds = time.process_time() - start
     print(f"\nAll {len(pairs)} filters of {name}, per lane, unshared -> shared, {seconds:.1f} s:")
     for key in ("adders", "depth", "register_bits"):
-        before, after = (np.mean([p[kind][key] for p in pairs]) for kind in ("unshared", "shared"))
+        before, after = (np.mean([getattr(p[kind], key) for p in pairs]) for kind in (0, 1))
         print(f"  {key}: {before:.1f} -> {after:.1f}")
 
 

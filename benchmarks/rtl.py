@@ -47,7 +47,7 @@ def emission(filters: int, lanes: int, kind: str) -> None:
         resource.getrusage(who).ru_maxrss
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
-    figures = written["wall_time_s"], peak / 2**20, written["modules"], size / 1e6
+    figures = written.wall_time_s, peak / 2**20, written.modules, size / 1e6
     print(json.dumps(figures))
 
 

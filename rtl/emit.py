@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from amaranth.lib import wiring
 
 from dbp.datapath.design import Design
 from dbp.errors import InputError
-from dbp.records.provenance import Stopwatch, package_versions, write_metrics
+from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
+from dbp.records.schemas import AdderGraphs, RtlMetrics
 from dbp.rtl.blocks.chain import Chain
-from dbp.rtl.blocks.hardwired import report
+from dbp.rtl.blocks.hardwired import graph_sizes
 from dbp.rtl.blocks.step import Step
 from dbp.rtl.ports import Addresses, Port, Ports, StepPorts
 from dbp.rtl.target import Target
@@ -27,13 +28,11 @@ def emit(
     *,
     config_hash: str | None = None,
     seed: int | None = None,
-) -> dict[str, Any]:
+) -> RtlMetrics:
     """Write ``*.v``, one module a file, ``ports.json`` and ``metrics.json``.
 
-    Verilog files that an earlier emission left in ``out_dir`` are removed. Returns the metrics:
-    ``lanes``, ``filters``, ``top``, ``pipeline``, ``steps``, ``latency_cycles``, ``modules``,
-    ``lines``, and of hardwired filters ``adder_graphs``: for each step what
-    `dbp.rtl.blocks.hardwired.report` says of a lane. `InputError` as from `Target.check`.
+    Verilog files that an earlier emission left in ``out_dir`` are removed. Returns the metrics.
+    `InputError` as from `Target.check`.
     """
     stopwatch, out_dir = Stopwatch(), Path(out_dir)
     block, steps = _build(design, target)
@@ -43,31 +42,26 @@ def emit(
     for name, text in modules.items():
         write_text(out_dir / f"{name}.v", text)
     write_json(out_dir / "ports.json", _describe(design, target, block, steps).to_json())
-    graphs = {}
-    if target.filters == "hardwired":
-        graphs["adder_graphs"] = [
-            {"step": k} | report(step.filter.filter, step.filter.input_bits, step.filter.pipeline)
-            for k, step in steps.items()
-        ]
-    return write_metrics(
-        out_dir / "metrics.json",
-        {
-            "lanes": target.lanes,
-            "filters": target.filters,
-            "top": target.top,
-            "pipeline": asdict(target.pipeline),
-            "steps": len(steps),
-            "latency_cycles": block.latency,
-            "modules": len(modules),
-            "lines": sum(text.count("\n") for text in modules.values()),
-            **graphs,
-        },
+    origin = provenance(
         design_hash=design.hash,
         config_hash=config_hash,
         seed=seed,
         versions=package_versions("amaranth", "pyosys"),
         stopwatch=stopwatch,
     )
+    metrics = RtlMetrics(
+        lanes=target.lanes,
+        filters=target.filters,
+        top=target.top,
+        pipeline=asdict(target.pipeline),
+        steps=len(steps),
+        latency_cycles=block.latency,
+        modules=len(modules),
+        lines=sum(text.count("\n") for text in modules.values()),
+        **_adder_graphs(design, target, steps),
+        **origin,
+    )
+    return write_metrics(out_dir / "metrics.json", metrics)
 
 
 def emit_step(design: Design, path: str | Path, target: Target) -> Ports:
@@ -80,6 +74,20 @@ def emit_step(design: Design, path: str | Path, target: Target) -> Ports:
     block, steps = _build(design, target)
     write_text(path, "\n".join(to_verilog(block).values()))
     return _describe(design, target, block, steps)
+
+
+def _adder_graphs(
+    design: Design, target: Target, steps: Iterable[int]
+) -> dict[str, tuple[AdderGraphs, ...]]:
+    """Return the sizes of hardwired lanes as a field of the metrics, none for taps in registers."""
+    if target.filters == "reconfigurable":
+        return {}
+    graphs = []
+    for k in steps:
+        input_bits = design.filter_input_bits(k)
+        sizes = graph_sizes(design.filters[k], input_bits, target.pipeline.hardwired)
+        graphs.append(AdderGraphs(step=k, unshared=sizes.unshared, shared=sizes.shared))
+    return {"adder_graphs": tuple(graphs)}
 
 
 def _build(design: Design, target: Target) -> tuple[Chain | Step, dict[int, Step]]:

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from dbp.datapath.design import Design
 from dbp.errors import InputError
-from dbp.rtl.blocks.hardwired import report
+from dbp.rtl.blocks.hardwired import graph_sizes
 from dbp.rtl.pipeline import HardwiredPipeline, Pipeline, parse
 from dbp.synthesis import fit_clock
 from dbp.synthesis.cells import kits
@@ -67,7 +67,7 @@ def kinds(design: Design, filters: str) -> list[Kind]:
 @functools.cache  # seconds for a design, and asked for in every kit
 def _adders(design: Design, step: int) -> int:
     filter_, bits = design.filters[step], design.filter_input_bits(step)
-    return report(filter_, bits, HardwiredPipeline())["shared"]["adders"]
+    return graph_sizes(filter_, bits, HardwiredPipeline()).shared.adders
 
 
 @dataclass(frozen=True)

@@ -78,21 +78,13 @@ def rtl(
     target = Target(lanes, filters, pipeline.parse(cuts or ""), top, step)
     target.check(design)
     place(design, settings, out)
-    written = emit(
-        design,
-        out / "rtl",
-        target,
-        config_hash=settings.hash,
-        seed=settings.seed,
-    )
-    if graphs := written.get("adder_graphs"):
-        before, after = (
-            sum(row[kind]["adders"] for row in graphs) / len(graphs)
-            for kind in ("unshared", "shared")
-        )
+    metrics = emit(design, out / "rtl", target, config_hash=settings.hash, seed=settings.seed)
+    if graphs := metrics.adder_graphs:
+        before = sum(graph.unshared.adders for graph in graphs) / len(graphs)
+        after = sum(graph.shared.adders for graph in graphs) / len(graphs)
         print(f"Adders of a filter lane, on average: {before:.1f}, shared {after:.1f}")
     print(
-        f"Latency {written['latency_cycles']} clocks, {written['modules']} modules, "
-        f"{written['wall_time_s']:.0f} s -> {out / 'rtl'}",
+        f"Latency {metrics.latency_cycles} clocks, {metrics.modules} modules, "
+        f"{metrics.wall_time_s:.0f} s -> {out / 'rtl'}",
         flush=True,
     )

@@ -22,13 +22,41 @@ class TrainMetrics(Metrics):
     design: str
 
 
+class AdderGraphSize(BaseModel):
+    """The size of an adder graph: adders of two inputs, how many in a row, and flip-flops.
+
+    The flip-flops are those between the stages; the output register does not count.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    adders: int
+    depth: int
+    register_bits: int
+
+
+class AdderGraphs(BaseModel):
+    """A lane of the hardwired filter of a step: of signed digits alone, and as it is emitted."""
+
+    model_config = ConfigDict(frozen=True)
+
+    step: int
+    unshared: AdderGraphSize
+    shared: AdderGraphSize
+
+
 class RtlMetrics(Metrics):
-    """The generated chain."""
+    """The Verilog of a design: see `dbp.rtl.target.Target`; ``lines`` of all files together."""
 
     lanes: int
+    filters: str
+    top: str
+    pipeline: dict[str, dict[str, bool | int]]
     steps: int
     latency_cycles: int
     modules: int
+    lines: int
+    adder_graphs: tuple[AdderGraphs, ...] = ()
 
 
 class SimMetrics(Metrics):

@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import NamedTuple
 
 from amaranth.hdl import Cat, ClockSignal, Const, Module, Shape, Signal, Value, signed
 from amaranth.lib.wiring import In, Out
 
 from dbp.datapath import fixed
 from dbp.datapath.design import Filter
+from dbp.records.schemas import AdderGraphSize
 from dbp.rtl.blocks import adder_graph
 from dbp.rtl.blocks.adder_graph import Graph
 from dbp.rtl.blocks.arithmetic import Exact, delay, flag, keep, saturate
@@ -33,25 +34,28 @@ def lane_graph(filter_: Filter, input_bits: int, pipeline: HardwiredPipeline) ->
     return adder_graph.split(adder_graph.share(plain), pipeline.sum_terms)
 
 
-def report(filter_: Filter, input_bits: int, pipeline: HardwiredPipeline) -> dict[str, Any]:
-    """``adders`` (of two inputs), ``depth`` (in such) and ``register_bits`` of a lane.
+class GraphSizes(NamedTuple):
+    """The sizes of a lane's graph of signed digits alone, and with shared sums, as it is built."""
 
-    Each for the graph as it is, and under ``unshared`` for signed digits alone. The output
-    register, the same in both, does not count.
-    """
+    unshared: AdderGraphSize
+    shared: AdderGraphSize
+
+
+def graph_sizes(filter_: Filter, input_bits: int, pipeline: HardwiredPipeline) -> GraphSizes:
+    """Return the sizes of a lane's adder graph, without and with sharing."""
     plain = adder_graph.filter_graph(filter_, input_bits, after_fold=pipeline.after_fold)
-    graphs = {
-        "unshared": adder_graph.split(plain, pipeline.sum_terms),
-        "shared": lane_graph(filter_, input_bits, pipeline),
-    }
-    return {
-        name: {
-            "adders": graph.adders,
-            "depth": graph.depth,
-            "register_bits": graph.register_bits,
-        }
-        for name, graph in graphs.items()
-    }
+    graphs = (
+        adder_graph.split(plain, pipeline.sum_terms),
+        lane_graph(filter_, input_bits, pipeline),
+    )
+    return GraphSizes(
+        *(
+            AdderGraphSize(
+                adders=graph.adders, depth=graph.depth, register_bits=graph.register_bits
+            )
+            for graph in graphs
+        )
+    )
 
 
 class HardwiredLane(Block):

@@ -15,7 +15,16 @@ from dbp.records.provenance import (
 )
 from dbp.records.schemas import ProofMetrics, RtlMetrics
 
-FIGURES = {"lanes": 4, "steps": 33, "latency_cycles": 264, "modules": 35}
+FIGURES = {
+    "lanes": 4,
+    "filters": "reconfigurable",
+    "top": "chain",
+    "pipeline": {},
+    "steps": 33,
+    "latency_cycles": 264,
+    "modules": 35,
+    "lines": 9000,
+}
 
 
 def origin(**changes):
@@ -57,7 +66,7 @@ def test_a_field_that_was_not_given_is_not_written(tmp_path):
         note: str = "older files have none"
 
     assert "note" not in WithDefault(**FIGURES, **origin()).content()
-    assert list(WithDefault(**FIGURES, note="new", **origin()).content())[4] == "note"
+    assert list(WithDefault(**FIGURES, note="new", **origin()).content())[len(FIGURES)] == "note"
 
 
 def test_missing_metrics_are_none_and_wrong_ones_name_their_field(tmp_path):

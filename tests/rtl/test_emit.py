@@ -98,10 +98,10 @@ def test_lint_and_check_accept_single_steps(tmp_path, step, hardwired):
 
 def test_equal_steps_share_modules_so_that_text_does_not_grow_with_them(tmp_path):
     few, many = (emit(paper_like(k), tmp_path / f"{k}", Target(4)) for k in (2, 32))
-    assert few["modules"] == many["modules"] == 9
-    assert many["steps"] == 33
+    assert few.modules == many.modules == 9
+    assert many.steps == 33
     # Only the chain itself grows, by an instance and its wires for each further step.
-    assert many["lines"] - few["lines"] < 40 * 30
+    assert many.lines - few.lines < 40 * 30
     top = (tmp_path / "32" / "chain.v").read_text()
     assert all(re.search(rf"^  step_x4_\S+ step_{k} \($", top, re.MULTILINE) for k in range(33))
 
@@ -114,12 +114,12 @@ def test_ports_json_says_what_the_verilog_has(tmp_path):
     for port in ports["ports"]:
         width = rf"\[{port['width'] - 1}:0\] " if port["width"] > 1 else ""
         assert re.search(rf"^  {port['direction']} {width}{port['name']};$", header, re.MULTILINE)
-    assert ports["lanes"] == metrics["lanes"] == 3
-    assert ports["latency_cycles"] == metrics["latency_cycles"]
+    assert ports["lanes"] == metrics.lanes == 3
+    assert ports["latency_cycles"] == metrics.latency_cycles
     assert ports["latency_cycles"] == sum(step["latency_cycles"] for step in ports["steps"])
-    assert metrics["design_hash"] == ports["design_hash"] == design.hash
-    assert metrics["lines"] == sum(len(p.read_text().splitlines()) for p in tmp_path.glob("*.v"))
-    assert metrics == json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics.design_hash == ports["design_hash"] == design.hash
+    assert metrics.lines == sum(len(p.read_text().splitlines()) for p in tmp_path.glob("*.v"))
+    assert metrics.content() == json.loads((tmp_path / "metrics.json").read_text())
     for step, filter_ in zip(ports["steps"], design.filters, strict=True):
         half = len(filter_.half_taps_i)
         assert (tmp_path / f"{step['module']}.v").exists()
@@ -183,8 +183,8 @@ def test_other_cuts_have_other_latencies_and_names(tmp_path):
     cuts = parse("filter.after_multiplier=1,filter.adder_levels=1,rotation.after_product=1")
     other = emit(small_design(), tmp_path / "other", Target(2, pipeline=cuts))
     # Three multipliers, a level of the trees over 3 and two over 4 products, two rotations.
-    assert other["latency_cycles"] == usual["latency_cycles"] + 3 + 1 + 1 + 2
-    assert other["pipeline"]["filter"]["adder_levels"] == 1
+    assert other.latency_cycles == usual.latency_cycles + 3 + 1 + 1 + 2
+    assert other.pipeline["filter"]["adder_levels"] == 1
     assert lint(tmp_path / "other") == ""
     names = [{p.name for p in (tmp_path / k).glob("*.v")} for k in ("usual", "other")]
     shared = {name for name in names[0] & names[1] if not name.startswith("registers")}

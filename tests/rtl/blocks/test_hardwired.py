@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dbp.datapath import golden
 from dbp.datapath.design import Filter
-from dbp.rtl.blocks.hardwired import HardwiredFilterLanes, HardwiredLane, lane_graph, report
+from dbp.rtl.blocks.hardwired import HardwiredFilterLanes, HardwiredLane, graph_sizes, lane_graph
 from dbp.rtl.pipeline import HardwiredPipeline
 from dbp.rtl.verilog import to_verilog
 
@@ -79,15 +79,14 @@ def test_latency_follows_the_pipeline():
 
 
 def test_report_counts_before_and_after_sharing():
-    counts = report(MIDDLE, 8, HardwiredPipeline())
-    plain, shared = counts["unshared"], counts["shared"]
+    plain, shared = graph_sizes(MIDDLE, 8, HardwiredPipeline())
     # 7 taps folded, 56 signed digits to two sums.
-    assert plain["adders"] == 2 * 7 + 56 - 2
-    assert plain["register_bits"] == 2 * (7 * 9 + 8)
-    assert shared["adders"] < plain["adders"]
-    assert shared["depth"] >= plain["depth"] > 1
+    assert plain.adders == 2 * 7 + 56 - 2
+    assert plain.register_bits == 2 * (7 * 9 + 8)
+    assert shared.adders < plain.adders
+    assert shared.depth >= plain.depth > 1
     everything_zero = {"adders": 0, "depth": 0, "register_bits": 0}
-    assert report(ZERO, 8, HardwiredPipeline())["shared"] == everything_zero
+    assert graph_sizes(ZERO, 8, HardwiredPipeline()).shared.model_dump() == everything_zero
 
 
 def test_equal_names_mean_equal_taps_and_formats():
