@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from helpers import hardware
 from helpers.designs import small_synthesis_design
 
 from dbp import cli
@@ -42,7 +43,7 @@ def test_text_is_what_parse_reads(pipeline):
 @pytest.mark.parametrize("filters", ["reconfigurable", "hardwired"])
 def test_every_cut_is_known_by_the_registers_of_the_verilog(tmp_path, filters):
     """With all cuts, each one's registers are found, and have nothing left to cut."""
-    design = small_synthesis_design()
+    design = hardware.small_design()
     cuts = Cuts(design, 0, filters)
     emit(design, tmp_path, Target(2, filters, ALL_CUTS, "step"))
     seen = set()
@@ -164,7 +165,7 @@ class Modelled(fit_clock._Trials):
 
 @pytest.fixture
 def modelled(tmp_path, monkeypatch):
-    small_synthesis_design().save(tmp_path / "design.json")
+    hardware.small_design().save(tmp_path / "design.json")
     (tmp_path / "stimulus.npz").write_bytes(b"")
     monkeypatch.setattr(fit_clock, "_Trials", Modelled)
     monkeypatch.setattr(synthesize_step, "programs", dict)
