@@ -27,7 +27,7 @@ def _run(options: argparse.Namespace) -> None:
 
 def prove(run: Path, pdk: str | None) -> None:
     """Prove a run's Verilog equal to the golden model; with ``pdk`` its netlist of that kit too."""
-    from dbp.rtl.proof.prove import prove
+    from dbp.rtl.proof.prove_rtl import prove
 
     config_hash = config_of(run).hash
     print(f"Proving {run / 'rtl'} equal to the golden model", flush=True)

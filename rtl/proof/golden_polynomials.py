@@ -10,8 +10,8 @@ import numpy as np
 from dbp.datapath import fixed
 from dbp.datapath.design import Filter, Rotation
 from dbp.rtl.proof.cells import Requantizer
-from dbp.rtl.proof.exact_values import Quantity
 from dbp.rtl.proof.polynomial import Space, Table, Value, Variable
+from dbp.rtl.proof.words import Quantity
 
 
 @dataclass(frozen=True)

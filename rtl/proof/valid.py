@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dbp.rtl.proof.cells import LOGIC, Symbols, evaluate
-from dbp.rtl.proof.exact_values import ARITHMETIC, MAX_CLOCKS, ExactValues
 from dbp.rtl.proof.netlist import CONSTANTS, Bit, Cell
+from dbp.rtl.proof.words import ARITHMETIC, MAX_CLOCKS, ExactValues
 
 MAX_WORDS = 1 << 16
 

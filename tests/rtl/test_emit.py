@@ -17,7 +17,7 @@ from dbp.rtl import Target, emit, emit_step
 from dbp.rtl.blocks.registers import SATURATORS
 from dbp.rtl.blocks.step import Step
 from dbp.rtl.pipeline import Pipeline, parse
-from dbp.rtl.proof.prove import prove_rtl
+from dbp.rtl.proof.prove_rtl import prove_rtl
 from dbp.rtl.target import FILTER_KINDS
 from dbp.rtl.verilog import to_verilog
 from dbp.support.yosys import run_yosys

@@ -19,7 +19,7 @@ from dbp.rtl.pipeline import FilterPipeline, Pipeline, RotationPipeline
 from dbp.rtl.proof.cells import OPEN, Requantizer, Symbols, prove_requantizer
 from dbp.rtl.proof.netlist import ProofError, read_modules
 from dbp.rtl.proof.polynomial import Space, Variable
-from dbp.rtl.proof.prove import prove, prove_filter, prove_rtl
+from dbp.rtl.proof.prove_rtl import prove, prove_filter, prove_rtl
 from dbp.rtl.target import FILTER_KINDS
 
 LANE = "filter_lane_s8_c6_t7_r5_o8"

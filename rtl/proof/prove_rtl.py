@@ -15,12 +15,12 @@ from dbp.datapath.design import Design, Filter, Rotation
 from dbp.errors import InputError
 from dbp.records.provenance import Stopwatch, package_versions, write_metrics
 from dbp.rtl.ports import Ports
-from dbp.rtl.proof.exact_values import ExactValues
 from dbp.rtl.proof.golden_polynomials import Expected, Reference
 from dbp.rtl.proof.netlist import ProofError, WordNetlist, read_modules
 from dbp.rtl.proof.polynomial import Space, Table, Value, Variable
 from dbp.rtl.proof.valid import prove_valid
 from dbp.rtl.proof.wiring import check_clocks, placed
+from dbp.rtl.proof.words import ExactValues
 
 
 def prove(run_dir: str | Path, *, config_hash: str | None = None) -> dict[str, Any]:
