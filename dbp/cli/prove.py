@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from dbp.cli.options import Commands, Parser, add_command, run_folder
+from dbp.datapath.design import Design
 from dbp.runs import config_of
 
 
@@ -27,17 +28,18 @@ def _run(options: argparse.Namespace) -> None:
 
 def prove(run: Path, pdk: str | None) -> None:
     """Prove a run's Verilog equal to the golden model; with ``pdk`` its netlist of that kit too."""
-    from dbp.rtl.proof.prove_rtl import prove
+    from dbp.rtl import proof
 
     config_hash = config_of(run).hash
+    design = Design.load(run / "design.json")
     print(f"Proving {run / 'rtl'} equal to the golden model", flush=True)
-    written = prove(run, config_hash=config_hash)
-    rows = written["modules"]
+    metrics = proof.prove(run / "rtl", design, folder=run / "proof", config_hash=config_hash)
+    rows = metrics.modules
     print(
-        f"{len(rows)} modules proved: {sum(r['sums']['sums'] for r in rows)} sums of "
-        f"{sum(r['sums']['monomials'] for r in rows)} products, and what becomes of "
-        f"{sum(r['requantizers']['values'] for r in rows)} values; "
-        f"{written['wall_time_s']:.0f} s -> {run / 'proof'}",
+        f"{len(rows)} modules proved: {sum(r.sums.sums for r in rows)} sums of "
+        f"{sum(r.sums.monomials for r in rows)} products, and what becomes of "
+        f"{sum(r.requantizers.values for r in rows)} values; "
+        f"{metrics.wall_time_s:.0f} s -> {run / 'proof'}",
         flush=True,
     )
     if pdk is None:

@@ -70,13 +70,54 @@ class SimMetrics(Metrics):
     steps: int
 
 
-class ProvedModule(BaseModel):
-    """One module of the Verilog that equals the golden model for all inputs."""
+class ProvedSums(BaseModel):
+    """The sums of products that equal those of golden, term for term."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True)
+
+    method: Literal["polynomial"]
+    sums: int
+    monomials: int
+
+
+class ProvedRequantizers(BaseModel):
+    """The requantisers that were proved: for all ``values`` of their sums, in ``cases``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    method: Literal["case split"]
+    functions: int
+    values: int
+    cases: int
+
+
+class ProvedTables(BaseModel):
+    """The functions of one variable that were compared at all of its values."""
+
+    model_config = ConfigDict(frozen=True)
+
+    method: Literal["exhaustive"]
+    functions: int
+    values: int
+
+
+class ProvedModule(BaseModel):
+    """One module of the Verilog that equals the golden model for all inputs.
+
+    ``registers_read_after_cycles``: how many clocks after a word came in taps or K are read for it;
+    None where the module has none in registers.
+    """
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     module: str
     latency_cycles: int
+    warm_up_words: int
+    registers_read_after_cycles: int | None
+    sums: ProvedSums
+    requantizers: ProvedRequantizers
+    tables: ProvedTables
+    cpu_seconds: float
 
 
 class ProofMetrics(Metrics):

@@ -1,102 +1,117 @@
-"""The golden model as exact polynomials: what the emitted blocks are held against."""
+"""The golden model as exact polynomials, to which the emitted blocks are compared."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from dbp.datapath import fixed
 from dbp.datapath.design import Filter, Rotation
-from dbp.rtl.proof.cells import Requantizer
-from dbp.rtl.proof.polynomial import Space, Table, Value, Variable
-from dbp.rtl.proof.words import Quantity
+from dbp.rtl.proof.polynomial import Monomial, Polynomial, Space, Table, Variable
+from dbp.rtl.proof.recognizer import RequantizedSum
+from dbp.rtl.proof.requantizer import Requantizer
 
 
 @dataclass(frozen=True)
-class Expected:
-    """What leaves a lane: I and Q, and for each port of flags what each bit is the "or" of."""
+class LaneOutputs:
+    """What leaves a lane: I and Q, and for each port of flags the terms of the "or" that it is."""
 
-    outputs: tuple[Value, Value]
-    flags: Mapping[str, tuple[Value, ...]]
+    outputs: tuple[Polynomial, Polynomial]
+    flags: Mapping[str, tuple[Polynomial, ...]]
 
 
-class Reference:
-    """The golden model as polynomials: ``quantities`` are its requantised sums, as they arise."""
+class GoldenPolynomials:
+    """The golden model as polynomials of ``space``.
+
+    ``sums``: the sums that it has requantised so far, by `Polynomial.key`. ``unchanged``: a
+    requantiser leaves some of them as they are.
+    """
 
     def __init__(self, space: Space) -> None:
         self.space = space
-        self.quantities: dict[frozenset, list[Quantity]] = {}
+        self.sums: dict[frozenset[tuple[Monomial, int]], list[RequantizedSum]] = {}
         self.unchanged = False
 
-    def known(self, total: Value) -> Sequence[Quantity]:
-        return self.quantities.get(total.key, ())
+    def known(self, total: Polynomial) -> Sequence[RequantizedSum]:
+        """The sums equal to ``total`` but for a constant."""
+        return self.sums.get(total.key, ())
 
-    def nearest(self, total: Value) -> str:
-        rows = [q for found in self.quantities.values() for q in found if not q.requantizer.flag]
+    def nearest(self, total: Polynomial) -> str:
+        """For people: the sum nearest to ``total``, and the difference."""
+        rows = [row for rows in self.sums.values() for row in rows if not row.requantizer.flag]
         if not rows:
             return self.space.text(total.terms)
-        differences = [self.space.add(total, q.total, -1).terms for q in rows]
+        differences = [self.space.add(total, row.total, -1).terms for row in rows]
         k = min(range(len(rows)), key=lambda k: len(differences[k]))
-        of = self.space.text(rows[k].value.terms)
-        return f"the sum of {of} and {self.space.text(differences[k])}"
+        name = self.space.text(rows[k].result.terms)
+        return f"the sum of {name} and {self.space.text(differences[k])}"
 
     def requantize(
-        self, total: Value, name: str, sample: int, shift: int, bits: int
-    ) -> tuple[Value, Value]:
-        """`fixed.requantize`, and whether it clips: tables of one variable, or new variables.
+        self, total: Polynomial, name: str, sample: int, shift: int, bits: int
+    ) -> tuple[Polynomial, Polynomial]:
+        """`fixed.requantize`, and whether it clips.
 
-        They are new where ``total`` depends on several variables.
+        These are functions of the variable of ``total`` where it has only one, else new variables,
+        ``name`` and ``name``_clipped at ``sample``.
         """
-        results = []
-        for flag in (False, True):
-            wanted = Requantizer(shift, bits, flag)
-            value = self.space.apply(total, wanted.of_array)
-            if value is None:
-                ends = self.space.bounds(total)
-                low, high = (wanted(end) for end in ends)
-                unchanged = not flag and shift == 0 and (low, high) == ends
-                self.unchanged |= unchanged
-                if flag:
-                    low, high = 0, max(low, high)
-                label = f"{name}_clipped" if flag else name
-                value = self.space.variable(Variable(label, sample, 0, low, high))
-                self.quantities.setdefault(total.key, []).append(
-                    Quantity(wanted, total, value, unchanged)
-                )
-            results.append(value)
-        return results[0], results[1]
+        result, clips = (
+            self._requantize(total, Requantizer(shift, bits, flag), label, sample)
+            for flag, label in ((False, name), (True, f"{name}_clipped"))
+        )
+        return result, clips
+
+    def _requantize(
+        self, total: Polynomial, requantizer: Requantizer, name: str, sample: int
+    ) -> Polynomial:
+        result = self.space.apply(total, requantizer.of_array)
+        if result is not None:
+            return result
+        ends = self.space.bounds(total)
+        low, high = (requantizer(end) for end in ends)
+        unchanged = not requantizer.flag and requantizer.shift == 0 and (low, high) == ends
+        self.unchanged |= unchanged
+        if requantizer.flag:
+            low, high = 0, max(low, high)
+        result = self.space.variable(Variable(name, sample, 0, low, high))
+        row = RequantizedSum(requantizer, total, result, unchanged)
+        self.sums.setdefault(total.key, []).append(row)
+        return result
 
     def filter(
-        self, filter_: Filter, taps: Sequence[Sequence[Value]], x: Sequence[Sequence[Value]], n: int
-    ) -> Expected:
-        """`dbp.datapath.golden.filter_samples`: y[n], I and Q, of half taps and samples.
+        self,
+        filter_: Filter,
+        taps: Sequence[Sequence[Polynomial]],
+        x: Sequence[Sequence[Polynomial]],
+        n: int,
+    ) -> LaneOutputs:
+        """Return y[n] of `dbp.datapath.golden.filter_samples`, for half taps and samples.
 
-        ``x[part][k]`` is x[n - k].
+        ``x[part][k]`` is x[n - k]; part 0 is I, part 1 is Q.
         """
-        terms: list[list[Value]] = [[], []]
+        mul = self.space.mul
+        terms: list[list[Polynomial]] = [[], []]
         for k in range(filter_.taps):
             hi, hq = (part[min(k, filter_.taps - 1 - k)] for part in taps)
             xi, xq = (part[k] for part in x)
-            mul = self.space.mul
             terms[0] += [mul(hi, xi), self.space.scale(mul(hq, xq), -1)]
             terms[1] += [mul(hi, xq), mul(hq, xi)]
         (y_i, clips_i), (y_q, clips_q) = (
             self.requantize(self.space.sum(row), name, n, filter_.shift, filter_.output_bits)
             for row, name in zip(terms, ("y_i", "y_q"), strict=True)
         )
-        return Expected((y_i, y_q), {"out_clipped": (clips_i, clips_q)})
+        return LaneOutputs((y_i, y_q), {"out_clipped": (clips_i, clips_q)})
 
     def rotate(
         self,
         rotation: Rotation,
-        kerr: Sequence[Value],
+        kerr: Sequence[Polynomial],
         input_bits: int,
-        x: Sequence[Sequence[Value]],
+        x: Sequence[Sequence[Polynomial]],
         n: int,
-    ) -> Expected:
-        """`golden.rotate`: y[n], I and Q, of half of K and samples, as for `filter`."""
+    ) -> LaneOutputs:
+        """Return y[n] of `golden.rotate`, for half of the gains K and samples as for `filter`."""
         space, r = self.space, rotation
         terms = []
         for k in range(r.kerr_taps):
@@ -111,29 +126,34 @@ class Reference:
         fraction = r.phase_fraction_bits
         cosine = space.constant(1 << fraction)
         if r.taylor_order == 2:
-            versine = space.apply(phi, lambda p: fixed.round_shift(p * p, fraction + 1))
+            versine = _applied(space, phi, lambda p: fixed.round_shift(p * p, fraction + 1))
             cosine = space.add(cosine, versine, -1)
         i, q = (part[r.delay] for part in x)
-        turned = (
+        rotated = (
             space.add(space.mul(cosine, i), space.mul(phi, q), -1),
             space.add(space.mul(cosine, q), space.mul(phi, i)),
         )
         shift = r.output_shift(input_bits)
         (y_i, clips_i), (y_q, clips_q) = (
             self.requantize(total, name, n, shift, r.output_bits)
-            for total, name in zip(turned, ("y_i", "y_q"), strict=True)
+            for total, name in zip(rotated, ("y_i", "y_q"), strict=True)
         )
         flags = {"out_clipped": (clips_i, clips_q), "phi_clipped": (phi_clips,)}
-        return Expected((y_i, y_q), flags)
+        return LaneOutputs((y_i, y_q), flags)
 
-    def _power(self, x: Value, rotation: Rotation, input_bits: int) -> Value:
+    def _power(self, x: Polynomial, rotation: Rotation, input_bits: int) -> Polynomial:
         """The part of one quadrature in `dbp.datapath.fixed.squared_magnitude`."""
 
         def square(codes: Table) -> Table:
-            # Of a cut zero the square is zero, so the other quadrature adds nothing.
+            # A zero stays zero when it is cut and squared: the other quadrature adds nothing.
             zeros = np.zeros_like(codes)
             return fixed.squared_magnitude(codes, zeros, input_bits, rotation.branch_bits)
 
-        value = self.space.apply(x, square)
-        assert value is not None, "a sample is one variable"
-        return value
+        return _applied(self.space, x, square)
+
+
+def _applied(space: Space, a: Polynomial, function: Callable[[Table], Table]) -> Polynomial:
+    """A function of a sample or of phi, which are one variable each."""
+    result = space.apply(a, function)
+    assert result is not None, "not one variable"
+    return result

@@ -1,4 +1,4 @@
-"""Emitted Verilog as cells and bits: what Yosys reads of it, unoptimised, checked and indexed."""
+"""Read emitted Verilog as cells and bits: parsed by Yosys, not optimised, checked and indexed."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
 class ProofError(DbpError):
-    """What does not hold of a module, or could not be shown: says where, and how it fails."""
+    """A module is not what golden is, or that could not be shown; the message says where."""
 
 
 class Register(NamedTuple):
-    """A register bit: what it takes up at a clock edge, and when.
+    """A register bit: at a clock edge it takes over ``data``.
 
-    ``enable``: only where this bit is 1; None for always. ``reset``: what ``rst`` makes of it
-    instead, 0 or 1; None where it has no reset.
+    ``enable``: the bit that must be 1 for that; None where it always does. ``reset``: what ``rst``
+    sets it to, 0 or 1; None where it has no reset.
     """
 
-    taken: Bit
+    data: Bit
     enable: Bit | None
     reset: int | None
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One cell of Yosys' library (or, where nothing was flattened, a module): bits, low first."""
+    """A cell of Yosys' library or an instance of a module; the bits of its ports, low first."""
 
     name: str
     type: str
@@ -71,23 +71,23 @@ class WordNetlist:
     @cached_property
     def drivers(self) -> dict[Bit, tuple[Cell | str, int]]:
         """For each bit the cell, or the name of the input, that drives it, and which bit there."""
-        found: dict[Bit, tuple[Cell | str, int]] = {}
+        drivers: dict[Bit, tuple[Cell | str, int]] = {}
         for port, bits in self.inputs.items():
             if not all(isinstance(bit, int) for bit in bits):
                 raise ProofError(f"{self.name}: input {port} is driven inside")
-        driven = [(name, bits) for name, bits in self.inputs.items()]
+        driven: list[tuple[Cell | str, tuple[Bit, ...]]] = [*self.inputs.items()]
         driven += [(cell, bits) for cell in self.cells for bits in cell.outputs.values()]
         for source, bits in driven:
             for k, bit in enumerate(bits):
-                if bit in found:
+                if bit in drivers:
                     raise ProofError(f"{self.name}: {self.describe(bit)} has two drivers")
-                found[bit] = source, k
-        return found
+                drivers[bit] = source, k
+        return drivers
 
     @cached_property
     def _names(self) -> dict[Bit, str]:
         names: dict[Bit, str] = {}
-        # The names people gave, longest first, so that the shortest wins; before these the others.
+        # The last name wins: of those that people gave the shortest, of Yosys' own only if alone.
         for net in sorted(self.nets, key=lambda n: (n[0] not in "$_", -len(n), n)):
             bits = self.nets[net]
             for k, bit in enumerate(bits):
@@ -100,28 +100,41 @@ class WordNetlist:
             raise ProofError(f"{self.name}: {self.describe(bit)}: driven by nothing")
         return self.drivers[bit]
 
+    def cell(self, bit: Bit) -> tuple[Cell, int]:
+        """The cell that drives ``bit``, and which of its bits that is; `ProofError` without one."""
+        driver, k = self.driver(bit)
+        if not isinstance(driver, Cell):
+            raise ProofError(f"{self.name}: {self.describe(bit)}: driven by no cell")
+        return driver, k
+
     def is_register(self, bit: Bit) -> bool:
+        """Whether a flip-flop drives ``bit``."""
         cell, _ = self.drivers.get(bit, ("", 0))
         return isinstance(cell, Cell) and cell.type == "$dff"
 
     def register(self, bit: Bit) -> Register:
-        """The register that drives ``bit``; `ProofError` where the clock is not the rising clk."""
-        cell, k = self.drivers[bit]
+        """The register that drives ``bit``; `ProofError` where the clock is not the rising clk.
+
+        Enable and reset are choices before a plain flip-flop: ``proc`` writes them so.
+        """
+        cell, k = self.cell(bit)
         if cell.inputs["CLK"] != self.inputs.get("clk") or not cell.parameters["CLK_POLARITY"]:
             raise ProofError(f"{self.name}: {self.describe(bit)}: not on the rising edge of clk")
-        taken, enable, reset = cell.inputs["D"][k], None, None
+        data = cell.inputs["D"][k]
+        enable: Bit | None = None
+        reset: int | None = None
         while True:
-            mux, j = self.drivers.get(taken, ("", 0))
+            mux, j = self.drivers.get(data, ("", 0))
             if not isinstance(mux, Cell) or mux.type != "$mux":
                 break
             select, a, b = mux.inputs["S"], mux.inputs["A"][j], mux.inputs["B"][j]
             if select == self.inputs.get("rst") and b in CONSTANTS and enable is None:
-                taken, reset = a, CONSTANTS[b]
+                data, reset = a, CONSTANTS[b]
             elif a == bit and enable is None:
-                taken, (enable,) = b, select
+                data, (enable,) = b, select
             else:
                 break
-        return Register(taken, enable, reset)
+        return Register(data, enable, reset)
 
     def describe(self, bit: Bit) -> str:
         """The name of a bit as in the Verilog."""
@@ -129,7 +142,7 @@ class WordNetlist:
 
 
 def read_modules(rtl_dir: str | Path, flat: Sequence[str] = ()) -> dict[str, WordNetlist]:
-    """All modules of the ``*.v`` of a folder; those named in ``flat`` with what is in them.
+    """Read all modules of the ``*.v`` of a folder; flatten those named in ``flat``.
 
     Yosys only parses (`read_verilog`, `proc -noopt`, `flatten`): each operator of the text is one
     cell. `InputError` for no files or a module that is not there, `ToolError` where Yosys fails,
@@ -152,11 +165,11 @@ def read_modules(rtl_dir: str | Path, flat: Sequence[str] = ()) -> dict[str, Wor
     for name in flat:
         if name not in modules:
             raise InputError(f"{rtl_dir}: no module {name}")
-    found = {name: _module(name, content) for name, content in modules.items()}
-    for module in found.values():
-        # Raises where a bit has two drivers: also of modules in which nothing else is looked up.
-        _ = module.drivers
-    return found
+    netlists = {name: _module(name, content) for name, content in modules.items()}
+    for netlist in netlists.values():
+        # Raises where a bit has two drivers, also in modules in which nothing else is looked up.
+        _ = netlist.drivers
+    return netlists
 
 
 def _checked(name: str) -> str:
@@ -166,7 +179,7 @@ def _checked(name: str) -> str:
 
 
 def _module(name: str, content: Mapping[str, Any]) -> WordNetlist:
-    ports = {"input": {}, "output": {}}
+    ports: dict[str, dict[str, tuple[Bit, ...]]] = {"input": {}, "output": {}}
     for port, row in content["ports"].items():
         if row["direction"] not in ports:
             raise ToolError(f"{name}: port {port}: neither an input nor an output")

@@ -1,11 +1,13 @@
 """Exact polynomials over integer variables of known range, in a form that shows equality.
 
 A variable is a signal at one sample (`Variable`). Besides variables a polynomial may hold tables,
-functions of one variable known at each of its values: \\|x\\|^2 of quadratures that are cut, or a
-versine. Everything of one monomial that depends on one variable is one factor, a table or the
-variable itself, and all monomials in one variable alone are one factor plus a constant; tables
-have no common divisor, are zero at zero, and straight lines are no tables. So two polynomials
-that come from the same sum of products have the same terms.
+functions of one variable known at each of its values: |x|^2 of quadratures that are cut, or a
+versine. A normal form makes equal sums of products equal term for term:
+
+- In one monomial, all that depends on one variable is one factor: a table or the variable itself.
+- All monomials in one variable alone are one factor plus a constant.
+- Monomials that differ only in their table of one variable are one monomial.
+- A table has no common divisor, is zero at zero, and is no straight line.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+# A function of one variable: its values at `Variable.values`.
 Table = NDArray[np.int64]
+# Numbers of factors, sorted: see `Space`.
 Monomial = tuple[int, ...]
 Terms = dict[Monomial, int]
 Bounds = tuple[int, int]
@@ -25,10 +29,10 @@ Bounds = tuple[int, int]
 
 @dataclass(frozen=True)
 class Variable:
-    """A signal at a sample: ``sample`` counts from lane 0 of the word that is entering.
+    """A signal at one sample, an integer in ``low..high``.
 
-    ``delay``: clocks ago that it came in. A signal that is no stream, and stands still, has
-    ``sample`` None.
+    ``sample``: its number, where 0 is lane 0 of the word that is entering; None for a static
+    signal, a tap or a gain K in a register. ``delay``: how many clocks ago it came in.
     """
 
     name: str
@@ -48,8 +52,11 @@ class Variable:
 
 
 @dataclass(frozen=True)
-class Value:
-    """A polynomial (monomial to coefficient) and bounds of its values."""
+class Polynomial:
+    """The coefficient of each monomial, and bounds of the values.
+
+    The monomial () has the constant; no coefficient is 0.
+    """
 
     terms: Terms
     low: int
@@ -65,15 +72,16 @@ class Value:
 
     @property
     def key(self) -> frozenset[tuple[Monomial, int]]:
-        """The terms but for the constant."""
+        """The terms without the constant."""
         return frozenset((m, c) for m, c in self.terms.items() if m)
 
 
 @dataclass
 class Space:
-    """The variables and tables of one proof; monomials are sorted numbers of its factors.
+    """The factors of one proof, and arithmetic with polynomials of them.
 
-    ``lanes`` samples enter per clock.
+    A factor is a variable, or a table of it (its number in ``tables``); a monomial is the sorted
+    numbers of its factors. ``lanes`` samples enter per clock.
     """
 
     lanes: int
@@ -83,20 +91,22 @@ class Space:
     _table_numbers: dict[bytes, int] = field(default_factory=dict)
     _moved: dict[tuple[int, int, int, bool], int] = field(default_factory=dict)
 
-    def constant(self, c: int) -> Value:
-        return Value({(): c} if c else {}, c, c)
+    def constant(self, c: int) -> Polynomial:
+        """The polynomial that is ``c``."""
+        return Polynomial({(): c} if c else {}, c, c)
 
-    def variable(self, variable: Variable) -> Value:
+    def variable(self, variable: Variable) -> Polynomial:
+        """The polynomial that is ``variable``; a constant where that has one value only."""
         if variable.low == variable.high:
             return self.constant(variable.low)
-        return Value({(self._factor(variable, None),): 1}, variable.low, variable.high)
+        return Polynomial({(self._factor(variable, None),): 1}, variable.low, variable.high)
 
-    def table(self, variable: Variable, table: Table) -> Value:
+    def table(self, variable: Variable, table: Table) -> Polynomial:
         """The function of ``variable`` that is ``table`` over `Variable.values`."""
         terms = self._normal(variable, table)
-        return Value(terms, int(table.min()), int(table.max()))
+        return Polynomial(terms, int(table.min()), int(table.max()))
 
-    def add(self, a: Value, b: Value, sign: int = 1) -> Value:
+    def add(self, a: Polynomial, b: Polynomial, sign: int = 1) -> Polynomial:
         """a + b, or a - b with ``sign`` -1."""
         terms = dict(a.terms)
         for monomial, c in b.terms.items():
@@ -108,19 +118,22 @@ class Space:
         ends = (b.low, b.high) if sign == 1 else (-b.high, -b.low)
         return self._tidy(terms, (a.low + ends[0], a.high + ends[1]))
 
-    def sum(self, values: Iterable[Value]) -> Value:
+    def sum(self, polynomials: Iterable[Polynomial]) -> Polynomial:
+        """The sum of all of them."""
         total = self.constant(0)
-        for value in values:
-            total = self.add(total, value)
+        for polynomial in polynomials:
+            total = self.add(total, polynomial)
         return total
 
-    def scale(self, a: Value, factor: int) -> Value:
+    def scale(self, a: Polynomial, factor: int) -> Polynomial:
+        """``factor`` times a."""
         if factor == 0:
             return self.constant(0)
         ends = sorted((a.low * factor, a.high * factor))
-        return Value({m: c * factor for m, c in a.terms.items()}, *ends)
+        return Polynomial({m: c * factor for m, c in a.terms.items()}, *ends)
 
-    def mul(self, a: Value, b: Value) -> Value:
+    def mul(self, a: Polynomial, b: Polynomial) -> Polynomial:
+        """a times b."""
         terms: Terms = {}
         for ma, ca in a.terms.items():
             for mb, cb in b.terms.items():
@@ -130,25 +143,26 @@ class Space:
         ends = [x * y for x in (a.low, a.high) for y in (b.low, b.high)]
         return self._tidy(terms, (min(ends), max(ends)))
 
-    def move(self, a: Value, words: int, clocks: int, *, still: bool = False) -> Value:
-        """The same, ``words`` words earlier in the stream and ``clocks`` clocks older.
+    def move(self, a: Polynomial, words: int, clocks: int, *, static: bool = False) -> Polynomial:
+        """The polynomial of samples ``words`` words earlier and ``clocks`` clocks older.
 
-        ``still``: only what stands still gets older.
+        ``static``: only the static variables get older.
         """
         if words == clocks == 0:
             return a
-        moved = (tuple(sorted(self._move(f, words, clocks, still) for f in m)) for m in a.terms)
-        return Value(dict(zip(moved, a.terms.values(), strict=True)), a.low, a.high)
+        moved = (tuple(sorted(self._move(f, words, clocks, static) for f in m)) for m in a.terms)
+        return Polynomial(dict(zip(moved, a.terms.values(), strict=True)), a.low, a.high)
 
-    def variables(self, a: Value) -> set[Variable]:
+    def variables(self, a: Polynomial) -> set[Variable]:
+        """All variables that ``a`` depends on."""
         return {self.factors[f][0] for m in a.terms for f in m}
 
-    def only_variable(self, a: Value) -> Variable | None:
+    def only_variable(self, a: Polynomial) -> Variable | None:
         """The one variable of ``a``; None where there are none or several."""
-        found = self.variables(a)
-        return found.pop() if len(found) == 1 else None
+        variables = self.variables(a)
+        return variables.pop() if len(variables) == 1 else None
 
-    def evaluate(self, a: Value, variable: Variable) -> Table:
+    def evaluate(self, a: Polynomial, variable: Variable) -> Table:
         """All values of a polynomial in ``variable`` alone."""
         total = np.full(variable.high - variable.low + 1, a.constant, dtype=np.int64)
         for monomial, c in a.terms.items():
@@ -156,20 +170,37 @@ class Space:
                 total += c * self._factor_table(f)
         return total
 
-    def apply(self, a: Value, function: Callable[[Table], Table]) -> Value | None:
+    def apply(self, a: Polynomial, function: Callable[[Table], Table]) -> Polynomial | None:
         """``function`` of a constant or of a polynomial in one variable; else None."""
         if a.is_constant:
             return self.constant(int(function(np.array([a.constant]))[0]))
         variable = self.only_variable(a)
-        return variable and self.table(variable, function(self.evaluate(a, variable)))
+        if variable is None:
+            return None
+        return self.table(variable, function(self.evaluate(a, variable)))
 
-    def bounds(self, a: Value) -> Bounds:
-        """Tighter bounds, by Horner's scheme: each time the factor of most monomials goes out."""
+    def low_bits(self, a: Polynomial, bits: int, signed: bool) -> Polynomial | None:
+        """The number that the ``bits`` low bits of ``a`` are.
+
+        It is ``a`` less a multiple of ``2**bits``; None where the bounds leave open which one.
+        """
+        least = -1 << (bits - 1) if signed else 0
+        for low, high in ((a.low, a.high), self.bounds(a)):
+            turns = (low - least) >> bits
+            if turns == (high - least) >> bits:
+                bounded = replace(a, low=low, high=high)
+                if turns == 0:
+                    return bounded
+                return self.add(bounded, self.constant(-turns << bits))
+        return None
+
+    def bounds(self, a: Polynomial) -> Bounds:
+        """Tighter bounds, by Horner's scheme: each time the most frequent factor is taken out."""
         low, high = self._horner(a.terms)
         return max(low, a.low), min(high, a.high)
 
     def text(self, terms: Terms, limit: int = 4) -> str:
-        """The first few terms, for people."""
+        """The first ``limit`` terms, for people."""
         rows = []
         for monomial, c in sorted(terms.items(), key=lambda item: (len(item[0]), item[0])):
             names = (
@@ -198,26 +229,26 @@ class Space:
         table = self.tables[number]
         return int(table.min()), int(table.max())
 
-    def _move(self, factor: int, words: int, clocks: int, still: bool) -> int:
-        key = factor, words, clocks, still
+    def _move(self, factor: int, words: int, clocks: int, static: bool) -> int:
+        key = factor, words, clocks, static
         if key not in self._moved:
             variable, table = self.factors[factor]
             if variable.sample is None:
                 variable = replace(variable, delay=variable.delay + clocks)
-            elif not still:
+            elif not static:
                 sample = variable.sample - words * self.lanes
                 variable = replace(variable, sample=sample, delay=variable.delay + clocks)
             self._moved[key] = self._factor(variable, table)
         return self._moved[key]
 
     def _normal(self, variable: Variable, table: Table) -> Terms:
-        """A constant, and a multiple of the variable or of one table."""
+        """A table as a constant and a multiple of the variable or of one normal table."""
         if len(table) == 1 or (table == table[0]).all():
             return {(): int(table[0])} if table[0] else {}
         slope = int(table[1] - table[0])
         if (np.diff(table) == slope).all():
             origin = int(table[0]) - slope * variable.low
-            terms = {(self._factor(variable, None),): slope}
+            terms: Terms = {(self._factor(variable, None),): slope}
         else:
             origin = int(table[-variable.low if variable.low <= 0 <= variable.high else 0])
             rest = table - origin
@@ -230,7 +261,7 @@ class Space:
         return terms | ({(): origin} if origin else {})
 
     def _product(self, factors: Monomial) -> Terms:
-        """A product of factors, with those of one variable made one."""
+        """A product of factors, those of one variable merged into one."""
         groups: dict[Variable, list[int]] = {}
         for f in factors:
             groups.setdefault(self.factors[f][0], []).append(f)
@@ -241,7 +272,7 @@ class Space:
             table = self._factor_table(group[0])
             for f in group[1:]:
                 table = table * self._factor_table(f)
-            normal = {(group[0],): 1} if len(group) == 1 else self._normal(variable, table)
+            normal: Terms = {(group[0],): 1} if len(group) == 1 else self._normal(variable, table)
             result = {
                 tuple(sorted(ma + mb)): ca * cb
                 for ma, ca in result.items()
@@ -249,26 +280,23 @@ class Space:
             }
         return result
 
-    def _tidy(self, terms: Terms, bounds: Bounds) -> Value:
-        """Make one factor of all that depends on one variable alone."""
-        alone: dict[Variable, list[int]] = {}
+    def _tidy(self, terms: Terms, bounds: Bounds) -> Polynomial:
+        """Bring ``terms`` into normal form."""
+        alone: dict[Variable, dict[int, Monomial]] = {}
         for monomial in terms:
             if len(monomial) == 1:
-                alone.setdefault(self.factors[monomial[0]][0], []).append(monomial[0])
-        for variable, factors in alone.items():
-            if len(factors) > 1:
-                table = sum(terms.pop((f,)) * self._factor_table(f) for f in factors)
-                for monomial, c in self._normal(variable, table).items():
-                    terms[monomial] = terms.get(monomial, 0) + c
-                if not terms.get((), 1):
-                    del terms[()]
-        self._join(terms)
-        # Of one monomial and perhaps a constant the exact bounds cost nothing.
+                factor = monomial[0]
+                alone.setdefault(self.factors[factor][0], {})[factor] = monomial
+        for variable, monomials in alone.items():
+            if len(monomials) > 1:
+                self._merge(terms, variable, (), monomials)
+        self._merge_tables(terms)
+        # The exact bounds of one monomial and perhaps a constant cost nothing.
         few = len(terms) - (() in terms) <= 1
-        return Value(terms, *(self._horner(terms) if few else bounds))
+        return Polynomial(terms, *(self._horner(terms) if few else bounds))
 
-    def _join(self, terms: Terms) -> None:
-        """Of monomials that differ in their factor of one variable make one, where tables are."""
+    def _merge_tables(self, terms: Terms) -> None:
+        """Make one of monomials that differ in their factor of one variable, a table in one."""
         groups: dict[tuple[Variable, Monomial], list[int]] = {}
         for monomial in terms:
             if len(monomial) == 1:
@@ -279,17 +307,27 @@ class Space:
                     rest = monomial[:k] + monomial[k + 1 :]
                     groups.setdefault((variable, rest), [self._factor(variable, None)]).append(f)
         for (variable, rest), factors in groups.items():
-            there = {f: tuple(sorted((*rest, f))) for f in factors}
-            there = {f: monomial for f, monomial in there.items() if monomial in terms}
-            if len(there) > 1:
-                table = sum(terms.pop(m) * self._factor_table(f) for f, m in there.items())
-                for factor, c in self._normal(variable, table).items():
-                    monomial = tuple(sorted(rest + factor))
-                    terms[monomial] = terms.get(monomial, 0) + c
-                    if not terms[monomial]:
-                        del terms[monomial]
+            monomials = {f: tuple(sorted((*rest, f))) for f in factors}
+            # An earlier group may have merged some of them.
+            monomials = {f: monomial for f, monomial in monomials.items() if monomial in terms}
+            if len(monomials) > 1:
+                self._merge(terms, variable, rest, monomials)
+
+    def _merge(
+        self, terms: Terms, variable: Variable, rest: Monomial, monomials: dict[int, Monomial]
+    ) -> None:
+        """Make one monomial of several, each ``rest`` times a factor (the key) of ``variable``."""
+        table = np.zeros(len(variable.values), dtype=np.int64)
+        for factor, monomial in monomials.items():
+            table += terms.pop(monomial) * self._factor_table(factor)
+        for factors, c in self._normal(variable, table).items():
+            monomial = tuple(sorted(rest + factors))
+            terms[monomial] = terms.get(monomial, 0) + c
+            if not terms[monomial]:
+                del terms[monomial]
 
     def _horner(self, terms: Terms) -> Bounds:
+        """Bounds of f * inner + rest, where f is the factor that most monomials have."""
         counts = Counter(f for monomial in terms for f in monomial)
         if not counts:
             c = terms.get((), 0)
@@ -298,7 +336,8 @@ class Space:
         if count == 1:
             lows, highs = zip(*(self._monomial_bounds(m, c) for m, c in terms.items()), strict=True)
             return sum(lows), sum(highs)
-        inner, rest = {}, {}
+        inner: Terms = {}
+        rest: Terms = {}
         for monomial, c in terms.items():
             if factor in monomial:
                 k = monomial.index(factor)
@@ -310,10 +349,10 @@ class Space:
         return product[0] + low, product[1] + high
 
     def _monomial_bounds(self, monomial: Monomial, c: int) -> Bounds:
-        ends = (c, c)
+        bounds = (c, c)
         for f in monomial:
-            ends = _times(ends, self._factor_bounds(f))
-        return ends
+            bounds = _times(bounds, self._factor_bounds(f))
+        return bounds
 
 
 def _times(a: Bounds, b: Bounds) -> Bounds:

@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 from dbp.datapath import fixed
 from dbp.datapath.design import Design, Filter, Rotation
 from dbp.errors import InputError, ToolError
+from dbp.records.schemas import ProofMetrics
 from dbp.rtl import Target, emit
 from dbp.rtl.pipeline import FilterPipeline, Pipeline, RotationPipeline
-from dbp.rtl.proof.cells import OPEN, Requantizer, Symbols, prove_requantizer
+from dbp.rtl.proof import prove
+from dbp.rtl.proof.cells import OPEN, Symbols, open_bit
 from dbp.rtl.proof.netlist import ProofError, read_modules
 from dbp.rtl.proof.polynomial import Space, Variable
-from dbp.rtl.proof.prove_rtl import prove, prove_filter, prove_rtl
+from dbp.rtl.proof.prove_block import prove_filter
+from dbp.rtl.proof.requantizer import Requantizer, WordRange, prove_requantizer
 from dbp.rtl.target import FILTER_KINDS
 
 LANE = "filter_lane_s8_c6_t7_r5_o8"
@@ -211,10 +214,17 @@ def change(run, module, find, put):
     path.write_text(changed)
 
 
+def prove_run(run):
+    design = Design.load(run / "design.json")
+    return prove(run / "rtl", design, folder=run / "proof", config_hash="of a test")
+
+
 def test_unbroken_verilog_is_proved(run):
-    metrics = prove(run)
-    assert metrics == json.loads((run / "proof" / "metrics.json").read_text())
-    rows = {row["module"]: row for row in metrics["modules"]}
+    metrics = prove_run(run)
+    written = json.loads((run / "proof" / "metrics.json").read_text())
+    assert metrics == ProofMetrics.model_validate(written) and written == metrics.content()
+    assert (metrics.config_hash, metrics.seed) == ("of a test", None)
+    rows = {row["module"]: row for row in written["modules"]}
     assert set(rows) == {p.stem for p in run.glob("rtl/*_x3_*.v") if p.stem[:2] in ("fi", "ro")}
     lanes = rows[LANES]
     assert (lanes["latency_cycles"], lanes["warm_up_words"]) == (3, 2)
@@ -233,8 +243,10 @@ def test_unbroken_verilog_is_proved(run):
 def test_planted_bugs_are_found(run, name):
     module, find, put, message = BUGS[name]
     change(run, module, find, put)
+    (run / "proof").mkdir()
+    (run / "proof" / "metrics.json").write_text("of an earlier proof")
     with pytest.raises(ProofError, match=message):
-        prove(run)
+        prove_run(run)
     assert not (run / "proof" / "metrics.json").exists()
 
 
@@ -278,7 +290,8 @@ IDLE_BY_HAND = Filter(4, 0, 6, (-1, 2), (0, 0))
 
 def prove_by_hand(folder, text, filter_=BY_HAND):
     (folder / "by_hand.v").write_text(text)
-    return prove_filter(read_modules(folder, ["by_hand"])["by_hand"], filter_, 4, 1)
+    netlist = read_modules(folder, ["by_hand"])["by_hand"]
+    return prove_filter(netlist, filter_, 4, 1).model_dump()
 
 
 def test_hardwired_taps_are_proved(tmp_path):
@@ -382,11 +395,15 @@ def idle_design():
     return Design("idle", 8, 250, 3 * (filter_,), (rotation, plain))
 
 
+def rows_of(rtl_dir, design):
+    return [row.model_dump() for row in prove(rtl_dir, design).modules]
+
+
 @pytest.mark.parametrize("lanes", [1, 5])
 @pytest.mark.parametrize("filters", FILTER_KINDS)
 def test_requantisers_that_do_nothing_are_proved(tmp_path, filters, lanes):
     emit(idle_design(), tmp_path, Target(lanes, filters))
-    filter_, *rotations = prove_rtl(tmp_path, idle_design())
+    filter_, *rotations = rows_of(tmp_path, idle_design())
     assert filter_["requantizers"]["functions"] == 0
     assert filter_["sums"]["sums"] == 2 * lanes
     taps_after = None if filters == "hardwired" else 1
@@ -423,7 +440,7 @@ def test_bugs_around_requantisers_that_do_nothing_are_found(tmp_path, module, fi
     emit(idle_design(), tmp_path / "rtl", Target(2))
     change(tmp_path, module, find, put)
     with pytest.raises(ProofError, match=message):
-        prove_rtl(tmp_path / "rtl", idle_design())
+        prove(tmp_path / "rtl", idle_design())
 
 
 @given(designs(max_steps=2), st.integers(1, 8), st.sampled_from(FILTER_KINDS))
@@ -431,7 +448,7 @@ def test_bugs_around_requantisers_that_do_nothing_are_found(tmp_path, module, fi
 def test_random_designs_are_proved(tmp_path_factory, design, lanes, filters):
     folder = tmp_path_factory.mktemp("rtl")
     emit(design, folder, Target(lanes, filters))
-    latency = {row["module"]: row["latency_cycles"] for row in prove_rtl(folder, design)}
+    latency = {row["module"]: row["latency_cycles"] for row in rows_of(folder, design)}
     assert len(latency) <= len(design.filters) + len(design.rotations)
 
 
@@ -446,7 +463,7 @@ def test_random_designs_are_proved(tmp_path_factory, design, lanes, filters):
 def test_other_pipelines_and_tops_are_proved(tmp_path, pipeline, top):
     design = small_design()
     metrics = emit(design, tmp_path, Target(2, pipeline=pipeline, top=top))
-    rows = prove_rtl(tmp_path, design)
+    rows = rows_of(tmp_path, design)
     assert len(rows) == {"chain": 5, "step": 2, "filter": 1}[top]
     assert sum(row["latency_cycles"] for row in rows) <= metrics.latency_cycles
 
@@ -454,10 +471,10 @@ def test_other_pipelines_and_tops_are_proved(tmp_path, pipeline, top):
 def test_stale_and_missing_files_are_refused(run):
     (run / "rtl" / f"{LANE}.v").unlink()
     with pytest.raises(ToolError, match=LANE):
-        prove(run)
+        prove_run(run)
     (run / "rtl" / "ports.json").unlink()
     with pytest.raises(InputError, match="no complete emission"):
-        prove(run)
+        prove_run(run)
 
 
 @given(st.data())
@@ -470,7 +487,7 @@ def test_a_requantiser_is_proved_and_one_wrong_word_found(data):
     if low >= 0:
         width -= 1
     flag = data.draw(st.booleans())
-    wanted = Requantizer(shift, bits, flag)
+    requantizer = Requantizer(shift, bits, flag)
     wrong = data.draw(st.none() | st.integers(low, high))
     count = 1 if flag else bits
 
@@ -479,28 +496,40 @@ def test_a_requantiser_is_proved_and_one_wrong_word_found(data):
         if max(word) > 1:
             return [OPEN] * count
         total = sum(bit << k for k, bit in enumerate(word)) - (low < 0 and word[-1] << width)
-        out = wanted(total - (1 << shift >> 1)) ^ (total == wrong)
+        out = requantizer(total - requantizer.half) ^ (total == wrong)
         return [out >> k & 1 for k in range(count)]
 
     half = 1 << shift >> 1
-    outcome = prove_requantizer(logic, width, low, high, half, wanted, signed=not flag)
+    assert requantizer.half == half
+    words = WordRange(width, low, high)
+    outcome = prove_requantizer(logic, words, half, requantizer, signed=not flag)
     assert outcome.proved == (wrong is None)
     if wrong is not None:
-        assert outcome.counterexample[0] == wrong - half
+        assert outcome.counterexample.total == wrong - half
     else:
         assert outcome.cases >= high - low + 1
 
 
 def test_symbols_prove_what_words_could_not():
     """A cut needs one case for all words of one sign; a sum of two open bits stays open."""
-    wanted = Requantizer(30, 20)
+    words = WordRange(50, *fixed.code_range(50))
     outcome = prove_requantizer(
-        lambda word: word[30:50], 50, *fixed.code_range(50), 1 << 29, wanted, signed=True
+        lambda word: word[30:50], words, 1 << 29, Requantizer(30, 20), signed=True
     )
     assert outcome.proved and outcome.cases == 2
-    by = Symbols()
-    assert by.both(2, 3) == 0 and by.differ(2, 3) == 1 and by.both(2, 4) == OPEN
-    assert by.choose(OPEN, 4, 4) == 4 and by.choose(OPEN, 4, 5) == OPEN and by.inverse(4) == 5
+    by, x, y = Symbols(), open_bit(0), open_bit(1)
+    not_x, not_y = by.inverse(x), by.inverse(y)
+    assert len({0, 1, OPEN, x, y, not_x, not_y}) == 7 and by.inverse(not_y) == y
+    assert by.both(x, not_x) == 0 and by.differ(x, not_x) == 1 and by.both(x, y) == OPEN
+    assert by.choose(OPEN, y, y) == y and by.choose(OPEN, y, not_y) == OPEN
+
+
+def test_a_word_for_which_gates_say_nothing_is_not_proved():
+    """The codes of open bits must not count as a number."""
+    outcome = prove_requantizer(
+        lambda word: [OPEN, 1], WordRange(1, 1, 1), 0, Requantizer(0, 4), signed=False
+    )
+    assert not outcome.proved and outcome.counterexample is None
 
 
 @given(st.data())
