@@ -11,6 +11,7 @@ from dbp.datapath import golden
 from dbp.datapath.design import Design
 from dbp.datapath.golden import Samples
 from dbp.datapath.stimulus import Stimulus
+from dbp.datapath.words import pack_words
 from dbp.errors import InputError, ToolError
 from dbp.rtl.ports import Ports
 from dbp.synthesis.gates.simulation import GateSimulation
@@ -66,9 +67,8 @@ class Bench:
             steps.append(idle | {"cfg_write": 1, "cfg_address": address, "cfg_data": data})
         steps.append(idle | {"rst": 0, "in_commit": 1})
         run = idle | {"rst": 0, "in_valid": 1}
-        for in_i, in_q in zip(
-            _pack(self.input.i, lanes, bits), _pack(self.input.q, lanes, bits), strict=True
-        ):
+        words = (pack_words(part, bits, lanes) for part in self.input)
+        for in_i, in_q in zip(*words, strict=True):
             steps.append(run | {"in_i": in_i, "in_q": in_q})
         places = [port_bit(name) for name in inputs if name != CLOCK]
         rows = [[values[port] >> k & 1 for port, k in places] for values in steps]
@@ -101,10 +101,3 @@ def port_bit(name: str) -> tuple[str, int]:
     """ "in_i[3]" -> ("in_i", 3); a scalar is its bit 0."""
     port, _, index = name.partition("[")
     return port, int(index[:-1]) if index else 0
-
-
-def _pack(samples: np.ndarray, lanes: int, bits: int) -> list[int]:
-    """Words of ``lanes`` samples, the oldest in the least significant bits."""
-    mask = (1 << bits) - 1
-    rows = samples.reshape(-1, lanes).tolist()
-    return [sum((x & mask) << (k * bits) for k, x in enumerate(row)) for row in rows]
