@@ -291,6 +291,18 @@ def test_stimulus_and_stages_follow_the_configuration(finished, tmp_path):
     assert file.read_bytes() != before
 
 
+def test_nothing_that_the_stages_made_of_another_design_stays(finished, tmp_path, capsys):
+    folder = tmp_path / "learned"
+    shutil.copytree(finished / "learned", folder)
+    stages = {"rtl", "sim", "proof", "synth"} & {path.name for path in folder.iterdir()}
+    other = Design.load(finished / "baseline" / "design.json")
+    runs.place(other, runs.config_of(folder), folder)
+    said = capsys.readouterr().out
+    assert stages and all(stage in said for stage in stages)
+    assert not stages & {path.name for path in folder.iterdir()}
+    assert Design.load(folder / "design.json") == other
+
+
 def test_a_folder_with_another_design_is_not_overwritten(finished, tmp_path, capsys):
     shutil.copytree(finished / "learned", tmp_path / "run")
     assert cli.main(["rtl", str(finished / "baseline"), "--out", str(tmp_path / "run")]) == 2
