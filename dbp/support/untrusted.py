@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import math
-import subprocess
 import sys
 import warnings
 import zipfile
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from dbp.errors import InputError
+from dbp.support import processes
 
 SUFFIXES = (".npz", ".mat", ".h5", ".hdf5")
 MAX_BYTES = 1 << 29
@@ -63,20 +63,18 @@ def _in_a_process(arguments: list[str]) -> tuple[int, bytes, str]:
     """Run `main`: exit status, output and message."""
     command = [sys.executable, "-P", "-m", "dbp.support.untrusted", *arguments]
     try:
-        ended = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIME_LIMIT_S
-        )
-    except subprocess.TimeoutExpired:
+        ended = processes.capture(command, TIME_LIMIT_S)
+    except processes.TimedOutError:
         return 2, b"", f"damaged: not read within {TIME_LIMIT_S:g} s"
-    # Of a status other than 2 the message would be a traceback, or words of a C library.
-    message = ended.stderr.decode(errors="replace") if ended.returncode == 2 else ""
-    return ended.returncode, ended.stdout, message.strip()
+    # With any other status the message would be a traceback, or words of a C library.
+    message = ended.stderr.decode(errors="replace") if ended.status == 2 else ""
+    return ended.status, ended.stdout, message.strip()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Read the file ``arguments[0]``; its fields named by the others go to stdout as ``.npz``."""
     path, *names = arguments
-    _limit_memory()
+    processes.limit_memory(MEMORY_BYTES)
     warnings.simplefilter("error", UserWarning)  # as scipy warns of what it could not read whole
     try:
         fields = _READERS[Path(path).suffix.lower()](path, names)
@@ -93,17 +91,6 @@ def main(arguments: Sequence[str]) -> int:
     np.savez(sys.stdout.buffer, allow_pickle=False, **fields)
     sys.stdout.flush()
     return 0
-
-
-def _limit_memory() -> None:
-    # Where the system cannot: no limit, but those on sizes that files declare.
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit = pages * resource.getpagesize() + MEMORY_BYTES
-        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 def _check_size(name: str, shape: Sequence[int], item_bytes: int) -> None:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ from importlib import util
 from pathlib import Path
 
 from dbp.errors import MissingError, ToolError
+from dbp.support import processes
 
 _CHILD = "import sys; from pyosys import libyosys; libyosys.run_pass('script ' + sys.argv[1])"
 
@@ -36,27 +35,20 @@ def run_yosys(script: str, cwd: str | Path, timeout_s: float) -> str:
     with shell_safe_folder("dbp-yosys-") as folder:
         # Not in ``cwd``, since Yosys splits its commands at blanks.
         (folder / "script.ys").write_text(script.rstrip("\n") + "\n", encoding="utf-8")
-        with subprocess.Popen(
-            # -P: a file of the working folder must not shadow a Python module.
-            [sys.executable, "-P", "-c", _CHILD, f"{folder}/script.ys"],
-            cwd=cwd,
-            # What Yosys and ABC would leave among the files of all.
-            env={**os.environ, "TMPDIR": str(folder)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-        ) as child:
-            try:
-                log, _ = child.communicate(timeout=timeout_s)
-            except subprocess.TimeoutExpired:
-                raise ToolError(f"Yosys took longer than {timeout_s:g} s and was ended") from None
-            finally:
-                if child.returncode is None:
-                    os.killpg(child.pid, signal.SIGKILL)
-    if child.returncode != 0:
+        try:
+            ended = processes.capture(
+                # -P: a file of the working folder must not shadow a Python module.
+                [sys.executable, "-P", "-c", _CHILD, f"{folder}/script.ys"],
+                timeout_s,
+                folder=Path(cwd),
+                # Where Yosys and ABC leave files, which would lie among those of all otherwise.
+                environment={**os.environ, "TMPDIR": str(folder)},
+                merged=True,
+            )
+        except processes.TimedOutError as error:
+            raise ToolError(f"Yosys {error}") from None
+    log = ended.stdout.decode(errors="replace")
+    if ended.status != 0:
         errors = [line for line in log.splitlines() if "ERROR" in line] or log.splitlines()[-1:]
         raise ToolError(f"Yosys failed: {errors[-1].strip() if errors else 'no output'}")
     return log

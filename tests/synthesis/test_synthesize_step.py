@@ -21,7 +21,6 @@ from dbp.datapath import golden
 from dbp.datapath.stimulus import Stimulus
 from dbp.errors import InputError, MissingError, ToolError
 from dbp.runs import config_of
-from dbp.support import processes
 from dbp.support.yosys import run_yosys
 from dbp.synthesis import fit_clock, synthesize
 from dbp.synthesis.cells import kits
@@ -230,34 +229,3 @@ def test_a_missing_tool_leaves_earlier_figures_alone(run_dir, monkeypatch):
     with pytest.raises(MissingError, match="sta is missing"):
         synthesize(run_dir, "nangate45", clocks=100)
     assert metrics.read_text() == "{}"
-
-
-def test_a_missing_tool_says_what_to_install(monkeypatch):
-    monkeypatch.setenv("PATH", "")
-    with pytest.raises(MissingError, match="sta is missing: install it with `apt-get install"):
-        processes.require("sta")
-
-
-def test_a_failed_tool_shows_its_last_words_and_its_log(tmp_path, monkeypatch):
-    monkeypatch.setattr(processes, "PACKAGES", {"sh": "dash"})
-    with pytest.raises(ToolError, match=r"sh failed: one \| two; log: .*x\.log"):
-        processes.run(["sh", "-c", "echo one; echo two; exit 3"], tmp_path, "x.log", 10)
-    with pytest.raises(ToolError, match="sh failed: Error: no such cell"):
-        processes.run(
-            ["sh", "-c", "echo Error: no such cell; echo on it goes"], tmp_path, "x.log", 10
-        )
-    with pytest.raises(ToolError, match=r"sh took longer than 0\.2 s"):
-        processes.run(["sh", "-c", "sleep 30"], tmp_path, "x.log", 0.2)
-    assert processes.run(["sh", "-c", "echo well"], tmp_path, "x.log", 10) == "well\n"
-
-
-def test_a_version_that_never_comes_is_a_failed_tool(monkeypatch):
-    monkeypatch.setattr(processes, "_VERSION_TIMEOUT_S", 0.2)
-    with pytest.raises(ToolError, match=r"sleep 30 took longer than 0\.2 s"):
-        processes.version(["sleep", "30"])
-
-
-@pytest.mark.parametrize("name", ["", "a b", "x;exit", "[exec ls]", "$x", "a\nb", "-x", "../x"])
-def test_names_in_scripts_are_checked(name):
-    with pytest.raises(InputError, match="letters, digits"):
-        processes.checked_name(name, "name")
