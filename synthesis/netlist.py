@@ -9,8 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from dbp.errors import InputError
-from dbp.support.compressed import read_packed
-from dbp.support.files import write_text
+from dbp.support.files import read_gzip_or_plain, write_text
 
 _TOKEN = re.compile(
     r"(?:\s++|//[^\n]*+|/\*.*?\*/|\(\*.*?\*\))*+"
@@ -51,7 +50,7 @@ class Netlist:
 
 def read(path: str | Path) -> Netlist:
     """Read ``.v`` or ``.v.gz``; `InputError` where it is not flat structural Verilog."""
-    content = read_packed(path, MAX_BYTES, "Verilog")
+    content = read_gzip_or_plain(path, MAX_BYTES, "Verilog")
     try:
         return parse(content.decode())
     except UnicodeDecodeError as error:

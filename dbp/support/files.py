@@ -1,15 +1,22 @@
-"""Files of a run: written atomically, so that a killed run never leaves half a file behind."""
+"""Read files that anybody may have made, and write ours whole.
+
+Reading refuses pipes and devices, which might never end, and small files that unpack to fill the
+memory. Writing goes to a temporary file that is renamed, so that a killed run never leaves half a
+file.
+"""
 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import secrets
 import stat
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -17,10 +24,11 @@ from dbp.errors import InputError, one_line, shown
 
 # More than any file of ours unpacks to, so that a small file cannot fill the memory.
 MAX_NPZ_BYTES = 4 << 30
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
 def is_file(path: str | Path) -> bool:
-    """Whether there is a file; `InputError` where one may not look, or the name is none."""
+    """Whether there is a file; `InputError` for a name or a folder that cannot be looked up."""
     try:
         return Path(path).is_file()
     except OSError as error:
@@ -28,10 +36,9 @@ def is_file(path: str | Path) -> bool:
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """The content of a file; `InputError` where there is none. A pipe might never end."""
+    """Return the content of a regular file; `InputError` where it cannot be read."""
     try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise InputError(f"{path}: cannot be read: no regular file")
+        _require_regular(path)
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
@@ -39,8 +46,44 @@ def read_bytes(path: str | Path) -> bytes:
         raise InputError(f"{path}: cannot be read: {error}") from None
 
 
+def open_gzip_or_plain(path: str | Path) -> BinaryIO:
+    """Open a regular file for reading and unpack it where it is gzip's; else `InputError`."""
+    try:
+        _require_regular(path)
+        with Path(path).open("rb") as file:
+            is_gzip = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+        # A GzipFile can do all that readers ask of it, but does not declare that it is a BinaryIO.
+        return cast("BinaryIO", gzip.open(path)) if is_gzip else Path(path).open("rb")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def read_gzip_or_plain(path: str | Path, max_bytes: int, kind: str) -> bytes:
+    """Return the content of a file, unpacked where it is gzip's.
+
+    ``kind``: what the file holds, for errors. `InputError` where it cannot be read or holds more
+    than ``max_bytes``.
+    """
+    with open_gzip_or_plain(path) as file:
+        try:
+            content = file.read(max_bytes + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"{path}: cannot be read: {error}") from None
+    if len(content) > max_bytes:
+        raise InputError(f"{path}: more than {max_bytes >> 20} MiB of {kind} text")
+    return content
+
+
+def _require_regular(path: str | Path) -> None:
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise InputError(f"{path}: cannot be read: no regular file")
+
+
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write a file atomically: a temporary file beside it, then a rename. Makes the folders."""
+    """Write a file atomically, and make the folders that it lies in.
+
+    A temporary file of the same folder is written and then renamed.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile: its files are private, and to learn which rights an ordinary new file has, the
@@ -61,7 +104,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write JSON atomically; NaN and infinities, which are no JSON, are refused."""
+    """Write JSON atomically; NaN and infinities, which JSON does not know, raise `ValueError`."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
@@ -82,22 +125,25 @@ def write_npz(path: str | Path, **arrays: Any) -> None:
 
 
 def read_npz(path: str | Path) -> dict[str, np.ndarray]:
-    """All arrays of an ``.npz``; `InputError` where it is missing, damaged or holds objects."""
+    """Return all arrays of an ``.npz``; `InputError` where it is missing or damaged.
+
+    Arrays of objects are refused: reading them would run code of the file.
+    """
     content = read_bytes(path)
     try:
-        # Through memory: numpy leaves a file open when it turns out not to be an archive.
+        # Through memory: numpy leaves a file open that turns out to be no archive.
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             if sum(member.file_size for member in file.zip.infolist()) > MAX_NPZ_BYTES:
                 raise ValueError(f"unpacks to more than {MAX_NPZ_BYTES >> 30} GiB")
             if len(set(file.files)) < len(file.files):
                 raise ValueError("holds an array twice")
             arrays = {name: file[name] for name in file.files}
-    except Exception as error:  # there is hardly a kind that numpy's and zipfile's parsers lack
-        # zipfile's may show all of a name that is none.
+    except Exception as error:  # numpy's and zipfile's parsers raise almost every kind
+        # zipfile may quote a whole damaged name.
         raise InputError(f"{path}: not a readable .npz file: {one_line(error, 300)}") from None
     for name, array in arrays.items():
-        # numpy gives bytes where it does not begin as an array does, and as many values of no
-        # length as a file claims.
+        # numpy returns bytes for a member that does not begin as an array does, and as many
+        # elements of no length as a file claims.
         if not isinstance(array, np.ndarray) or not array.dtype.itemsize:
             raise InputError(f"{path}: not a readable .npz file: {shown(name)} is no array")
     return arrays

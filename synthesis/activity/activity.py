@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dbp.errors import InputError
-from dbp.support.compressed import read_packed
-from dbp.support.files import write_bytes
+from dbp.support.files import read_gzip_or_plain, write_bytes
 
 COLUMNS = ["net", "toggles_per_clock", "static_probability"]
 MAX_BYTES = 1 << 30
@@ -42,7 +41,7 @@ class Activity:
 
 def read(path: str | Path) -> Activity:
     """Read ``.csv`` or ``.csv.gz``; `InputError` names the line that does not fit."""
-    content = read_packed(path, MAX_BYTES, "CSV")
+    content = read_gzip_or_plain(path, MAX_BYTES, "CSV")
     try:
         # Spreadsheets put a byte-order mark first.
         rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from dbp.errors import InputError
-from dbp.support.compressed import read_packed
+from dbp.support.files import read_gzip_or_plain
 from dbp.synthesis.activity.activity import Activity, best_scope, time_unit_s
 
 _TOKEN = re.compile(r'\s*(?:([()])|"((?:[^"\\]|\\.)*)"|((?:[^\s()"\\]|\\.)+)|$)')
@@ -22,7 +22,7 @@ def read(path: str | Path, nets: Collection[str], clock_period_s: float) -> Acti
     Toggles per clock are TC by the clocks in DURATION; the probability is T1 / (T0 + T1).
     `InputError` names the line that does not fit.
     """
-    content = read_packed(path, MAX_BYTES, "SAIF")
+    content = read_gzip_or_plain(path, MAX_BYTES, "SAIF")
     try:
         return _activity(content.decode(), nets, clock_period_s)
     except UnicodeDecodeError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dbp.errors import InputError
-from dbp.support.compressed import open_binary
+from dbp.support.files import open_gzip_or_plain
 from dbp.synthesis.activity.activity import Activity, best_scope, time_unit_s
 
 MAX_BITS = 1 << 20
@@ -26,7 +26,7 @@ def read(path: str | Path, nets: Collection[str], clock_period_s: float) -> Acti
     that the net is known. What passes between ``$dumpoff`` and ``$dumpon`` does not count.
     `InputError` names the line that does not fit.
     """
-    packed = open_binary(path)  # its error names the file already
+    packed = open_gzip_or_plain(path)  # its error names the file already
     try:
         with (
             packed as file,

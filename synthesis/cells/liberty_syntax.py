@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dbp.errors import InputError
-from dbp.support.compressed import read_packed
+from dbp.support.files import read_gzip_or_plain
 
 # Possessive quantifiers: no input can make the matching backtrack.
 _BLANK = r"(?:[\s;]++|\\(?=\s)|/\*.*?\*/|//[^\n]*+)*+"
@@ -44,7 +44,7 @@ class Group:
 
 def read(path: str | Path) -> Group:
     """Read the ``library`` group of a ``.lib`` or ``.lib.gz`` file; `InputError` if it has none."""
-    content = read_packed(path, MAX_BYTES, "Liberty")
+    content = read_gzip_or_plain(path, MAX_BYTES, "Liberty")
     try:
         return parse(content.decode("utf-8", errors="replace"))
     except InputError as error:

@@ -15,8 +15,7 @@ import numpy as np
 
 from dbp.errors import InputError, MissingError, ToolError
 from dbp.support import processes
-from dbp.support.compressed import open_binary
-from dbp.support.files import write_bytes, write_text
+from dbp.support.files import open_gzip_or_plain, write_bytes, write_text
 from dbp.synthesis.activity.activity import Activity
 from dbp.synthesis.cells.library import Library
 from dbp.synthesis.netlist import CONSTANTS, Netlist
@@ -64,14 +63,14 @@ def calculate(
     program, _ = find()
     files = []
     for k, path in enumerate(liberty):
-        with open_binary(path) as file:
+        with open_gzip_or_plain(path) as file:
             content = file.read()
         if wire_load is None:
             # OpenSTA has no command for no wires: it takes the library's default.
             content = re.sub(rb"\bdefault_wire_load\s*:[^;\n]*;?", b"", content)
         files.append(f"library{k}.lib")
         write_bytes(folder / files[-1], content)
-    with open_binary(verilog) as file:
+    with open_gzip_or_plain(verilog) as file:
         write_bytes(folder / "netlist.v", file.read())
     clocks = own.clocks
     lines = [
