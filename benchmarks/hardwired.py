@@ -28,7 +28,7 @@ from dbp.datapath.design import Design, Filter
 from dbp.datapath.golden import Samples
 from dbp.rtl.blocks import adder_graph, hardwired
 from dbp.rtl.blocks.adder_graph import Graph, Sum, Term, signed_digits
-from dbp.rtl.blocks.component import StreamBlock, element, place
+from dbp.rtl.blocks.component import StreamBlock, add_block, element
 from dbp.rtl.blocks.filter import FilterLanes
 from dbp.rtl.blocks.hardwired import HardwiredFilterLanes
 from dbp.rtl.pipeline import FilterPipeline, HardwiredPipeline
@@ -71,7 +71,7 @@ class ConstantTaps(StreamBlock):
     def elaborate(self, platform: object) -> Module:
         m, filter_ = Module(), self.inner.filter
         bits = filter_.coefficient_bits
-        place(m, "inner", self.inner, platform)
+        add_block(m, "inner", self.inner, platform)
         for port, half in (("taps_i", filter_.half_taps_i), ("taps_q", filter_.half_taps_q)):
             for k, tap in enumerate(half):
                 m.d.comb += element(getattr(self.inner, port), k, bits).eq(

@@ -22,8 +22,8 @@ from dbp.datapath import overlap_save
 from dbp.datapath.golden import Samples
 from dbp.datapath.overlap_save import Equalizer, stages
 from dbp.link import transmission
-from dbp.rtl.blocks.component import element, place
-from dbp.rtl.blocks.transform import Butterfly, DelayLine, Multiplications, TransformBlock
+from dbp.rtl.blocks.component import add_block, element
+from dbp.rtl.blocks.fft_operations import Butterfly, DelayLine, FftBlock, Multiplications
 from dbp.synthesis import linear_equalizer
 from dbp.synthesis.linear_equalizer import Unit
 from dbp.synthesis.synthesize_step import CLOCK_MHZ
@@ -31,7 +31,7 @@ from dbp.synthesis.synthesize_step import CLOCK_MHZ
 SIZE, DATA_BITS, TWIDDLE_BITS, CLOCKS = 16, 9, 7, 1000
 
 
-class ParallelTransform(TransformBlock):
+class ParallelTransform(FftBlock):
     """16 points a clock, the bins in the order of `dbp.datapath.overlap_save`."""
 
     latency = 2 * Butterfly.latency + Multiplications.latency
@@ -45,7 +45,7 @@ class ParallelTransform(TransformBlock):
         first, _ = stages(SIZE)
 
         def through(name, block, words):
-            place(m, name, block, platform)
+            add_block(m, name, block, platform)
             m.d.comb += block.in_i.eq(Cat(i for i, _ in words))
             m.d.comb += block.in_q.eq(Cat(q for _, q in words))
             return [

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dbp.datapath.golden import Samples
 from dbp.datapath.overlap_save import Equalizer, Stage, butterfly, stages
 from dbp.errors import InputError, ToolError
-from dbp.rtl.blocks.transform import Butterfly, DelayLine, Multiplications, TransformBlock
+from dbp.rtl.blocks.fft_operations import Butterfly, DelayLine, FftBlock, Multiplications
 from dbp.rtl.verilog import to_verilog
 from dbp.support import processes
 from dbp.support.files import write_text
@@ -82,7 +82,7 @@ class Unit:
     """A block, the words of its input ports clock by clock, and what it is to put out."""
 
     name: str
-    block: TransformBlock
+    block: FftBlock
     inputs: Mapping[str, NDArray[np.int64]]
     expected: Samples
 
@@ -245,7 +245,7 @@ def units(equalizer: Equalizer, stream: Samples, lanes: int, clocks: int) -> lis
 
 def _unit(
     name: str,
-    block: TransformBlock,
+    block: FftBlock,
     x: Samples,
     expected: Samples,
     **more: NDArray[np.int64],

@@ -11,9 +11,10 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from dbp.datapath.design import Design
-from dbp.rtl.blocks.component import StreamBlock, place, stream_ports
+from dbp.rtl.blocks.component import StreamBlock, add_block
 from dbp.rtl.blocks.registers import READ_BITS
 from dbp.rtl.blocks.step import Step
+from dbp.rtl.blocks.streams import stream_ports
 from dbp.rtl.pipeline import Pipeline
 
 
@@ -77,7 +78,7 @@ class Chain(StreamBlock):
                 chosen = Signal(name=f"chosen_{k}", reset_less=True)
                 m.d.sync += chosen.eq(addressed)
                 read.append(step.cfg_read_data & chosen.replicate(READ_BITS))
-            place(m, f"step_{k}", step, platform)
+            add_block(m, f"step_{k}", step, platform)
             valid, commit = step.out_valid, step.out_commit
             word_i, word_q = step.out_i, step.out_q
         m.d.comb += [

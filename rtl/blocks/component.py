@@ -1,17 +1,16 @@
-"""What all components share: a stable module name, a latency, and one Verilog module per kind."""
+"""What all blocks share: a stable module name, a latency, and one Verilog module per kind."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, ClockSignal, Instance, Module, ResetSignal, Signal, Value, ValueLike
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value, ValueLike
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
 
 class Block(wiring.Component):
     """A component with parameters: equal ``module_name`` means equal hardware.
 
-    ``latency`` is the number of clock cycles from an input to the output that depends on it.
-    ``has_reset`` is false where no register of the block is ever reset.
+    ``summary`` heads its Verilog file. ``latency`` is the number of clock cycles from an input to
+    the output that depends on it. ``has_reset`` is false where no register of the block is reset.
     """
 
     module_name: str
@@ -20,14 +19,15 @@ class Block(wiring.Component):
     has_reset: bool = True
 
     def ports(self) -> list[tuple[str, wiring.Flow]]:
-        """Name and direction of every port but the clock and the reset."""
+        """Return name and direction of every port except the clock and the reset."""
         return [(name, member.flow) for name, member in self.signature.members.items()]
 
 
 class StreamBlock(Block):
-    """A block that takes and puts out words of ``lanes`` samples: see `stream_ports`.
+    """A block that takes and puts out words of ``lanes`` samples.
 
-    After reset its first ``warm_up_words`` words fill its histories and put nothing out.
+    Its ports are those of `dbp.rtl.blocks.streams.stream_ports`. After reset its first
+    ``warm_up_words`` words fill its histories and put nothing out.
     """
 
     lanes: int
@@ -37,7 +37,7 @@ class StreamBlock(Block):
 
 
 class Emission:
-    """The "platform" of an emission to Verilog: `place` then instantiates modules by name.
+    """The "platform" of an emission to Verilog: `add_block` then instantiates modules by name.
 
     ``blocks`` collects every distinct block, so that each is emitted once, as one module.
     """
@@ -46,27 +46,12 @@ class Emission:
         self.blocks: dict[str, Block] = {}
 
 
-def element(word: Value, k: int, bits: int) -> Value:
-    """Element ``k`` of a packed word, element 0 in the least significant bits."""
-    return word[k * bits : (k + 1) * bits]
+def add_block(m: Module, name: str, block: Block, platform: object) -> None:
+    """Add ``block`` to ``m`` as its sub-block ``name``.
 
-
-def stream_ports(lanes: int, input_bits: int, output_bits: int) -> dict[str, wiring.Member]:
-    """Words of ``lanes`` complex samples in and out, each with its valid, lane 0 the oldest."""
-    return {
-        "in_valid": In(1),
-        "in_i": In(lanes * input_bits),
-        "in_q": In(lanes * input_bits),
-        "out_valid": Out(1),
-        "out_i": Out(lanes * output_bits),
-        "out_q": Out(lanes * output_bits),
-    }
-
-
-def place(m: Module, name: str, block: Block, platform: object) -> None:
-    """Make ``block`` the sub-block ``name`` of ``m``: a submodule, or in an `Emission` an instance.
-
-    The Amaranth simulator sees real submodules; emission sees named instances.
+    The Amaranth simulator gets a real submodule; an `Emission` gets an instance of the module
+    ``block.module_name``. Of equal blocks only the first becomes Verilog, but each has signals of
+    its own, which the instance connects.
     """
     if not isinstance(platform, Emission):
         m.submodules[name] = block
@@ -77,47 +62,12 @@ def place(m: Module, name: str, block: Block, platform: object) -> None:
         ports["i_rst"] = ResetSignal()
     for port, flow in block.ports():
         signal = getattr(block, port)
+        # In the Verilog of ``m`` the wires of all its sub-blocks lie side by side.
         signal.name = f"{name}_{port}"
         ports[f"{'i' if flow == wiring.In else 'o'}_{port}"] = signal
     m.submodules[name] = Instance(block.module_name, **ports)
 
 
-def delayed_valid(m: Module, name: str, valid: Value, cycles: int) -> Value:
-    """``valid`` after ``cycles`` clocks; reset clears it on the way, so that no old word leaves."""
-    if cycles == 0:
-        return valid
-    stages = Signal(cycles, name=name)
-    m.d.sync += stages.eq(Cat(valid, stages)[:cycles])
-    return stages[-1]
-
-
-def stream(m: Module, name: str, word: Value, valid: Value, length: int) -> Value:
-    """The last ``length`` bits before this word, then the word: oldest first.
-
-    That history advances with every valid word. Nothing resets it: see `warmed_up`.
-    """
-    if length == 0:
-        return word
-    history = Signal(length, name=name, reset_less=True)
-    whole = Cat(history, word)
-    with m.If(valid):
-        m.d.sync += history.eq(whole[-length:])
-    return whole
-
-
-def words_to_fill(samples: int, lanes: int) -> int:
-    """Words of ``lanes`` samples that fill a history of ``samples`` samples."""
-    return -(-samples // lanes)
-
-
-def warmed_up(m: Module, valid: Value, words: int) -> Value:
-    """``valid`` but for the first ``words`` valid words after reset, which fill a history."""
-    if words == 0:
-        return valid
-    missing = Signal(range(words + 1), name="words_missing", init=words)
-    filling = missing.any()
-    one_less = Signal.like(missing, name="words_missing_next")
-    m.d.comb += one_less.eq(missing - 1)
-    with m.If(valid & filling):
-        m.d.sync += missing.eq(one_less)
-    return valid & ~filling
+def element(word: Value, k: int, bits: int) -> Value:
+    """Return element ``k`` of a packed word, element 0 in the least significant bits."""
+    return word[k * bits : (k + 1) * bits]

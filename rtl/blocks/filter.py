@@ -10,15 +10,12 @@ from amaranth.lib.wiring import In, Out
 
 from dbp.datapath.design import Filter
 from dbp.rtl.blocks.arithmetic import Exact, adder_tree, delay, flag, keep, requantize
-from dbp.rtl.blocks.component import (
-    Block,
-    StreamBlock,
+from dbp.rtl.blocks.component import Block, StreamBlock, add_block, element
+from dbp.rtl.blocks.streams import (
     delayed_valid,
-    element,
-    place,
-    stream,
     stream_ports,
     warmed_up,
+    with_history,
     words_to_fill,
 )
 from dbp.rtl.pipeline import FilterPipeline, HardwiredPipeline, cuts_name
@@ -226,8 +223,8 @@ class FilterLanes(StreamBlock):
         valid = warmed_up(m, self.in_valid, self.warm_up_words)
         m.d.comb += self.out_valid.eq(delayed_valid(m, "valid", valid, self.latency))
         history = (self.filter.taps - 1) * self.input_bits
-        stream_i = stream(m, "history_i", self.in_i, self.in_valid, history)
-        stream_q = stream(m, "history_q", self.in_q, self.in_valid, history)
+        stream_i = with_history(m, "history_i", self.in_i, self.in_valid, history)
+        stream_q = with_history(m, "history_q", self.in_q, self.in_valid, history)
         factors, bits = self._factors(m), self.output_bits
         for p in range(self.lanes):
             lane = self.lane_type(self.filter, self.input_bits, self.pipeline)
@@ -240,7 +237,7 @@ class FilterLanes(StreamBlock):
                 element(self.out_q, p, bits).eq(lane.out_q),
                 *(getattr(self, f)[p].eq(getattr(lane, f)) for f in self.saturators.values()),
             ]
-            place(m, f"lane_{p}", lane, platform)
+            add_block(m, f"lane_{p}", lane, platform)
         return m
 
     def _factors(self, m: Module) -> dict[str, Value]:

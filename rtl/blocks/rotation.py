@@ -24,15 +24,12 @@ from dbp.rtl.blocks.arithmetic import (
     round_shift,
     squared_magnitude,
 )
-from dbp.rtl.blocks.component import (
-    Block,
-    StreamBlock,
+from dbp.rtl.blocks.component import Block, StreamBlock, add_block, element
+from dbp.rtl.blocks.streams import (
     delayed_valid,
-    element,
-    place,
-    stream,
     stream_ports,
     warmed_up,
+    with_history,
     words_to_fill,
 )
 from dbp.rtl.pipeline import RotationPipeline, cuts_name
@@ -279,9 +276,11 @@ class RotationLanes(StreamBlock):
         warm = warmed_up(m, valid, self.warm_up_words)
         m.d.comb += self.out_valid.eq(delayed_valid(m, "valid", warm, self.lane.latency))
 
-        stream_p = stream(m, "history_power", Cat(powers), valid, (r.kerr_taps - 1) * power_bits)
-        stream_i = stream(m, "history_i", Cat(samples_i), valid, r.delay * self.input_bits)
-        stream_q = stream(m, "history_q", Cat(samples_q), valid, r.delay * self.input_bits)
+        stream_p = with_history(
+            m, "history_power", Cat(powers), valid, (r.kerr_taps - 1) * power_bits
+        )
+        stream_i = with_history(m, "history_i", Cat(samples_i), valid, r.delay * self.input_bits)
+        stream_q = with_history(m, "history_q", Cat(samples_q), valid, r.delay * self.input_bits)
         bits = self.output_bits
         for p in range(self.lanes):
             lane = RotationLane(r, self.input_bits, self.pipeline, self.saturators)
@@ -294,5 +293,5 @@ class RotationLanes(StreamBlock):
                 element(self.out_q, p, bits).eq(lane.out_q),
                 *(getattr(self, f)[p].eq(getattr(lane, f)) for f in self.saturators.values()),
             ]
-            place(m, f"lane_{p}", lane, platform)
+            add_block(m, f"lane_{p}", lane, platform)
         return m

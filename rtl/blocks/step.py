@@ -7,11 +7,12 @@ from amaranth.hdl import Cat, Module, ResetSignal, Signal, Value
 from amaranth.lib.wiring import In, Out
 
 from dbp.datapath.design import Design
-from dbp.rtl.blocks.component import StreamBlock, place, stream_ports
+from dbp.rtl.blocks.component import StreamBlock, add_block
 from dbp.rtl.blocks.filter import FilterLanes
 from dbp.rtl.blocks.hardwired import HardwiredFilterLanes
 from dbp.rtl.blocks.registers import Registers
 from dbp.rtl.blocks.rotation import RotationLanes
+from dbp.rtl.blocks.streams import stream_ports
 from dbp.rtl.pipeline import Pipeline
 
 
@@ -99,7 +100,7 @@ class Step(StreamBlock):
             self.filter.in_i.eq(word[1]),
             self.filter.in_q.eq(word[2]),
         ]
-        place(m, "filter", self.filter, platform)
+        add_block(m, "filter", self.filter, platform)
         if self.rotation:
             last = self.rotation
             m.d.comb += [
@@ -107,7 +108,7 @@ class Step(StreamBlock):
                 self.rotation.in_i.eq(self.filter.out_i),
                 self.rotation.in_q.eq(self.filter.out_q),
             ]
-            place(m, "rotation", self.rotation, platform)
+            add_block(m, "rotation", self.rotation, platform)
         m.d.comb += [
             self.out_valid.eq(last.out_valid),
             self.out_i.eq(last.out_i),
@@ -115,7 +116,7 @@ class Step(StreamBlock):
         ]
         if not self.registers.empty:
             self._connect_registers(m, after)
-            place(m, "registers", self.registers, platform)
+            add_block(m, "registers", self.registers, platform)
         return m
 
     def _connect_registers(self, m: Module, commit_after: list[Value]) -> None:

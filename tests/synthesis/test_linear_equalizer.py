@@ -17,7 +17,7 @@ from dbp.datapath.golden import Samples
 from dbp.datapath.overlap_save import Equalizer, Stage, butterfly, stages
 from dbp.errors import InputError
 from dbp.link import fiber, model
-from dbp.rtl.blocks.transform import Butterfly, DelayLine, Multiplications
+from dbp.rtl.blocks.fft_operations import Butterfly, DelayLine, Multiplications
 from dbp.synthesis import linear_equalizer
 from dbp.synthesis.linear_equalizer import Cost, Costs, Unit
 

@@ -1,8 +1,9 @@
 # amaranth: UnusedElaboratable=no
-"""What a Fourier transform is made of, as blocks to cost: butterfly, multiplication, registers.
+"""The operations of an FFT as blocks: built only to find what a linear equaliser would cost.
 
-Each has registers at its inputs and at its outputs, and does what `dbp.datapath.overlap_save`
-states.
+No receiver contains them. `dbp.synthesis.linear_equalizer` maps and simulates each one by itself
+and multiplies its power by the number of such operations. Each has registers at its inputs and at
+its outputs, and computes what `dbp.datapath.overlap_save` states.
 """
 
 from __future__ import annotations
@@ -10,26 +11,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from amaranth.hdl import Const, Module
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from dbp.rtl.blocks.arithmetic import Exact, keep, requantize
 from dbp.rtl.blocks.component import Block, element
 
 
-class TransformBlock(Block):
-    """Packed words of ``words`` complex samples in and out, the first in the lowest bits."""
+class FftBlock(Block):
+    """A block with ``words`` complex samples in and out, the first in the lowest bits."""
 
     has_reset = False
 
-    def __init__(self, name: str, summary: str, words: int, data_bits: int, more: dict) -> None:
+    def __init__(
+        self,
+        name: str,
+        summary: str,
+        words: int,
+        data_bits: int,
+        more_ports: dict[str, wiring.Member] | None = None,
+    ) -> None:
         self.words, self.data_bits = words, data_bits
         self.module_name, self.summary = name, summary
         width = words * data_bits
         samples = {"in_i": In(width), "in_q": In(width), "out_i": Out(width), "out_q": Out(width)}
-        super().__init__(samples | more)
+        super().__init__(samples | (more_ports or {}))
 
     def inputs(self, m: Module) -> list[tuple[Exact, Exact]]:
-        """I and Q of every sample, behind the input registers."""
+        """Return I and Q of every sample, behind the input registers."""
         bits = self.data_bits
 
         def register(port: str, k: int) -> Exact:
@@ -39,7 +48,7 @@ class TransformBlock(Block):
         return [(register("in_i", k), register("in_q", k)) for k in range(self.words)]
 
     def put_out(self, m: Module, samples: Sequence[tuple[Exact, Exact]], shift: int) -> None:
-        """Requantise to words, and to the output registers."""
+        """Requantise ``samples`` by ``shift`` into the output registers."""
         for k, sample in enumerate(samples):
             for port, x in zip(("out_i", "out_q"), sample, strict=True):
                 y, _ = requantize(m, f"{port}_{k}", x, shift, self.data_bits)
@@ -47,14 +56,14 @@ class TransformBlock(Block):
                 m.d.comb += word.eq(keep(m, f"{port}_{k}", y, registered=True).value)
 
 
-class Butterfly(TransformBlock):
-    """A transform of four points, halved; with I and Q exchanged on both sides the inverse."""
+class Butterfly(FftBlock):
+    """A transform of four points, halved; the inverse with I and Q exchanged on both sides."""
 
     latency = 2
 
     def __init__(self, data_bits: int) -> None:
         summary = f"Butterfly of radix 4, words of {data_bits} bits"
-        super().__init__(f"butterfly_s{data_bits}", summary, 4, data_bits, {})
+        super().__init__(f"butterfly_s{data_bits}", summary, 4, data_bits)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -72,11 +81,11 @@ class Butterfly(TransformBlock):
         return m
 
 
-class Multiplications(TransformBlock):
-    """Complex products, of four multipliers and two adders.
+class Multiplications(FftBlock):
+    """Complex products, each of four multipliers and two adders.
 
-    ``constants``: codes (I, Q) of as many coefficients in the logic; none: one product with the
-    coefficient at ``by_i`` and ``by_q``, which comes with the sample.
+    ``constants``: the codes (I, Q) of one coefficient per product, in the logic. Without constants
+    there is one product, with the coefficient at ``by_i`` and ``by_q`` that comes with the sample.
     """
 
     latency = 2
@@ -108,20 +117,23 @@ class Multiplications(TransformBlock):
     def _coefficient(self, m: Module, k: int) -> tuple[Exact, Exact]:
         bits = self.twiddle_bits
         if self.constants:
-            return tuple(Exact(Const(c), c, c) for c in self.constants[k])
-        ports = {"by_i": self.by_i, "by_q": self.by_q}
-        codes = {name: Exact.signed(port.as_signed(), bits) for name, port in ports.items()}
-        return tuple(keep(m, f"{n}_in", x, registered=True) for n, x in codes.items())
+            ci, cq = self.constants[k]
+            return Exact(Const(ci), ci, ci), Exact(Const(cq), cq, cq)
+
+        def register(port: str) -> Exact:
+            code = Exact.signed(getattr(self, port).as_signed(), bits)
+            return keep(m, f"{port}_in", code, registered=True)
+
+        return register("by_i"), register("by_q")
 
 
-class DelayLine(TransformBlock):
-    """A sample in and, ``length`` clocks later, out: registers and nothing else."""
+class DelayLine(FftBlock):
+    """A delay of one sample by ``length`` clocks: registers and nothing else."""
 
     def __init__(self, data_bits: int, length: int) -> None:
         self.latency = length
-        super().__init__(
-            f"delay_line_s{data_bits}_n{length}", f"Delay of {length} clocks", 1, data_bits, {}
-        )
+        name = f"delay_line_s{data_bits}_n{length}"
+        super().__init__(name, f"Delay of {length} clocks", 1, data_bits)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
