@@ -46,10 +46,10 @@ def prove(run: Path, pdk: str | None) -> None:
         return
     from dbp.synthesis.equivalence.prove_mapping import prove_netlist
 
-    written = prove_netlist(run, pdk, config_hash=config_hash)
-    words = "proved" if written["proved"] else f"NOT proved within {written['limit_s']:g} s"
+    netlist = prove_netlist(run / "synth" / pdk, pdk, design, config_hash=config_hash)
+    words = "proved" if netlist.proved else f"NOT proved within {netlist.limit_s:g} s"
     print(
-        f"Netlist of {written['module']}: {words}, {written['registers']} registers paired; "
-        f"{written['wall_time_s']:.0f} s -> {run / 'synth' / pdk}",
+        f"Netlist of {netlist.module}: {words}, {netlist.registers} registers paired; "
+        f"{netlist.wall_time_s:.0f} s -> {run / 'synth' / pdk}",
         flush=True,
     )

@@ -126,6 +126,21 @@ class ProofMetrics(Metrics):
     modules: tuple[ProvedModule, ...]
 
 
+class NetlistProofMetrics(Metrics):
+    """A mapped netlist against its Verilog: see `dbp.synthesis.equivalence.prove_mapping`."""
+
+    pdk: str
+    module: str
+    method: str
+    proved: bool
+    registers: int
+    registers_inverted: int
+    registers_gone: int
+    registers_without_counterpart: int
+    # An int stays one in the file.
+    limit_s: int | float
+
+
 class PowerW(BaseModel):
     """Watts by kind."""
 

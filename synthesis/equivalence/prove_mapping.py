@@ -1,4 +1,4 @@
-"""The mapped netlist of ``dbp synth`` against the Verilog that it was made from."""
+"""Prove the mapped netlist of ``dbp synth`` equal to the Verilog that it was made from."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import gzip
 import json
 import tempfile
 import zlib
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from dbp.datapath.design import Design
 from dbp.errors import DbpError, InputError
-from dbp.records.provenance import Stopwatch, package_versions, write_metrics
+from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
+from dbp.records.schemas import NetlistProofMetrics
 from dbp.support import processes
 from dbp.synthesis import netlist
 from dbp.synthesis.cells import kits, liberty_reader
 from dbp.synthesis.cells.library import Library
-from dbp.synthesis.equivalence import cut_circuit
+from dbp.synthesis.equivalence.compare_circuits import compare
+from dbp.synthesis.equivalence.cut_circuit import cut_gates, cut_netlist
 from dbp.synthesis.mapping import yosys_map
 from dbp.synthesis.netlist import Netlist
 
@@ -27,45 +29,71 @@ class NotEquivalentError(DbpError):
     """The netlist does something else than the Verilog; the message names where."""
 
 
-def prove_netlist(
-    run_dir: str | Path, pdk: str, *, limit_s: float = LIMIT_S, config_hash: str | None = None
-) -> dict[str, Any]:
-    """`prove_mapping` for what ``dbp synth`` left in ``RUN/synth/PDK``.
+@dataclass(frozen=True)
+class MappingProof:
+    """What `prove_mapping` found of a netlist.
 
-    Writes ``proof.json`` there and returns it: what `prove_mapping` returns, and ``pdk``.
+    ``proved``: false where ABC did not finish within ``limit_s`` seconds, or where a register of
+    the netlist has no counterpart. ``registers``: those paired by name, and
+    ``registers_inverted``: those of them that hold the inverse. ``registers_gone``: registers of
+    the Verilog without a counterpart, merged with others or without use.
     """
-    stopwatch, run_dir = Stopwatch(), Path(run_dir)
-    folder = run_dir / "synth" / pdk
+
+    module: str
+    method: str
+    proved: bool
+    registers: int
+    registers_inverted: int
+    registers_gone: int
+    registers_without_counterpart: int
+    limit_s: float
+
+
+def prove_netlist(
+    folder: str | Path,
+    pdk: str,
+    design: Design,
+    *,
+    limit_s: float = LIMIT_S,
+    config_hash: str | None = None,
+) -> NetlistProofMetrics:
+    """Prove what ``dbp synth`` left of ``design`` for a kit in ``folder``; see `prove_mapping`.
+
+    The metrics are also written there, as ``proof.json``. `InputError` where there is no netlist.
+    """
+    stopwatch, folder = Stopwatch(), Path(folder)
     _, files = kits.find(pdk)
-    design = Design.load(run_dir / "design.json")
     try:
         verilog = gzip.decompress((folder / "step.v.gz").read_bytes()).decode()
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(f"{folder}/step.v.gz: cannot be read: {error}") from None
     mapped = netlist.read(folder / "netlist.v.gz")
+    # No proof of an earlier netlist may stay where this one fails.
     (folder / "proof.json").unlink(missing_ok=True)
-    return write_metrics(
-        folder / "proof.json",
-        {"pdk": pdk, **prove_mapping(verilog, mapped, liberty_reader.read(*files), limit_s)},
-        design_hash=design.hash,
-        config_hash=config_hash,
-        seed=None,
-        versions=package_versions("pyosys"),
-        stopwatch=stopwatch,
+    proof = prove_mapping(verilog, mapped, liberty_reader.read(*files), limit_s)
+    metrics = NetlistProofMetrics(
+        pdk=pdk,
+        **asdict(proof),
+        **provenance(
+            design_hash=design.hash,
+            config_hash=config_hash,
+            seed=None,
+            versions=package_versions("pyosys"),
+            stopwatch=stopwatch,
+        ),
     )
+    return write_metrics(folder / "proof.json", metrics)
 
 
 def prove_mapping(
     verilog: str, mapped: Netlist, library: Library, limit_s: float = LIMIT_S
-) -> dict[str, Any]:
+) -> MappingProof:
     """Prove that ``mapped`` does what Yosys' gates of ``verilog`` do, for all states and inputs.
 
-    Those gates are what ABC got from Yosys: the proof covers the mapping, buffering and sizing, and
-    the netlist as written and read; that Yosys' own gates do what the operators of the Verilog say
-    is left to the gate-level simulation. Returns ``proved`` (false where ABC did not finish within
-    ``limit_s`` seconds), ``registers`` paired by name, ``registers_inverted`` of them,
-    and ``registers_gone`` (of the Verilog, paired with none: merged or found without use).
-    `NotEquivalentError` names an output or register that differs.
+    Those gates are what ABC got from Yosys: the proof covers mapping, buffering and sizing, and the
+    netlist as written and read. That Yosys' own gates do what the operators of the Verilog say is
+    left to the gate-level simulation. `NotEquivalentError` names an output or register that
+    differs.
     """
     top = processes.checked_name(mapped.module, "module")
     with tempfile.TemporaryDirectory(prefix="dbp-equivalence-") as folder:
@@ -83,21 +111,18 @@ def prove_mapping(
         ]
         yosys_map.run_gates(Path(folder), top, "step.v", None, after=after)
         gates = json.loads((Path(folder) / "gates.json").read_text("utf-8"))["modules"][top]
-    found = cut_circuit.compare(
-        cut_circuit.of_gates(gates), cut_circuit.of_netlist(mapped, library), limit_s
+    comparison = compare(cut_gates(gates), cut_netlist(mapped, library), limit_s)
+    gone, lost = comparison.unpaired
+    if comparison.equal is False:
+        output = comparison.different or "an output"
+        raise NotEquivalentError(f"{top}: the netlist differs from its Verilog: {output}")
+    return MappingProof(
+        module=top,
+        method="registers cut by name, ABC cec",
+        proved=bool(comparison.equal),
+        registers=comparison.registers,
+        registers_inverted=comparison.inverted,
+        registers_gone=len(gone),
+        registers_without_counterpart=len(lost),
+        limit_s=limit_s,
     )
-    gone, lost = found.unpaired
-    if found.equal is False:
-        raise NotEquivalentError(
-            f"{top}: the netlist differs from its Verilog: {found.different or 'an output'}"
-        )
-    return {
-        "module": top,
-        "method": "registers cut by name, ABC cec",
-        "proved": bool(found.equal),
-        "registers": found.registers,
-        "registers_inverted": found.inverted,
-        "registers_gone": len(gone),
-        "registers_without_counterpart": len(lost),
-        "limit_s": limit_s,
-    }

@@ -44,8 +44,8 @@ endmodule
 
 def test_registers_are_cut_by_name_also_that_of_a_port():
     row = prove_mapping(VERILOG, netlist.parse(NETLIST), TINY)
-    assert row["proved"] is True
-    assert (row["registers"], row["registers_inverted"], row["registers_gone"]) == (2, 0, 0)
+    assert row.proved is True
+    assert (row.registers, row.registers_inverted, row.registers_gone) == (2, 0, 0)
 
 
 def test_a_register_may_hold_the_inverse():
@@ -54,7 +54,7 @@ def test_a_register_may_hold_the_inverse():
         "DFF _6_ (.D(n3), .CK(clk), .Q(n6)); INV _9_ (.A(n6), .Y(state[0]));",
     )
     row = prove_mapping(VERILOG, netlist.parse(text), TINY)
-    assert (row["proved"], row["registers"], row["registers_inverted"]) == (True, 2, 1)
+    assert (row.proved, row.registers, row.registers_inverted) == (True, 2, 1)
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_a_wrong_gate_or_wire_is_named(find, put, where):
 def test_a_register_without_a_counterpart_proves_nothing():
     mapped = netlist.parse(NETLIST.replace("state[0]", "other"))
     row = prove_mapping(VERILOG, mapped, TINY)
-    assert row["proved"] is False
-    assert (row["registers_gone"], row["registers_without_counterpart"]) == (1, 1)
+    assert row.proved is False
+    assert (row.registers_gone, row.registers_without_counterpart) == (1, 1)
 
 
 def test_what_cannot_be_cut_is_refused():
@@ -111,10 +111,10 @@ def test_a_step_in_each_kit(tmp_path, pdk):
     folder.mkdir(parents=True)
     for name in ("step.v", "netlist.v"):
         (folder / f"{name}.gz").write_bytes(gzip.compress((tmp_path / name).read_bytes()))
-    row = prove_netlist(tmp_path, pdk)
-    assert row == json.loads((folder / "proof.json").read_text())
-    assert row["proved"] is True
-    assert row["registers"] > 300 and row["registers_without_counterpart"] == 0
+    row = prove_netlist(folder, pdk, design)
+    assert row.content() == json.loads((folder / "proof.json").read_text())
+    assert row.proved is True
+    assert row.registers > 300 and row.registers_without_counterpart == 0
 
     mapped = netlist.read(tmp_path / "netlist.v")
     instances = list(mapped.instances)
@@ -134,6 +134,5 @@ def test_a_run_without_synthesis_is_refused(tmp_path, monkeypatch):
     (tmp_path / "kits" / "nangate45").mkdir(parents=True)
     (tmp_path / "kits" / "nangate45" / "x.lib").write_text("")
     monkeypatch.setenv("DBP_PDK_ROOT", str(tmp_path / "kits"))
-    small_design().save(tmp_path / "design.json")
     with pytest.raises(InputError, match=r"step\.v\.gz: cannot be read"):
-        prove_netlist(tmp_path, "nangate45")
+        prove_netlist(tmp_path / "synth" / "nangate45", "nangate45", small_design())
