@@ -62,7 +62,7 @@ def run(command: Sequence[str], folder: Path, log: str, timeout_s: float) -> str
     try:
         status = run_logged(command, path, timeout_s, folder=folder)
     except TimedOutError as error:
-        raise ToolError(f"{command[0]} {error}; log: {path}") from None
+        raise TimedOutError(f"{command[0]} {error}; log: {path}") from None
     text = path.read_text(encoding="utf-8", errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"\[?error\b", line, re.IGNORECASE)]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import tempfile
-import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from dbp.errors import DbpError, InputError
 from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
 from dbp.records.schemas import NetlistProofMetrics
 from dbp.support import processes
+from dbp.support.files import read_gzip_or_plain
 from dbp.synthesis import netlist
 from dbp.synthesis.cells import kits, liberty_reader
 from dbp.synthesis.cells.library import Library
@@ -63,10 +62,11 @@ def prove_netlist(
     """
     stopwatch, folder = Stopwatch(), Path(folder)
     _, files = kits.find(pdk)
+    path = folder / "step.v.gz"
     try:
-        verilog = gzip.decompress((folder / "step.v.gz").read_bytes()).decode()
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError(f"{folder}/step.v.gz: cannot be read: {error}") from None
+        verilog = read_gzip_or_plain(path, netlist.MAX_BYTES, "Verilog").decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
     mapped = netlist.read(folder / "netlist.v.gz")
     # No proof of an earlier netlist may stay where this one fails.
     (folder / "proof.json").unlink(missing_ok=True)
