@@ -62,7 +62,7 @@ def main():
             f" {own / other:.1f} times OptiCommPy {version('opticommpy')}"
         )
         for key, value in figures.items():
-            print(f"  {key:12} {point[key]:.6g} and {value:.6g}")
+            print(f"  {key:12} {getattr(point, key):.6g} and {value:.6g}")
 
 
 if __name__ == "__main__":

@@ -65,7 +65,8 @@ def count(receiver: FixedReceiver, link: config.Link, min_errors: int) -> dict[s
         max_bits=MAX_BITS,
         seed=SEED,
     )
-    return {key: point[key] for key in ("ber", "ber_low", "ber_high", "errors", "bits", "snr_db")}
+    keys = {"ber", "ber_low", "ber_high", "errors", "bits", "snr_db"}
+    return point.model_dump(include=keys)
 
 
 def reached(rows: list[dict[str, Any]]) -> float | None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,8 +18,9 @@ from matplotlib.figure import Figure
 
 from dbp import config, runs
 from dbp.evaluation import counting
-from dbp.evaluation.receivers import FixedReceiver, FloatReceiver, Receiver
-from dbp.evaluation.references import Reference
+from dbp.evaluation.points import Points
+from dbp.evaluation.receivers import FixedReceiver, FloatReceiver, Receiver, Reference
+from dbp.records.schemas import Point
 from dbp.report import figures
 from dbp.support import files
 
@@ -44,8 +44,6 @@ POLARISATIONS = {
     "both": ({"dual_polarization": True}, (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)),
 }
 
-Point = dict[str, Any]
-
 
 def count(
     label: str,
@@ -54,15 +52,15 @@ def count(
     powers_dbm: Sequence[float],
     min_errors: int,
     max_bits: int,
-) -> list[Point]:
+) -> Points:
     points = counting.evaluate(
         receivers, link, powers_dbm, min_errors=min_errors, max_bits=max_bits, seed=SEED
     )
     for p in points:
         print(
-            f"{label:20} {p['design']:13} {p['arithmetic']:5} {p['launch_power_dbm']:+4.1f} dBm  "
-            f"{p['ber']:.2e} ({p['ber_low']:.2e} .. {p['ber_high']:.2e})  {p['snr_db']:5.2f} dB  "
-            f"{p['errors']} errors",
+            f"{label:20} {p.design:13} {p.arithmetic:5} {p.launch_power_dbm:+4.1f} dBm  "
+            f"{p.ber:.2e} ({p.ber_low:.2e} .. {p.ber_high:.2e})  {p.snr_db:5.2f} dB  "
+            f"{p.errors} errors",
             flush=True,
         )
     return points
@@ -71,7 +69,7 @@ def count(
 def curve(axis: Axes, x: Sequence[float], points: Sequence[Point], unit: float = 1.0, **style):
     """Bit error ratios in multiples of ``unit``, with their intervals."""
     middle, low, high = (
-        np.array([p[key] for p in points]) / unit for key in ("ber", "ber_low", "ber_high")
+        np.array([getattr(p, key) for p in points]) / unit for key in ("ber", "ber_low", "ber_high")
     )
     axis.errorbar(
         x, middle, (middle - low, high - middle), capsize=2, markersize=4, marker="o", **style
@@ -97,13 +95,13 @@ def main(folder: Path) -> None:
         xlabel="launch power of each channel (dBm)",
     )
 
-    points = []
+    points: list[Point] = []
     for error in ERRORS_PERCENT:
         link = config.link_with(paper, {"dispersion_error_percent": error})
         points += count(
             f"dispersion {error:+.2f} %", [fixed], link, [BEST_POWER_DBM], 300, 1_500_000
         )
-    unit = points[ERRORS_PERCENT.index(0.0)]["ber"]
+    unit = points[ERRORS_PERCENT.index(0.0)].ber
     curve(dispersion, ERRORS_PERCENT, points, unit, color="C3")
     dispersion.set(
         title=f"Dispersion: the same at {BEST_POWER_DBM:+g} dBm",

@@ -15,8 +15,7 @@ import time
 
 from dbp import config
 from dbp.evaluation.measures import effective_snr_db, matched_filter
-from dbp.evaluation.receivers import FloatReceiver, Receiver
-from dbp.evaluation.references import Reference
+from dbp.evaluation.receivers import FloatReceiver, Receiver, Reference
 from dbp.learning import training
 from dbp.link import transmission
 

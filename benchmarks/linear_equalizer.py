@@ -21,7 +21,7 @@ from dbp import config
 from dbp.datapath import overlap_save
 from dbp.datapath.overlap_save import Equalizer
 from dbp.evaluation import measures as detection
-from dbp.evaluation.references import Reference
+from dbp.evaluation.receivers import Reference
 from dbp.link import modulation, transmission
 from dbp.records.provenance import Stopwatch, package_versions, write_metrics
 from dbp.synthesis import linear_equalizer
@@ -52,7 +52,12 @@ class Judge:
         found = detection.summarize(
             [detection.measure(LINK.modulation, sent, self.received.labels, aligned)]
         )
-        return {key: found[key] for key in ("snr_db", "ber", "ber_low", "ber_high")}
+        return {
+            "snr_db": found.snr_db,
+            "ber": found.ber,
+            "ber_low": found.ber_low,
+            "ber_high": found.ber_high,
+        }
 
     def fixed(self, equalizer: Equalizer, adc_rms: float) -> dict[str, float]:
         """Of a fixed-point equaliser, with a level at the converter."""

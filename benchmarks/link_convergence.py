@@ -10,7 +10,7 @@ import numpy as np
 
 from dbp import config
 from dbp.evaluation.measures import effective_snr_db, matched_filter
-from dbp.evaluation.references import Reference
+from dbp.evaluation.receivers import Reference
 from dbp.link import transmission
 
 BLOCKS, BLOCK_SYMBOLS, FINEST = 256, 512, 16

@@ -64,11 +64,11 @@ def main() -> None:
             max_bits=6_000_000,
             seed=settings.seed,
         )
-        best = min(points, key=lambda point: point["ber"])
+        best = min(points, key=lambda point: point.ber)
         cost = complexity(design)
         row = {
             "option": label,
-            **{key: best[key] for key in OF_POINT},
+            **{key: getattr(best, key) for key in OF_POINT},
             "multiplier_bits": cost.multiplier_bits,
             "adder_bits": cost.adder_bits,
         }

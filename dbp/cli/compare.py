@@ -11,11 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from dbp.cli.ber import DATABASE, Request, ber, labels_of
 from dbp.cli.options import DESIGN_HELP, Commands, Parser, add_command, add_out, positive
 from dbp.config import Config
-from dbp.evaluation.evaluate import Options, ber, labels_of
+from dbp.evaluation.executors import Workplace
 from dbp.records.provenance import Stopwatch, package_versions, read_metrics, write_metrics
-from dbp.records.schemas import BerMetrics, ComparisonMetrics
+from dbp.records.schemas import ComparisonMetrics
 from dbp.runs import config_of, find_design, place, stimulus_source
 from dbp.support.files import write_csv, write_text
 
@@ -83,7 +84,6 @@ def compare(
     the same inputs, is not made again.
     """
     from dbp.comparison import merit
-    from dbp.report.page import best_points
     from dbp.rtl import Target, pipeline
     from dbp.synthesis import whole_receiver
     from dbp.synthesis.cells import kits
@@ -94,7 +94,7 @@ def compare(
     settings = config_of(next(folder for _, folder in found.values()))
     for pdk in pdks:
         kits.find(pdk)
-    labels = labels_of([(name, "fixed") for name in found], found)
+    labels = labels_of(list(found), found)
     # A design that was given as a path may have any name.
     folders = {name: out / f"{k}-{found[name][0].name}" for k, name in enumerate(found)}
     clock_mhz = settings.hardware.clock_mhz
@@ -105,18 +105,10 @@ def compare(
         )
         for job in jobs[name, pdk, kind]:
             Target(job.lanes, kind, job.pipeline, "step", job.step).check(design)
-    ber(
-        names,
-        None,
-        out,
-        config_name=None,
-        arithmetic="fixed",
-        seed=None,
-        swept=None,
-        options=Options(min_errors=min_errors, resume=True),
+    points = ber(
+        Request(designs=names, min_errors=min_errors), out, Workplace(out / DATABASE, resume=True)
     )
-    counted = read_metrics(out / "metrics.json", BerMetrics)
-    best = {key[0]: point for key, point in best_points(counted.points).items()}
+    best = {label: point for (label, _), point in points.best().items()}
     for name, (design, _) in found.items():
         place(design, settings, folders[name])
         stimulus_source(folders[name])(samples_needed(design, max(widths)))

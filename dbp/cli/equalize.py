@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from dbp.cli import waveforms
+import numpy as np
+
+from dbp.cli._waveforms import design_receiver, prefix_errors, print_synchronization
 from dbp.cli.options import DESIGN_HELP, WAVEFORM_HELP, Commands, Parser, add_command
+from dbp.runs import config_of, find_design
+from dbp.support import untrusted
+from dbp.waveforms.recording import read_recording, write_recording
 
 
 def add_to(commands: Commands[Parser]) -> None:
@@ -23,4 +30,35 @@ def add_to(commands: Commands[Parser]) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    waveforms.equalize(options.design, options.arithmetic, options.input, options.output)
+    equalize(options.design, options.arithmetic, options.input, options.output)
+
+
+def equalize(name: str, arithmetic: str, file: Path, out: Path) -> None:
+    """Equalise a waveform file with a design and write another, at 2 samples per symbol.
+
+    Where the file has the symbols sent, the received ones are written beside them.
+    """
+    from dbp.evaluation import on_waveform
+    from dbp.evaluation.measures import align
+
+    untrusted.check_suffix(out)
+    design, folder = find_design(name)
+    recording = read_recording(file)
+    for note in on_waveform.notes(design.name, design, config_of(folder).link, recording):
+        print(f"Note: {note}")
+    receiver = design_receiver(name, design.name, (design, folder), arithmetic)
+    with prefix_errors(file):
+        waveform = on_waveform.stream(recording)
+        edge = on_waveform.edge_symbols(design, waveform.size // 2)
+        fields: dict[str, Any] = {"edge_samples": 2 * edge}
+        if recording.symbols is None:
+            print("Note: no symbols or bits in the file: neither delay nor conjugation are known")
+            samples = receiver(waveform[np.newaxis], recording.launch_power_dbm)[0]
+        else:
+            equalized = on_waveform.equalize(receiver, design, waveform, recording)
+            sent, received = equalized.sent, equalized.received
+            print_synchronization(design.name, equalized.synchronization, recording)
+            samples = equalized.synchronization.equalized
+            fields |= {"sent_symbols": sent, "received_symbols": align(sent, received)}
+    write_recording(out, replace(recording, waveform=samples, samples_per_symbol=2), **fields)
+    print(f"{samples.size} samples, all but {2 * edge} at each end equalised -> {out}", flush=True)

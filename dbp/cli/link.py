@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dbp.cli import waveforms
+from dbp import config
 from dbp.cli.options import (
     WAVEFORM_HELP,
     Commands,
@@ -16,8 +16,11 @@ from dbp.cli.options import (
     launch_powers_dbm,
     positive,
 )
+from dbp.config import Config
 from dbp.errors import InputError
 from dbp.runs import read_config
+from dbp.support import untrusted
+from dbp.waveforms.recording import Recording, write_recording
 
 
 def add_to(commands: Commands[Parser]) -> None:
@@ -43,4 +46,30 @@ def _run(options: argparse.Namespace) -> None:
     if len(powers) > 1:
         raise InputError("--launch-power-dbm: must be one launch power")
     settings = read_config(options.config, options.seed)
-    waveforms.link(settings, powers[0], options.symbols, options.output)
+    link(settings, powers[0], options.symbols, options.output)
+
+
+def link(settings: Config, launch_power_dbm: float | None, symbols: int, out: Path) -> None:
+    """Simulate one circular block of ``symbols`` symbols over the link and write it as a file."""
+    from dbp.link.transmission import simulate
+
+    untrusted.check_suffix(out)
+    if launch_power_dbm is None:
+        launch_power_dbm = settings.training.launch_power_dbm
+    one_block = config.link_with(settings.link, {"block_symbols": symbols})
+    received = simulate(one_block, launch_power_dbm, 1, seed=settings.seed, purpose="evaluate")
+    recording = Recording(
+        waveform=received.waveform[0],
+        samples_per_symbol=2,
+        symbol_rate_baud=1e9 * one_block.symbol_rate_gbd,
+        roll_off=one_block.roll_off,
+        launch_power_dbm=launch_power_dbm,
+        modulation=one_block.modulation,
+        symbols=received.symbols[0],
+    )
+    write_recording(out, recording)
+    print(
+        f"{symbols} symbols of {one_block.modulation} at {launch_power_dbm:+g} dBm, "
+        f"seed {settings.seed} -> {out}",
+        flush=True,
+    )

@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from dbp.cli.ber import DATABASE, Request, ber
 from dbp.cli.options import Commands, Parser, add_command, add_config, add_device, add_out, add_seed
 from dbp.cli.prove import prove
 from dbp.cli.rtl import rtl
@@ -19,8 +20,7 @@ from dbp.cli.train import baseline, train
 from dbp.config import Config
 from dbp.datapath.design import Design
 from dbp.errors import DbpError, InputError, MissingError
-from dbp.evaluation.evaluate import Options as EvaluationOptions
-from dbp.evaluation.evaluate import ber
+from dbp.evaluation.executors import Workplace
 from dbp.runs import read_config, stimulus_source
 from dbp.support.files import write_json
 
@@ -53,16 +53,12 @@ def run(settings: Config, out: Path, device: str = "cpu") -> None:
     folders = out / "learned", out / "baseline"
     train(settings, folders[0], device)
     baseline(settings, folders[1])
-    ber(
-        [*(str(folder) for folder in folders), "linear"],
-        None,
-        out,
-        config_name=str(folders[0] / "config.toml"),
+    request = Request(
+        designs=[*(str(folder) for folder in folders), "linear"],
+        config=str(folders[0] / "config.toml"),
         arithmetic="both",
-        seed=None,
-        swept=None,
-        options=EvaluationOptions(),
     )
+    ber(request, out, Workplace(out / DATABASE))
     jobs: dict[str, Job] = {}
     kit, instead = _kit_or_shipped(settings.hardware.pdk)
     for folder in folders:

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from dbp import config
-from dbp.evaluation.measures import Waveform, matched_filter, matched_symbols
+from dbp.evaluation.measures import matched_filter, matched_symbols
 from dbp.link import fiber, front_end, modulation
+from dbp.link.modulation import Waveform
 
 # Of the blind phase search: phases tried in a quadrant, and symbols over which errors are summed.
 TEST_PHASES = 64
@@ -83,7 +84,7 @@ def offset_bins(spectrum: Waveform, link: config.Link) -> int:
 
     tried = [coarse + step * k for k in range(-reach, reach + 1)]
     lines = [line(bins) for bins in tried]
-    best = int(np.argmax([np.sum(of_one) for of_one in lines]))
+    best = int(np.argmax([np.sum(powers) for powers in lines]))
     return tried[best] + round(near[np.argmax(lines[best])] / 4)
 
 

@@ -1,4 +1,4 @@
-"""Bit error ratio, effective SNR and their like of receivers over transmissions.
+"""Bit error ratio, effective SNR and other figures of receivers over transmissions.
 
 Outside the chip, in floating point and with the sent symbols as genie: matched filter, symbol
 timing, and one complex gain (one constant phase rotation and one gain control) per group of at
@@ -9,35 +9,52 @@ the literature on digital backpropagation; decisions are taken on y without bias
 A receiver at a point counts whole groups in the order of the seed until it has enough errors or
 bits: the shortest prefix that meets the rule. So its figures depend neither on what other
 receivers are evaluated with it, nor on how many workers there are, nor on which is faster.
+
+The groups of one receiver in one scenario, while it is counted (``docs/ber.md``)::
+
+    chunk        0         1         2         3         4
+    groups    0 1 2 3   4 5 6 7   8 9 . .   12 13 ..  . . . .
+              |counted| |counted| | under | |counted| | not yet   |
+              |--- prefix ------->|  way    |waiting| | submitted |
+
+Measures of a chunk that comes back early wait until the groups before it are there; then the prefix
+grows, group by group, until it meets the rule. What is counted beyond that is not used.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypedDict
 
 from tqdm import tqdm
 
 from dbp import config
-from dbp.errors import DbpError, InputError
-from dbp.evaluation import groups as units
+from dbp.datapath.complexity import complexity
+from dbp.datapath.design import Design
+from dbp.errors import DbpError, InputError, shown
+from dbp.evaluation import groups
 from dbp.evaluation.groups import Scenario
 from dbp.evaluation.measures import Measures, summarize
-from dbp.evaluation.receivers import Receiver
-from dbp.evaluation.store import Results
+from dbp.evaluation.points import Points
+from dbp.evaluation.receivers import FixedReceiver, Receiver
+from dbp.evaluation.store import CountedGroup, Results
 from dbp.link import modulation
+from dbp.records.schemas import Point
 from dbp.support import threads
 
 # Between two looks at how many tasks run at a time, where none has ended.
 LOOK_S = 5.0
 
+# What is evaluated together: a scenario, and the receivers of its waveforms.
+Transmission = tuple[Scenario, Sequence[Receiver]]
+
 
 @dataclass(frozen=True)
 class Rule:
-    """Stop at so many errors, or before the group that would exceed so many bits.
+    """Stop at ``min_errors`` errors, or before the group that would exceed ``max_bits`` bits.
 
     One group is always counted.
     """
@@ -48,7 +65,7 @@ class Rule:
 
 @dataclass
 class _Count:
-    """The units of one receiver and scenario; those of the prefix are counted."""
+    """The measures of one receiver in one scenario; those of the prefix are counted."""
 
     rule: Rule
     waiting: dict[int, Measures] = field(default_factory=dict)
@@ -62,78 +79,152 @@ class _Count:
         return self.progress >= 1
 
     def lacks(self, number: int) -> bool:
+        """Whether the group of that number may still have to be counted."""
         return not self.done and number >= len(self.prefix) and number not in self.waiting
 
-    def add(self, more: dict[int, Measures]) -> None:
-        """Take units in any order; count on as far as none is missing."""
-        self.waiting |= more
+    def add(self, measures: Mapping[int, Measures]) -> None:
+        """Take the measures of groups in any order; count on as far as no group is missing."""
+        self.waiting |= measures
         while not self.done and len(self.prefix) in self.waiting:
-            unit = self.waiting.pop(len(self.prefix))
-            self.prefix.append(unit)
-            self.bits += unit.bits
-            self.errors += unit.bit_errors
+            group = self.waiting.pop(len(self.prefix))
+            self.prefix.append(group)
+            self.bits += group.bits
+            self.errors += group.bit_errors
             progress = max(self.errors / self.rule.min_errors, self.bits / self.rule.max_bits)
             # Whether the next group, as large as this one, would be too much.
-            full = self.bits + unit.bits > self.rule.max_bits
+            full = self.bits + group.bits > self.rule.max_bits
             self.progress = 1.0 if full else min(progress, 1.0)
 
     @property
-    def expected(self) -> float:
-        """How many more groups it will take, as far as one can tell."""
+    def expected_groups(self) -> float:
+        """How many more groups it will take, judged by its progress; infinite before the first."""
         if self.done:
             return 0.0
         return len(self.prefix) * (1 / self.progress - 1) if self.progress else math.inf
 
 
 class _Work:
-    """What is to be done for one scenario."""
+    """The chunks of one scenario, handed out in order."""
 
     def __init__(self, scenario: Scenario, receivers: Sequence[Receiver], rule: Rule) -> None:
         self.scenario, self.receivers = scenario, receivers
-        self.identity = units.identity(scenario)
+        self.identity = groups.identity(scenario)
         self.counts = [_Count(rule) for _ in receivers]
-        self.submitted = 0  # chunks, all below this number
-
-    def next(self) -> tuple[int, list[int]] | None:
-        """The next chunk and the receivers that lack units of it; None where all have enough."""
-        while not all(count.done for count in self.counts):
-            groups = self._groups(self.submitted)
-            lacking = [
-                k for k, count in enumerate(self.counts) if any(count.lacks(g) for g in groups)
-            ]
-            if lacking:
-                return self.submitted, lacking
-            self.submitted += 1
-        return None
+        self._submitted = 0  # chunks, all below this number
 
     @property
-    def ahead(self) -> float:
-        """Chunks under way beyond the prefix; infinite where more would hardly be of use."""
-        undone = [count for count in self.counts if not count.done]
-        if not undone:
-            return math.inf
-        size = self.scenario.chunk_groups
-        ahead = self.submitted - min(len(count.prefix) for count in undone) // size
-        expected = max(count.expected for count in undone) / size
-        return ahead if ahead < max(1, expected) else math.inf
+    def _undone(self) -> list[_Count]:
+        return [count for count in self.counts if not count.done]
 
-    def _groups(self, chunk: int) -> range:
+    @property
+    def ahead(self) -> int:
+        """Chunks submitted beyond the shortest prefix; some receiver must need more."""
+        prefix = min(len(count.prefix) for count in self._undone)
+        return self._submitted - prefix // self.scenario.chunk_groups
+
+    @property
+    def wants_chunk(self) -> bool:
+        """Whether another chunk is likely to be used: those under way may well be enough."""
+        if not self._undone:
+            return False
+        expected = max(count.expected_groups for count in self._undone)
+        return self.ahead < max(1, expected / self.scenario.chunk_groups)
+
+    def next_chunk(self) -> _Chunk:
+        """Submit the next chunk of which a receiver lacks groups; some receiver must need more."""
+        while True:
+            number = self._submitted
+            self._submitted += 1
+            numbers = self.groups_of(number)
+            lacking = [
+                k for k, count in enumerate(self.counts) if any(count.lacks(n) for n in numbers)
+            ]
+            if lacking:
+                return _Chunk(self, number, tuple(lacking))
+
+    def groups_of(self, chunk: int) -> range:
         size = self.scenario.chunk_groups
         return range(chunk * size, (chunk + 1) * size)
 
-    def add(self, chunk: int, chosen: Sequence[int], found: list[list[Measures]]) -> Iterable[Any]:
-        """Take the units of a chunk; returns them with their keys."""
-        rows = []
-        for k, of_receiver in zip(chosen, found, strict=True):
-            numbered = dict(zip(self._groups(chunk), of_receiver, strict=True))
-            self.counts[k].add(numbered)
-            keys = self.identity["scenario"], self.receivers[k].key
-            rows += [(*keys, number, unit) for number, unit in numbered.items()]
-        return rows
+
+@dataclass(frozen=True)
+class _Chunk:
+    """One task: the groups of a chunk, for the receivers that lack some of them."""
+
+    work: _Work
+    number: int
+    lacking: tuple[int, ...]
+
+    @property
+    def receivers(self) -> list[Receiver]:
+        return [self.work.receivers[k] for k in self.lacking]
+
+    def add(self, measures: list[list[Measures]]) -> list[CountedGroup]:
+        """Give the scenario's counts what the task returned; return it with its keys."""
+        counted = []
+        numbers = self.work.groups_of(self.number)
+        for k, of_receiver in zip(self.lacking, measures, strict=True):
+            numbered = dict(zip(numbers, of_receiver, strict=True))
+            self.work.counts[k].add(numbered)
+            scenario, receiver = self.work.identity["scenario"], self.work.receivers[k].key
+            counted += [CountedGroup(scenario, receiver, n, m) for n, m in numbered.items()]
+        return counted
+
+    def latest(self) -> str:
+        """Return the BER so far of the last receiver, for the progress bar."""
+        receiver, count = self.receivers[-1], self.work.counts[self.lacking[-1]]
+        return (
+            f"{receiver.name} {self.work.scenario.launch_power_dbm:+g} dBm: "
+            f"{count.errors / max(count.bits, 1):.2e}, {count.errors} errors"
+        )
+
+
+class Scheduler:
+    """Decides which chunk is counted next, and when all receivers have met the rule.
+
+    A scenario *wants a chunk* while more groups are expected of it than are under way, and is
+    *done* when the prefixes of all its receivers meet the rule.
+    """
+
+    def __init__(
+        self, transmissions: Sequence[Transmission], rule: Rule, results: Results | None = None
+    ) -> None:
+        self._works = [_Work(scenario, receivers, rule) for scenario, receivers in transmissions]
+        self._results = results
+        self._counts = [count for work in self._works for count in work.counts]
+        if results is not None:
+            for work in self._works:
+                for receiver, count in zip(work.receivers, work.counts, strict=True):
+                    count.add(results.load(work.identity["scenario"], receiver.key))
+
+    @property
+    def done(self) -> bool:
+        return all(count.done for count in self._counts)
+
+    @property
+    def progress(self) -> float:
+        """The sum over receivers and scenarios of 0 to 1."""
+        return sum(count.progress for count in self._counts)
+
+    @property
+    def prefixes(self) -> list[list[list[Measures]]]:
+        """For each scenario and each of its receivers the measures of the prefix."""
+        return [[count.prefix for count in work.counts] for work in self._works]
+
+    def next_chunk(self) -> _Chunk | None:
+        """Submit a chunk of the scenario that is least ahead; None where none wants one."""
+        wanting = [work for work in self._works if work.wants_chunk]
+        return min(wanting, key=lambda work: work.ahead).next_chunk() if wanting else None
+
+    def add(self, ended: Sequence[tuple[_Chunk, list[list[Measures]]]]) -> None:
+        """Take what tasks returned; all of it is on disk, or none, when this returns."""
+        counted = [group for chunk, measures in ended for group in chunk.add(measures)]
+        if self._results is not None:
+            self._results.add(counted)
 
 
 def count(
-    heard: Sequence[tuple[Scenario, Sequence[Receiver]]],
+    transmissions: Sequence[Transmission],
     rule: Rule,
     *,
     executor: concurrent.futures.Executor,
@@ -141,72 +232,47 @@ def count(
     results: Results | None = None,
     progress: bool = True,
 ) -> list[list[list[Measures]]]:
-    """For each scenario and each of its receivers the units of the prefix that meets the rule.
+    """For each scenario and each of its receivers the measures of the prefix that meets the rule.
 
-    ``executor`` does the work, ``at_a_time()`` tasks of it at once. Units that ``results`` holds
+    ``executor`` does the work, ``at_a_time()`` tasks of it at once. Groups that ``results`` holds
     are not counted again, and all that are counted are added to it at once. Shows a bar with the
     latest BER and the time left.
     """
-    works = [_Work(scenario, receivers, rule) for scenario, receivers in heard]
-    for work in works if results is not None else ():
-        for receiver, counter in zip(work.receivers, work.counts, strict=True):
-            counter.add(results.load(work.identity["scenario"], receiver.key))
-    counters = [counter for work in works for counter in work.counts]
+    scheduler = Scheduler(transmissions, rule, results)
     with tqdm(
-        total=len(counters),
+        total=sum(len(receivers) for _, receivers in transmissions),
         desc="BER",
         bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
         disable=None if progress else True,
     ) as bar:
-        bar.update(sum(counter.progress for counter in counters))
-        running: dict[concurrent.futures.Future, tuple[_Work, int, list[int]]] = {}
+        bar.update(scheduler.progress)
+        running: dict[concurrent.futures.Future[list[list[Measures]]], _Chunk] = {}
         try:
             while True:
-                while len(running) < at_a_time() and (job := _next(works)):
-                    work, chunk, chosen = job
-                    receivers = [work.receivers[k] for k in chosen]
+                while len(running) < at_a_time() and (chunk := scheduler.next_chunk()):
+                    work = chunk.work
                     task = executor.submit(
-                        units.count, work.scenario, receivers, chunk, work.identity
+                        groups.count, work.scenario, chunk.receivers, chunk.number, work.identity
                     )
-                    running[task] = job
-                if all(counter.done for counter in counters):
+                    running[task] = chunk
+                if scheduler.done:
                     break
                 ended, _ = concurrent.futures.wait(
                     running, LOOK_S, concurrent.futures.FIRST_COMPLETED
                 )
                 if not ended:
                     continue
-                rows: list[Any] = []
-                for task in ended:
-                    work, chunk, chosen = running.pop(task)
-                    rows += work.add(chunk, chosen, _result(task))
-                if results is not None:
-                    results.add(rows)
-                best = work.counts[chosen[-1]]
-                bar.set_postfix_str(
-                    f"{work.receivers[chosen[-1]].name} {work.scenario.launch_power_dbm:+g} dBm: "
-                    f"{best.errors / max(best.bits, 1):.2e}, {best.errors} errors",
-                    refresh=False,
-                )
-                bar.update(sum(counter.progress for counter in counters) - bar.n)
+                chunks = [(running.pop(task), _result(task)) for task in ended]
+                scheduler.add(chunks)
+                bar.set_postfix_str(chunks[-1][0].latest(), refresh=False)
+                bar.update(scheduler.progress - bar.n)
         finally:
             for task in running:
                 task.cancel()
-    return [[counter.prefix for counter in work.counts] for work in works]
+    return scheduler.prefixes
 
 
-def _next(works: Sequence[_Work]) -> tuple[_Work, int, list[int]] | None:
-    """A chunk of the scenario with the fewest under way."""
-    for work in sorted(works, key=lambda work: work.ahead):
-        if not math.isfinite(work.ahead):
-            break
-        if found := work.next():
-            work.submitted += 1
-            return work, *found
-    return None
-
-
-def _result(task: concurrent.futures.Future) -> list[list[Measures]]:
+def _result(task: concurrent.futures.Future[list[list[Measures]]]) -> list[list[Measures]]:
     try:
         return task.result()
     except concurrent.futures.CancelledError:
@@ -228,46 +294,93 @@ def _result(task: concurrent.futures.Future) -> list[list[Measures]]:
 
 def evaluate(
     receivers: Sequence[Receiver],
-    link_: config.Link,
+    link: config.Link,
     launch_powers_dbm: Sequence[float],
     *,
     min_errors: int,
     max_bits: int,
     seed: int,
-) -> list[dict[str, Any]]:
-    """One point per launch power and receiver, a dict as `point` gives it, in threads.
+    progress: bool = True,
+) -> Points:
+    """Count the bit errors of receivers: one point per launch power and receiver, in threads.
 
-    All receivers of a launch power hear the same waveforms, each simulated once. Shows progress.
+    All receivers of a launch power get the same waveforms, each simulated once. Shows a progress
+    bar on a terminal.
     """
-    check(receivers, link_)
-    heard = [(Scenario(link_, float(power), seed), receivers) for power in launch_powers_dbm]
+    check(receivers, link)
+    transmissions = [(Scenario(link, float(p), seed), receivers) for p in launch_powers_dbm]
     cores = threads.cores()
     with threads.pool(cores) as pool:
-        counted = count(heard, Rule(min_errors, max_bits), executor=pool, at_a_time=lambda: cores)
-    return [
-        point(receiver, scenario, prefix)
-        for (scenario, _), prefixes in zip(heard, counted, strict=True)
-        for receiver, prefix in zip(receivers, prefixes, strict=True)
-    ]
+        prefixes = count(
+            transmissions,
+            Rule(min_errors, max_bits),
+            executor=pool,
+            at_a_time=lambda: cores,
+            progress=progress,
+        )
+    return Points(
+        point(receiver, scenario, prefix, design=_design_of(receiver))
+        for (scenario, _), of_scenario in zip(transmissions, prefixes, strict=True)
+        for receiver, prefix in zip(receivers, of_scenario, strict=True)
+    )
 
 
-def check(receivers: Sequence[Receiver], link_: config.Link) -> None:
+def _design_of(receiver: Receiver) -> Design | None:
+    return receiver.design if isinstance(receiver, FixedReceiver) else None
+
+
+def check(receivers: Sequence[Receiver], link: config.Link) -> None:
     """Refuse with `InputError` what cannot be told apart or counted."""
     names = [(receiver.name, receiver.arithmetic) for receiver in receivers]
     if len(set(names)) < len(names):
         raise InputError(f"designs {sorted(name for name, _ in names)}: names must differ")
-    if not modulation.bits_per_symbol(link_.modulation):
-        raise InputError(f"link.modulation = {link_.modulation!r}: has no bits to count")
+    if not modulation.bits_per_symbol(link.modulation):
+        raise InputError(f"link.modulation = {link.modulation!r}: has no bits to count")
     for receiver in receivers:
+        if receiver.arithmetic not in ("float", "fixed"):
+            raise InputError(
+                f"receiver {receiver.name}: arithmetic = {shown(receiver.arithmetic)}: must be "
+                "'float' or 'fixed'"
+            )
         if receiver.arithmetic == "fixed":
-            config.require_one_polarization(link_, f"{receiver.name} in fixed point")
+            config.require_one_polarization(link, f"{receiver.name} in fixed point")
 
 
-def point(receiver: Receiver, scenario: Scenario, prefix: Sequence[Measures]) -> dict[str, Any]:
-    """Whose point it is, and where, and its figures as `measures.summarize` has them."""
+def point(
+    receiver: Receiver,
+    scenario: Scenario,
+    prefix: Sequence[Measures],
+    *,
+    design: Design | None = None,
+    link_changes: Mapping[str, Any] | None = None,
+) -> Point:
+    """Return the point of a receiver in a scenario, with the figures of the counted groups.
+
+    ``design``: that of the receiver, if it has one; ``link_changes``: what a sweep has set.
+    """
+    return Point(
+        **(link_changes or {}),
+        design=receiver.name,
+        arithmetic=receiver.arithmetic,
+        launch_power_dbm=scenario.launch_power_dbm,
+        **asdict(summarize(prefix)),
+        **design_figures(design, receiver.arithmetic),
+    )
+
+
+class DesignFigures(TypedDict):
+    """What a point states of its design; bits per complex sample of fixed point only."""
+
+    design_hash: str | None
+    multiplier_bits: int | None
+    adder_bits: int | None
+
+
+def design_figures(design: Design | None, arithmetic: str) -> DesignFigures:
+    """Return what the point of a design in that arithmetic states of it."""
+    cost = complexity(design) if design and arithmetic == "fixed" else None
     return {
-        "design": receiver.name,
-        "arithmetic": receiver.arithmetic,
-        "launch_power_dbm": scenario.launch_power_dbm,
-        **summarize(prefix),
+        "design_hash": design.hash if design else None,
+        "multiplier_bits": cost.multiplier_bits if cost else None,
+        "adder_bits": cost.adder_bits if cost else None,
     }

@@ -17,17 +17,33 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dbp.errors import DbpError, InputError, MissingError, shown
-from dbp.support import threads as workers
+from dbp.support import threads
 
 START_TIMEOUT_S = 60
 _ADDRESS = re.compile(r"tcp://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})", re.ASCII)
 
 
+@dataclass(frozen=True)
+class Workplace:
+    """Where an evaluation is counted: ``cluster`` and ``workers`` as `executor` takes them.
+
+    ``database``: a file that keeps every counted group. With ``resume``, groups that it holds are
+    not counted again; else it starts empty.
+    """
+
+    database: Path
+    cluster: str = "local"
+    workers: int | None = None
+    resume: bool = False
+
+
 def check(cluster: str) -> None:
-    """Refuse what is none of the forms that `executor` takes, with `InputError`."""
+    """Raise `InputError` unless `executor` takes such a text."""
     if cluster in ("local", "slurm"):
         return
     parts = _ADDRESS.fullmatch(cluster)
@@ -40,32 +56,34 @@ def check(cluster: str) -> None:
 
 @contextmanager
 def executor(
-    cluster: str, *, points: int, workers_wanted: int | None = None
+    cluster: str, *, points: int, workers: int | None = None
 ) -> Iterator[tuple[concurrent.futures.Executor, Callable[[], int]]]:
-    """An executor for so many points, and a function that says how many tasks it does at a time.
+    """Give an executor for ``points`` points, and a function: how many tasks it does at a time.
 
-    "local": processes of this machine, ``workers_wanted`` or one a core; threads where there is
+    "local": processes of this machine, ``workers`` or one a core; threads where there is
     one point only. "slurm": jobs of a Slurm cluster, as the user's Dask configuration
-    (``jobqueue.slurm``) describes them, ``workers_wanted`` of them. "tcp://HOST:PORT": whatever
+    (``jobqueue.slurm``) describes them, ``workers`` of them. "tcp://HOST:PORT": whatever
     workers an existing scheduler has. A worker that dies is replaced where the cluster can do it,
     and what it was doing is done again. Raises `DbpError` where no worker is left.
     """
     check(cluster)
-    if cluster == "local" and points == 1 and workers_wanted is None:
-        with workers.pool(workers.cores()) as pool:
-            yield pool, workers.cores
+    if cluster == "local" and points == 1 and workers is None:
+        with threads.pool(threads.cores()) as pool:
+            yield pool, threads.cores
         return
     from distributed import Client
 
     _quiet()
     with ExitStack() as stack:
-        at: Any = cluster
+        scheduler: Any = cluster
         if cluster == "local":
-            at = stack.enter_context(_local(workers_wanted or workers.cores()))
+            scheduler = stack.enter_context(_local(workers or threads.cores()))
         elif cluster == "slurm":
-            at = stack.enter_context(_slurm(workers_wanted or 1))
+            scheduler = stack.enter_context(_slurm(workers or 1))
         try:
-            client = stack.enter_context(Client(at, timeout=START_TIMEOUT_S, set_as_default=False))
+            client = stack.enter_context(
+                Client(scheduler, timeout=START_TIMEOUT_S, set_as_default=False)
+            )
             client.wait_for_workers(1, timeout=START_TIMEOUT_S)
         except (OSError, TimeoutError) as error:
             raise DbpError(f"cluster {cluster!r}: no scheduler with a worker: {error}") from None
@@ -74,13 +92,13 @@ def executor(
 
         def at_a_time() -> int:
             nonlocal last_seen
-            threads = sum(client.nthreads().values())
-            if threads:
+            thread_count = sum(client.nthreads().values())
+            if thread_count:
                 last_seen = time.monotonic()
             elif time.monotonic() - last_seen > START_TIMEOUT_S:
                 raise DbpError(f"cluster {cluster!r}: no worker for {START_TIMEOUT_S} s")
             # Twice as many as there are threads, so that none waits for what is next.
-            return 2 * max(1, threads)
+            return 2 * max(1, thread_count)
 
         try:
             yield pool, at_a_time
@@ -102,7 +120,7 @@ def _local(count: int) -> Iterator[Any]:
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            # Any free port: the default one would be contended, and warned of.
+            # Any free port: the default one may be taken, of which Dask would warn.
             dashboard_address="127.0.0.1:0",
             local_directory=folder,
             preload=__name__,

@@ -1,8 +1,8 @@
-"""The units of an evaluation: groups of blocks, each counted by a pure function of its key.
+"""Groups of blocks: what a receiver makes of one is a pure function of a key.
 
-A unit is what one receiver makes of one group: at least `GROUP_SYMBOLS` symbols of a transmission,
-over which detection takes one complex gain. Nothing but its key decides what it counts: not the
-machine's load, not what was counted before it, not what other receivers hear. So units may be
+A group is at least `GROUP_SYMBOLS` symbols of a transmission, over which one complex gain is taken.
+Its measures depend on receiver, link, launch power, seed and the number of the group alone: not on
+the machine's load, not on what was counted before it, not on the other receivers. So groups may be
 counted anywhere, in any order and more than once.
 """
 
@@ -16,21 +16,27 @@ from dataclasses import dataclass
 from importlib import metadata
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dbp import config
 from dbp.errors import DbpError
 from dbp.evaluation import carrier
-from dbp.evaluation.measures import Measures, align, measure
+from dbp.evaluation.measures import Measurement, Measures, align, measure, summarize
 from dbp.evaluation.receivers import Receiver
-from dbp.link import transmission as link
+from dbp.link import transmission
+from dbp.link.modulation import Waveform
+from dbp.link.transmission import Received
 from dbp.support.sources import hash_of
 
 GROUP_SYMBOLS = 8192
 
-# The code that decides a number of a group; databases hold the numbers of one state of it.
-SOURCES = (*link.SOURCES, "dbp.datapath", "dbp.evaluation", "dbp.learning.float_filters")
-# Their versions may change a number, too.
+# The code that decides a number of a group, and the libraries: databases hold the numbers of one
+# state of them, those of another are counted again.
+SOURCES = (
+    *transmission.SOURCES,
+    "dbp.datapath",
+    *(f"dbp.evaluation.{name}" for name in ("carrier", "groups", "measures", "receivers")),
+    "dbp.learning.float_filters",
+)
 LIBRARIES = ("numpy", "scipy", "numba", "torch")
 
 
@@ -44,7 +50,7 @@ class Scenario:
 
     @property
     def key(self) -> str:
-        """SHA-256 of all that its waveforms and what is made of them depend on."""
+        """SHA-256 of all that its waveforms and their measures depend on, the receiver apart."""
         content = {
             "sources": hash_of(*SOURCES),
             "libraries": [metadata.version(name) for name in LIBRARIES],
@@ -62,12 +68,12 @@ class Scenario:
     @property
     def chunk_groups(self) -> int:
         """Groups that are simulated together: the link takes as long for one as for all."""
-        blocks = math.lcm(self.group_blocks, link.chunk_blocks(self.link))
+        blocks = math.lcm(self.group_blocks, transmission.chunk_blocks(self.link))
         return blocks // self.group_blocks
 
 
 def identity(scenario: Scenario) -> dict[str, str]:
-    """What must be the same wherever units of the scenario are counted."""
+    """Return what must be the same wherever groups of the scenario are counted."""
     return {
         "sources": hash_of(*SOURCES)[:12],
         **{name: metadata.version(name) for name in LIBRARIES},
@@ -78,18 +84,23 @@ def identity(scenario: Scenario) -> dict[str, str]:
 def count(
     scenario: Scenario, receivers: Sequence[Receiver], chunk: int, expected: Mapping[str, str]
 ) -> list[list[Measures]]:
-    """The units of the groups ``chunk * chunk_groups`` and following: a list for each receiver.
+    """Return the measures of each receiver on each group of a chunk: a list for each receiver.
 
-    All receivers hear the same waveforms, simulated once (or found in `dbp.support.cache`).
-    ``expected``: the `identity` where the units are wanted. Raises `DbpError` where it is another
-    one here, on a worker that would count something else.
+    The groups are ``chunk * chunk_groups`` and following. All receivers are given the same
+    waveforms, simulated once (or found in `dbp.support.cache`). ``expected``: the `identity` at the
+    place that asks. Raises `DbpError` where it is another one here, on a worker that would count
+    something else.
     """
     own = identity(scenario)
     if own != expected:
-        odd = [f"{k} {v}, not {expected.get(k)}" for k, v in own.items() if v != expected.get(k)]
-        raise DbpError(f"a worker would count something else: it has {'; '.join(odd)}")
+        different = [
+            f"{name} {value}, not {expected.get(name)}"
+            for name, value in own.items()
+            if value != expected.get(name)
+        ]
+        raise DbpError(f"a worker would count something else: it has {'; '.join(different)}")
     blocks, groups = scenario.group_blocks, scenario.chunk_groups
-    received = link.simulate(
+    received = transmission.simulate(
         scenario.link,
         scenario.launch_power_dbm,
         groups * blocks,
@@ -98,40 +109,62 @@ def count(
         first_block=chunk * groups * blocks,
         progress=False,
     )
-    units: list[list[Measures]] = [[] for _ in receivers]
+    measures: list[list[Measures]] = [[] for _ in receivers]
     for start in range(0, groups * blocks, blocks):
         group = received.blocks(slice(start, start + blocks))
-        for of_receiver, receiver in zip(units, receivers, strict=True):
+        for of_receiver, receiver in zip(measures, receivers, strict=True):
             symbols = detect(scenario.link, receiver, group)
             of_receiver.append(_measure(scenario.link.modulation, group, symbols))
-    return units
+    return measures
 
 
-def _measure(
-    modulation_: str, group: link.Received, received: NDArray[np.complexfloating]
-) -> Measures:
+def measure_equalized(link: config.Link, sent: Received, equalized: Waveform) -> Measurement:
+    """Return the figures of an equalised waveform, of which ``sent`` holds the symbols.
+
+    ``equalized``: complex, of the shape of ``sent.waveform``, any unit, no group delay. It is
+    counted in groups of at least `GROUP_SYMBOLS` symbols, the last with all blocks that are left.
+    """
+    size = math.ceil(GROUP_SYMBOLS / link.block_symbols)
+    blocks = len(sent.symbols)
+    starts = range(0, max(1, blocks - size + 1), size)
+    parts = [slice(start, None if start == starts[-1] else start + size) for start in starts]
+    groups = []
+    for part in parts:
+        group = sent.blocks(part)
+        symbols = _symbols(link, equalized[part], group)
+        groups.append(_measure(link.modulation, group, symbols))
+    return summarize(groups)
+
+
+def _measure(modulation: str, group: Received, symbols: Waveform) -> Measures:
     """`dbp.evaluation.measures.measure` of a group, with one complex gain for each polarisation.
 
     Both polarisations of a block are one block of it: they meet the same bursts, and only blocks
     are independent.
     """
-    sent, labels = group.symbols, group.labels
-    if sent.ndim == 3:
-        received = np.stack([align(sent[:, p], received[:, p]) for p in range(2)], axis=1)
-        sent, labels, received = (x.reshape(len(x), -1) for x in (sent, labels, received))
-    return measure(modulation_, sent, labels, received)
+    if group.symbols.ndim == 2:
+        return measure(modulation, group.symbols, group.labels, symbols)
+    aligned = np.stack([align(group.symbols[:, p], symbols[:, p]) for p in range(2)], axis=1)
+    blocks = len(aligned)
+    return measure(
+        modulation,
+        group.symbols.reshape(blocks, -1),
+        group.labels.reshape(blocks, -1),
+        aligned.reshape(blocks, -1),
+    )
 
 
-def detect(
-    link_: config.Link, receiver: Receiver, group: link.Received
-) -> NDArray[np.complexfloating]:
-    """Received symbols, of the shape of those sent, but for one complex gain over the group.
+def detect(link: config.Link, receiver: Receiver, group: Received) -> Waveform:
+    """Return the received symbols, of the shape of those sent, but for one complex gain.
 
     Where the link's lasers are not ideal, after carrier recovery (`dbp.evaluation.carrier`). With
     both polarisations, one gain and one recovery for each of them.
     """
-    equalized = receiver(group.waveform, group.launch_power_dbm)
+    return _symbols(link, receiver(group.waveform, group.launch_power_dbm), group)
+
+
+def _symbols(link: config.Link, equalized: Waveform, group: Received) -> Waveform:
     if equalized.ndim == 2:
-        return carrier.symbols(equalized, group.symbols, link_)
-    of_each = (carrier.symbols(equalized[:, p], group.symbols[:, p], link_) for p in range(2))
-    return np.stack(list(of_each), axis=1)
+        return carrier.symbols(equalized, group.symbols, link)
+    polarizations = [carrier.symbols(equalized[:, p], group.symbols[:, p], link) for p in range(2)]
+    return np.stack(polarizations, axis=1)

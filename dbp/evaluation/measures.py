@@ -10,18 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 from scipy import special
 
 from dbp.errors import InputError
 from dbp.evaluation.intervals import block_interval
 from dbp.link import modulation
-
-Waveform = NDArray[np.complexfloating]
+from dbp.link.modulation import Waveform
 
 # Less noise than this, of the energy sent, is that of the arithmetic.
 _LEAST_NOISE = float(np.finfo(np.float64).eps)
@@ -98,8 +95,8 @@ def measure(
         shapes = f"sent {sent.shape}, labels {labels.shape}, received {received.shape}"
         raise InputError(f"shapes of {shapes}: must be one (blocks, symbols) of at least 1 symbol")
     if labels.dtype != np.uint8 or labels.max() >= 2**bits:
-        found = f"{labels.dtype} up to {labels.max()}"
-        raise InputError(f"labels = {found}: must be uint8 below {2**bits} for {modulation_}")
+        actual = f"{labels.dtype} up to {labels.max()}"
+        raise InputError(f"labels = {actual}: must be uint8 below {2**bits} for {modulation_}")
     x, y = (np.ascontiguousarray(part, np.complex128) for part in (sent, received))
     with np.errstate(all="ignore"):  # of numbers so large or small that the check below refuses
         aligned = align(x, y)
@@ -110,7 +107,7 @@ def measure(
         raise InputError(f"energy of symbols = {energies}: must be finite, and more than 0 sent")
     dead = np.vdot(x, y) == 0
     wrong = np.bitwise_count(labels ^ modulation.decide(modulation_, aligned))
-    of_block = [int(errors) for errors in wrong.sum(axis=1, dtype=np.int64)]
+    errors_of_blocks = [int(errors) for errors in wrong.sum(axis=1, dtype=np.int64)]
     variance = np.inf if dead else max(error_energy, _LEAST_NOISE * sent_energy) / x.size
     levels = modulation.constellation(modulation_)[: 2 ** (bits // 2)].imag.copy()
     lost = _lost_bits(aligned.ravel(), labels.ravel(), levels, variance)
@@ -118,8 +115,8 @@ def measure(
         blocks=len(sent),
         symbols=sent.size,
         bits=sent.size * bits,
-        bit_errors=sum(of_block),
-        squared_bit_errors=sum(errors**2 for errors in of_block),
+        bit_errors=sum(errors_of_blocks),
+        squared_bit_errors=sum(errors**2 for errors in errors_of_blocks),
         symbol_errors=int(np.count_nonzero(wrong)),
         sent_energy=float(sent_energy),
         # Of the gain without bias, c = |x|^2 / <x, y>, follows that of the best one.
@@ -131,8 +128,9 @@ def measure(
     )
 
 
-def summarize(measures: Sequence[Measures]) -> dict[str, Any]:
-    """The figures of a point from those of its groups, at least one; none of them NaN or infinite.
+@dataclass(frozen=True)
+class Measurement:
+    """The figures of a receiver at one launch power; none of them NaN or infinite.
 
     ``bits``, ``errors``, ``ber`` and its 95 % interval ``ber_low``, ``ber_high``
     (`block_interval`); ``ser``, the symbol error ratio; ``snr_db``, effective SNR,
@@ -144,31 +142,64 @@ def summarize(measures: Sequence[Measures]) -> dict[str, Any]:
     (Alvarado, Fehenberger, Chen, Willems, J. Lightw. Technol. 36(2), 2018, equation 34, with s = 1
     since the ratios are not rescaled: a rate that this decoder achieves).
     """
-    columns = {field: [getattr(m, field) for m in measures] for field in Measures.__annotations__}
-    # Of floats the sum is exactly rounded, whatever the order.
-    total = Measures(
-        **{
-            field: math.fsum(column) if isinstance(column[0], float) else sum(column)
-            for field, column in columns.items()
-        }
-    )
+
+    bits: int
+    errors: int
+    ber: float
+    ber_low: float
+    ber_high: float
+    ser: float
+    snr_db: float
+    evm_percent: float
+    q_db: float | None
+    gmi_bits: float
+
+    def __repr__(self) -> str:
+        return (
+            f"BER {self.ber:.1e} ({self.ber_low:.1e} .. {self.ber_high:.1e}), "
+            f"SNR {self.snr_db:.2f} dB, GMI {self.gmi_bits:.2f} bits"
+        )
+
+
+def summarize(groups: Sequence[Measures]) -> Measurement:
+    """Return the figures of a point from the sums over its groups, of which there is at least one.
+
+    The order of the groups does not matter.
+    """
+    total = _sum(groups)
     ber = total.bit_errors / total.bits
     low, high = block_interval(
         total.bit_errors, total.bits, blocks=total.blocks, squared_errors=total.squared_bit_errors
     )
     noise = max(total.noise_energy, _LEAST_NOISE * total.sent_energy)
-    return {
-        "bits": total.bits,
-        "errors": total.bit_errors,
-        "ber": ber,
-        "ber_low": low,
-        "ber_high": high,
-        "ser": total.symbol_errors / total.symbols,
-        "snr_db": 10 * math.log10(total.sent_energy / noise),
-        "evm_percent": 100 * math.sqrt(total.error_energy / total.sent_energy),
-        "q_db": 20 * math.log10(-special.ndtri(ber)) if 0 < ber < 0.5 else None,
-        "gmi_bits": max(0.0, total.information_bits / total.symbols),
-    }
+    return Measurement(
+        bits=total.bits,
+        errors=total.bit_errors,
+        ber=ber,
+        ber_low=low,
+        ber_high=high,
+        ser=total.symbol_errors / total.symbols,
+        snr_db=10 * math.log10(total.sent_energy / noise),
+        evm_percent=100 * math.sqrt(total.error_energy / total.sent_energy),
+        q_db=20 * math.log10(-special.ndtri(ber)) if 0 < ber < 0.5 else None,
+        gmi_bits=max(0.0, total.information_bits / total.symbols),
+    )
+
+
+def _sum(groups: Sequence[Measures]) -> Measures:
+    # The sum of floats is exactly rounded, so that it does not depend on their order.
+    return Measures(
+        blocks=sum(group.blocks for group in groups),
+        symbols=sum(group.symbols for group in groups),
+        bits=sum(group.bits for group in groups),
+        bit_errors=sum(group.bit_errors for group in groups),
+        squared_bit_errors=sum(group.squared_bit_errors for group in groups),
+        symbol_errors=sum(group.symbol_errors for group in groups),
+        sent_energy=math.fsum(group.sent_energy for group in groups),
+        noise_energy=math.fsum(group.noise_energy for group in groups),
+        error_energy=math.fsum(group.error_energy for group in groups),
+        information_bits=math.fsum(group.information_bits for group in groups),
+    )
 
 
 _compile = njit(cache=True, nogil=True, error_model="numpy")

@@ -1,7 +1,12 @@
-"""Receivers to evaluate: a design in fixed point, its filters in floating point."""
+"""Receivers to evaluate: designs, their filters in floating point, references, and yours.
+
+Any object that fits `Receiver` can be evaluated beside ours; `check_receiver` says whether it does.
+"""
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -9,27 +14,60 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dbp import config
 from dbp.datapath import golden, golden_fast
-from dbp.datapath.design import Design, launch_power_uw
+from dbp.datapath.design import RESERVED_NAMES, Design, launch_power_uw
+from dbp.errors import InputError, one_line, shown
 from dbp.learning.float_filters import FloatFilters
 from dbp.link import fiber, model
+from dbp.link.modulation import Waveform
+from dbp.link.split_step import SplitStep, rotate_
 
-Waveform = NDArray[np.complexfloating]
+# Names that no design may have; the command line evaluates these receivers under them.
+REFERENCES = RESERVED_NAMES[1:]
 
 
 class Receiver(Protocol):
-    """Equalises a group of circular blocks; ``arithmetic`` is "float" or "fixed".
+    """What can be evaluated: an equaliser of circular blocks with a name.
 
-    Receivers of the same ``key`` do the same with every waveform of one link.
+    ``name``: text, how its points are called; different for all receivers of one arithmetic.
+    ``arithmetic``: "float" or "fixed", as its points state it. "fixed" is for one polarisation, and
+    its blocks may share one gain control, so that they depend on each other a little.
+    ``key``: text; receivers of the same key do the same with every waveform of one link. Counted
+    errors are kept under it and found again by it: state in it all parameters that matter.
 
-    Called with a waveform of mean power 1 as `dbp.link.transmission.Received` has it, complex of
-    shape ``(blocks, samples)``, and the launch power in dBm. Returns the same shape, in any unit,
-    with the symbols still at the even samples: no group delay. In floating point also two
-    polarisations, ``(blocks, 2, samples)``, launched with that power together.
+    Called with the blocks of one group, a complex array of shape ``(blocks, 2 * block_symbols)``,
+    and the launch power in dBm. Each block is circular, has 2 samples per symbol with symbol n at
+    sample 2 n, and mean power 1 (`dbp.link.transmission.Received`). It returns finite complex
+    numbers of the same shape, in any unit, with the symbols still at the even samples: no group
+    delay. The same blocks give the same numbers at every call, in any process. In floating point
+    also two polarisations, ``(blocks, 2, samples)``, launched with that power together.
+
+    A receiver in twelve lines, which undoes the dispersion of a link::
+
+        @dataclass(frozen=True)
+        class Mine:
+            link: dbp.Link
+            name: str = "mine"
+            arithmetic: str = "float"
+            key: str = "mine, version 1"
+
+            def __call__(self, waveform, launch_power_dbm):
+                hertz = np.fft.fftfreq(waveform.shape[-1], 0.5 / (1e9 * self.link.symbol_rate_gbd))
+                slope = np.pi * (1e-9 * self.link.wavelength_nm) ** 2 / 299_792_458
+                slope *= 1e-3 * self.link.dispersion_ps_per_nm_km * self.link.span_km
+                undo = np.exp(1j * slope * self.link.spans * hertz**2)
+                return np.fft.ifft(np.fft.fft(waveform) * undo)
+
+    Work that is spread over processes (``dbp ber``) sends receivers to them; there their class must
+    be found by its module and name.
     """
 
-    name: str
-    arithmetic: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def arithmetic(self) -> str: ...
 
     @property
     def key(self) -> str: ...
@@ -115,3 +153,150 @@ def frequency_response(taps: NDArray[np.complex128], samples: int) -> NDArray[np
     impulse = np.zeros(samples, np.complex128)
     np.add.at(impulse, (np.arange(taps.size) - taps.size // 2) % samples, taps)
     return np.fft.fft(impulse)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An ideal receiver in the frequency domain: what filters of any length would reach.
+
+    "linear" compensates dispersion only; "dbp1" backpropagates with one Kerr rotation per span,
+    at the amplifier; "dbp50" is the split-step method with 50 logarithmic steps per span. All over
+    the full sampling band, in floating point.
+    """
+
+    name: str
+    link: config.Link
+    arithmetic: ClassVar[str] = "float"
+
+    @property
+    def key(self) -> str:
+        return f"reference {self.name}"
+
+    def __call__(self, waveform: Waveform, launch_power_dbm: float) -> Waveform:
+        """Equalise circular blocks; complex, shape ``(..., samples)``, 2 samples per symbol.
+
+        ``waveform`` as `dbp.link.transmission.Received` has it, of mean power 1; same shape and
+        unit back. The dispersion is the link's without its ``dispersion_error_percent``.
+        """
+        spans, samples = self.link.spans, waveform.shape[-1]
+        rate_ghz = 2 * self.link.symbol_rate_gbd
+        inverse = model.span(self.link).inverse()
+        manakov = self.link.impairments.dual_polarization
+        root_w = float(np.sqrt(model.received_power_w(self.link, launch_power_dbm)))
+        field = torch.from_numpy(waveform * root_w)
+        spectrum = torch.fft.fft(field)
+        if self.name == "dbp50":
+            step = SplitStep(inverse, 50, samples, rate_ghz, field.dtype, manakov=manakov)
+            for _ in range(spans):
+                spectrum = step(spectrum.mul_(np.sqrt(inverse.gain)))
+        else:
+            omega = fiber.angular_frequency(samples, rate_ghz)
+            dispersion = 0.5j * inverse.beta2_ps2_per_km * inverse.length_km * omega**2
+            if self.name == "linear":
+                spectrum = spectrum.mul_(torch.from_numpy(np.exp(dispersion * spans)))
+            else:
+                operator = torch.from_numpy(np.exp(dispersion)).to(field.dtype)
+                kerr_per_w = -model.kerr_rad_per_w(self.link)
+                for _ in range(spans):
+                    field = torch.fft.ifft(spectrum.mul_(operator))
+                    spectrum = torch.fft.fft(rotate_(field, kerr_per_w, manakov))
+        return torch.fft.ifft(spectrum).numpy() / root_w
+
+
+def check_receiver(receiver: Receiver, link: config.Link) -> None:
+    """Raise one `InputError` that lists what keeps a receiver from being evaluated on a link.
+
+    Its attributes are looked at, and two random blocks of the link's block length pass through it:
+    together, again, and in floating point also one by one, to the same numbers but for rounding
+    (1e-3 of the rms, for arithmetic in single precision). Blocks of "fixed" arithmetic share one
+    gain control, as a stream does, so they are not tried one by one. Whether other processes find
+    the receiver's class by name is looked at, but nothing is pickled.
+    """
+    problems = _attribute_problems(receiver)
+    if not problems:
+        problems = _call_problems(receiver, link)
+    if problems:
+        kind = type(receiver).__qualname__
+        raise InputError(f"receiver {one_line(kind, 100)}: {'; '.join(problems)}")
+
+
+def _attribute_problems(receiver: Receiver) -> list[str]:
+    problems = []
+    for attribute in ("name", "key"):
+        value = getattr(receiver, attribute, None)
+        if not (isinstance(value, str) and value):
+            problems.append(f"{attribute} = {shown(value)}: must be a text, not empty")
+    arithmetic = getattr(receiver, "arithmetic", None)
+    if arithmetic not in ("float", "fixed"):
+        problems.append(f"arithmetic = {shown(arithmetic)}: must be 'float' or 'fixed'")
+    if not callable(receiver):
+        problems.append("must be callable with a waveform and a launch power in dBm")
+    kind = type(receiver)
+    if "<locals>" in kind.__qualname__ or not _is_found(kind):
+        problems.append(
+            f"class {one_line(kind.__qualname__, 100)}: must be defined at the top of its module, "
+            "where other processes find it by name"
+        )
+    return problems
+
+
+def _is_found(kind: type) -> bool:
+    """Whether the class is what its module has under its name."""
+    try:
+        target: object = importlib.import_module(kind.__module__)
+        for part in kind.__qualname__.split("."):
+            target = getattr(target, part)
+    except (ImportError, AttributeError):
+        return False
+    return target is kind
+
+
+# Of the output's rms: what rounding in single precision leaves between two ways of calling.
+_ROUNDING = 1e-3
+_CHECKED_POWER_DBM = 0.0
+
+
+def _call_problems(receiver: Receiver, link: config.Link) -> list[str]:
+    shape: tuple[int, ...] = (2, 2 * link.block_symbols)
+    if link.impairments.dual_polarization:
+        shape = (2, 2, 2 * link.block_symbols)
+    normal = np.random.default_rng(1).normal(scale=np.sqrt(0.5), size=(*shape, 2))
+    waveform = normal.view(np.complex128)[..., 0].astype(link.precision)
+    original = waveform.copy()
+    try:
+        together, again = (receiver(waveform, _CHECKED_POWER_DBM) for _ in range(2))
+        alone = [receiver(waveform[k : k + 1], _CHECKED_POWER_DBM) for k in range(2)]
+    except Exception as error:  # a stranger's code may raise anything
+        text = one_line(f"{type(error).__name__}: {error}", 300)
+        return [f"called with a waveform of shape {shape} it raises {text}"]
+    for output, expected in ((together, shape), *((x, (1, *shape[1:])) for x in alone)):
+        if problem := _array_problem(output, expected):
+            return [problem]
+    problems = []
+    if not np.array_equal(waveform, original):
+        problems.append("must not change the waveform that it is given: others receive it, too")
+    elif not np.array_equal(together, again):
+        problems.append("the same blocks at the same launch power must give the same numbers")
+    if receiver.arithmetic == "float" and _differ(together, np.concatenate(alone)):
+        problems.append(
+            "a block must not depend on the blocks that are passed with it (two blocks together "
+            "differ from one by one)"
+        )
+    return problems
+
+
+def _array_problem(output: object, shape: Sequence[int]) -> str | None:
+    if not isinstance(output, np.ndarray):
+        return f"returns {type(output).__name__}: must return a numpy array"
+    if output.shape != tuple(shape):
+        return f"returns shape {output.shape} for {tuple(shape)}: must be the same shape"
+    if output.dtype.kind != "c":
+        return f"returns {output.dtype}: must be complex"
+    if not np.isfinite(output).all():
+        return "returns NaN or infinite numbers: must be finite"
+    return None
+
+
+def _differ(one: Waveform, other: Waveform) -> bool:
+    rms = np.sqrt(np.mean(np.abs(one) ** 2))
+    return bool(np.abs(one - other).max() > _ROUNDING * rms)

@@ -1,9 +1,10 @@
-"""The units of an evaluation on disk: an SQLite database, one row per unit.
+"""Counted groups on disk: an SQLite database, a row for each receiver and group of blocks.
 
-A unit is a pure function of its key, so a row that is there need not be counted again, and one
-that is counted twice is kept once. Every call of `Results.add` is one transaction in write-ahead
-mode: a process that is killed loses what it had not yet added, nothing else. Rows carry a
-checksum; a damaged one is taken as missing, a damaged file is refused. One process writes.
+The measures of a group are a pure function of its key (`dbp.evaluation.groups`), so a row that is
+there need not be counted again, and one that is counted twice is kept once. Every call of
+`Results.add` is one transaction in write-ahead mode: a process that is killed loses what it had not
+yet added, nothing else. Rows carry a checksum; a damaged one is taken as missing, a damaged file is
+refused. One process writes.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from dbp.errors import DbpError, InputError
 from dbp.evaluation.measures import Measures
 
-# Of the table below: another one is refused, not converted.
+# The version of the table below, in the file: another one is refused, not converted.
 _VERSION = 1
 _TABLE = """
 create table units (
@@ -32,13 +34,20 @@ create table units (
 ) without rowid
 """
 
-Unit = tuple[str, str, int, Measures]
+
+class CountedGroup(NamedTuple):
+    """The measures of one group, and its key: see the columns of the table."""
+
+    scenario: str
+    receiver: str
+    number: int
+    measures: Measures
 
 
 class Results:
     """The database at ``path``, made where there is none; a context manager that closes it.
 
-    Raises `InputError` where the file is no database of ours or damaged, `DbpError` where it
+    Raises `InputError` where the file is damaged or no database of ours, `DbpError` where it
     cannot be written.
     """
 
@@ -76,7 +85,7 @@ class Results:
                 )
 
     def load(self, scenario: str, receiver: str) -> dict[int, Measures]:
-        """All sound units of a scenario and a receiver, by the number of their group."""
+        """Return the sound measures of a scenario and a receiver by the number of their group."""
         with self._errors():
             rows = self._database.execute(
                 "select number, measures, checksum from units where scenario = ? and receiver = ?",
@@ -88,10 +97,10 @@ class Results:
             if checksum == _checksum(scenario, receiver, number, text)
         }
 
-    def add(self, units: Iterable[Unit]) -> None:
-        """Keep units; all of them are on disk when it returns, or none."""
+    def add(self, groups: Iterable[CountedGroup]) -> None:
+        """Keep counted groups; all of them are on disk when it returns, or none."""
         rows = []
-        for scenario, receiver, number, measures in units:
+        for scenario, receiver, number, measures in groups:
             text = json.dumps(dataclasses.asdict(measures), sort_keys=True, allow_nan=False)
             key = scenario, receiver, number
             rows.append((*key, text, _checksum(*key, text)))

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 _BITS = {"qpsk": 2, "16qam": 4, "64qam": 6}
 
 Labels = NDArray[np.uint8]
+# Samples or symbols, complex of either precision.
+Waveform = NDArray[np.complexfloating]
 
 
 def bits_per_symbol(modulation: str) -> int:

@@ -5,9 +5,16 @@ Other tools may rely on these keys. A file that is read may hold more; a stage w
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from dbp.records.provenance import Metrics
 
@@ -302,16 +309,17 @@ class ComparisonMetrics(Metrics):
 
 
 class Point(BaseModel):
-    """One design at one launch power; the interval is 95 %.
+    """One receiver at one launch power of one link; the interval is 95 %.
 
     ``multiplier_bits`` and ``adder_bits`` per complex sample are those of
-    `dbp.datapath.complexity`, of fixed point only.
+    `dbp.datapath.complexity`, of fixed point only; the figures after them are of a waveform from a
+    file only. Keys that are no fields here are those of the link that a sweep has set, with their
+    values; they come first in a file.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
     design: str
-    design_hash: str | None
     arithmetic: Literal["float", "fixed"]
     launch_power_dbm: float
     bits: int
@@ -319,12 +327,54 @@ class Point(BaseModel):
     ber: float
     ber_low: float
     ber_high: float
+    ser: float | None = None
     snr_db: float
+    evm_percent: float | None = None
+    q_db: float | None = None
+    gmi_bits: float | None = None
+    design_hash: str | None = None
     multiplier_bits: int | None = None
     adder_bits: int | None = None
+    delay_samples: float | None = None
+    phase_rad: float | None = None
+    gain: float | None = None
+    coherence: float | None = None
+    conjugated: bool | None = None
+    edge_symbols: int | None = None
+
+    @model_serializer(mode="wrap")
+    def _link_first(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = serialize(self)
+        link = {name: fields.pop(name) for name in self.model_extra or ()}
+        return link | fields
+
+    def row(self) -> dict[str, Any]:
+        """Return the given fields in the order of ``ber.csv``."""
+        return self.model_dump(exclude_unset=True)
+
+    def __repr__(self) -> str:
+        link = "".join(f", {name} {value}" for name, value in (self.model_extra or {}).items())
+        return (
+            f"Point({self.design!r}, {self.arithmetic}, {self.launch_power_dbm:+g} dBm{link}: "
+            f"BER {self.ber:.1e} ({self.ber_low:.1e} .. {self.ber_high:.1e}), "
+            f"SNR {self.snr_db:.2f} dB)"
+        )
+
+
+def best_points(points: Iterable[Point]) -> dict[tuple[str, str], Point]:
+    """Return the point of least BER of each design and arithmetic: at its own best launch power."""
+    best: dict[tuple[str, str], Point] = {}
+    for point in points:
+        key = (point.design, point.arithmetic)
+        if key not in best or point.ber < best[key].ber:
+            best[key] = point
+    return best
 
 
 class BerMetrics(Metrics):
-    """All points of an evaluation."""
+    """All points of an evaluation, and the rule by which it stopped or the waveform's file."""
 
     points: tuple[Point, ...]
+    min_errors: int | None = None
+    max_bits: int | None = None
+    waveform: str | None = None

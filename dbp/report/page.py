@@ -24,6 +24,7 @@ from dbp.records.schemas import (
     SimMetrics,
     SynthMetrics,
     TrainMetrics,
+    best_points,
 )
 from dbp.report import figures, tables
 from dbp.support.files import read_npz, write_text
@@ -92,16 +93,6 @@ def _history(path: Path) -> list[dict[str, str]]:
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{path}: must have the columns iteration, phase, snr_db") from None
     return rows
-
-
-def best_points(points: Sequence[Point]) -> dict[tuple[str, str], Point]:
-    """For each (design, arithmetic) the point of least BER, at that design's own best power."""
-    best: dict[tuple[str, str], Point] = {}
-    for point in points:
-        key = (point.design, point.arithmetic)
-        if key not in best or point.ber < best[key].ber:
-            best[key] = point
-    return best
 
 
 @dataclass(frozen=True)

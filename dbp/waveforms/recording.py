@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from dbp.errors import InputError
 from dbp.link import modulation
+from dbp.link.modulation import Waveform
 from dbp.support import untrusted
 from dbp.support.files import write_bytes, write_npz
-
-Complex = NDArray[np.complexfloating]
 
 MAX_SAMPLES = 1 << 24
 MIN_SYMBOLS = 64
@@ -44,16 +43,16 @@ class Recording:
     it.
     """
 
-    waveform: Complex
+    waveform: Waveform
     samples_per_symbol: int
     symbol_rate_baud: float
     roll_off: float
     launch_power_dbm: float
     modulation: str | None = None
-    symbols: Complex | None = None
+    symbols: Waveform | None = None
 
 
-def read(path: str | Path) -> Recording:
+def read_recording(path: str | Path) -> Recording:
     """Read a waveform file; `InputError` names the field that does not fit and what would."""
     fields = untrusted.read(path, _FIELDS)
     try:
@@ -62,8 +61,8 @@ def read(path: str | Path) -> Recording:
         raise InputError(f"{path}: {error}") from None
 
 
-def write(path: str | Path, recording: Recording, **more: Any) -> None:
-    """Write a waveform file atomically, of the kind that its name ends in, with ``more`` fields."""
+def write_recording(path: str | Path, recording: Recording, **more: Any) -> None:
+    """Write a waveform file atomically, of the kind that its suffix names, with ``more`` fields."""
     rate = recording.symbol_rate_baud
     fields = {
         "waveform": recording.waveform,

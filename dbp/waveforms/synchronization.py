@@ -16,8 +16,8 @@ from scipy.optimize import minimize_scalar
 
 from dbp.errors import InputError
 from dbp.link import modulation
+from dbp.link.modulation import Waveform
 
-Waveform = NDArray[np.complexfloating]
 # From a waveform of shape (1, samples) to the same shape, 2 samples per symbol.
 Equalize = Callable[[Waveform], Waveform]
 

@@ -14,8 +14,9 @@ from dbp.cli import compare
 from dbp.cli.compare import write
 from dbp.comparison import merit
 from dbp.datapath import shipped
-from dbp.records.provenance import Stopwatch, read_metrics, write_metrics
-from dbp.records.schemas import ComparisonMetrics
+from dbp.evaluation.points import Points
+from dbp.records.provenance import Stopwatch, read_metrics
+from dbp.records.schemas import ComparisonMetrics, Point
 from dbp.report import page as report
 from dbp.report import tables
 from dbp.rtl.pipeline import parse, text
@@ -344,18 +345,14 @@ def test_the_command_costs_every_design_in_every_kit(tmp_path, monkeypatch):
     watts = {"nangate45": 1.0, "asap7": 0.2}
     cuts = {"nangate45": "rotation.after_kerr=1", "asap7": "filter.after_sum=1"}
 
-    def counted(names, powers_dbm, out, **options):
-        points = [
-            {
-                "design": name, "design_hash": None, "arithmetic": "fixed", "launch_power_dbm": 0.0,
-                "bits": 10**6, "errors": round(1e6 * bers[name]), "ber": bers[name],
-                "ber_low": 0.9 * bers[name], "ber_high": 1.1 * bers[name], "snr_db": 15.0,
-            }
-            for name in names
-        ]  # fmt: skip
-        write_metrics(
-            out / "metrics.json", {"points": points}, design_hash=None, config_hash=None, seed=1,
-            versions={}, stopwatch=Stopwatch(),
+    def counted(request, out, workplace):
+        return Points(
+            Point(
+                design=name, design_hash=None, arithmetic="fixed", launch_power_dbm=0.0,
+                bits=10**6, errors=round(1e6 * bers[name]), ber=bers[name],
+                ber_low=0.9 * bers[name], ber_high=1.1 * bers[name], snr_db=15.0,
+            )
+            for name in request.designs
         )  # fmt: skip
 
     def fitted(jobs, workers):

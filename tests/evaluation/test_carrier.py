@@ -9,8 +9,7 @@ from scipy.constants import speed_of_light
 from dbp import config
 from dbp.evaluation import carrier, counting, groups
 from dbp.evaluation.measures import align, effective_snr_db, matched_filter
-from dbp.evaluation.receivers import FixedReceiver
-from dbp.evaluation.references import Reference
+from dbp.evaluation.receivers import FixedReceiver, Reference
 from dbp.link import front_end, model, modulation, transmission
 from dbp.runs import find_design
 
@@ -89,9 +88,9 @@ def test_errors_of_noisy_lasers_agree_with_theory(changes):
     (point,) = counting.evaluate([Plain()], settings, [power_for(AWGN, 14.0)], **LIMITS)
     linewidth_khz = sum(v for key, v in changes.items() if key.endswith("_khz"))
     theory = bit_error_ratio(snr, phase_variance(snr, linewidth_khz, 20.0))
-    assert point["errors"] > 1000
+    assert point.errors > 1000
     # Where decisions are wrong the search is a little worse than theory: some 6 % at 3 MHz.
-    assert 0.96 * point["ber_low"] < theory < point["ber_high"]
+    assert 0.96 * point.ber_low < theory < point.ber_high
 
 
 def test_recovery_without_laser_noise_costs_nothing():
@@ -105,11 +104,11 @@ def test_recovery_without_laser_noise_costs_nothing():
     # has in common turns the phase: the errors it costs are those of theory.
     theory = bit_error_ratio(snr, phase_variance(snr, 0, 20.0)) / bit_error_ratio(snr, 0)
     assert 1 < theory < 1.03
-    assert found["errors"] / ideal["errors"] == pytest.approx(theory, abs=0.03)
+    assert found.errors / ideal.errors == pytest.approx(theory, abs=0.03)
     # The noise that has turned the phase is not seen as noise any more where decisions are right:
     # so much too good are effective SNRs at most.
     flattered_db = -10 * np.log10(1 - 1 / (2 * carrier.WINDOW))
-    assert -0.01 < found["snr_db"] - ideal["snr_db"] < flattered_db < 0.034
+    assert -0.01 < found.snr_db - ideal.snr_db < flattered_db < 0.034
 
 
 def test_ideal_lasers_need_no_recovery():

@@ -12,14 +12,13 @@ from dbp import config
 from dbp.datapath import golden
 from dbp.datapath.design import Design, Filter, Rotation, launch_power_uw
 from dbp.errors import InputError
-from dbp.evaluation import counting, groups, measures
+from dbp.evaluation import counting, groups, measures, plot
 from dbp.evaluation.intervals import interval
-from dbp.evaluation.receivers import FixedReceiver, FloatReceiver
-from dbp.evaluation.references import Reference
+from dbp.evaluation.receivers import FixedReceiver, FloatReceiver, Reference
 from dbp.learning import float_filters as filters
 from dbp.learning.float_filters import FloatFilters
 from dbp.link import modulation, transmission
-from dbp.report import curves
+from dbp.report.figures import to_svg
 
 LIMITS = {"min_errors": 10**9, "max_bits": 200_000, "seed": 3}
 
@@ -29,10 +28,10 @@ def test_awgn_agrees_with_theory(name, snr_db):
     settings = AWGN.model_copy(update={"modulation": name})
     (point,) = counting.evaluate([Plain()], settings, [power_for(settings, snr_db)], **LIMITS)
     theory = modulation.bit_error_ratio_awgn(name, 10 ** (snr_db / 10))
-    assert point["errors"] > 400
-    assert point["ber_low"] < theory < point["ber_high"]
+    assert point.errors > 400
+    assert point.ber_low < theory < point.ber_high
     # The best gain leaves the error of the minimum mean square: 1 + SNR.
-    assert point["snr_db"] == pytest.approx(10 * np.log10(1 + 10 ** (snr_db / 10)), abs=0.06)
+    assert point.snr_db == pytest.approx(10 * np.log10(1 + 10 ** (snr_db / 10)), abs=0.06)
 
 
 @pytest.mark.parametrize(("bits", "ratio"), [(100, 0.03), (2000, 0.001), (2000, 0.2), (50, 0.5)])
@@ -48,7 +47,7 @@ def test_no_errors_give_an_upper_bound():
     low, high = interval(0, 1000)
     assert low == 0 and (1 - high) ** 1000 == pytest.approx(0.025)
     (point,) = counting.evaluate([Plain()], AWGN, [power_for(AWGN, 30.0)], **LIMITS)
-    assert point["errors"] == 0 == point["ber"] == point["ber_low"] < point["ber_high"] < 1e-4
+    assert point.errors == 0 == point.ber == point.ber_low < point.ber_high < 1e-4
 
 
 def test_counting_stops_by_rule_and_does_not_depend_on_other_receivers():
@@ -61,16 +60,16 @@ def test_counting_stops_by_rule_and_does_not_depend_on_other_receivers():
         )
 
     (whole,) = evaluate([Plain()])
-    assert whole["bits"] == 6 * group_bits <= 200_000
+    assert whole.bits == 6 * group_bits <= 200_000
     (one,) = evaluate([Plain()], max_bits=1000)
-    assert one["bits"] == group_bits
-    (enough,) = evaluate([Plain()], min_errors=one["errors"] + 1)
-    assert enough["bits"] == 2 * group_bits
+    assert one.bits == group_bits
+    (enough,) = evaluate([Plain()], min_errors=one.errors + 1)
+    assert enough.bits == 2 * group_bits
     worse = Plain("worse", lambda waveform: waveform + 0.3 * np.roll(waveform, 2, axis=-1))
-    points = evaluate([worse, Plain()], min_errors=one["errors"] + 1, powers=(power - 2, power))
+    points = evaluate([worse, Plain()], min_errors=one.errors + 1, powers=(power - 2, power))
     assert points[3] == enough
-    assert [p["design"] for p in points] == ["worse", "plain"] * 2
-    assert points[2]["bits"] == group_bits and points[2]["errors"] > one["errors"]
+    assert [p.design for p in points] == ["worse", "plain"] * 2
+    assert points[2].bits == group_bits and points[2].errors > one.errors
 
 
 @pytest.mark.parametrize(("block_symbols", "blocks"), [(1024, 8), (3000, 3), (16384, 1)])
@@ -100,21 +99,21 @@ def test_the_phase_is_constant_over_a_group():
     everything = Plain("all", lambda waveform: waveform * 3 * np.exp(2j))
     receivers = [Plain(), everything, Plain("one", turn_a_block)]
     plain, all_turned, one = counting.evaluate(receivers, AWGN, [power_for(AWGN, 16.0)], **LIMITS)
-    assert all_turned["errors"] == plain["errors"]
-    assert all_turned["snr_db"] == pytest.approx(plain["snr_db"], abs=1e-4)
-    assert one["snr_db"] < plain["snr_db"] - 1
+    assert all_turned.errors == plain.errors
+    assert all_turned.snr_db == pytest.approx(plain.snr_db, abs=1e-4)
+    assert one.snr_db < plain.snr_db - 1
 
 
 def test_a_dead_receiver_is_counted():
     dead = Plain("dead", np.zeros_like)
     (point,) = counting.evaluate([dead], AWGN, [0.0], **LIMITS)
-    assert point["ber"] == pytest.approx(0.5, abs=0.01) and point["snr_db"] == 0
+    assert point.ber == pytest.approx(0.5, abs=0.01) and point.snr_db == 0
 
 
 def test_no_noise_has_the_snr_of_the_arithmetic():
     lossless = AWGN.model_copy(update={"attenuation_db_per_km": 0.0, "precision": "complex128"})
     (point,) = counting.evaluate([Reference("linear", lossless)], lossless, [0.0], **LIMITS)
-    assert point["errors"] == 0 and 120 < point["snr_db"] < 157
+    assert point.errors == 0 and 120 < point.snr_db < 157
 
 
 def test_what_cannot_be_evaluated_is_refused():
@@ -192,8 +191,8 @@ def test_float_receiver_undoes_the_linear_link():
     ours, ideal = counting.evaluate(
         [floats, Reference("linear", settings)], settings, [power], **LIMITS
     )
-    assert ours["snr_db"] == pytest.approx(ideal["snr_db"], abs=0.1)
-    assert ideal["snr_db"] == pytest.approx(10 * np.log10(1 + 10**1.5), abs=0.1)
+    assert ours.snr_db == pytest.approx(ideal.snr_db, abs=0.1)
+    assert ideal.snr_db == pytest.approx(10 * np.log10(1 + 10**1.5), abs=0.1)
 
 
 def test_figures_are_drawn():
@@ -201,11 +200,13 @@ def test_figures_are_drawn():
     points = counting.evaluate(
         [plain], AWGN, [power_for(AWGN, snr) for snr in (10.0, 30.0)], **LIMITS
     )
-    assert list(points[0])[:4] == ["design", "arithmetic", "launch_power_dbm", "bits"]
-    assert json.dumps(points)
-    drawing = curves.draw(points)
+    rows = [point.row() for point in points]
+    assert list(rows[0])[:4] == ["design", "arithmetic", "launch_power_dbm", "bits"]
+    assert json.dumps(rows)
+    drawing = to_svg(plot.ber_and_snr(points))
     ElementTree.fromstring(drawing)
-    assert "<!-- a &amp; b, float -->" in drawing and drawing == curves.draw(points)
+    assert "<!-- a &amp; b, float -->" in drawing
+    assert drawing == to_svg(plot.ber_and_snr(points))
 
 
 def test_effective_snr_is_that_of_the_best_gain():

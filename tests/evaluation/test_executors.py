@@ -15,7 +15,7 @@ from helpers.awgn import AWGN
 
 from dbp.errors import DbpError, InputError
 from dbp.evaluation import counting, executors, groups
-from dbp.evaluation.references import Reference
+from dbp.evaluation.receivers import Reference
 from dbp.evaluation.store import Results
 
 RULE = counting.Rule(min_errors=10**9, max_bits=3_000_000)
@@ -36,14 +36,14 @@ def expected(heard):
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_any_number_of_workers_counts_the_same(heard, expected, workers):
-    with executors.executor("local", points=2, workers_wanted=workers) as (executor, at_a_time):
+    with executors.executor("local", points=2, workers=workers) as (executor, at_a_time):
         assert counting.count(heard, RULE, executor=executor, at_a_time=at_a_time) == expected
 
 
 def test_clusters_of_this_machine_start_beside_each_other_and_listen_on_loopback_only():
     with (
-        executors.executor("local", points=2, workers_wanted=1),
-        executors.executor("local", points=2, workers_wanted=1),
+        executors.executor("local", points=2, workers=1),
+        executors.executor("local", points=2, workers=1),
     ):
         this = psutil.Process()
         listening = [
@@ -67,7 +67,7 @@ def call():
     raise RuntimeError
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
-with executors.executor("local", points=2, workers_wanted=1) as (pool, _):
+with executors.executor("local", points=2, workers=1) as (pool, _):
     try:
         pool._client.sync(call)
     except KeyboardInterrupt:
@@ -93,7 +93,7 @@ def test_killed_workers_change_nothing(heard, expected, tmp_path):
 
     with (
         Results(tmp_path / "results.sqlite") as results,
-        executors.executor("local", points=2, workers_wanted=2) as (executor, at_a_time),
+        executors.executor("local", points=2, workers=2) as (executor, at_a_time),
     ):
         killer = threading.Thread(target=kill)
         killer.start()
@@ -113,7 +113,7 @@ def test_workers_of_another_version_do_not_count(heard, monkeypatch):
     theirs = groups.hash_of(*groups.SOURCES)[:12]
     monkeypatch.setattr(groups, "hash_of", lambda *names: "another")
     with (
-        executors.executor("local", points=2, workers_wanted=1) as (executor, at_a_time),
+        executors.executor("local", points=2, workers=1) as (executor, at_a_time),
         pytest.raises(DbpError, match=f"something else: it has sources {theirs}, not another"),
     ):
         counting.count(heard, RULE, executor=executor, at_a_time=at_a_time)

@@ -54,26 +54,26 @@ def test_awgn_agrees_with_theory(name, snr_db):
     point = summarize([measure(name, *group)])
     ber = float(modulation.bit_error_ratio_awgn(name, snr))
     symbols = group[0].size
-    assert point["ber_low"] < ber < point["ber_high"]
-    assert point["ber"] == point["errors"] / point["bits"] and point["bits"] > symbols
+    assert point.ber_low < ber < point.ber_high
+    assert point.ber == point.errors / point.bits and point.bits > symbols
     ser = symbol_error_ratio(name, snr)
-    assert point["ser"] == pytest.approx(ser, abs=3 * np.sqrt(ser / symbols))
+    assert point.ser == pytest.approx(ser, abs=3 * np.sqrt(ser / symbols))
     # The estimate of a variance from so many complex samples has a deviation of 0.28 %.
-    assert point["snr_db"] == pytest.approx(10 * np.log10(1 + snr), abs=0.04)
-    assert point["evm_percent"] == pytest.approx(100 / np.sqrt(snr), rel=0.005)
-    assert point["gmi_bits"] == pytest.approx(information(name, snr), abs=0.005)
-    q = 10 ** (point["q_db"] / 20)
-    assert special.erfc(q / np.sqrt(2)) / 2 == pytest.approx(point["ber"], rel=1e-9)
+    assert point.snr_db == pytest.approx(10 * np.log10(1 + snr), abs=0.04)
+    assert point.evm_percent == pytest.approx(100 / np.sqrt(snr), rel=0.005)
+    assert point.gmi_bits == pytest.approx(information(name, snr), abs=0.005)
+    q = 10 ** (point.q_db / 20)
+    assert special.erfc(q / np.sqrt(2)) / 2 == pytest.approx(point.ber, rel=1e-9)
     if name == "qpsk":
         # A decision between two levels: Q is the root of E_s / N_0.
-        assert point["q_db"] == pytest.approx(snr_db, abs=0.1)
+        assert point.q_db == pytest.approx(snr_db, abs=0.1)
 
 
 @pytest.mark.parametrize("snr_db", [-3.0, 6.0])
 def test_information_at_low_snr_agrees_with_theory(snr_db):
     group = transmit("16qam", snr_db, blocks=64)
     expected = information("16qam", 10 ** (snr_db / 10))
-    assert summarize([measure("16qam", *group)])["gmi_bits"] == pytest.approx(expected, abs=0.015)
+    assert summarize([measure("16qam", *group)]).gmi_bits == pytest.approx(expected, abs=0.015)
 
 
 @pytest.mark.parametrize(("name", "snr_db"), POINTS)
@@ -121,11 +121,11 @@ def test_groups_add_up_in_any_order():
         assert summarize(order) == whole
     rows = json.loads(json.dumps([asdict(group) for group in groups]))
     assert summarize([Measures(**row) for row in rows]) == whole
-    assert whole["errors"] == sum(group.bit_errors for group in groups)
-    assert whole["bits"] == 5 * 8192 * 4
+    assert whole.errors == sum(group.bit_errors for group in groups)
+    assert whole.bits == 5 * 8192 * 4
     one = summarize(groups[:1])
-    assert one != whole and one["snr_db"] == pytest.approx(whole["snr_db"], abs=0.1)
-    assert tuple(whole) == (
+    assert one != whole and one.snr_db == pytest.approx(whole.snr_db, abs=0.1)
+    assert tuple(asdict(whole)) == (
         *("bits", "errors", "ber", "ber_low", "ber_high", "ser"),
         *("snr_db", "evm_percent", "q_db", "gmi_bits"),
     )
@@ -136,7 +136,7 @@ def test_errors_in_few_blocks_widen_the_interval():
     received[[3, 20, 21]] = np.roll(received[[3, 20, 21]], 1, -1)
     point = summarize([measure("16qam", sent, labels, received)])
     # Three bursts: from less than a third of their mean number to more than twice.
-    assert point["ber_low"] < point["ber"] / 3 and point["ber_high"] > 2 * point["ber"]
+    assert point.ber_low < point.ber / 3 and point.ber_high > 2 * point.ber
 
 
 @pytest.mark.parametrize("scale", [1e-160, 1e-3, 1e150])
@@ -152,19 +152,19 @@ def test_a_dead_receiver_conveys_nothing():
     silent = measure("16qam", sent, labels, np.zeros_like(received))
     assert silent.information_bits == pytest.approx(0, abs=1e-6)
     point = summarize([silent])
-    assert point["ber"] == pytest.approx(0.5, abs=0.01)
-    assert point["snr_db"] == 0 and point["evm_percent"] == 100
+    assert point.ber == pytest.approx(0.5, abs=0.01)
+    assert point.snr_db == 0 and point.evm_percent == 100
     # Symbols of somebody else: what is left is one part in the number of symbols.
     other = transmit("16qam", 10.0, seed=2)[2]
     point = summarize([measure("16qam", sent, labels, other)])
-    assert 0 <= point["snr_db"] < 0.01 and 0 <= point["gmi_bits"] < 0.01
-    assert json.dumps(point, allow_nan=False)
+    assert 0 <= point.snr_db < 0.01 and 0 <= point.gmi_bits < 0.01
+    assert json.dumps(asdict(point), allow_nan=False)
 
 
 def test_no_q_factor_where_no_error_or_more_than_half():
     sent, labels, received = transmit("qpsk", 30.0)
-    assert summarize([measure("qpsk", sent, labels, received)])["q_db"] is None
-    assert summarize([measure("qpsk", sent, labels ^ 3, received)])["q_db"] is None
+    assert summarize([measure("qpsk", sent, labels, received)]).q_db is None
+    assert summarize([measure("qpsk", sent, labels ^ 3, received)]).q_db is None
 
 
 @pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
@@ -172,9 +172,9 @@ def test_no_q_factor_where_no_error_or_more_than_half():
 def test_no_noise_has_the_snr_of_the_arithmetic(dtype, gain):
     sent, labels, _ = transmit("64qam", 10.0)
     point = summarize([measure("64qam", sent.astype(dtype), labels, gain * sent.astype(dtype))])
-    assert point["errors"] == 0 == point["ber_low"] and 0 < point["ber_high"] < 1e-4
-    assert point["snr_db"] == pytest.approx(156.5, abs=0.1) and point["evm_percent"] < 1e-5
-    assert point["gmi_bits"] == pytest.approx(6, abs=1e-12)
+    assert point.errors == 0 == point.ber_low and 0 < point.ber_high < 1e-4
+    assert point.snr_db == pytest.approx(156.5, abs=0.1) and point.evm_percent < 1e-5
+    assert point.gmi_bits == pytest.approx(6, abs=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
-"""The database of units: each counts once, what is damaged is not believed."""
+"""The database of counted groups: each counts once, what is damaged is not believed."""
 
 import sqlite3
 from dataclasses import replace
 
 import pytest
-from helpers.measures import unit
+from helpers.measures import group_measures
 
 from dbp.errors import DbpError, InputError
 from dbp.evaluation.store import Results, remove
@@ -15,14 +15,14 @@ def path(tmp_path):
     return tmp_path / "run" / "results.sqlite"
 
 
-def test_units_come_back_as_they_were_and_count_once(path):
-    units = [unit(seed) for seed in range(3)]
+def test_groups_come_back_as_they_were_and_count_once(path):
+    groups = [group_measures(seed) for seed in range(3)]
     with Results(path) as results:
-        results.add([("a", "r", 0, units[0]), ("a", "r", 2, units[1])])
-        results.add([("a", "r", 2, units[1]), ("b", "r", 2, units[2])])
+        results.add([("a", "r", 0, groups[0]), ("a", "r", 2, groups[1])])
+        results.add([("a", "r", 2, groups[1]), ("b", "r", 2, groups[2])])
     with Results(path) as results:
-        assert results.load("a", "r") == {0: units[0], 2: units[1]}
-        assert results.load("b", "r") == {2: units[2]}
+        assert results.load("a", "r") == {0: groups[0], 2: groups[1]}
+        assert results.load("b", "r") == {2: groups[2]}
         assert results.load("a", "other") == {}
     remove(path)
     assert list(path.parent.iterdir()) == []
@@ -31,22 +31,22 @@ def test_units_come_back_as_they_were_and_count_once(path):
 @pytest.mark.parametrize("column", ["measures", "checksum", "number"])
 def test_a_damaged_row_is_taken_as_missing_and_may_be_replaced(path, column):
     with Results(path) as results:
-        results.add([("a", "r", 0, unit(0)), ("a", "r", 1, unit(1))])
+        results.add([("a", "r", 0, group_measures(0)), ("a", "r", 1, group_measures(1))])
     database = sqlite3.connect(path)
     value = {"measures": "'{}'", "checksum": "'0'", "number": "7"}[column]
     with database:
         database.execute(f"update units set {column} = {value} where number = 1")
     database.close()
     with Results(path) as results:
-        assert results.load("a", "r") == {0: unit(0)}
-        results.add([("a", "r", 1, unit(1))])
-        assert results.load("a", "r") == {0: unit(0), 1: unit(1)}
+        assert results.load("a", "r") == {0: group_measures(0)}
+        results.add([("a", "r", 1, group_measures(1))])
+        assert results.load("a", "r") == {0: group_measures(0), 1: group_measures(1)}
 
 
 @pytest.mark.parametrize("damage", ["text", "cut", "holes", "version", "other"])
 def test_a_damaged_file_is_refused(path, damage):
     with Results(path) as results:
-        results.add([("a", "r", number, unit(number)) for number in range(200)])
+        results.add([("a", "r", number, group_measures(number)) for number in range(200)])
     content = path.read_bytes()
     if damage == "text":
         path.write_text("these are no results\n" * 100)
@@ -67,12 +67,12 @@ def test_a_damaged_file_is_refused(path, damage):
 
 def test_a_full_disk_is_told_and_loses_nothing_that_was_there(path):
     with Results(path) as results:
-        results.add([("a", "r", 0, unit(0))])
+        results.add([("a", "r", 0, group_measures(0))])
         pages = results._database.execute("pragma page_count").fetchone()[0]
         results._database.execute(f"pragma max_page_count = {pages}")
         with pytest.raises(DbpError, match="full"):
-            results.add([("a", "r", number, unit(1)) for number in range(1, 500)])
-        assert results.load("a", "r") == {0: unit(0)}
+            results.add([("a", "r", number, group_measures(1)) for number in range(1, 500)])
+        assert results.load("a", "r") == {0: group_measures(0)}
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path):
@@ -84,5 +84,5 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
 def test_numbers_that_are_none_are_not_kept(path):
     with Results(path) as results:
         with pytest.raises(ValueError):
-            results.add([("a", "r", 0, replace(unit(0), sent_energy=float("nan")))])
+            results.add([("a", "r", 0, replace(group_measures(0), sent_energy=float("nan")))])
         assert results.load("a", "r") == {}

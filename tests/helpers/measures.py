@@ -6,7 +6,7 @@ from dbp.evaluation.measures import measure
 from dbp.link.modulation import draw
 
 
-def unit(seed):
+def group_measures(seed):
     """Measures of a group with noise."""
     rng = np.random.default_rng(seed)
     symbols, labels = draw("16qam", 256, rng)

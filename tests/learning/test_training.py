@@ -9,8 +9,7 @@ import torch
 from dbp import config
 from dbp.errors import InputError
 from dbp.evaluation import counting, measures
-from dbp.evaluation.receivers import FixedReceiver, FloatReceiver
-from dbp.evaluation.references import Reference
+from dbp.evaluation.receivers import FixedReceiver, FloatReceiver, Reference
 from dbp.learning import integer_rounding, training
 from dbp.learning.float_model import Model
 from dbp.learning.quantized_model import QuantizedModel
@@ -76,7 +75,7 @@ def test_the_design_reaches_what_training_says_on_unseen_data(learned):
         receivers, SMALL.link, [2.0], min_errors=10**6, max_bits=200_000, seed=1
     )
     for point, key in zip(points, ("snr_db_quantized", "snr_db_float"), strict=True):
-        assert point["snr_db"] == pytest.approx(learned.figures[key], abs=0.25)
+        assert point.snr_db == pytest.approx(learned.figures[key], abs=0.25)
 
 
 def test_same_seed_same_result(learned):

@@ -10,8 +10,7 @@ from helpers.awgn import AWGN, Plain, power_for
 from dbp import config, runs
 from dbp.errors import InputError
 from dbp.evaluation import counting, groups, measures
-from dbp.evaluation.receivers import FixedReceiver, FloatReceiver
-from dbp.evaluation.references import Reference
+from dbp.evaluation.receivers import FixedReceiver, FloatReceiver, Reference
 from dbp.learning import training
 from dbp.learning.float_filters import FloatFilters
 from dbp.link import model, modulation, transmission
@@ -388,10 +387,10 @@ def test_both_polarisations_are_counted_with_a_gain_of_their_own():
     receivers = [Plain(), Plain("turned", lambda waveform: waveform * gains)]
     plain, turned = counting.evaluate(receivers, settings, [power], **LIMITS)
     theory = modulation.bit_error_ratio_awgn("16qam", 10**1.3)
-    assert plain["ber_low"] < theory < plain["ber_high"] and plain["errors"] > 200
-    assert (plain["bits"], turned["bits"]) == (65536, 65536)
-    assert plain["errors"] == turned["errors"]
-    assert turned["snr_db"] == pytest.approx(plain["snr_db"], abs=1e-6)
+    assert plain.ber_low < theory < plain.ber_high and plain.errors > 200
+    assert (plain.bits, turned.bits) == (65536, 65536)
+    assert plain.errors == turned.errors
+    assert turned.snr_db == pytest.approx(plain.snr_db, abs=1e-6)
     scenario = groups.Scenario(settings, power, 3)
     (unit,) = groups.count(scenario, [Plain()], 0, groups.identity(scenario))[0][:1]
     assert (unit.blocks, unit.symbols) == (8, 16384)

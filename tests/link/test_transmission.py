@@ -6,7 +6,7 @@ import pytest
 from dbp import config
 from dbp.errors import InputError
 from dbp.evaluation.measures import matched_filter
-from dbp.evaluation.references import Reference
+from dbp.evaluation.receivers import Reference
 from dbp.link import model, transmission
 from dbp.link.modulation import constellation
 

@@ -19,17 +19,16 @@ from itertools import product
 import numpy as np
 import pytest
 from helpers.designs import DESIGN, designs, examples
-from helpers.measures import unit
+from helpers.measures import group_measures
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dbp import cli, config, runs
-from dbp.cli import prove, rtl, run, sim, synth, train
+from dbp.cli import ber, prove, rtl, run, sim, synth, train
 from dbp.datapath.design import Design
 from dbp.datapath.golden import Samples
 from dbp.datapath.stimulus import Stimulus
 from dbp.errors import DbpError, InputError, one_line
-from dbp.evaluation import evaluate
 from dbp.evaluation.store import Results
 from dbp.learning import training
 from dbp.learning.float_filters import FloatFilters
@@ -421,7 +420,7 @@ def test_databases(data, place):
     path = place / "results.sqlite"
     if not (place / "whole.sqlite").exists():
         with Results(place / "whole.sqlite") as results:
-            results.add([("a", "r", number, unit(number % 5)) for number in range(40)])
+            results.add([("a", "r", number, group_measures(number % 5)) for number in range(40)])
     whole = (place / "whole.sqlite").read_bytes()
     for file in place.glob("results.sqlite*"):
         file.unlink()
@@ -440,14 +439,14 @@ def test_databases(data, place):
     def read():
         with Results(path) as results:
             found = results.load("a", "r")
-            results.add([("a", "r", 7, unit(2))])
+            results.add([("a", "r", 7, group_measures(2))])
             return found
 
     found = tried(read, kind=DbpError)
     if found is None:
         assert one_line(path) in tried.message
     else:
-        assert all(found[number] == unit(number % 5) for number in found)
+        assert all(found[number] == group_measures(number % 5) for number in found)
 
 
 # Values of options: what numbers are written like, and anything that a shell may hand over.
@@ -474,7 +473,7 @@ def test_command_lines(given):
     called = []
     arguments = ["ber", "linear", "--out", "RUN", *(f"{name}={word}" for name, word in given)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "ber", lambda *a, **k: called.append((a, k)))
+        patch.setattr(ber, "ber", lambda *a, **k: called.append((a, k)))
         status, lines = main(patch, arguments)
     if not called:
         assert status == 2 and len(lines) == 1 and lines[0].isprintable(), lines
@@ -482,15 +481,14 @@ def test_command_lines(given):
         assert any(name in lines[0] for name, _ in given)
         return
     assert status == 0 and not lines
-    (_, powers, out), keywords = called[0]
-    last = dict(given)
-    options = keywords["options"]
+    ((request, out, workplace), _) = called[0]
+    powers, last = request.launch_powers_dbm, dict(given)
     assert str(out) == os.path.normpath(last.get("--out", "RUN")) or out.parts
     for name, value in (
-        ("--workers", options.workers),
-        ("--min-errors", options.min_errors),
-        ("--max-bits", options.max_bits),
-        ("--seed", keywords["seed"]),
+        ("--workers", workplace.workers),
+        ("--min-errors", request.min_errors),
+        ("--max-bits", request.max_bits),
+        ("--seed", request.seed),
     ):
         assert value == (int(last[name]) if name in last else None)
     if "--launch-power-dbm" in last:
@@ -539,7 +537,7 @@ def test_names_and_options_of_every_command(form, word, place):
         for command in (train, rtl, prove, sim, synth, run):
             name = command.__name__.rpartition(".")[2]
             patch.setattr(command, name, lambda *a: called.append(a))
-        patch.setattr(evaluate, "_evaluate", lambda *a: called.append(a) or 1 / 0)
+        patch.setattr(ber, "_count", lambda *a: called.append(a) or 1 / 0)
         arguments = [word if part is None else part for part in form]
         try:
             status, lines = main(patch, arguments)

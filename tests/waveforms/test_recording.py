@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from scipy import io as scipy_io
 
 from dbp import cli
-from dbp.cli import waveforms
+from dbp.cli import ber
 from dbp.errors import InputError
 from dbp.link import modulation
 from dbp.support import untrusted
 from dbp.waveforms import recording
+from dbp.waveforms.recording import read_recording, write_recording
 
 KINDS = ("npz", "mat", "h5", "plain.mat", "v73.mat", "plain.h5")
 RNG = np.random.default_rng(1)
@@ -97,8 +98,8 @@ def fast(server, monkeypatch):
 @pytest.mark.parametrize("kind", ["npz", "mat", "h5", "hdf5"])
 def test_what_is_written_is_read(kind, tmp_path):
     path = tmp_path / f"a.{kind}"
-    recording.write(path, RECORDING, edge_samples=3)
-    assert same(recording.read(path), RECORDING)
+    write_recording(path, RECORDING, edge_samples=3)
+    assert same(read_recording(path), RECORDING)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -115,15 +116,15 @@ def test_all_kinds_are_read_with_matrices_for_vectors_and_scalars(kind, tmp_path
         with_bits | {"bits": bits.reshape(-1).astype(np.float64)},
         FIELDS | {"another": np.zeros((2, 3))},
     ):
-        assert same(recording.read(write(tmp_path / f"a.{kind}", kind, fields)), RECORDING)
+        assert same(read_recording(write(tmp_path / f"a.{kind}", kind, fields)), RECORDING)
 
 
 def test_waveforms_need_neither_symbols_nor_modulation(tmp_path, fast):
     fields = {k: v for k, v in FIELDS.items() if k not in ("symbols", "modulation")}
-    read = recording.read(write(tmp_path / "a.mat", "mat", fields))
+    read = read_recording(write(tmp_path / "a.mat", "mat", fields))
     assert read.symbols is None and read.modulation is None
     # Of no known constellation: at mean power 1.
-    gaussian = recording.read(write(tmp_path / "a.npz", "npz", fields | {"symbols": WAVEFORM}))
+    gaussian = read_recording(write(tmp_path / "a.npz", "npz", fields | {"symbols": WAVEFORM}))
     assert np.mean(np.abs(gaussian.symbols) ** 2) == pytest.approx(1)
 
 
@@ -231,11 +232,13 @@ def damages(draw):
 def test_damaged_files_are_read_as_they_were_or_refused_in_one_line(tmp_path, fast, monkeypatch):
     whole = {kind: write(tmp_path / f"a.{kind}", kind, FIELDS).read_bytes() for kind in KINDS}
     out = tmp_path / "RUN"
-    monkeypatch.setattr(waveforms, "find_design", lambda _: (DESIGN, None))
+    monkeypatch.setattr(ber, "find_design", lambda _: (DESIGN, None))
     seen = {kind: [0, 0] for kind in KINDS}
     recordings = []
-    read = recording.read
-    monkeypatch.setattr(recording, "read", lambda p: recordings.append(read(p)) or recordings[-1])
+    read = read_recording
+    monkeypatch.setattr(
+        ber, "read_recording", lambda p: recordings.append(read(p)) or recordings[-1]
+    )
 
     @given(damages())
     @settings(max_examples=500, deadline=None)
@@ -289,7 +292,7 @@ def test_sizes_are_checked_before_memory_is_taken(shape, dtype, message, tmp_pat
     header = {"descr": dtype, "fortran_order": False, "shape": shape}
     npz_with(tmp_path / "a.npz", header, b"1234")
     with pytest.raises(InputError, match=rf"a.npz: bits: .*{message}"):
-        recording.read(tmp_path / "a.npz")
+        read_recording(tmp_path / "a.npz")
 
 
 def test_a_name_changed_in_one_of_its_two_places_is_noticed(tmp_path, fast):
@@ -298,14 +301,14 @@ def test_a_name_changed_in_one_of_its_two_places_is_noticed(tmp_path, fast):
     for place in (content.find(b"symbols.npy"), content.rfind(b"symbols.npy")):
         path.write_bytes(content[:place] + b"Z" + content[place + 1 :])
         with pytest.raises(InputError, match=r"a.npz: not readable: "):
-            recording.read(path)
+            read_recording(path)
 
 
 def test_other_compressions_are_refused(tmp_path, fast):
     with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("waveform.npy", b"")
     with pytest.raises(InputError, match=r"a.npz: waveform: must be stored or deflated"):
-        recording.read(tmp_path / "a.npz")
+        read_recording(tmp_path / "a.npz")
 
 
 def test_huge_matlab_and_hdf5_arrays_are_refused(tmp_path, fast):
@@ -315,11 +318,11 @@ def test_huge_matlab_and_hdf5_arrays_are_refused(tmp_path, fast):
     assert size in content
     path.write_bytes(content.replace(size, huge, 1))
     with pytest.raises(InputError, match=r"a.mat: waveform: .*at most 536870912 bytes"):
-        recording.read(path)
+        read_recording(path)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("waveform", (1 << 40,), np.complex64, chunks=(1 << 20,))
     with pytest.raises(InputError, match=r"a.h5: waveform: .*at most 536870912 bytes"):
-        recording.read(tmp_path / "a.h5")
+        read_recording(tmp_path / "a.h5")
 
 
 @pytest.mark.parametrize("name", ["waveform", "symbols"])
@@ -346,7 +349,7 @@ def test_hdf5_files_do_not_reach_other_files(tmp_path, fast):
                     file[name] = value
             make(file)
         with pytest.raises(InputError, match=f"a.h5: waveform: {message}"):
-            recording.read(tmp_path / "a.h5")
+            read_recording(tmp_path / "a.h5")
 
     def link(value):
         return lambda file: file.__setitem__("waveform", value)
@@ -382,21 +385,21 @@ def test_what_is_no_file_of_the_kinds_is_refused(tmp_path, fast):
         if path.startswith("empty"):
             (tmp_path / path).touch()
         with pytest.raises(InputError, match=re.escape(path) + f": {message}"):
-            recording.read(tmp_path / path)
+            read_recording(tmp_path / path)
 
 
 def test_a_string_object_of_matlab_is_no_text(tmp_path, fast):
     fields = FIELDS | {"modulation": {"a": 1.0}}  # a struct
     with pytest.raises(InputError, match="modulation: of type"):
-        recording.read(write(tmp_path / "a.mat", "mat", fields))
+        read_recording(write(tmp_path / "a.mat", "mat", fields))
 
 
 def test_a_reader_that_crashes_or_hangs_is_one_line(tmp_path, monkeypatch):
     path = write(tmp_path / "a.npz", "npz", FIELDS)
     monkeypatch.setattr(untrusted, "TIME_LIMIT_S", 0.001)
     with pytest.raises(InputError, match=r"a.npz: damaged"):
-        recording.read(path)
+        read_recording(path)
     monkeypatch.undo()
     monkeypatch.setattr(untrusted, "_in_a_process", lambda _: (-11, b"", ""))
     with pytest.raises(InputError, match=r"a.npz: damaged: the library that reads it crashed"):
-        recording.read(path)
+        read_recording(path)

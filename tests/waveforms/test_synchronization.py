@@ -9,13 +9,13 @@ from helpers.designs import SCALE
 from scipy import io as scipy_io
 
 from dbp import cli, config
-from dbp.cli import waveforms
 from dbp.datapath.design import Design, Filter, Rotation
 from dbp.errors import InputError
 from dbp.evaluation import measures
 from dbp.evaluation.receivers import FixedReceiver
 from dbp.link import modulation, transmission
-from dbp.waveforms import recording
+from dbp.support import untrusted
+from dbp.waveforms.recording import read_recording
 from dbp.waveforms.synchronization import coherence, synchronize, two_per_symbol
 
 ROLL_OFF = 0.2
@@ -206,12 +206,12 @@ def test_what_the_link_writes_is_counted_as_the_evaluation_does(simulated, point
     assert point["bits"] == 4 * 1024 * ((16384 - 2 * edge) // 1024)
     parts = (x[0, inside].reshape(-1, 1024) for x in (received.symbols, received.labels, symbols))
     expected = measures.summarize([measures.measure("16qam", *parts)])
-    assert point["errors"] == pytest.approx(expected["errors"], rel=0.02)
+    assert point["errors"] == pytest.approx(expected.errors, rel=0.02)
     assert point["errors"] > 100
-    assert point["snr_db"] == pytest.approx(expected["snr_db"], abs=0.01)
-    assert point["gmi_bits"] == pytest.approx(expected["gmi_bits"], abs=0.002)
+    assert point["snr_db"] == pytest.approx(expected.snr_db, abs=0.01)
+    assert point["gmi_bits"] == pytest.approx(expected.gmi_bits, abs=0.002)
     assert point["delay_samples"] == pytest.approx(0, abs=0.02)
-    assert point["coherence"] == pytest.approx(1 - 10 ** (-expected["snr_db"] / 10), abs=0.01)
+    assert point["coherence"] == pytest.approx(1 - 10 ** (-expected.snr_db / 10), abs=0.01)
 
 
 def changed(folder, **changes):
@@ -295,12 +295,12 @@ def test_equalize_writes_what_ber_counts(kind, simulated, point, tmp_path):
     out = tmp_path / f"out.{kind}"
     given = ["equalize", str(simulated / "design.json"), f"--input={simulated / 'a.npz'}"]
     assert cli.main([*given, f"--output={out}"]) == 0
-    equalized = recording.read(out)
+    equalized = read_recording(out)
     assert equalized.samples_per_symbol == 2 and equalized.waveform.size == 2 * 16384
     # Codes of the converter, as the hardware puts them out.
     assert np.array_equal(equalized.waveform, np.round(equalized.waveform))
     symbols = measures.matched_filter(equalized.waveform, equalized.roll_off)
-    fields = waveforms.foreign.read(out, ["sent_symbols", "received_symbols", "edge_samples"])
+    fields = untrusted.read(out, ["sent_symbols", "received_symbols", "edge_samples"])
     sent, received = (fields[f"{name}_symbols"].ravel() for name in ("sent", "received"))
     edge = point["edge_symbols"]
     assert fields["edge_samples"] == 2 * edge and sent.size == 16384 - 2 * edge
@@ -320,7 +320,7 @@ def test_equalize_needs_no_symbols(simulated, tmp_path, capsys):
     capsys.readouterr()
     assert cli.main([*equalize, f"--input={file}", *blind]) == 0
     assert "neither delay nor conjugation" in capsys.readouterr().out
-    one, other = (recording.read(tmp_path / f"{n}.npz").waveform for n in ("whole", "blind"))
+    one, other = (read_recording(tmp_path / f"{n}.npz").waveform for n in ("whole", "blind"))
     assert np.array_equal(one, other)
 
 

@@ -1,0 +1,145 @@
+"""Counting on a waveform that others recorded: one stream, whose symbols are found in it first."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dbp import config
+from dbp.datapath.design import Design, launch_power_uw
+from dbp.errors import InputError
+from dbp.evaluation.counting import design_figures
+from dbp.evaluation.measures import Measures, measure, summarize
+from dbp.evaluation.receivers import Receiver
+from dbp.link import modulation
+from dbp.link.modulation import Waveform
+from dbp.records.schemas import Point
+from dbp.waveforms.recording import Recording
+from dbp.waveforms.synchronization import Synchronization, coherence, synchronize, two_per_symbol
+
+# Of a stream, as `dbp.link.transmission` has blocks; fewer where it is short.
+BLOCK_SYMBOLS, GROUP_BLOCKS = 1024, 8
+MIN_COUNTED = 1024
+# What the matched filter takes from beyond an end, beside the memory of the design.
+FILTER_SYMBOLS = 64
+# Of the coherence in the middle of the stream: blocks with less do not hold the symbols.
+_LEAST_COHERENCE = 0.3
+
+
+@dataclass(frozen=True)
+class Equalized:
+    """A stream as a receiver leaves it, and the symbols in it.
+
+    ``sent``, ``received``: complex, shape ``(n,)``, without the ``edge_symbols`` at each end.
+    """
+
+    synchronization: Synchronization
+    sent: NDArray[np.complexfloating]
+    received: NDArray[np.complexfloating]
+    edge_symbols: int
+
+
+def stream(recording: Recording) -> NDArray[np.complex128]:
+    """Return the waveform at 2 samples per symbol, of mean power 1, shape ``(samples,)``."""
+    return two_per_symbol(recording.waveform, recording.samples_per_symbol)
+
+
+def edge_symbols(design: Design, symbols: int) -> int:
+    """Return how many symbols of each end are not counted: the filters there wrap around."""
+    edge = -(-design.delay // 2) + FILTER_SYMBOLS
+    if symbols - 2 * edge < MIN_COUNTED:
+        raise InputError(
+            f"waveform: {symbols} symbols: must be at least {MIN_COUNTED + 2 * edge}, since "
+            f"{edge} of each end are not counted"
+        )
+    return edge
+
+
+def equalize(
+    receiver: Receiver, design: Design, waveform: Waveform, recording: Recording
+) -> Equalized:
+    """Equalise a `stream` and find the symbols sent in it; `InputError` where they are not there.
+
+    ``design``: that of the receiver. The recording must have its symbols.
+    """
+    if recording.symbols is None:
+        raise InputError("symbols or bits: must be there to be found in the waveform")
+    edge = edge_symbols(design, waveform.size // 2)
+    synchronization = synchronize(
+        lambda blocks: receiver(blocks, recording.launch_power_dbm),
+        waveform,
+        recording.symbols,
+        recording.roll_off,
+    )
+    inside = slice(edge, synchronization.received.size - edge)
+    sent = recording.symbols[synchronization.index[inside]]
+    received = synchronization.received[inside]
+    block = _block_symbols(sent.size)
+    for start in range(0, sent.size - block + 1, block):
+        part = slice(start, start + block)
+        least = _LEAST_COHERENCE * synchronization.coherence
+        if coherence(sent[part], received[part]) < least:
+            raise InputError(
+                f"symbols: found in the middle of the waveform, but not in its symbols "
+                f"{edge + start}..{edge + start + block - 1}: must be those of the whole waveform, "
+                "or one period of what repeats without gaps, at a steady symbol rate"
+            )
+    return Equalized(synchronization, sent, received, edge)
+
+
+def point(receiver: Receiver, design: Design, recording: Recording, equalized: Equalized) -> Point:
+    """Return the point of a receiver on a recording, of which the modulation is known."""
+    if recording.modulation is None:
+        raise InputError("modulation: must be there to count errors")
+    groups = _measure(recording.modulation, equalized.sent, equalized.received)
+    synchronization = equalized.synchronization
+    return Point(
+        design=receiver.name,
+        arithmetic=receiver.arithmetic,
+        launch_power_dbm=recording.launch_power_dbm,
+        **asdict(summarize(groups)),
+        **design_figures(design, receiver.arithmetic),
+        delay_samples=synchronization.delay_symbols * recording.samples_per_symbol,
+        phase_rad=synchronization.phase_rad,
+        gain=synchronization.gain,
+        coherence=synchronization.coherence,
+        conjugated=synchronization.conjugated,
+        edge_symbols=equalized.edge_symbols,
+    )
+
+
+def _block_symbols(counted: int) -> int:
+    return min(BLOCK_SYMBOLS, counted // GROUP_BLOCKS)
+
+
+def _measure(modulation_: str, sent: Waveform, received: Waveform) -> list[Measures]:
+    """Groups of blocks, the last with all blocks that are left; what fills none is not counted."""
+    block = _block_symbols(sent.size)
+    blocks = sent.size // block
+    shape = (blocks, block)
+    sent, received = (part[: blocks * block].reshape(shape) for part in (sent, received))
+    labels = modulation.decide(modulation_, sent)
+    starts = range(0, blocks - GROUP_BLOCKS + 1, GROUP_BLOCKS)
+    groups = [slice(k, None if k == starts[-1] else k + GROUP_BLOCKS) for k in starts]
+    return [measure(modulation_, sent[g], labels[g], received[g]) for g in groups]
+
+
+def notes(label: str, design: Design, link: config.Link, recording: Recording) -> list[str]:
+    """Return a sentence for each way in which a recording is not what a design is for.
+
+    ``link``: that of the design.
+    """
+    lines = []
+    uw = launch_power_uw(recording.launch_power_dbm)
+    if any(rotation.kerr_saturates(uw) for rotation in design.rotations):
+        power = f"{recording.launch_power_dbm:+g} dBm"
+        lines.append(f"{label}: K is at the end of its range at {power}")
+    for name, theirs, ours in (
+        ("symbol_rate_baud", recording.symbol_rate_baud, 1e9 * link.symbol_rate_gbd),
+        ("roll_off", recording.roll_off, link.roll_off),
+    ):
+        if abs(theirs - ours) > 1e-3 * ours:
+            lines.append(f"{label}: {name} = {theirs:g}, for a link of {ours:g}")
+    return lines

@@ -1,0 +1,82 @@
+"""The points of an evaluation: a sequence that can be drawn, written and shown in a notebook."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+from dbp.records.schemas import Point, best_points
+from dbp.support.files import write_csv
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Points(Sequence[Point]):
+    """All points of an evaluation, immutable: each launch power with all its receivers in turn."""
+
+    __slots__ = ("_points",)
+
+    def __init__(self, points: Iterable[Point] = ()) -> None:
+        self._points = tuple(points)
+
+    @overload
+    def __getitem__(self, index: int) -> Point: ...
+    @overload
+    def __getitem__(self, index: slice) -> Points: ...
+    def __getitem__(self, index: int | slice) -> Point | Points:
+        return Points(self._points[index]) if isinstance(index, slice) else self._points[index]
+
+    def __len__(self) -> int:
+        return len(self._points)
+
+    def __iter__(self) -> Iterator[Point]:
+        return iter(self._points)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Points) and self._points == other._points
+
+    def __hash__(self) -> int:
+        return hash(tuple((p.design, p.arithmetic, p.launch_power_dbm, p.bits) for p in self))
+
+    def best(self) -> dict[tuple[str, str], Point]:
+        """Return the point of least BER of each (design, arithmetic)."""
+        return best_points(self)
+
+    def link_keys(self) -> tuple[str, ...]:
+        """Return the keys of the link that were swept, in the order of the sweep."""
+        return tuple(dict.fromkeys(key for point in self for key in point.model_extra or ()))
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the BER of each design with its interval into ``ax``, or into a new figure."""
+        from dbp.evaluation.plot import plot_ber
+
+        return plot_ber(self, ax)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the points as ``dbp ber`` writes ``ber.csv``, a line each."""
+        write_csv(path, [point.row() for point in self])
+
+    def __repr__(self) -> str:
+        designs = list(dict.fromkeys(point.design for point in self))
+        named = ", ".join(designs[:3]) + (", ..." if designs[3:] else "")
+        return f"Points({len(self)} of {named})" if self else "Points(none)"
+
+    def _repr_html_(self) -> str:
+        keys = self.link_keys()
+        header = [*keys, "design", "arithmetic", "launch power (dBm)", "BER", "95 % interval"]
+        lines = [[*header, "SNR (dB)", "GMI (bits)"]]
+        for point in self:
+            line = [str(getattr(point, key, "")) for key in keys]
+            line += [point.design, point.arithmetic, f"{point.launch_power_dbm:+g}"]
+            line += [f"{point.ber:.2e}", f"{point.ber_low:.2e} .. {point.ber_high:.2e}"]
+            line.append(f"{point.snr_db:.2f}")
+            line.append("" if point.gmi_bits is None else f"{point.gmi_bits:.3f}")
+            lines.append(line)
+        rows = "".join(
+            f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in line)}</tr>"
+            for tag, line in zip(["th", *["td"] * len(self)], lines, strict=True)
+        )
+        return f"<table>{rows}</table>"
