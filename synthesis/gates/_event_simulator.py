@@ -1,14 +1,27 @@
 """Event-driven gate-level simulation with pin-to-pin delays, compiled by Numba.
 
 Two-valued; time in whole units. A gate whose function changes its value at time t shows it after
-the delay of the pin that changed (the shortest where several changed at t). What shows then is the
-value of that moment, so that a pulse shorter than the delay vanishes. Icarus Verilog does the same
-with specify paths, fifteen times slower; the tests hold one against the other.
+the delay of the pin that changed (the shortest where several changed at t). The gate then shows
+the value its function has at that later moment, so that a pulse shorter than the delay vanishes.
+Icarus Verilog does the same with specify paths, fifteen times slower; the tests compare the two.
+
+**The timing wheel.** No delay is longer than `slots - 1` units, so the events that are due in the
+next `slots` units fit into a ring of `slots` lists, one list for each unit: an event at time t is
+in list ``t % slots``, and no two events in one list are due at different times. To schedule an
+event, put it at the head of its list; to let time pass, go from list to list. Both take constant
+time, where a priority queue would need the logarithm of the number of events.
+
+The lists share one array: row e of ``events`` holds the row of the next event of its list (-1 at
+the end) and the gate that is due. Rows in no list form one more list, that of the free rows. It
+begins at ``free[0]``; a row taken from its head becomes an event, and a row whose event has passed
+returns to its head. Nothing is allocated while the simulation runs, except where no row is free:
+then the array doubles.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -33,7 +46,7 @@ class Functions:
 
 
 @dataclass(frozen=True, eq=False)
-class Circuit:
+class TimedGates:
     """Gates with a rise and a fall delay per pin, registers on the edges of ``clock``.
 
     ``initial``: the value of every net at the start. ``tables``: the truth tables, one byte per
@@ -50,205 +63,310 @@ class Circuit:
     on_fall: NDArray[np.bool_]
 
 
+class Counts(NamedTuple):
+    """What `run` counts, by net, and the outputs that it samples.
+
+    ``toggles``: changes. ``at_one``: time at 1. ``settled``: cycles that ended with another value
+    than the cycle before; a simulation without delays would see no other toggles. ``outputs``:
+    values at the end of every cycle, shape ``(clocks, len(outputs))``.
+    """
+
+    toggles: NDArray[np.int64]
+    at_one: NDArray[np.int64]
+    settled: NDArray[np.int64]
+    outputs: NDArray[np.uint8]
+
+
+class Wires(NamedTuple):
+    """The nets. ``rows``: the fields `_VALUE`, `_TOGGLES` and `_FANOUT` of each net.
+
+    Net n drives the pins ``fanout[rows[n, _FANOUT]:rows[n + 1, _FANOUT]]``; each is its gate's
+    number, shifted by `_PIN_BITS`, and its place among the gate's pins. ``at_one``: time at 1,
+    less the time of the last rise while the net is 1.
+    """
+
+    rows: NDArray[np.int32]
+    fanout: NDArray[np.int32]
+    at_one: NDArray[np.int64]
+
+
+class Gates(NamedTuple):
+    """The gates. ``rows``: the fields `_PINS` to `_NEXT` of each gate.
+
+    ``delays``: of each pin, to a fall and to a rise, shape ``(pins, 2)``. ``noted``: room for the
+    numbers of the gates whose inputs changed at this time.
+    """
+
+    rows: NDArray[np.int32]
+    tables: NDArray[np.uint8]
+    delays: NDArray[np.int32]
+    noted: NDArray[np.int32]
+
+
+class Registers(NamedTuple):
+    """The registers: `Functions`, the edge that each samples at, and room for those that flip."""
+
+    first: NDArray[np.int64]
+    nets: NDArray[np.int64]
+    table: NDArray[np.int64]
+    target: NDArray[np.int64]
+    on_fall: NDArray[np.bool_]
+    flipping: NDArray[np.int64]
+
+
+class Wheel(NamedTuple):
+    """The events to come: see the module. ``head``: the first event of each list, or -1."""
+
+    head: NDArray[np.int32]
+    events: NDArray[np.int32]
+    free: NDArray[np.int64]
+
+
+class Drive(NamedTuple):
+    """What the circuit is given: row k of ``stimulus`` on ``inputs`` with rising edge k."""
+
+    clock: int
+    inputs: NDArray[np.int64]
+    stimulus: NDArray[np.uint8]
+    half_period: int
+
+
+# Fields of a gate: its first pin, truth table and net; the state of its inputs (the index into the
+# truth table), a bit for each input that changed at this time, and the value to show. Fields of a
+# net: its value, its toggles, the start of its fan-out. A row never crosses a line of the cache.
+_PINS, _TABLE, _TARGET, _STATE, _CHANGED, _NEXT, _GATE_FIELDS = 0, 1, 2, 3, 4, 5, 8
+_VALUE, _TOGGLES, _FANOUT, _WIRE_FIELDS = 0, 1, 2, 4
+_PIN_BITS = 4
+
+_inline = njit(cache=True, inline="always")
+
+
 def run(
-    circuit: Circuit,
+    circuit: TimedGates,
     inputs: NDArray[np.int64],
     outputs: NDArray[np.int64],
     stimulus: NDArray[np.uint8],
     half_period: int,
     first_counted: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
-    """Toggles of every net, its time at 1, cycles that ended with another value, and the outputs.
+) -> Counts:
+    """Simulate as many cycles as ``stimulus`` has rows; count from edge ``first_counted`` on.
 
-    ``stimulus``: shape ``(clocks, len(inputs))``; row k is applied with the rising edge k. What
-    happens from edge ``first_counted`` to the end of the last cycle counts. A simulation without
-    delays would see no other toggles than those from the end of one cycle to that of the next. The
-    outputs are those at the end of every cycle, shape ``(clocks, len(outputs))``.
+    ``stimulus``: shape ``(clocks, len(inputs))``; row k is applied with the rising edge k. The last
+    cycle counts to its end.
     """
-    nets, g, r = len(circuit.initial), circuit.gates, circuit.registers
-    gates = np.zeros((len(g.target), _GATE_FIELDS), np.int32)
-    gates[:, _PINS], gates[:, _TABLE], gates[:, _TARGET] = g.first[:-1], g.table, g.target
-    gate_of_pin = np.repeat(np.arange(len(g.target)), np.diff(g.first))
-    order = np.argsort(g.nets, kind="stable")
-    fanout = (gate_of_pin << _PIN_BITS | (np.arange(len(g.nets)) - g.first[gate_of_pin]))[order]
-    wires = np.zeros((nets + 1, _WIRE_FIELDS), np.int32)
-    wires[1:, _FANOUT] = np.cumsum(np.bincount(g.nets, minlength=nets))
-    wires[:nets, _VALUE] = circuit.initial
-    delays = np.stack([circuit.fall, circuit.rise], axis=1).astype(np.int32)
-    slots = 1 << max(int(delays.max(initial=0)).bit_length(), 1)
-    return _run(
-        circuit.clock,
-        circuit.tables,
-        gates,
-        np.diff(g.first),
-        g.nets,
-        delays,
-        wires,
-        fanout.astype(np.int32),
-        (r.first, r.nets, r.table, r.target),
-        circuit.on_fall,
-        inputs,
-        outputs,
-        np.ascontiguousarray(stimulus),
-        half_period,
-        first_counted,
-        slots,
+    wires, gates = _wires(circuit), _gates(circuit)
+    r = circuit.registers
+    flipping = np.zeros(len(r.target), np.int64)
+    return Counts(
+        *_run(
+            wires,
+            gates,
+            Registers(r.first, r.nets, r.table, r.target, circuit.on_fall, flipping),
+            _wheel(len(gates.rows), int(gates.delays.max(initial=0))),
+            Drive(circuit.clock, inputs, np.ascontiguousarray(stimulus), half_period),
+            outputs,
+            first_counted,
+        )
     )
 
 
-# Fields of a gate: its first pin, truth table, net; state of its inputs, inputs changed now, and
-# the value to show. Of a wire: value, toggles, start of its fan-out. One row, one cache line.
-_PINS, _TABLE, _TARGET, _STATE, _CHANGED, _NEXT, _GATE_FIELDS = 0, 1, 2, 3, 4, 5, 8
-_VALUE, _TOGGLES, _FANOUT, _WIRE_FIELDS = 0, 1, 2, 4
-_PIN_BITS = 4
+def _wires(circuit: TimedGates) -> Wires:
+    g, nets = circuit.gates, len(circuit.initial)
+    gate_of_pin = np.repeat(np.arange(len(g.target)), np.diff(g.first))
+    place = np.arange(len(g.nets)) - g.first[gate_of_pin]
+    by_net = np.argsort(g.nets, kind="stable")
+    fanout = (gate_of_pin << _PIN_BITS | place)[by_net].astype(np.int32)
+    rows = np.zeros((nets + 1, _WIRE_FIELDS), np.int32)
+    rows[1:, _FANOUT] = np.cumsum(np.bincount(g.nets, minlength=nets))
+    rows[:nets, _VALUE] = circuit.initial
+    return Wires(rows, fanout, np.zeros(nets, np.int64))
+
+
+def _gates(circuit: TimedGates) -> Gates:
+    """The gates, all of them noted as if every input had changed at the start."""
+    g = circuit.gates
+    pins = np.diff(g.first)
+    gate_of_pin = np.repeat(np.arange(len(g.target)), pins)
+    place = np.arange(len(g.nets)) - g.first[gate_of_pin]
+    rows = np.zeros((len(g.target), _GATE_FIELDS), np.int32)
+    rows[:, _PINS], rows[:, _TABLE], rows[:, _TARGET] = g.first[:-1], g.table, g.target
+    np.bitwise_or.at(rows[:, _STATE], gate_of_pin, circuit.initial[g.nets].astype(int) << place)
+    rows[:, _CHANGED] = (1 << pins) - 1
+    rows[:, _NEXT] = circuit.initial[g.target]
+    delays = np.stack([circuit.fall, circuit.rise], axis=1).astype(np.int32)
+    return Gates(rows, circuit.tables, delays, np.zeros(len(rows), np.int32))
+
+
+def _wheel(gates: int, longest_delay: int) -> Wheel:
+    """An empty wheel. Its slots are a power of two, so that a mask takes the place of a modulo."""
+    slots = 1 << max(longest_delay.bit_length(), 1)
+    events = np.zeros((gates + 1, 2), np.int32)
+    events[:, 0] = np.arange(1, gates + 2)
+    return Wheel(np.full(slots, -1, np.int32), events, np.zeros(1, np.int64))
+
+
+@_inline
+def _toggle(net, now, counting, wires, gates, count):
+    """Change a net; note the gates that it drives. Returns how many gates are noted now."""
+    value = wires.rows[net, _VALUE] ^ 1
+    wires.rows[net, _VALUE] = value
+    if counting:
+        wires.rows[net, _TOGGLES] += 1
+        wires.at_one[net] += -now if value else now
+    for k in range(wires.rows[net, _FANOUT], wires.rows[net + 1, _FANOUT]):
+        gate = wires.fanout[k] >> _PIN_BITS
+        bit = 1 << (wires.fanout[k] & ((1 << _PIN_BITS) - 1))
+        gates.rows[gate, _STATE] ^= bit
+        # No input had changed yet, so that the gate is not noted yet.
+        if gates.rows[gate, _CHANGED] == 0:
+            gates.noted[count] = gate
+            count += 1
+        gates.rows[gate, _CHANGED] |= bit
+    return count
+
+
+@_inline
+def _evaluate(now, count, gates, wheel):
+    """Schedule those of the noted gates whose function changed. Returns the wheel."""
+    for k in range(count):
+        gate = gates.noted[k]
+        value = np.int32(gates.tables[gates.rows[gate, _TABLE] + gates.rows[gate, _STATE]])
+        if value != gates.rows[gate, _NEXT]:
+            gates.rows[gate, _NEXT] = value
+            wheel = _schedule(gate, now + _delay(gate, value, gates), wheel)
+        gates.rows[gate, _CHANGED] = 0
+    return wheel
+
+
+@_inline
+def _delay(gate, value, gates):
+    """The shortest delay to ``value`` from those pins of a gate that changed."""
+    delay, changed = np.int64(1) << 40, gates.rows[gate, _CHANGED]
+    pin = gates.rows[gate, _PINS]
+    while changed:
+        if changed & 1:
+            delay = min(delay, np.int64(gates.delays[pin, value]))
+        changed >>= 1
+        pin += 1
+    return delay
+
+
+@_inline
+def _schedule(gate, time, wheel):
+    """Put an event into the list of its time. Returns the wheel, larger where it was full."""
+    head, events, free = wheel
+    if free[0] == len(events):
+        events = np.concatenate((events, np.empty_like(events)))
+        events[free[0] :, 0] = np.arange(free[0] + 1, len(events) + 1)
+    event = free[0]
+    free[0] = events[event, 0]
+    slot = time & (len(head) - 1)
+    events[event, 0], events[event, 1] = head[slot], gate
+    head[slot] = event
+    return Wheel(head, events, free)
 
 
 @njit(cache=True)
-def _toggle(net, now, counting, wires, at_one, fanout, gates, touched, count):
-    """Change a wire; note the gates behind it. Returns how many gates are noted now."""
-    value = wires[net, _VALUE] ^ 1
-    wires[net, _VALUE] = value
-    if counting:
-        wires[net, _TOGGLES] += 1
-        at_one[net] += -now if value else now
-    for k in range(wires[net, _FANOUT], wires[net + 1, _FANOUT]):
-        gate, bit = fanout[k] >> _PIN_BITS, 1 << (fanout[k] & ((1 << _PIN_BITS) - 1))
-        gates[gate, _STATE] ^= bit
-        if gates[gate, _CHANGED] == 0:
-            touched[count] = gate
-            count += 1
-        gates[gate, _CHANGED] |= bit
+def _next_due(now, end, head):
+    """The time of the next event, or ``end`` where none is due before."""
+    while now < end and head[now & (len(head) - 1)] < 0:
+        now += 1
+    return now
+
+
+@_inline
+def _pass_slot(now, counting, wires, gates, wheel):
+    """Let all happen that is due now. Returns the wheel."""
+    head, slot = wheel.head, now & (len(wheel.head) - 1)
+    # Again while a delay of 0 adds events to the list that has just been emptied.
+    while head[slot] >= 0:
+        event = head[slot]
+        head[slot] = -1
+        count = 0
+        while event >= 0:
+            following, gate = wheel.events[event, 0], wheel.events[event, 1]
+            net = gates.rows[gate, _TARGET]
+            # The value of this moment: equal where a pulse has come and gone meanwhile.
+            if wires.rows[net, _VALUE] != gates.rows[gate, _NEXT]:
+                count = _toggle(net, now, counting, wires, gates, count)
+            wheel.events[event, 0] = wheel.free[0]
+            wheel.free[0] = event
+            event = following
+        wheel = _evaluate(now, count, gates, wheel)
+    return wheel
+
+
+@njit(cache=True)
+def _sample(level, wires, tables, registers):
+    """Find the registers that flip at this edge; returns how many lie in ``flipping``."""
+    flips = 0
+    for k in range(len(registers.target)):
+        if registers.on_fall[k] != (level == 1):
+            first, state = registers.first[k], 0
+            for pin in range(first, registers.first[k + 1]):
+                state |= np.int64(wires.rows[registers.nets[pin], _VALUE]) << (pin - first)
+            target = registers.target[k]
+            if tables[registers.table[k] + state] != wires.rows[target, _VALUE]:
+                registers.flipping[flips] = target
+                flips += 1
+    return flips
+
+
+@njit(cache=True)
+def _edge(now, level, cycle, counting, wires, gates, registers, drive):
+    """Change all that an edge of the clock changes. Returns how many gates are noted."""
+    # Registers see what their inputs were before anything changes with the edge.
+    flips = _sample(level, wires, gates.tables, registers)
+    count = 0
+    if wires.rows[drive.clock, _VALUE] != level:
+        count = _toggle(drive.clock, now, counting, wires, gates, count)
+    for k in range(flips):
+        count = _toggle(registers.flipping[k], now, counting, wires, gates, count)
+    if level == 1:
+        for k in range(len(drive.inputs)):
+            if wires.rows[drive.inputs[k], _VALUE] != drive.stimulus[cycle, k]:
+                count = _toggle(drive.inputs[k], now, counting, wires, gates, count)
     return count
 
 
 @njit(cache=True)
-def _evaluate(now, count, touched, gates, tables, delays, head, events, free):
-    """Schedule the noted gates whose function changed. Returns the events, perhaps more room."""
-    for k in range(count):
-        gate = touched[k]
-        value = np.int32(tables[gates[gate, _TABLE] + gates[gate, _STATE]])
-        if value != gates[gate, _NEXT]:
-            gates[gate, _NEXT] = value
-            delay, changed, pin = np.int64(1) << 40, gates[gate, _CHANGED], gates[gate, _PINS]
-            while changed:
-                if changed & 1:
-                    delay = min(delay, np.int64(delays[pin, value]))
-                changed >>= 1
-                pin += 1
-            if free[0] == len(events):
-                events = np.concatenate((events, np.empty_like(events)))
-                events[free[0] :, 0] = np.arange(free[0] + 1, len(events) + 1)
-            event = free[0]
-            free[0] = events[event, 0]
-            slot = (now + delay) & (len(head) - 1)
-            events[event, 0], events[event, 1] = head[slot], gate
-            head[slot] = event
-        gates[gate, _CHANGED] = 0
-    return events
-
-
-@njit(cache=True)
-def _run(
-    clock,
-    tables,
-    gates,
-    pin_counts,
-    pin_nets,
-    delays,
-    wires,
-    fanout,
-    registers,
-    on_fall,
-    inputs,
-    outputs,
-    stimulus,
-    half,
-    first_counted,
-    slots,
-):
-    register_first, register_nets, register_table, register_target = registers
-    nets, gate_count, clocks = len(wires) - 1, len(gates), len(stimulus)
-    at_one, settled = np.zeros(nets, np.int64), np.zeros(nets, np.int64)
-    before = np.zeros(nets, np.uint8)
+def _run(wires, gates, registers, wheel, drive, outputs, first_counted):
+    """The fields of `Counts`; works in place on all that it is given but ``drive``."""
+    nets, clocks = len(wires.at_one), len(drive.stimulus)
+    settled, at_last_end = np.zeros(nets, np.int64), np.zeros(nets, np.uint8)
     sampled = np.zeros((clocks, len(outputs)), np.uint8)
-    touched, flips = np.zeros(gate_count, np.int32), np.zeros(len(register_target), np.int64)
-    # Events (next in the list, gate) in a wheel of slots, one per time unit; `free` the unused.
-    head = np.full(slots, -1, np.int32)
-    events = np.zeros((gate_count + 1, 2), np.int32)
-    events[:, 0] = np.arange(1, gate_count + 2)
-    free = np.zeros(1, np.int64)
-
+    # At the start every gate computes; those without pins are constant and show it already.
     count = 0
-    for gate in range(gate_count):
-        for pin in range(pin_counts[gate]):
-            net = pin_nets[gates[gate, _PINS] + pin]
-            gates[gate, _STATE] |= wires[net, _VALUE] << pin
-        gates[gate, _NEXT] = wires[gates[gate, _TARGET], _VALUE]
-        if pin_counts[gate]:
-            gates[gate, _CHANGED] = (1 << pin_counts[gate]) - 1
-            touched[count] = gate
+    for gate in range(len(gates.rows)):
+        if gates.rows[gate, _CHANGED]:
+            gates.noted[count] = gate
             count += 1
-    events = _evaluate(0, count, touched, gates, tables, delays, head, events, free)
-
+    wheel = _evaluate(0, count, gates, wheel)
     counting, now = False, 0
     for half_cycle in range(2 * clocks + 1):
-        # Work off what is due before this edge.
-        while now < half_cycle * half:
-            slot = now & (slots - 1)
-            while head[slot] >= 0:
-                event = head[slot]
-                head[slot] = -1
-                count = 0
-                while event >= 0:
-                    after, gate = events[event, 0], events[event, 1]
-                    net = gates[gate, _TARGET]
-                    if wires[net, _VALUE] != gates[gate, _NEXT]:
-                        count = _toggle(
-                            net, now, counting, wires, at_one, fanout, gates, touched, count
-                        )
-                    events[event, 0] = free[0]
-                    free[0] = event
-                    event = after
-                events = _evaluate(now, count, touched, gates, tables, delays, head, events, free)
-            now += 1
+        # What is due before this edge comes first.
+        edge = half_cycle * drive.half_period
+        now = _next_due(now, edge, wheel.head)
+        while now < edge:
+            wheel = _pass_slot(now, counting, wires, gates, wheel)
+            now = _next_due(now, edge, wheel.head)
         level, cycle = 1 - half_cycle % 2, half_cycle // 2
         if level == 1 and cycle > 0:
             for k in range(len(outputs)):
-                sampled[cycle - 1, k] = wires[outputs[k], _VALUE]
+                sampled[cycle - 1, k] = wires.rows[outputs[k], _VALUE]
             for net in range(nets):
-                if wires[net, _VALUE] != before[net]:
-                    before[net] = wires[net, _VALUE]
+                if wires.rows[net, _VALUE] != at_last_end[net]:
+                    at_last_end[net] = wires.rows[net, _VALUE]
                     settled[net] += counting
         if cycle == clocks:
             break
         if level == 1 and cycle == first_counted:
             counting = True
             for net in range(nets):
-                at_one[net] = -now if wires[net, _VALUE] else 0
-        # Registers see what stood there before anything changes with the edge.
-        flipped = 0
-        for k in range(len(register_target)):
-            if on_fall[k] != (level == 1):
-                index = 0
-                for pin in range(register_first[k], register_first[k + 1]):
-                    value = np.int64(wires[register_nets[pin], _VALUE])
-                    index |= value << (pin - register_first[k])
-                if tables[register_table[k] + index] != wires[register_target[k], _VALUE]:
-                    flips[flipped] = register_target[k]
-                    flipped += 1
-        count = 0
-        if wires[clock, _VALUE] != level:
-            count = _toggle(clock, now, counting, wires, at_one, fanout, gates, touched, count)
-        for k in range(flipped):
-            count = _toggle(flips[k], now, counting, wires, at_one, fanout, gates, touched, count)
-        if level == 1:
-            for k in range(len(inputs)):
-                if wires[inputs[k], _VALUE] != stimulus[cycle, k]:
-                    count = _toggle(
-                        inputs[k], now, counting, wires, at_one, fanout, gates, touched, count
-                    )
-        events = _evaluate(now, count, touched, gates, tables, delays, head, events, free)
+                wires.at_one[net] = -now if wires.rows[net, _VALUE] else 0
+        count = _edge(now, level, cycle, counting, wires, gates, registers, drive)
+        wheel = _evaluate(now, count, gates, wheel)
     for net in range(nets):
-        if wires[net, _VALUE]:
-            at_one[net] += now
-    return wires[:nets, _TOGGLES].astype(np.int64), at_one, settled, sampled
+        if wires.rows[net, _VALUE]:
+            wires.at_one[net] += now
+    return wires.rows[:nets, _TOGGLES].astype(np.int64), wires.at_one, settled, sampled

@@ -1,13 +1,14 @@
 """Gate-level simulation of a mapped netlist: Liberty functions with the delays of the SDF.
 
-The clock is ideal and registers have no timing checks: whether the clock is met is for static
-timing to say.
+The clock is ideal and registers have no timing checks: whether the design meets its clock is a
+question for static timing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,9 @@ from numpy.typing import NDArray
 from dbp.errors import ToolError
 from dbp.synthesis.activity.activity import Activity
 from dbp.synthesis.cells.expressions import Expression
-from dbp.synthesis.cells.library import Cell, Library, Pin
+from dbp.synthesis.cells.library import Cell, Library, Pin, Sequential
 from dbp.synthesis.gates import _event_simulator
-from dbp.synthesis.gates._event_simulator import Circuit, Functions
+from dbp.synthesis.gates._event_simulator import Functions, TimedGates
 from dbp.synthesis.netlist import CLOCK, CONSTANTS, Instance, Netlist
 from dbp.synthesis.timing.opensta_timing import Delays
 
@@ -27,11 +28,12 @@ _BUFFER, _INVERTER = np.array([0, 1], np.uint8), np.array([1, 0], np.uint8)
 
 @dataclass(frozen=True, eq=False)
 class GateSimulation:
-    """``outputs``: shape ``(clocks, bits)``, the bits of ``netlist.outputs`` in order.
+    """Outputs and activity of a simulated netlist.
 
-    ``settled``: the activity that a simulation without delays sees, hence one without glitches.
-    ``annotated_fraction``: share of the nets behind cells for which the SDF has a delay from every
-    pin that the function reads.
+    ``outputs``: shape ``(clocks, bits)``, the bits of ``netlist.outputs`` in order. ``settled``:
+    the activity that a simulation without delays sees, hence one without glitches.
+    ``annotated_fraction``: share of the nets driven by cells for which the SDF has a delay from
+    every pin that the function reads.
     """
 
     outputs: NDArray[np.uint8]
@@ -48,40 +50,47 @@ def simulate(
     period_s: float,
     first_counted: int,
 ) -> GateSimulation:
-    """Apply one row of bits of ``netlist.inputs`` (but for the clock) with every clock edge.
+    """Apply one row of ``stimulus`` with every rising clock edge and count what toggles.
 
-    Activity counts from edge ``first_counted`` on. ``outputs[k]`` is what lies there at the end of
-    cycle k. Registers start with random bits (of a fixed seed), as nothing resets most of them.
-    `ToolError` for a cell that cannot be simulated.
+    A row holds a bit for each of ``netlist.inputs`` but the clock. Activity counts from edge
+    ``first_counted`` on; ``outputs[k]`` are the values at the end of cycle k. Registers start with
+    random bits (of a fixed seed), as nothing resets most of them. `ToolError` for a cell that
+    cannot be simulated.
     """
-    model = _Model(netlist, library, delays)
-    inputs = np.array([model.nets[name] for name in netlist.inputs if name != CLOCK])
-    outputs = np.array([model.net(net) for net in netlist.outputs.values()])
+    builder = _Builder(netlist, library, delays)
+    nets = builder.nets
+    inputs = np.array([nets[name] for name in netlist.inputs if name != CLOCK])
+    outputs = np.array([builder.net(net) for net in netlist.outputs.values()])
     half = max(round(period_s / TIME_UNIT_S / 2), 1)
-    toggles, at_one, settled, sampled = _event_simulator.run(
-        model.circuit(), inputs, outputs, stimulus, half, first_counted
+    counts = _event_simulator.run(
+        builder.timed_gates(), inputs, outputs, stimulus, half, first_counted
     )
     clocks = len(stimulus) - first_counted
-    # Of a cycle the clock has two edges and ends where it began.
-    settled[model.nets.get(CLOCK, 0)] = toggles[model.nets.get(CLOCK, 0)]
+    # The clock toggles twice a cycle but has the same value at both ends, so that the count at the
+    # ends of cycles misses it.
+    settled = counts.settled.copy()
+    settled[nets[CLOCK]] = counts.toggles[nets[CLOCK]]
     rates, settled_rates = (
-        {name: int(count[k]) / clocks for name, k in model.nets.items()}
-        for count in (toggles, settled)
+        {name: int(toggles[k]) / clocks for name, k in nets.items()}
+        for toggles in (counts.toggles, settled)
     )
-    shares = {name: int(at_one[k]) / (2 * half * clocks) for name, k in model.nets.items()}
+    shares = {name: int(counts.at_one[k]) / (2 * half * clocks) for name, k in nets.items()}
     return GateSimulation(
-        outputs=sampled,
+        outputs=counts.outputs,
         activity=Activity(rates, shares),
         settled=Activity(settled_rates, shares),
-        annotated_fraction=model.annotated / max(model.driven, 1),
+        annotated_fraction=builder.annotated / max(builder.driven, 1),
     )
 
 
-class _Table:
-    """Functions under construction."""
+class _FunctionList:
+    """The columns of `Functions` while they grow."""
 
     def __init__(self) -> None:
-        self.first, self.nets, self.table, self.target = [0], [], [], []
+        self.first: list[int] = [0]
+        self.nets: list[int] = []
+        self.table: list[int] = []
+        self.target: list[int] = []
 
     def add(self, nets: list[int], table: int, target: int) -> None:
         self.nets += nets
@@ -98,15 +107,20 @@ class _Table:
         )
 
 
-class _Model:
-    """The netlist as a `Circuit`. Registers drive nets without a name, cells behind them pins."""
+class _Builder:
+    """Turn a netlist into `TimedGates`.
+
+    A register of the simulator has no delay: it drives a net without a name, and one gate for each
+    output pin of its cell, a buffer or an inverter with the delay of that pin, drives its net.
+    ``driven`` counts the gates, ``annotated`` those whose delays the SDF states.
+    """
 
     def __init__(self, netlist: Netlist, library: Library, delays: Delays) -> None:
         self.nets: dict[str, int] = {}
         self.driven = self.annotated = 0
         self._count = len(CONSTANTS)
         self._paths = delays.paths
-        self._gates, self._registers = _Table(), _Table()
+        self._gates, self._registers = _FunctionList(), _FunctionList()
         self._rise: list[int] = []
         self._fall: list[int] = []
         self._on_fall: list[bool] = []
@@ -127,15 +141,16 @@ class _Model:
                     if pin.name in instance.nets:
                         self._combinational(instance, cell, pin)
             else:
-                self._register(instance, cell)
+                self._register(instance, cell, cell.sequential)
 
-    def circuit(self) -> Circuit:
+    def timed_gates(self) -> TimedGates:
+        """The gates, after all instances have been added."""
         initial = np.zeros(self._count, dtype=np.uint8)
         initial[self._ones] = 1
         registers = self._registers.functions()
         random = np.random.default_rng(0).integers(0, 2, len(registers.target), dtype=np.uint8)
         initial[registers.target] = random
-        return Circuit(
+        return TimedGates(
             clock=self.nets[CLOCK],
             initial=initial,
             tables=np.concatenate([*self._tables, np.zeros(0, np.uint8)]),
@@ -147,7 +162,7 @@ class _Model:
         )
 
     def net(self, name: str) -> int:
-        """Index of a net; the constants come first."""
+        """Return the index of a net; the constants come first."""
         if name in CONSTANTS:
             return CONSTANTS[name]
         if name not in self.nets:
@@ -158,8 +173,8 @@ class _Model:
         self._count += 1
         return self._count - 1
 
-    def _table(self, truth: NDArray) -> int:
-        """Where a truth table begins; equal ones are kept once."""
+    def _table(self, truth: NDArray[Any]) -> int:
+        """Return where a truth table begins; equal ones are kept once."""
         key = truth.astype(np.uint8).tobytes()
         if key not in self._table_at:
             self._table_at[key] = self._table_end
@@ -173,9 +188,10 @@ class _Model:
         return [self.net(instance.nets.get(name, "1'b0")) for name in function.variables]
 
     def _gate(
-        self, instance: Instance, output: str, pins: list[str], nets: list[int], truth: NDArray
+        self, instance: Instance, output: str, pins: list[str], nets: list[int], truth: NDArray[Any]
     ) -> None:
-        found = [self._paths.get((instance.name, pin, output)) for pin in pins]
+        """Add a gate; ``nets`` are those at ``pins``, ``truth`` its function of them."""
+        paths = [self._paths.get((instance.name, pin, output)) for pin in pins]
         self.driven += 1
         # No path begins at a constant, nor at a pin that constants at the others mask.
         states = np.arange(len(truth))
@@ -187,9 +203,9 @@ class _Model:
             path is not None
             or net < len(CONSTANTS)
             or not (truth != truth[states ^ 1 << k])[possible].any()
-            for k, (path, net) in enumerate(zip(found, nets, strict=True))
+            for k, (path, net) in enumerate(zip(paths, nets, strict=True))
         )
-        for rise, fall in (path or (0.0, 0.0) for path in found):
+        for rise, fall in (path or (0.0, 0.0) for path in paths):
             self._rise.append(max(round(rise / TIME_UNIT_S), 0))
             self._fall.append(max(round(fall / TIME_UNIT_S), 0))
         self._gates.add(nets, self._table(truth), self.net(instance.nets[output]))
@@ -203,8 +219,7 @@ class _Model:
             self._ones.append(self.net(instance.nets[pin.name]))
         self._gate(instance, pin.name, variables, nets, pin.function.truth)
 
-    def _register(self, instance: Instance, cell: Cell) -> None:
-        sequential = cell.sequential
+    def _register(self, instance: Instance, cell: Cell, sequential: Sequential) -> None:
         clock = sequential.clocked_on
         if sequential.kind != "ff" or len(clock.variables) != 1:
             raise ToolError(f"{instance.name}: {cell.name}: only flip-flops are simulated")
@@ -229,6 +244,9 @@ class _Model:
 
 
 def never(control: Expression, nets: Mapping[str, str]) -> bool:
-    """Whether constants at the pins keep an asynchronous control from ever being true."""
-    values = {name: CONSTANTS.get(nets.get(name, "")) for name in control.variables}
-    return None not in values.values() and control.probability(values) == 0
+    """Say whether constants at the pins keep an asynchronous control from ever being true."""
+    nets_read = [nets.get(name, "") for name in control.variables]
+    if not CONSTANTS.keys() >= set(nets_read):
+        return False
+    values = {name: CONSTANTS[net] for name, net in zip(control.variables, nets_read, strict=True)}
+    return control.probability(values) == 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import shutil
 import subprocess
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from dbp.errors import ToolError
 from dbp.synthesis import netlist
 from dbp.synthesis.cells import liberty_reader
 from dbp.synthesis.gates import _event_simulator
-from dbp.synthesis.gates._event_simulator import Circuit, Functions
+from dbp.synthesis.gates._event_simulator import Functions, TimedGates
 from dbp.synthesis.gates.simulation import simulate
 from dbp.synthesis.timing import opensta_timing
 from dbp.synthesis.timing.opensta_timing import Delays
@@ -129,7 +131,7 @@ def test_reading_sdf(tmp_path):
     assert paths["_1_", "B", "Y"] == pytest.approx((0, 0.7e-9))
 
 
-def random_circuit(rng, inputs=6, gates=150, registers=8) -> tuple[Circuit, np.ndarray]:
+def random_circuit(rng, inputs=6, gates=150, registers=8) -> tuple[TimedGates, np.ndarray]:
     """Random gates between random registers. Net 0 is the clock, then inputs and registers."""
     tables = np.array([*BUFFER, *INVERTER, *AND, *XOR], dtype=np.uint8)
     kinds = [(0, 1), (2, 1), (4, 2), (8, 2), (8, 2), (8, 2)]
@@ -159,7 +161,7 @@ def random_circuit(rng, inputs=6, gates=150, registers=8) -> tuple[Circuit, np.n
     arrays = [np.array(column, dtype=np.int64) for column in (first, nets, table, target)]
     initial = np.zeros(count, dtype=np.uint8)
     initial[1 + inputs : 1 + inputs + registers] = rng.integers(0, 2, registers)
-    return Circuit(
+    return TimedGates(
         clock=0,
         initial=initial,
         tables=tables,
@@ -176,7 +178,7 @@ def random_circuit(rng, inputs=6, gates=150, registers=8) -> tuple[Circuit, np.n
     ), np.arange(1, 1 + inputs)
 
 
-def icarus(circuit: Circuit, inputs, stimulus, half, first_counted, folder) -> list[int]:
+def icarus(circuit: TimedGates, inputs, stimulus, half, first_counted, folder) -> list[int]:
     """Toggles of every net by Icarus Verilog: gates with specify paths, a counter on each net."""
     g, r, nets = circuit.gates, circuit.registers, len(circuit.initial)
     modules, body = [], []
@@ -270,3 +272,92 @@ def test_settled_toggles_are_those_from_the_end_of_one_cycle_to_the_next():
     # What glitches there and back is no change.
     assert (toggles >= settled).all() and ((toggles - settled) % 2 == 0).all()
     assert toggles[1:].sum() > 1.1 * settled[1:].sum()
+
+
+def plain_events(circuit, inputs, stimulus, half):
+    """All changes ``(time, net)`` of `TimedGates`, by a priority queue in plain Python."""
+    g, r, tables = circuit.gates, circuit.registers, circuit.tables.tolist()
+    value, queue, changed, events = circuit.initial.tolist(), [], {}, []
+    gate_pins, register_pins = ([f.nets[a:b] for a, b in pairwise(f.first)] for f in (g, r))
+    shown = [value[net] for net in g.target]  # what each gate shows when its events are due
+
+    def computed(functions, pins, k):
+        return tables[functions.table[k] + sum(value[n] << j for j, n in enumerate(pins[k]))]
+
+    def toggle(net, time):
+        value[net] ^= 1
+        events.append((time, int(net)))
+        for gate, pins in enumerate(gate_pins):
+            for j in np.flatnonzero(pins == net):
+                changed.setdefault(gate, []).append(g.first[gate] + j)
+
+    def schedule(time):
+        for gate, pins in changed.items():
+            if computed(g, gate_pins, gate) != shown[gate]:
+                shown[gate] ^= 1
+                delays = circuit.rise if shown[gate] else circuit.fall
+                heapq.heappush(queue, (time + min(int(delays[pin]) for pin in pins), gate))
+        changed.clear()
+
+    changed |= {k: range(a, b) for k, (a, b) in enumerate(pairwise(g.first))}
+    schedule(0)
+    for edge in range(2 * len(stimulus) + 1):
+        while queue and queue[0][0] < edge * half:
+            now = queue[0][0]
+            while queue and queue[0][0] == now:
+                gate = heapq.heappop(queue)[1]
+                if value[g.target[gate]] != shown[gate]:
+                    toggle(g.target[gate], now)
+            schedule(now)
+        if edge == 2 * len(stimulus):
+            return events
+        rising, now = edge % 2 == 0, edge * half
+        sampling = [k for k, falls in enumerate(circuit.on_fall) if falls != rising]
+        flips = [k for k in sampling if computed(r, register_pins, k) != value[r.target[k]]]
+        clock = [circuit.clock] if value[circuit.clock] != rising else []
+        words = zip(inputs, stimulus[edge // 2], strict=True) if rising else ()
+        moved = [net for net, bit in words if value[net] != bit]
+        for net in (*clock, *(r.target[k] for k in flips), *moved):
+            toggle(net, now)
+        schedule(now)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_wheel_has_the_events_of_a_plain_queue(monkeypatch, seed):
+    """Event for event where Python runs the same source, and in their sums where it is compiled."""
+    rng = np.random.default_rng(seed)
+    circuit, inputs = random_circuit(rng, inputs=4, gates=30, registers=4)
+    # Delays that are equal, zero and longer than half a cycle.
+    longest = (3, 40, 90)[seed % 3]
+    for delays_ in (circuit.rise, circuit.fall):
+        delays_[:] = rng.integers(0, longest, len(delays_))
+    circuit.on_fall[:] = rng.integers(0, 2, len(circuit.on_fall))
+    stimulus, half, first_counted = rng.integers(0, 2, (30, 4), dtype=np.uint8), 25, 5
+    arguments = (circuit, inputs, np.arange(0), stimulus, half, first_counted)
+    # Room for one event, so that the array of events must grow.
+    wheel = _event_simulator._wheel
+    monkeypatch.setattr(_event_simulator, "_wheel", lambda _, longest: wheel(0, longest))
+    counts = _event_simulator.run(*arguments)
+    expected = plain_events(circuit, inputs.tolist(), stimulus, half)
+    assert len(expected) > 300
+
+    for name, compiled in vars(_event_simulator).copy().items():
+        if hasattr(compiled, "py_func"):
+            monkeypatch.setattr(_event_simulator, name, compiled.py_func)
+    events, toggle = [], _event_simulator._toggle
+
+    def noting(net, now, *others):
+        events.append((now, int(net)))
+        return toggle(net, now, *others)
+
+    monkeypatch.setattr(_event_simulator, "_toggle", noting)
+    interpreted = _event_simulator.run(*arguments)
+    assert sorted(events) == sorted(expected)
+    for name, column in counts._asdict().items():
+        assert (column == getattr(interpreted, name)).all(), name
+    start, end = 2 * half * first_counted, 2 * half * len(stimulus)
+    for net in range(len(circuit.initial)):
+        times = [time for time, other in expected if other == net]
+        assert counts.toggles[net] == sum(time >= start for time in times)
+        at_one = (circuit.initial[net] + np.searchsorted(times, range(start, end), "right")) % 2
+        assert counts.at_one[net] == at_one.sum()
