@@ -40,7 +40,7 @@ from dbp.synthesis.gates.step_bench import port_bit
 from dbp.synthesis.mapping import yosys_map
 from dbp.synthesis.netlist import CLOCK
 from dbp.synthesis.power import calculate
-from dbp.synthesis.synthesize_step import CLOCK_MHZ, MARGIN_S
+from dbp.synthesis.stages import CLOCK_MHZ, MARGIN_S
 from dbp.synthesis.timing import opensta_timing
 
 PERIOD_S = 1e-6 / CLOCK_MHZ

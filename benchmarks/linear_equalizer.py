@@ -13,6 +13,7 @@ launch power is the best one of ideal linear compensation.
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -108,9 +109,10 @@ def main() -> None:
             judge.received.waveform, equalizer.data_bits, found["adc_rms"]
         )
         for pdk in options.pdk:
-            row = found | linear_equalizer.estimate(
+            estimate = linear_equalizer.estimate(
                 pdk, equalizer, stream, options.out / f"{pdk}-{size}"
             )
+            row = found | asdict(estimate)
             bits_per_sample = modulation.bits_per_symbol(LINK.modulation) / 2
             row["pj_per_bit"] = row["pj_per_sample"] / bits_per_sample
             rows.append(row)

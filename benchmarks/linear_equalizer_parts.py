@@ -26,7 +26,7 @@ from dbp.rtl.blocks.component import add_block, element
 from dbp.rtl.blocks.fft_operations import Butterfly, DelayLine, FftBlock, Multiplications
 from dbp.synthesis import linear_equalizer
 from dbp.synthesis.linear_equalizer import Unit
-from dbp.synthesis.synthesize_step import CLOCK_MHZ
+from dbp.synthesis.stages import CLOCK_MHZ
 
 SIZE, DATA_BITS, TWIDDLE_BITS, CLOCKS = 16, 9, 7, 1000
 

@@ -1,50 +1,49 @@
 # amaranth: UnusedElaboratable=no
-"""Watts of a static equaliser of chromatic dispersion: operations, times what each costs in a kit.
+"""Watts of a static equaliser of chromatic dispersion: operations, times the cost of each in a kit.
 
-The alternative to digital backpropagation, in the same kit, by the same flow, on the same waveform.
-An estimate: no datapath is built. Its operations are (`dbp.datapath.overlap_save`), each as a block
-that is mapped, timed, simulated with delays on the words that this operation gets in the transform,
-and costed. ``docs/linear_equalizer.md`` says what the count has and what it leaves out.
+It is the alternative to digital backpropagation, in the same kit, by the same flow, on the same
+waveform. This is an estimate: only the operations of the datapath (`dbp.datapath.overlap_save`) are
+built, each as a block that is mapped, timed, simulated with delays on the words that this operation
+gets in the transform, and costed. ``docs/linear_equalizer.md`` says which parts the count leaves
+out.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dbp.datapath import overlap_save
 from dbp.datapath.golden import Samples
-from dbp.datapath.overlap_save import Equalizer, Stage, butterfly, stages
+from dbp.datapath.overlap_save import Equalizer, Operations, Stage, butterfly
 from dbp.errors import InputError, ToolError
 from dbp.rtl.blocks.fft_operations import Butterfly, DelayLine, FftBlock, Multiplications
 from dbp.rtl.verilog import to_verilog
 from dbp.support import processes
 from dbp.support.files import write_text
-from dbp.synthesis import synthesize_step
-from dbp.synthesis.cells import kits, liberty_reader
+from dbp.synthesis import stages
+from dbp.synthesis.cells import kits
 from dbp.synthesis.gates.step_bench import port_bit
 from dbp.synthesis.netlist import CLOCK
-from dbp.synthesis.power import calculate
-from dbp.synthesis.whole_receiver import LANES
+from dbp.synthesis.whole_receiver import RECEIVER_LANES
 
 WARM_UP_CLOCKS = 16
 CONSTANTS = 12
 DELAY_CLOCKS = 16
-# An odd place, whose twiddles are never trivial: see `_lane`.
-_LANE = 5
+# The place of the hardware whose words are taken; twiddles of an odd place are never trivial.
+_PLACE = 5
 
-# What enters the operations: see `dbp.datapath.overlap_save.Equalizer.trace`.
+# The samples that enter each operation: see `dbp.datapath.overlap_save.Equalizer.trace`.
 Trace = Sequence[tuple[str, Stage | None, Samples]]
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one operation a clock: watts, and square micrometres; slack of the block in ns."""
+    """The cost of one operation per clock; ``slack_ns`` is that of its block."""
 
     dynamic_w: float
     leakage_w: float
@@ -52,7 +51,7 @@ class Cost:
     slack_ns: float = float("inf")
 
     def less(self, other: Cost, count: float) -> Cost:
-        """Without ``count`` times the other."""
+        """Return this cost without ``count`` times the other."""
         return Cost(
             self.dynamic_w - count * other.dynamic_w,
             self.leakage_w - count * other.leakage_w,
@@ -61,7 +60,7 @@ class Cost:
         )
 
     def over(self, count: int) -> Cost:
-        """Of one of ``count``."""
+        """Return the cost of one of ``count`` equal parts."""
         return Cost(
             self.dynamic_w / count, self.leakage_w / count, self.area_um2 / count, self.slack_ns
         )
@@ -69,7 +68,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Costs:
-    """Of one operation of each kind; ``register``: of one bit. None has its input registers."""
+    """The cost of one operation of each kind, input registers apart; ``register``: one bit."""
 
     butterfly: Cost
     fixed_twiddle: Cost
@@ -79,7 +78,7 @@ class Costs:
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """A block, the words of its input ports clock by clock, and what it is to put out."""
+    """A block to measure, the words of its input ports clock by clock, and the expected output."""
 
     name: str
     block: FftBlock
@@ -87,24 +86,63 @@ class Unit:
     expected: Samples
 
 
+@dataclass(frozen=True)
+class Part:
+    """All operations of one kind, ``units`` of them in hardware."""
+
+    units: float
+    power_w: float
+    leakage_w: float
+    area_mm2: float
+
+
+@dataclass(frozen=True)
+class EqualizerEstimate:
+    """The cost of an equaliser of ``lanes`` new samples per clock (``docs/linear_equalizer.md``).
+
+    ``busy``: share of the clocks in which the transform works; else its clock is gated.
+    ``operations_per_sample``, ``register_bits``, ``parts``, ``pj_per_operation``,
+    ``um2_per_operation``: by kind of operation, or by the use of the bits.
+    """
+
+    size: int
+    overlap: int
+    data_bits: int
+    twiddle_bits: int
+    lanes: int
+    transform_lanes: int
+    busy: float
+    clock_mhz: float
+    power_w: float
+    area_mm2: float
+    pj_per_sample: float
+    operations_per_sample: dict[str, float]
+    register_bits: dict[str, int]
+    parts: dict[str, Part]
+    pj_per_operation: dict[str, float]
+    um2_per_operation: dict[str, float]
+    slack_ns: float
+    pdk: str = ""
+
+
 def transform_lanes(equalizer: Equalizer, lanes: int) -> int:
     """Samples of a transform in a clock: the power of two that keeps up with ``lanes`` new ones."""
     needed = lanes * equalizer.size / equalizer.new_samples
-    found = 1 << max(int(np.ceil(np.log2(needed))), 2)
-    if found > equalizer.size:
+    width = 1 << max(int(np.ceil(np.log2(needed))), 2)
+    if width > equalizer.size:
         raise InputError(
             f"lanes = {lanes}: a transform of {equalizer.size} points, {equalizer.overlap} of them "
             "overlap, is too short for them"
         )
-    return found
+    return width
 
 
 def register_bits(equalizer: Equalizer, lanes: int) -> dict[str, int]:
-    """Bits that wait, by what they wait for; ``lanes``: of the transform."""
+    """Return the bits that wait, by what they wait for; ``lanes``: those of the transform."""
     size, word = equalizer.size, 2 * equalizer.data_bits
     plain = sum(
         size - size // stage.points * int(stage.multiplied.sum())
-        for stage in stages(size)
+        for stage in overlap_save.stages(size)
         if stage.multiplied.any()
     )
     beside = plain * lanes // size * (Multiplications.latency - 1)
@@ -118,59 +156,73 @@ def register_bits(equalizer: Equalizer, lanes: int) -> dict[str, int]:
     }
 
 
-def total(equalizer: Equalizer, costs: Costs, lanes: int, clock_mhz: float) -> dict[str, Any]:
-    """What the operations of ``lanes`` new samples a clock cost together.
+def total(
+    equalizer: Equalizer, costs: Costs, lanes: int, clock_mhz: float, pdk: str = ""
+) -> EqualizerEstimate:
+    """Return the cost of all operations for ``lanes`` new samples per clock.
 
-    The hardware is that of all lanes of the transform; where these are more than it takes to keep
+    The hardware is that of all lanes of the transform. Where these are more than it takes to keep
     up, it rests with its clock gated, and leaks.
     """
     width = transform_lanes(equalizer, lanes)
     busy = lanes * equalizer.size / equalizer.new_samples / width
     counts = equalizer.operations(width)
-    share = width / equalizer.size
     bits = register_bits(equalizer, width)
-    units = {
+    parts = {
+        name: Part(
+            units=count,
+            power_w=count * (busy * cost.dynamic_w + cost.leakage_w),
+            leakage_w=count * cost.leakage_w,
+            area_mm2=1e-6 * count * cost.area_um2,
+        )
+        for name, (cost, count) in _units(equalizer, costs, counts, width, bits).items()
+    }
+    watts = sum(part.power_w for part in parts.values())
+    per_sample = 1 / equalizer.new_samples
+    by_kind: dict[str, Cost] = {field.name: getattr(costs, field.name) for field in fields(costs)}
+    return EqualizerEstimate(
+        size=equalizer.size,
+        overlap=equalizer.overlap,
+        data_bits=equalizer.data_bits,
+        twiddle_bits=equalizer.twiddle_bits,
+        lanes=lanes,
+        transform_lanes=width,
+        busy=busy,
+        clock_mhz=clock_mhz,
+        power_w=watts,
+        area_mm2=sum(part.area_mm2 for part in parts.values()),
+        pj_per_sample=1e6 * watts / (lanes * clock_mhz),
+        operations_per_sample={k: v * per_sample for k, v in asdict(counts).items()},
+        register_bits=bits,
+        parts=parts,
+        pj_per_operation={
+            name: 1e6 * (cost.dynamic_w + cost.leakage_w) / clock_mhz
+            for name, cost in by_kind.items()
+        },
+        um2_per_operation={name: cost.area_um2 for name, cost in by_kind.items()},
+        slack_ns=min(
+            cost.slack_ns for cost in (costs.butterfly, costs.fixed_twiddle, costs.changing_twiddle)
+        ),
+        pdk=pdk,
+    )
+
+
+def _units(
+    equalizer: Equalizer,
+    costs: Costs,
+    counts: Operations,
+    lanes: int,
+    bits: Mapping[str, int],
+) -> dict[str, tuple[Cost, float]]:
+    """The cost of each kind of operation, and how many of them the hardware has."""
+    share = lanes / equalizer.size
+    return {
         # A butterfly of radix 2 has half of the words and a quarter of the additions: half at most.
         "butterflies": (costs.butterfly, share * (counts.butterflies_4 + counts.butterflies_2 / 2)),
         "fixed_twiddles": (costs.fixed_twiddle, share * counts.fixed_twiddles),
         "changing_twiddles": (costs.changing_twiddle, share * counts.changing_twiddles),
         "responses": (costs.changing_twiddle, share * counts.responses),
         "registers": (costs.register, sum(bits.values())),
-    }
-    parts = {
-        name: {
-            "units": count,
-            "power_w": count * (busy * cost.dynamic_w + cost.leakage_w),
-            "leakage_w": count * cost.leakage_w,
-            "area_mm2": 1e-6 * count * cost.area_um2,
-        }
-        for name, (cost, count) in units.items()
-    }
-    watts = sum(part["power_w"] for part in parts.values())
-    per_sample = 1 / equalizer.new_samples
-    return {
-        "size": equalizer.size,
-        "overlap": equalizer.overlap,
-        "data_bits": equalizer.data_bits,
-        "twiddle_bits": equalizer.twiddle_bits,
-        "lanes": lanes,
-        "transform_lanes": width,
-        "busy": busy,
-        "clock_mhz": clock_mhz,
-        "power_w": watts,
-        "area_mm2": sum(part["area_mm2"] for part in parts.values()),
-        "pj_per_sample": 1e6 * watts / (lanes * clock_mhz),
-        "operations_per_sample": {k: v * per_sample for k, v in asdict(counts).items()},
-        "register_bits": bits,
-        "parts": parts,
-        "pj_per_operation": {
-            name: 1e6 * (cost["dynamic_w"] + cost["leakage_w"]) / clock_mhz
-            for name, cost in asdict(costs).items()
-        },
-        "um2_per_operation": {name: cost["area_um2"] for name, cost in asdict(costs).items()},
-        "slack_ns": min(
-            cost.slack_ns for cost in (costs.butterfly, costs.fixed_twiddle, costs.changing_twiddle)
-        ),
     }
 
 
@@ -180,26 +232,28 @@ def estimate(
     stream: Samples,
     folder: str | Path,
     *,
-    lanes: int = LANES,
-    clock_mhz: float = synthesize_step.CLOCK_MHZ,
+    lanes: int = RECEIVER_LANES,
+    clock_mhz: float = stages.CLOCK_MHZ,
     clocks: int = 1000,
-) -> dict[str, Any]:
-    """Power, area and energy of an overlap-save equaliser in a kit: an estimate, see above.
+) -> EqualizerEstimate:
+    """Estimate power, area and energy of an overlap-save equaliser in a kit.
 
-    ``stream``: converter codes of ``equalizer.data_bits`` bits, shape ``(streams, samples)``, the
-    received waveform; ``clocks``: that count of each block's simulation. Writes netlists and logs
-    of the blocks to ``folder``. Returns ``power_w``, ``area_mm2``, ``pj_per_sample``, ``parts`` and
-    what they are made of (``docs/linear_equalizer.md``). `InputError`, `MissingError` and
-    `ToolError` as `dbp.synthesis.synthesize`.
+    ``stream``: the received waveform in converter codes of ``equalizer.data_bits`` bits, shape
+    ``(streams, samples)``; ``clocks``: clock cycles that count in each block's simulation. Writes
+    netlists and logs of the blocks to ``folder``. `InputError`, `MissingError` and `ToolError` as
+    from `dbp.synthesis.synthesize`.
     """
-    synthesize_step.check_clock(clock_mhz)
+    stages.check_clock(clock_mhz)
     chosen = units(equalizer, stream, transform_lanes(equalizer, lanes), clocks)
     measured = measure(pdk, chosen, folder, clock_mhz)
-    return total(equalizer, costs(equalizer, measured), lanes, clock_mhz) | {"pdk": pdk}
+    return total(equalizer, costs(equalizer, measured), lanes, clock_mhz, pdk)
 
 
 def costs(equalizer: Equalizer, measured: Mapping[str, Cost]) -> Costs:
-    """Of one operation, from those of the blocks: input registers belong to who went before."""
+    """Return the costs of operations from those of blocks, whose input registers do not count.
+
+    They belong to the operation before.
+    """
     word = 2 * equalizer.data_bits
     register = measured["registers"].over(word * DELAY_CLOCKS)
     return Costs(
@@ -212,14 +266,14 @@ def costs(equalizer: Equalizer, measured: Mapping[str, Cost]) -> Costs:
 
 
 def units(equalizer: Equalizer, stream: Samples, lanes: int, clocks: int) -> list[Unit]:
-    """The blocks to measure, with the words that they get in the transform of ``stream``."""
+    """Return the blocks to measure, with their words in the transform of ``stream``."""
     entering = [
         (kind, stage, x)
         for kind, stage, x in equalizer.trace(equalizer.blocks(stream))
         if kind in ("butterfly", "twiddle", "response")
     ]
     quads = [
-        _lane(x, stage, lanes)
+        _at_place(x, stage, lanes)
         for kind, stage, x in entering
         if kind == "butterfly" and stage.radix == 4
     ]
@@ -253,14 +307,14 @@ def _unit(
     return Unit(name, block, {"in_i": x.i, "in_q": x.q} | more, expected)
 
 
-def _lane(x: Samples, stage: Stage, lanes: int) -> Samples:
-    """What one place of the hardware gets, clock by clock: shape ``(clocks, radix)``.
+def _at_place(x: Samples, stage: Stage, lanes: int) -> Samples:
+    """The samples at one place of the hardware, clock by clock: shape ``(clocks, radix)``.
 
     A clock has ``lanes / radix`` butterflies in their order; the place is one of them.
     """
     parts = (np.moveaxis(part, -2, -1).reshape(-1, stage.radix) for part in x)
     return Samples(
-        *(part[_LANE % (lanes // stage.radix) :: lanes // stage.radix] for part in parts)
+        *(part[_PLACE % (lanes // stage.radix) :: lanes // stage.radix] for part in parts)
     )
 
 
@@ -269,16 +323,16 @@ def _changing(
 ) -> tuple[Samples, Samples]:
     """Samples and their coefficients, each of shape ``(clocks, 1)``.
 
-    Twiddles and responses in about the share that they have in the whole.
+    Twiddles and responses have about the same shares as in the whole equaliser.
     """
     rows = []
     for kind, stage, x in entering:
         if kind == "twiddle" and stage.points > lanes:
             w = equalizer.coefficients(stage)
             every = Samples(*(np.broadcast_to(part, x.i.shape) for part in w))
-            data, by = _lane(x, stage, lanes), _lane(every, stage, lanes)
+            data, by = _at_place(x, stage, lanes), _at_place(every, stage, lanes)
             pairs = [(_column(data, k), _column(by, k)) for k in range(1, stage.radix)]
-            # Twice, since the inverse has as many.
+            # Twice, since the inverse transform has as many.
             rows += 2 * pairs
         elif kind == "response":
             w = equalizer.response_codes()
@@ -298,18 +352,18 @@ def _changing(
 def _fixed(
     equalizer: Equalizer, entering: Trace, lanes: int, clocks: int
 ) -> tuple[Samples, Samples]:
-    """`CONSTANTS` coefficients from all that stand still, and the samples that they get."""
-    found = []
+    """`CONSTANTS` of the coefficients that never change, and the samples that they multiply."""
+    candidates = []
     for kind, stage, x in entering:
         if kind == "twiddle" and stage.points <= lanes and stage.multiplied.any():
             w, step = equalizer.coefficients(stage), lanes // stage.points
             for k, m in np.argwhere(stage.multiplied):
                 data = tuple(part[:, ::step, k, m].reshape(-1) for part in x)
-                found += step * [((w.i[k, m], w.q[k, m]), data)]
-    if not found:
+                candidates += step * [((w.i[k, m], w.q[k, m]), data)]
+    if not candidates:
         raise InputError(f"size = {equalizer.size}: has no twiddles that stand still")
-    places = (np.arange(CONSTANTS) + 0.5) * len(found) / CONSTANTS
-    chosen = [found[int(place)] for place in places]
+    places = (np.arange(CONSTANTS) + 0.5) * len(candidates) / CONSTANTS
+    chosen = [candidates[int(place)] for place in places]
     length = min(clocks + WARM_UP_CLOCKS, *(len(data[0]) for _, data in chosen))
     codes = Samples(*(np.array([code[q] for code, _ in chosen]) for q in (0, 1)))
     return codes, Samples(
@@ -324,8 +378,8 @@ def _column(x: Samples, k: int) -> Samples:
 def _first(x: Samples, count: int) -> Samples:
     if len(x.i) < count:
         raise InputError(
-            f"a stream of {len(x.i)} words at each place: must be at least {count} for so many "
-            "clocks"
+            f"a stream of {len(x.i)} words at each place: must be at least {count} for "
+            "that many clocks"
         )
     return Samples(x.i[:count], x.q[:count])
 
@@ -342,37 +396,33 @@ def measure(
     pdk: str, chosen: Sequence[Unit], folder: str | Path, clock_mhz: float
 ) -> dict[str, Cost]:
     """Map, time, simulate and cost blocks; `ToolError` where gates differ from the model."""
-    kit, files = kits.find(pdk)
-    library = liberty_reader.read(*files)
+    cells = stages.Cells.read(*kits.find(pdk))
     processes.require("sta")
-    found = {}
-    for unit in chosen:
-        work = Path(folder) / unit.name
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        write_text(work / synthesize_step.VERILOG, "\n".join(to_verilog(unit.block).values()))
-        top = unit.block.module_name
-        mapped, timed = synthesize_step.map_and_time(work, kit, files, library, top, clock_mhz)
-        words = _words(unit, [name for name in mapped.inputs if name != CLOCK])
-        gates, _ = synthesize_step.simulate(
-            work, mapped, timed, library, words, WARM_UP_CLOCKS, clock_mhz
-        )
-        if wrong := _differences(unit, gates.outputs, list(mapped.outputs)):
-            raise ToolError(f"{top}: the gates differ from the model in {wrong} samples; {work}")
-        watts = calculate.calculate(
-            mapped, library, gates.activity, 1e-6 / clock_mhz, library.default_wire_load
-        ).totals()
-        area = sum(library.cells[i.cell].area_um2 for i in mapped.instances)
-        found[unit.name] = Cost(
-            watts["switching"] + watts["internal"], watts["leakage"], area, timed.slack_ns
-        )
-        for file in files:
-            (work / file.name.removesuffix(".gz")).unlink()
-    return found
+    return {unit.name: _measured(cells, unit, Path(folder), clock_mhz) for unit in chosen}
+
+
+def _measured(cells: stages.Cells, unit: Unit, folder: Path, clock_mhz: float) -> Cost:
+    work, top = folder / unit.name, unit.block.module_name
+    stages.fresh_folder(work)
+    write_text(work / stages.VERILOG, "\n".join(to_verilog(unit.block).values()))
+    mapped = stages.map_and_time(work, cells, top, clock_mhz)
+    words = _words(unit, [name for name in mapped.netlist.inputs if name != CLOCK])
+    gates, _ = stages.simulate(work, mapped, words, WARM_UP_CLOCKS, clock_mhz)
+    if wrong := _differences(unit, gates.outputs, list(mapped.netlist.outputs)):
+        raise ToolError(f"{top}: the gates differ from the model in {wrong} samples; {work}")
+    watts = stages.power(mapped, gates.activity, 1e-6 / clock_mhz).totals()
+    for file in cells.liberty:
+        (work / file.name.removesuffix(".gz")).unlink()
+    return Cost(
+        watts["switching"] + watts["internal"],
+        watts["leakage"],
+        sum(mapped.cell_areas_um2.tolist()),
+        mapped.timing.slack_ns,
+    )
 
 
 def _words(unit: Unit, names: Sequence[str]) -> NDArray[np.uint8]:
-    """A row of bits of the ports for every clock."""
+    """The bits of the ports, a row for every clock."""
     columns = []
     for port, k in map(port_bit, names):
         bits = len(getattr(unit.block, port)) // unit.inputs[port].shape[1]
@@ -381,11 +431,11 @@ def _words(unit: Unit, names: Sequence[str]) -> NDArray[np.uint8]:
 
 
 def _differences(unit: Unit, outputs: NDArray[np.uint8], names: Sequence[str]) -> int:
-    """Samples that are not the model's, after the latency."""
-    late, bits = unit.block.latency, unit.block.data_bits
-    wrong = np.zeros(unit.expected.i[:-late].shape, bool)
+    """Count the samples that differ from the model's, after the latency."""
+    latency, bits = unit.block.latency, unit.block.data_bits
+    wrong = np.zeros(unit.expected.i[:-latency].shape, bool)
     expected = {"out_i": unit.expected.i, "out_q": unit.expected.q}
     for column, (port, k) in enumerate(map(port_bit, names)):
-        wanted = expected[port][:-late, k // bits] >> k % bits & 1
-        wrong[:, k // bits] |= outputs[late:, column] != wanted
+        due = expected[port][:-latency, k // bits] >> k % bits & 1
+        wrong[:, k // bits] |= outputs[latency:, column] != due
     return int(wrong.sum())

@@ -6,56 +6,93 @@ import gzip
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dbp.datapath.design import Design
-from dbp.datapath.stimulus import Stimulus
+from dbp.datapath.stimulus import Stimulus, StimulusSource
 from dbp.errors import InputError, ToolError
-from dbp.records.provenance import Stopwatch, package_versions, read_metrics, write_metrics
-from dbp.records.schemas import SynthMetrics
-from dbp.rtl import Target, emit_step
-from dbp.rtl.pipeline import Pipeline
-from dbp.support import processes
-from dbp.support.files import write_bytes, write_json
-from dbp.synthesis.cells import kits, liberty_reader, scaling
+from dbp.records.provenance import Stopwatch, provenance, read_metrics, write_metrics
+from dbp.records.schemas import ClockFit, PlacedStep, SynthMetrics
+from dbp.rtl import Target
+from dbp.rtl.ports import Ports
+from dbp.support import sources
+from dbp.support.files import write_bytes
+from dbp.synthesis import stages
+from dbp.synthesis.cells import kits, scaling
 from dbp.synthesis.cells.kits import Kit
-from dbp.synthesis.cells.library import Library
-from dbp.synthesis.gates import simulation
-from dbp.synthesis.gates.simulation import GateSimulation
-from dbp.synthesis.gates.step_bench import CLOCKS, Bench
+from dbp.synthesis.gates.step_bench import CLOCKS, Bench, samples_needed
 from dbp.synthesis.layout import openroad as layouts
+from dbp.synthesis.layout.openroad import LayoutFiles, MappedStep
 from dbp.synthesis.mapping import yosys_map
-from dbp.synthesis.netlist import CLOCK, Netlist
+from dbp.synthesis.netlist import CLOCK
 from dbp.synthesis.power import calculate
-from dbp.synthesis.timing import clock_tree, opensta_timing
+from dbp.synthesis.stages import (
+    CLOCK_MHZ,
+    NETLIST,
+    SDF,
+    VERILOG,
+    Cells,
+    Costed,
+    Mapped,
+    SimulatedStep,
+)
+from dbp.synthesis.timing import clock_tree
 from dbp.synthesis.timing.opensta_timing import Timing
 
-# Raise it with every change of this package, but for `dbp power`, that changes a figure: what was
-# kept is then made anew.
-VERSION = 4
-CLOCK_MHZ = 416.7
-MAX_CLOCK_MHZ = 10_000.0
-MARGIN_S = 20e-12
-VERILOG, NETLIST, SDF = "step.v", "netlist.v", "delays.sdf"
-ACTIVITY, WATTS = "activity.csv.gz", "power.csv.gz"
+# Figures that are kept stay valid as long as this code does.
+SOURCES = ("dbp.synthesis", "dbp.rtl", "dbp.datapath")
+METRICS, ACTIVITY, WATTS = "metrics.json", "activity.csv.gz", "power.csv.gz"
 KEPT = (*(f"{name}.gz" for name in (VERILOG, NETLIST, SDF)), ACTIVITY, WATTS)
 
 
+@dataclass(frozen=True, eq=False)
+class StepJob:
+    """What is to be synthesised; all options have been checked, and the kit has been found.
+
+    ``liberty``: the files of the kit; ``lef``: those of its layout, where the step is to be placed
+    and routed; ``clocks``: clock cycles that count, after a warm-up; ``config_hash``,
+    ``fit_clock``: for the metrics, which do not depend on them.
+    """
+
+    design: Design
+    stimulus: Stimulus
+    target: Target
+    kit: Kit
+    liberty: tuple[Path, ...]
+    lef: tuple[Path, ...]
+    clock_mhz: float
+    clocks: int
+    config_hash: str | None
+    fit_clock: ClockFit | None
+
+    def inputs_hash(self, versions: Mapping[str, str], ports: Ports, work: Path) -> str:
+        """Hash everything that the figures depend on; ``versions``: see `stages.programs`."""
+        values = [
+            dict(versions),
+            self.kit.dont_use,
+            self.clock_mhz,
+            self.clocks,
+            self.design.hash,
+            ports.to_json(),
+            stimulus_hash(self.stimulus),
+        ]
+        return hash_of(values, [work / VERILOG, *self.liberty])
+
+
 def synthesize(
-    run_dir: str | Path,
-    pdk: str,
+    design: Design,
+    stimulus: StimulusSource,
+    kit: str,
+    target: Target,
     *,
-    step: int | None = None,
-    lanes: int = 2,
-    filters: str = "reconfigurable",
-    pipeline: Pipeline | None = None,
     clock_mhz: float = CLOCK_MHZ,
     clocks: int = CLOCKS,
     folder: str | Path | None = None,
@@ -63,254 +100,164 @@ def synthesize(
     reuse: bool = False,
     progress: bool = True,
     config_hash: str | None = None,
-    fit_clock: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Map one step of ``RUN/design.json`` to a kit, time it, simulate the gates, cost the power.
+    fit_clock: ClockFit | None = None,
+) -> SynthMetrics:
+    """Map one step of a design to a kit, time it, simulate the gates, and cost the power.
 
-    ``step``: the middle one by default. ``filters`` and ``pipeline``: see `dbp.rtl.emit`.
-    ``clocks``: clock cycles that count, after a warm-up. The stimulus is ``RUN/stimulus.npz``,
-    brought to the step's input by the golden model. Writes ``metrics.json``, the netlist, SDF,
-    activity, power per instance, scripts and logs to ``folder`` (``RUN/synth/PDK``) and returns the
-    metrics (keys: ``docs/power.md``). With ``place_and_route`` OpenROAD goes on from there, and its
-    figures are added. With ``reuse`` metrics that lie there already, with the files beside them,
-    are returned, but for place and route, where their ``inputs_hash`` is that of Verilog, kit,
-    stimulus, constraints and programs as they are now; they have one more key then, ``kept``.
-    ``progress`` shows a bar on a terminal. ``fit_clock``: how the cuts were found
-    (`dbp.synthesis.fit_clock`), to stand in the metrics.
+    ``target``: its ``top`` is "step". ``stimulus`` is asked for the converter samples that the
+    bench needs; the golden model turns them into the step's input. ``clocks``: clock cycles that
+    count, after a warm-up. ``folder`` gets ``metrics.json`` (keys: ``docs/power.md``), netlist,
+    SDF, activity, power per instance, scripts and logs; without it only the metrics are returned.
+    With ``place_and_route`` OpenROAD then lays out the netlist, and adds its figures. With
+    ``reuse`` the metrics in ``folder`` are returned if they are complete and their inputs are
+    unchanged (`SynthMetrics.kept`), unless the step is to be placed and routed. ``progress``: show
+    a bar on a terminal. ``fit_clock``: how the cuts were found, for the metrics.
 
-    `InputError` for what does not fit; `MissingError` where a tool or the kit is not there;
-    `ToolError` where a tool fails, its intermediate files left in ``folder/work``, or where the
-    gates do not do what golden does, after the metrics are written.
+    `InputError` for an argument that does not fit, before the stimulus is asked for;
+    `MissingError` without a tool or the kit; `ToolError` where a tool fails, with its intermediate
+    files left in ``folder/work``, or where the gates differ from golden, after the metrics are
+    written.
     """
-    stopwatch, run_dir = Stopwatch(), Path(run_dir)
-    check_clock(clock_mhz)
+    stopwatch = Stopwatch()
+    stages.check_clock(clock_mhz)
     if type(clocks) is not int or clocks < 1:
         raise InputError(f"clocks = {clocks!r}: must be an integer of at least 1")
-    kit, files = kits.find(pdk)
-    lef = layouts.find(pdk) if place_and_route else []
-    design = Design.load(run_dir / "design.json")
-    stimulus = Stimulus.load(run_dir / "stimulus.npz", design)
-    step = len(design.filters) // 2 if step is None else step
-    folder = run_dir / "synth" / pdk if folder is None else Path(folder)
-    work = folder / "work"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-
-    with tqdm(
-        total=5, desc="Synthesis", disable=None if progress else True, leave=False
-    ) as progress_bar:
-        target = Target(lanes, filters, pipeline or Pipeline(), "step", step)
-        ports = emit_step(design, work / VERILOG, target)
-
-        def versions_and_hash() -> tuple[dict[str, str], str]:
-            versions = programs()
-            emitted = ports.to_json()
-            known = [VERSION, versions, kit.dont_use, clock_mhz, clocks, design.hash, emitted]
-            return versions, hash_of(known, [work / VERILOG, run_dir / "stimulus.npz", *files])
-
-        # Before Liberty is read, which can take longer than all of the rest.
-        kept = _kept(folder) if reuse and not lef else None
-        if kept and kept.get("inputs_hash") == versions_and_hash()[1]:
-            shutil.rmtree(work)
-            return kept | {"kept": True}
-        library = liberty_reader.read(*files)
-        bench = Bench(design, stimulus, ports, clocks)
-        # After the inputs: who has both a bad file and no tool should not install the tool first.
-        versions, inputs_hash = versions_and_hash()
-        (folder / "metrics.json").unlink(missing_ok=True)
-        shutil.rmtree(folder / layouts.FOLDER, ignore_errors=True)
-        progress_bar.update()
-        mapped, timed = map_and_time(work, kit, files, library, ports.top, clock_mhz)
-        progress_bar.update(2)
-        words = bench.words(mapped.inputs)
-        gates, simulated_s = simulate(
-            work, mapped, timed, library, words, len(words) - clocks, clock_mhz
+    check_target(design, target)
+    found_kit, liberty = kits.find(kit)
+    lef = layouts.find(kit) if place_and_route else []
+    samples = stimulus(samples_needed(design, target.lanes, clocks))
+    job = StepJob(
+        design, samples, target, found_kit, tuple(liberty), tuple(lef), clock_mhz, clocks,
+        config_hash, fit_clock,
+    )  # fmt: skip
+    with _folder(folder) as place:
+        work = place / "work"
+        ports = stages.emit(design, target, work)
+        metrics = kept_if_unchanged(
+            _kept(place) if reuse and not place_and_route else None,
+            lambda: job.inputs_hash(stages.programs(), ports, work),
+            lambda: _synthesized(job, ports, place, stopwatch, progress),
         )
-        compared, mismatches = bench.compare(gates, tuple(mapped.outputs))
-        progress_bar.update()
-        period_s, wire_load = 1e-6 / clock_mhz, library.default_wire_load
-        watts, settled = (
-            calculate.calculate(mapped, library, activity, period_s, wire_load)
-            for activity in (gates.activity, gates.settled)
-        )
-        progress_bar.update()
-
-    gates.activity.write(folder / ACTIVITY)
-    watts.write(folder / WATTS)
-    _keep(work, folder)
-    rates = [t for net, t in gates.activity.toggles_per_clock.items() if net != CLOCK]
-    metrics = write_metrics(
-        folder / "metrics.json",
-        {
-            "pdk": pdk,
-            "step": step,
-            "lanes": lanes,
-            "filters": filters,
-            "pipeline": asdict(pipeline or Pipeline()),
-            "clock_mhz": clock_mhz,
-            **(figures := _figures(mapped, library, watts)),
-            "power_engine": "dbp",
-            "power_without_glitches_w": settled.totals(),
-            "glitch_share": 1 - settled.totals()["total"] / watts.totals()["total"],
-            **clock_tree.as_metrics(clock_tree.estimate(mapped, library, period_s, pdk)),
-            "wire_load": wire_load,
-            "voltage_v": library.voltage_v,
-            "for_demonstration_only": pdk == kits.SHIPPED,
-            "scaled_28nm": scaling.of_one_kit(
-                pdk, library.voltage_v, figures["power_w"]["total"], figures["cell_area_um2"]
-            ),
-            "recipe": yosys_map.recipe(library, kit.dont_use),
-            "slack_ns": timed.slack_ns,
-            "slack_without_wires_ns": timed.slack_without_wires_ns,
-            # Every path has a whole period.
-            "highest_clock_mhz": 1e3 / (1e3 / clock_mhz - timed.slack_ns),
-            "highest_clock_without_wires_mhz": 1e3
-            / (1e3 / clock_mhz - timed.slack_without_wires_ns),
-            "timing_met": timed.slack_ns >= 0,
-            "critical_path": [
-                {"instance": name, "cell": cell, "arrival_ns": at}
-                for name, cell, at in timed.critical_path
-            ],
-            "activity": "simulated",
-            "simulated_clocks": clocks,
-            "simulation_period_ns": simulated_s * 1e9,
-            "toggles_per_net_and_clock": float(np.mean(rates)),
-            "nets_annotated_fraction": gates.annotated_fraction,
-            "gate_level_samples": compared,
-            "gate_level_mismatches": mismatches,
-            "inputs_hash": inputs_hash,
-            **({} if fit_clock is None else {"fit_clock": fit_clock}),
-        },
-        design_hash=design.hash,
-        config_hash=config_hash,
-        seed=stimulus.seed,
-        versions=versions,
-        stopwatch=stopwatch,
-    )
-    if mismatches:
-        raise ToolError(
-            f"the gates differ from the golden model in {mismatches} of {compared} samples; "
-            f"netlist: {folder / NETLIST}.gz"
-        )
-    if lef:
-        metrics[layouts.FOLDER] = layouts.run(
-            folder / layouts.FOLDER,
-            kit,
-            lef,
-            files,
-            folder / f"{NETLIST}.gz",
-            mapped,
-            library,
-            gates.activity,
-            period_s,
-        )
-        metrics["wall_time_s"] = stopwatch.seconds
-        write_json(folder / "metrics.json", metrics)
+        shutil.rmtree(work, ignore_errors=True)
     return metrics
 
 
-def check_clock(clock_mhz: float) -> None:
-    """`InputError` for a clock that is none."""
-    if not 0 < clock_mhz <= MAX_CLOCK_MHZ:
-        raise InputError(f"clock_mhz = {clock_mhz!r}: must be above 0 and at most {MAX_CLOCK_MHZ}")
+def check_target(design: Design, target: Target) -> None:
+    """Raise `InputError` where ``target`` is no step of ``design``."""
+    target.check(design)
+    if target.top != "step":
+        raise InputError(f"top = {target.top!r}: must be step")
 
 
-def map_and_time(
-    work: Path,
-    kit: Kit,
-    files: Sequence[Path],
-    library: Library,
-    top: str,
-    clock_mhz: float,
-    *,
-    late_below_ns: float = 0.0,
-) -> tuple[Netlist, Timing]:
-    """Map the module ``top`` of ``work/step.v`` and time it; all files lie in ``work``.
+@contextmanager
+def _folder(folder: str | Path | None) -> Iterator[Path]:
+    """The folder itself, or a temporary one."""
+    if folder is not None:
+        yield Path(folder)
+    else:
+        with tempfile.TemporaryDirectory(prefix="dbp-synth-") as temporary:
+            yield Path(temporary)
 
-    ``files``: the kit's Liberty files, which hold ``library``. For ``late_below_ns`` and what is
-    written see `dbp.synthesis.timing.opensta_timing.analyse`.
+
+class HasInputsHash(Protocol):
+    """Figures that say which inputs they were made of."""
+
+    @property
+    def inputs_hash(self) -> str:
+        """See `hash_of`."""
+
+
+Figures = TypeVar("Figures", bound=HasInputsHash)
+
+
+def kept_if_unchanged(
+    kept: Figures | None, inputs_hash: Callable[[], str], make: Callable[[], Figures]
+) -> Figures:
+    """Return ``kept`` if its inputs are unchanged, otherwise what ``make`` makes.
+
+    The hash asks the tools for their versions, so it is not asked for where nothing is kept: who
+    has both a bad file and no tool hears of the file first.
     """
-    libraries = [kits.unpack(file, work) for file in files]
-    mapped = yosys_map.synthesize(work, libraries, VERILOG, top, library, kit.dont_use)
-    timed = opensta_timing.analyse(
-        work,
-        libraries,
-        NETLIST,
-        top,
-        [p for p, bits in mapped.ports.items() if bits[0] in mapped.inputs and p != CLOCK],
-        [p for p, bits in mapped.ports.items() if bits[0] in mapped.outputs],
-        1e3 / clock_mhz,
-        library.default_wire_load,
-        late_below_ns,
-    )
-    return mapped, timed
+    return kept if kept is not None and kept.inputs_hash == inputs_hash() else make()
 
 
-def simulate(
-    work: Path,
-    mapped: Netlist,
-    timed: Timing,
-    library: Library,
-    words: NDArray[np.uint8],
-    warm_up_clocks: int,
-    clock_mhz: float,
-) -> tuple[GateSimulation, float]:
-    """Play words through what `map_and_time` left in ``work``; the simulated period in s.
-
-    ``words``, ``warm_up_clocks``: see `dbp.synthesis.gates.simulation.simulate`.
-    """
-    # Where the clock is missed, activity is that of a clock which the gates can follow.
-    period_s = 1e-6 / clock_mhz
-    period_s = max(period_s, period_s - timed.slack_ns * 1e-9 + MARGIN_S)
-    delays = opensta_timing.read_sdf(work / SDF)
-    gates = simulation.simulate(mapped, library, delays, words, period_s, warm_up_clocks)
-    return gates, period_s
-
-
-def programs() -> dict[str, str]:
-    """Versions of all that figures depend on; `MissingError` where OpenSTA is missing."""
-    processes.require("sta")
-    opensta = processes.version(["sta", "-version"])
-    return package_versions("amaranth", "pyosys", "numba") | {"opensta": opensta}
+def _kept(folder: Path) -> SynthMetrics | None:
+    """The metrics of an earlier run, where they and the files that belong to them are complete."""
+    try:
+        metrics = read_metrics(folder / METRICS, SynthMetrics)
+    except InputError:
+        return None
+    if metrics is None or metrics.gate_level_mismatches:
+        return None
+    complete = all((folder / name).is_file() for name in KEPT)
+    return metrics.model_copy(update={"kept": True}) if complete else None
 
 
 def hash_of(values: Any, files: Sequence[Path]) -> str:
-    """SHA-256 of what a synthesis depends on."""
+    """SHA-256 of what a synthesis depends on: values, the content of files, and our own code."""
     hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
-    text = json.dumps([values, hashes], sort_keys=True, separators=(",", ":"))
+    text = json.dumps([sources.hash_of(*SOURCES), values, hashes], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _kept(folder: Path) -> dict[str, Any] | None:
-    """The metrics of an earlier run, where they and the files beside them are whole."""
-    try:
-        found = read_metrics(folder / "metrics.json", SynthMetrics)
-    except InputError:
-        return None
-    whole = found is not None and all((folder / name).is_file() for name in KEPT)
-    return found.model_dump() if whole and found.gate_level_mismatches == 0 else None
+def stimulus_hash(stimulus: Stimulus) -> str:
+    """SHA-256 of a stimulus, wherever it came from."""
+    digest = hashlib.sha256(
+        f"{stimulus.design_hash} {stimulus.config_hash} {stimulus.seed} "
+        f"{stimulus.launch_power_uw}".encode()
+    )
+    for part in stimulus.samples:
+        digest.update(np.ascontiguousarray(part, np.int64).tobytes())
+    return digest.hexdigest()
 
 
-def _figures(mapped: Netlist, library: Library, watts: calculate.Power) -> dict[str, Any]:
-    """Area, cells and power, of the whole and of each group."""
-    area = np.array([library.cells[instance.cell].area_um2 for instance in mapped.instances])
-    groups = {}
-    for k, name in enumerate(calculate.GROUPS):
-        chosen = watts.group == k
-        groups[name] = {
-            "cell_area_um2": float(area[chosen].sum()),
-            "cells": int(chosen.sum()),
-            "power_w": watts.totals(name),
-        }
-    return {
-        "cell_area_um2": float(area.sum()),
-        "cells": len(area),
-        "power_w": watts.totals(),
-        "groups": groups,
-    }
+def _synthesized(
+    job: StepJob, ports: Ports, folder: Path, stopwatch: Stopwatch, progress: bool
+) -> SynthMetrics:
+    """Pass a job through all stages, and write files and metrics to ``folder``."""
+    work = folder / "work"
+    with tqdm(
+        total=5, desc="Synthesis", disable=None if progress else True, leave=False
+    ) as progress_bar:
+        cells = Cells.read(job.kit, job.liberty)
+        bench = Bench(job.design, job.stimulus, ports, job.clocks)
+        # After the inputs: who has both a bad file and no tool should not install the tool first.
+        versions = stages.programs()
+        inputs_hash = job.inputs_hash(versions, ports, work)
+        (folder / METRICS).unlink(missing_ok=True)
+        shutil.rmtree(folder / layouts.FOLDER, ignore_errors=True)
+        progress_bar.update()
+        mapped = stages.map_and_time(work, cells, ports.top, job.clock_mhz)
+        progress_bar.update(2)
+        simulated = stages.simulate_step(work, mapped, bench, job.clock_mhz)
+        progress_bar.update()
+        costed = stages.cost(mapped, simulated.gates, job.kit, job.clock_mhz)
+        progress_bar.update()
+    simulated.gates.activity.write(folder / ACTIVITY)
+    costed.power.write(folder / WATTS)
+    _keep_files(work, folder)
+    made_of = provenance(
+        design_hash=job.design.hash,
+        config_hash=job.config_hash,
+        seed=job.stimulus.seed,
+        versions=versions,
+        stopwatch=stopwatch,
+    )
+    metrics = _metrics(job, mapped, simulated, costed, {"inputs_hash": inputs_hash, **made_of})
+    write_metrics(folder / METRICS, metrics)
+    if simulated.mismatches:
+        raise ToolError(
+            f"the gates differ from the golden model in {simulated.mismatches} of "
+            f"{simulated.samples} samples; netlist: {folder / NETLIST}.gz"
+        )
+    if not job.lef:
+        return metrics
+    placed = _place_and_route(job, folder, mapped, simulated)
+    update = {"place_and_route": placed, "wall_time_s": stopwatch.seconds}
+    return write_metrics(folder / METRICS, metrics.model_copy(update=update))
 
 
-def _keep(work: Path, folder: Path) -> None:
+def _keep_files(work: Path, folder: Path) -> None:
     """Keep netlist, SDF and Verilog (packed), scripts and logs; the bulky rest goes."""
     for name in (VERILOG, NETLIST, SDF):
         write_bytes(folder / f"{name}.gz", gzip.compress((work / name).read_bytes(), 6, mtime=0))
@@ -318,3 +265,106 @@ def _keep(work: Path, folder: Path) -> None:
         if file.suffix in (".log", ".ys", ".tcl"):
             file.replace(folder / file.name)
     shutil.rmtree(work)
+
+
+def _place_and_route(
+    job: StepJob, folder: Path, mapped: Mapped, simulated: SimulatedStep
+) -> PlacedStep:
+    return layouts.run(
+        folder / layouts.FOLDER,
+        MappedStep(
+            job.kit,
+            mapped.netlist,
+            mapped.library,
+            simulated.gates.activity,
+            1e-6 / job.clock_mhz,
+        ),
+        LayoutFiles(job.lef, job.liberty, folder / f"{NETLIST}.gz"),
+    )
+
+
+def _metrics(
+    job: StepJob,
+    mapped: Mapped,
+    simulated: SimulatedStep,
+    costed: Costed,
+    made_of: dict[str, Any],
+) -> SynthMetrics:
+    """Build the metrics; ``made_of``: the inputs' hash and the provenance."""
+    figures = {
+        "pdk": job.kit.name,
+        "step": job.target.step,
+        "lanes": job.target.lanes,
+        "filters": job.target.filters,
+        "pipeline": asdict(job.target.pipeline),
+        "clock_mhz": job.clock_mhz,
+        "for_demonstration_only": job.kit.name == kits.SHIPPED,
+        "recipe": yosys_map.recipe(mapped.library, job.kit.dont_use),
+        **_cost_figures(job, mapped, costed),
+        **_timing_figures(mapped.timing, job.clock_mhz),
+        **_simulation_figures(job, simulated),
+        **made_of,
+    }
+    # A step whose cuts were not fitted has no such key.
+    if job.fit_clock is not None:
+        figures["fit_clock"] = job.fit_clock
+    return SynthMetrics(**figures)
+
+
+def _cost_figures(job: StepJob, mapped: Mapped, costed: Costed) -> dict[str, Any]:
+    """Area and power, of the whole and of each group."""
+    areas_um2, power, kit = mapped.cell_areas_um2, costed.power, job.kit.name
+    watts, settled, area_um2 = power.totals(), costed.settled.totals(), float(areas_um2.sum())
+    groups = {}
+    for k, name in enumerate(calculate.GROUPS):
+        members = power.group == k
+        groups[name] = {
+            "cell_area_um2": float(areas_um2[members].sum()),
+            "cells": int(members.sum()),
+            "power_w": power.totals(name),
+        }
+    library = mapped.library
+    return {
+        "cell_area_um2": area_um2,
+        "cells": len(areas_um2),
+        "power_w": watts,
+        "groups": groups,
+        "power_engine": "dbp",
+        "power_without_glitches_w": settled,
+        "glitch_share": 1 - settled["total"] / watts["total"],
+        **clock_tree.as_metrics(costed.clock_tree),
+        "wire_load": library.default_wire_load,
+        "voltage_v": library.voltage_v,
+        "scaled_28nm": scaling.of_one_kit(kit, library.voltage_v, watts["total"], area_um2),
+    }
+
+
+def _timing_figures(timing: Timing, clock_mhz: float) -> dict[str, Any]:
+    """Slack, the critical path, and the highest clock: every path has a whole period."""
+    period_ns = 1e3 / clock_mhz
+    return {
+        "slack_ns": timing.slack_ns,
+        "slack_without_wires_ns": timing.slack_without_wires_ns,
+        "highest_clock_mhz": 1e3 / (period_ns - timing.slack_ns),
+        "highest_clock_without_wires_mhz": 1e3 / (period_ns - timing.slack_without_wires_ns),
+        "timing_met": timing.slack_ns >= 0,
+        "critical_path": [
+            {"instance": instance, "cell": cell, "arrival_ns": arrival_ns}
+            for instance, cell, arrival_ns in timing.critical_path
+        ],
+    }
+
+
+def _simulation_figures(job: StepJob, simulated: SimulatedStep) -> dict[str, Any]:
+    """Activity, and the comparison with golden; the clock does not count in the mean of toggles."""
+    gates = simulated.gates
+    rates = [rate for net, rate in gates.activity.toggles_per_clock.items() if net != CLOCK]
+    return {
+        "activity": "simulated",
+        "simulated_clocks": job.clocks,
+        "simulation_period_ns": simulated.period_s * 1e9,
+        "toggles_per_net_and_clock": float(np.mean(rates)),
+        "nets_annotated_fraction": gates.annotated_fraction,
+        "gate_level_samples": simulated.samples,
+        "gate_level_mismatches": simulated.mismatches,
+    }

@@ -1,9 +1,9 @@
 """A whole receiver of many lanes, from syntheses of a few of its steps with few lanes.
 
-Steps that have the same number of taps, and a rotation or none, differ in values and shifts only:
-one stands for all of them. What a step costs is a part that does not depend on the lanes (taps and
-their registers, histories) and a part for each lane: two widths of the kind with the most steps
-tell the two apart, and further ones check that line. Kinds of fewer steps are synthesised in the
+Steps that have the same number of taps, and either all a rotation or none, differ in values and
+shifts only: one stands for all of them. A step costs a part that does not depend on the lanes (taps
+and their registers, histories) and a part for each lane: two widths of the kind with the most steps
+tell the two apart, and further widths check that line. Kinds of fewer steps are synthesised in the
 narrowest width, and grow with the lanes as that kind does. ``docs/power.md`` says how well this
 predicts wider syntheses.
 """
@@ -18,37 +18,44 @@ from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tqdm import tqdm
 
 from dbp.datapath.design import Design
+from dbp.datapath.stimulus import Stimulus, StimulusSource
 from dbp.errors import InputError
+from dbp.records.schemas import SynthMetrics
+from dbp.rtl import Target
 from dbp.rtl.blocks.hardwired import graph_sizes
 from dbp.rtl.pipeline import HardwiredPipeline, Pipeline, parse
+from dbp.rtl.target import FilterKind
 from dbp.synthesis import fit_clock
 from dbp.synthesis.cells import kits
+from dbp.synthesis.gates.step_bench import samples_needed
 from dbp.synthesis.power import calculate
-from dbp.synthesis.synthesize_step import CLOCK_MHZ, synthesize
+from dbp.synthesis.stages import CLOCK_MHZ
+from dbp.synthesis.synthesize_step import synthesize
 
-K, T = TypeVar("K", bound=Hashable), TypeVar("T")
-LANES = 96
+Key = TypeVar("Key", bound=Hashable)
+Result = TypeVar("Result")
+RECEIVER_LANES = 96
 WIDTHS = (8, 16)
-# At this node no cut that there is brings the datapath to its clock (docs/power.md): registers are
-# left as they are, since all that the kit is good for is ratios.
+# At this node no available cut brings the datapath to its clock (docs/power.md): registers are left
+# as they are, since such a kit is only good for ratios.
 OUT_OF_REACH_NM = 130
 
 
 @dataclass(frozen=True)
-class Kind:
-    """Steps that are alike: the one that stands for them, and how many they are."""
+class StepKind:
+    """Steps that are alike: the number of the one that stands for them, and how many they are."""
 
     step: int
     count: int
 
 
-def kinds(design: Design, filters: str) -> list[Kind]:
-    """The kinds of a design's steps, that of most steps first.
+def kinds(design: Design, filters: str) -> list[StepKind]:
+    """Return the kinds of a design's steps, the one with the most steps first.
 
     The middle step stands for a kind; of ``hardwired`` filters the one with the median number of
     adders.
@@ -56,12 +63,12 @@ def kinds(design: Design, filters: str) -> list[Kind]:
     alike: dict[tuple[int, bool], list[int]] = {}
     for k, filter_ in enumerate(design.filters):
         alike.setdefault((filter_.taps, k < len(design.rotations)), []).append(k)
-    found = []
+    step_kinds = []
     for steps in alike.values():
         if filters == "hardwired":
             steps = sorted(steps, key=lambda k: _adders(design, k))
-        found.append(Kind(steps[len(steps) // 2], len(steps)))
-    return sorted(found, key=lambda kind: -kind.count)
+        step_kinds.append(StepKind(steps[len(steps) // 2], len(steps)))
+    return sorted(step_kinds, key=lambda kind: -kind.count)
 
 
 @functools.cache  # seconds for a design, and asked for in every kit
@@ -71,15 +78,15 @@ def _adders(design: Design, step: int) -> int:
 
 
 @dataclass(frozen=True)
-class Fit:
-    """``fixed + per_lane * lanes``."""
+class Line:
+    """A figure by lanes: ``fixed + per_lane * lanes``."""
 
     fixed: float
     per_lane: float
 
     @classmethod
-    def through(cls, figures: Mapping[int, float]) -> Fit:
-        """The line through two figures, by lanes."""
+    def through(cls, figures: Mapping[int, float]) -> Line:
+        """Return the line through two figures, by lanes."""
         (narrow, first), (wide, second) = sorted(figures.items())
         per_lane = (second - first) / (wide - narrow)
         return cls(first - per_lane * narrow, per_lane)
@@ -88,168 +95,252 @@ class Fit:
         return self.fixed + self.per_lane * lanes
 
 
-@dataclass(frozen=True)
-class Job:
-    """One synthesis: ``folder`` is a run's, with ``design.json`` and ``stimulus.npz``."""
+@dataclass(frozen=True, eq=False)
+class StepSynthesis:
+    """One synthesis of the plan: a step of a design in a kit.
 
+    ``folder`` is that of the design; its syntheses lie below ``lanes``.
+    """
+
+    design: Design
+    stimulus: StimulusSource
+    kit: str
+    target: Target
     folder: Path
-    pdk: str
-    filters: str
-    step: int
-    lanes: int
     clock_mhz: float = CLOCK_MHZ
-    pipeline: Pipeline | None = None
 
     @property
     def place(self) -> Path:
-        """Where all syntheses of the design in the kit are."""
-        return self.folder / "lanes" / f"{self.pdk}-{self.filters}"
+        """The folder of all syntheses of the design in the kit."""
+        return self.folder / "lanes" / f"{self.kit}-{self.target.filters}"
 
-    def run(self) -> dict[str, Any]:
-        """The metrics, of an earlier run where its inputs were the same."""
+    def run(self) -> SynthMetrics:
+        """Return the metrics, those of an earlier run where its inputs were the same."""
+        target = self.target
         return synthesize(
-            self.folder,
-            self.pdk,
-            step=self.step,
-            lanes=self.lanes,
-            filters=self.filters,
-            pipeline=self.pipeline,
+            self.design,
+            self.stimulus,
+            self.kit,
+            target,
             clock_mhz=self.clock_mhz,
-            folder=self.place / f"step{self.step}-x{self.lanes}",
+            folder=self.place / f"step{target.step}-x{target.lanes}",
             reuse=True,
             progress=False,
         )
 
 
-def jobs(
-    folder: Path, design: Design, pdk: str, filters: str, widths: Sequence[int], clock_mhz: float
-) -> list[Job]:
-    """The syntheses that `estimate` needs of one design in one kit."""
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """A source that was asked already: other processes get its stimulus, and simulate no link."""
+
+    stimulus: Stimulus
+
+    def __call__(self, samples: int) -> Stimulus:
+        return self.stimulus
+
+
+def plan(
+    design: Design,
+    stimulus: StimulusSource,
+    kit: str,
+    filters: FilterKind,
+    widths: Sequence[int],
+    folder: Path,
+    clock_mhz: float = CLOCK_MHZ,
+) -> list[StepSynthesis]:
+    """Return the syntheses that `estimate` needs of one design in one kit.
+
+    `InputError` for widths, or steps, that do not fit.
+    """
     if len(widths) < 2 or list(widths) != sorted(set(widths)) or widths[0] < 1:
         raise InputError(f"lanes = {list(widths)}: must be two widths or more, from narrow to wide")
     first, *others = kinds(design, filters)
-    wanted = [(first.step, lanes) for lanes in widths]
-    wanted += [(kind.step, widths[0]) for kind in others]
-    return [Job(folder, pdk, filters, step, lanes, clock_mhz) for step, lanes in wanted]
+    steps = [(first.step, lanes) for lanes in widths]
+    steps += [(kind.step, widths[0]) for kind in others]
+    targets = [Target(lanes, filters, top="step", step=step) for step, lanes in steps]
+    for target in targets:
+        target.check(design)
+    return [StepSynthesis(design, stimulus, kit, t, folder, clock_mhz) for t in targets]
 
 
-def run(all_jobs: Sequence[Job], workers: int) -> dict[Job, dict[str, Any]]:
-    """Their metrics; ``workers`` processes, with a bar. After the first error none is begun."""
-    # The longest first, so that no core waits for one in the end.
-    order = sorted(all_jobs, key=lambda job: -job.lanes)
-    tasks = {job: (f"{job.folder.name}, {job.pdk}, {job.lanes} lanes", job.run) for job in order}
-    return _parallel(tasks, workers, "Synthesis")
+def run(
+    plans: Mapping[Key, Sequence[StepSynthesis]], workers: int
+) -> dict[Key, dict[tuple[int, int], SynthMetrics]]:
+    """Run the syntheses of all plans in ``workers`` processes, with a bar.
 
-
-def fit_clocks(jobs: Mapping[K, Sequence[Job]], workers: int) -> dict[K, list[Job]]:
-    """The same jobs with the cuts that their clock needs: see `dbp.synthesis.fit_clock`.
-
-    Each sequence is of one design in one kit, and gets one pipeline for all of its steps. What an
-    earlier call has found, of the same inputs, is not made again.
+    Returns the metrics of each plan by step and lanes. After the first error none is begun.
     """
-    tasks = {
-        key: (f"{some[0].folder.name}, {some[0].pdk}", partial(_fitted, some))
-        for key, some in jobs.items()
+    # A source may simulate the link: once, before the processes begin, for the widest of its steps.
+    syntheses = [each for plan in plans.values() for each in plan]
+    needed: dict[StimulusSource, int] = {}
+    for each in syntheses:
+        samples = samples_needed(each.design, each.target.lanes)
+        needed[each.stimulus] = max(samples, needed.get(each.stimulus, 0))
+    loaded = {source: _Loaded(source(samples)) for source, samples in needed.items()}
+    tasks = {}
+    # The longest first, so that no core waits for one in the end.
+    for each in sorted(syntheses, key=lambda each: -each.target.lanes):
+        words = f"{each.folder.name}, {each.kit}, {each.target.lanes} lanes"
+        tasks[each] = words, replace(each, stimulus=loaded[each.stimulus]).run
+    results = _parallel(tasks, workers, "Synthesis")
+    return {
+        key: {(each.target.step, each.target.lanes): results[each] for each in plan}
+        for key, plan in plans.items()
     }
-    found = _parallel(tasks, workers, "Fitting the clock")
-    return {key: [replace(job, pipeline=found[key]) for job in some] for key, some in jobs.items()}
 
 
-def _fitted(jobs: Sequence[Job]) -> Pipeline:
-    """Cuts are only added, so that what a later step needs an earlier one stands too."""
-    pipeline = jobs[0].pipeline or Pipeline()
-    if kits.KITS[jobs[0].pdk].node_nm >= OUT_OF_REACH_NM:
+def fit_clocks(
+    plans: Mapping[Key, Sequence[StepSynthesis]], workers: int
+) -> dict[Key, list[StepSynthesis]]:
+    """Return the same plans with the cuts that their clock needs: see `dbp.synthesis.fit_clock`.
+
+    Each plan is of one design in one kit, and gets one pipeline for all of its steps. A fit that an
+    earlier call left, of the same inputs, is not repeated.
+    """
+    tasks = {}
+    for key, syntheses in plans.items():
+        # The fit needs no stimulus, and the sources of callers need not fit through a pipe.
+        first, *_ = plain = [replace(each, stimulus=_no_stimulus) for each in syntheses]
+        tasks[key] = f"{first.folder.name}, {first.kit}", partial(_fitted, plain)
+    pipelines = _parallel(tasks, workers, "Fitting the clock")
+    return {
+        key: [
+            replace(each, target=replace(each.target, pipeline=pipelines[key]))
+            for each in syntheses
+        ]
+        for key, syntheses in plans.items()
+    }
+
+
+def _no_stimulus(samples: int) -> Stimulus:
+    raise AssertionError("a fit without power needs no stimulus")
+
+
+def _fitted(syntheses: Sequence[StepSynthesis]) -> Pipeline:
+    """Fit one step after the other, each from the cuts of the one before: cuts are only added."""
+    pipeline = syntheses[0].target.pipeline
+    if kits.KITS[syntheses[0].kit].node_nm >= OUT_OF_REACH_NM:
         return pipeline
-    for job in {job.step: job for job in jobs}.values():
-        trials = fit_clock.fit(
-            job.folder,
-            job.pdk,
-            job.place / f"step{job.step}-fit",
-            step=job.step,
-            filters=job.filters,
-            pipeline=pipeline,
-            clock_mhz=job.clock_mhz,
+    for synthesis in {each.target.step: each for each in syntheses}.values():
+        fit = fit_clock.fit(
+            synthesis.design,
+            synthesis.kit,
+            replace(synthesis.target, pipeline=pipeline),
+            synthesis.place / f"step{synthesis.target.step}-fit",
+            clock_mhz=synthesis.clock_mhz,
             reuse=True,
             progress=False,
         )
-        pipeline = parse(fit_clock.last_kept(trials).pipeline)
+        pipeline = parse(fit.last_kept.pipeline)
     return pipeline
 
 
 def _parallel(
-    tasks: Mapping[K, tuple[str, Callable[[], T]]], workers: int, title: str
-) -> dict[K, T]:
-    """What the tasks return, each with what the bar says of it, started in their order."""
+    tasks: Mapping[Key, tuple[str, Callable[[], Result]]], workers: int, title: str
+) -> dict[Key, Result]:
+    """Return the results of tasks, each with its words for the bar, started in their order."""
     with (
         ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
         tqdm(total=len(tasks), desc=title, disable=None) as bar,
     ):
         running = {pool.submit(task): key for key, (_, task) in tasks.items()}
-        found = {}
+        results = {}
         try:
             for done in as_completed(running):
                 key = running[done]
-                found[key] = done.result()
+                results[key] = done.result()
                 bar.set_postfix_str(tasks[key][0])
                 bar.update()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return found
+    return results
+
+
+@dataclass(frozen=True)
+class ReceiverEstimate:
+    """The cost of a receiver of ``lanes`` lanes, all steps together; the clock tree apart.
+
+    ``step_power_w``, ``step_area_mm2``: one step of the kind with the most steps, as the paper
+    states them. ``fit_power_w``, ``fit_area_um2``: the `Line` of that kind through the first two
+    widths; ``fit_check``: what this line predicts over what was measured, ``power`` and ``area``,
+    by further width. ``power_w``: by kind of power.
+    """
+
+    lanes: int
+    step: int
+    synthesized_lanes: tuple[int, int]
+    step_power_w: float
+    step_area_mm2: float
+    power_w: dict[str, float]
+    area_mm2: float
+    clock_tree_estimate_w: float
+    fit_power_w: Line
+    fit_area_um2: Line
+    fit_check: dict[str, dict[str, float]]
+    slack_ns: float
+    timing_met: bool
+    glitch_share: float
+    voltage_v: float
 
 
 def estimate(
     design: Design,
     filters: str,
-    measured: Mapping[tuple[int, int], Mapping[str, Any]],
+    measured: Mapping[tuple[int, int], SynthMetrics],
     widths: Sequence[int],
-    lanes: int = LANES,
-) -> dict[str, Any]:
-    """What a receiver of ``lanes`` lanes costs: watts by kind, square millimetres, and more.
-
-    ``measured``: the metrics of `synthesize`, by step and lanes. ``step_power_w`` and
-    ``step_area_mm2`` are of the kind with the most steps, as the paper states them; ``fit_power_w``
-    and ``fit_area_um2`` are that kind's `Fit`, through the first two of ``widths``, and
-    ``fit_check`` is what it predicts over what was measured, in each of the others. The clock
-    tree's estimate is in none of them.
-    """
+    lanes: int = RECEIVER_LANES,
+) -> ReceiverEstimate:
+    """Estimate a receiver of ``lanes`` lanes from the metrics of its plan, by step and lanes."""
     first, *others = kinds(design, filters)
     main = {width: measured[first.step, width] for width in widths}
     narrow, wide = (main[width] for width in widths[:2])
+    others_measured = {kind: measured[kind.step, widths[0]] for kind in others}
 
-    def whole(figure) -> tuple[Fit, float]:
-        fit = Fit.through({widths[0]: figure(narrow), widths[1]: figure(wide)})
-        growth = fit(lanes) / figure(narrow) if figure(narrow) else 0.0
-        total = first.count * fit(lanes)
-        for kind in others:
-            total += kind.count * growth * figure(measured[kind.step, widths[0]])
-        return fit, total
+    def whole(figure: Callable[[SynthMetrics], float]) -> tuple[Line, float]:
+        line = Line.through({widths[0]: figure(narrow), widths[1]: figure(wide)})
+        growth = line(lanes) / figure(narrow) if figure(narrow) else 0.0
+        total = first.count * line(lanes)
+        for kind, metrics in others_measured.items():
+            total += kind.count * growth * figure(metrics)
+        return line, total
 
-    fits = {kind: whole(lambda m, kind=kind: m["power_w"][kind]) for kind in calculate.KINDS}
-    area_fit, area_um2 = whole(lambda m: m["cell_area_um2"])
-    _, tree_w = whole(lambda m: m["clock_tree_estimate_w"]["total"])
-    every = [*main.values(), *(measured[kind.step, widths[0]] for kind in others)]
-    fit = fits["total"][0]
-    return {
-        "lanes": lanes,
-        "step": first.step,
-        "synthesized_lanes": list(widths[:2]),
-        "step_power_w": fit(lanes),
-        "step_area_mm2": 1e-6 * area_fit(lanes),
-        "power_w": {kind: total for kind, (_, total) in fits.items()},
-        "area_mm2": 1e-6 * area_um2,
-        "clock_tree_estimate_w": tree_w,
-        "fit_power_w": {"fixed": fit.fixed, "per_lane": fit.per_lane},
-        "fit_area_um2": {"fixed": area_fit.fixed, "per_lane": area_fit.per_lane},
-        "fit_check": {
+    lines = {kind: whole(partial(_watts, kind)) for kind in calculate.KINDS}
+    area_line, area_um2 = whole(lambda metrics: metrics.cell_area_um2)
+    _, tree_w = whole(_tree_watts)
+    every = [*main.values(), *others_measured.values()]
+    power_line = lines["total"][0]
+    return ReceiverEstimate(
+        lanes=lanes,
+        step=first.step,
+        synthesized_lanes=(widths[0], widths[1]),
+        step_power_w=power_line(lanes),
+        step_area_mm2=1e-6 * area_line(lanes),
+        power_w={kind: total for kind, (_, total) in lines.items()},
+        area_mm2=1e-6 * area_um2,
+        clock_tree_estimate_w=tree_w,
+        fit_power_w=power_line,
+        fit_area_um2=area_line,
+        fit_check={
             str(width): {
-                "power": fit(width) / main[width]["power_w"]["total"],
-                "area": area_fit(width) / main[width]["cell_area_um2"],
+                "power": power_line(width) / main[width].power_w.total,
+                "area": area_line(width) / main[width].cell_area_um2,
             }
             for width in widths[2:]
         },
-        "slack_ns": min(m["slack_ns"] for m in every),
-        "timing_met": all(m["timing_met"] for m in every),
-        "glitch_share": statistics.mean(m["glitch_share"] for m in (narrow, wide)),
-        "voltage_v": narrow["voltage_v"],
-    }
+        slack_ns=min(metrics.slack_ns for metrics in every),
+        timing_met=all(metrics.timing_met for metrics in every),
+        glitch_share=statistics.mean(metrics.glitch_share for metrics in (narrow, wide)),
+        voltage_v=narrow.voltage_v,
+    )
+
+
+def _watts(kind: str, metrics: SynthMetrics) -> float:
+    watts: float = getattr(metrics.power_w, kind)
+    return watts
+
+
+def _tree_watts(metrics: SynthMetrics) -> float:
+    if metrics.clock_tree_estimate_w is None:
+        raise InputError(f"pdk = {metrics.pdk}: has no buffer for a clock tree")
+    return metrics.clock_tree_estimate_w.total

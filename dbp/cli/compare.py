@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbp.cli.ber import DATABASE, Request, ber, labels_of
 from dbp.cli.options import DESIGN_HELP, Commands, Parser, add_command, add_out, positive
@@ -19,6 +19,9 @@ from dbp.records.provenance import Stopwatch, package_versions, read_metrics, wr
 from dbp.records.schemas import ComparisonMetrics
 from dbp.runs import config_of, find_design, place, stimulus_source
 from dbp.support.files import write_csv, write_text
+
+if TYPE_CHECKING:
+    from dbp.rtl.target import FilterKind
 
 # The hardware side and plots load slowly: imported where they are needed, so that --help is quick.
 
@@ -73,7 +76,7 @@ def compare(
     out: Path,
     *,
     pdks: Sequence[str],
-    filters: Sequence[str],
+    filters: Sequence[FilterKind],
     widths: Sequence[int],
     min_errors: int | None,
 ) -> None:
@@ -84,10 +87,9 @@ def compare(
     the same inputs, is not made again.
     """
     from dbp.comparison import merit
-    from dbp.rtl import Target, pipeline
+    from dbp.rtl import pipeline
     from dbp.synthesis import whole_receiver
     from dbp.synthesis.cells import kits
-    from dbp.synthesis.gates.step_bench import samples_needed
 
     stopwatch = Stopwatch()
     found = {name: find_design(name) for name in names}
@@ -98,29 +100,25 @@ def compare(
     # A design that was given as a path may have any name.
     folders = {name: out / f"{k}-{found[name][0].name}" for k, name in enumerate(found)}
     clock_mhz = settings.hardware.clock_mhz
-    jobs: dict[tuple[str, str, str], list[whole_receiver.Job]] = {}
+    sources = {name: stimulus_source(folder) for name, folder in folders.items()}
+    plans: dict[tuple[str, str, FilterKind], list[whole_receiver.StepSynthesis]] = {}
     for pdk, kind, (name, (design, _)) in itertools.product(pdks, filters, found.items()):
-        jobs[name, pdk, kind] = whole_receiver.jobs(
-            folders[name], design, pdk, kind, widths, clock_mhz
+        plans[name, pdk, kind] = whole_receiver.plan(
+            design, sources[name], pdk, kind, widths, folders[name], clock_mhz
         )
-        for job in jobs[name, pdk, kind]:
-            Target(job.lanes, kind, job.pipeline, "step", job.step).check(design)
     points = ber(
         Request(designs=names, min_errors=min_errors), out, Workplace(out / DATABASE, resume=True)
     )
     best = {label: point for (label, _), point in points.best().items()}
     for name, (design, _) in found.items():
         place(design, settings, folders[name])
-        stimulus_source(folders[name])(samples_needed(design, max(widths)))
     workers = len(os.sched_getaffinity(0))
-    jobs = whole_receiver.fit_clocks(jobs, workers)
-    measured = whole_receiver.run([job for some in jobs.values() for job in some], workers)
+    plans = whole_receiver.fit_clocks(plans, workers)
+    measured = whole_receiver.run(plans, workers)
     rows: list[dict[str, Any]] = []
-    for (name, pdk, kind), some in jobs.items():
+    for (name, pdk, kind), synthesized in measured.items():
         design, point = found[name][0], best[labels[name]]
-        estimate = whole_receiver.estimate(
-            design, kind, {(job.step, job.lanes): measured[job] for job in some}, widths
-        )
+        estimate = asdict(whole_receiver.estimate(design, kind, synthesized, widths))
         rows.append(
             {
                 "design": labels[name],
@@ -129,7 +127,7 @@ def compare(
                 "filters": kind,
                 "pdk": pdk,
                 "for_demonstration_only": pdk == kits.SHIPPED,
-                "pipeline": pipeline.text(some[0].pipeline),
+                "pipeline": pipeline.text(plans[name, pdk, kind][0].target.pipeline),
                 **merit.filters_of(design),
                 "launch_power_dbm": point.launch_power_dbm,
                 "ber": point.ber,
@@ -223,4 +221,7 @@ def _leaves(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, A
         if isinstance(value, dict):
             yield from _leaves(value, f"{before}{key}.")
         else:
-            yield before + key, " ".join(map(str, value)) if isinstance(value, list) else value
+            yield (
+                before + key,
+                " ".join(map(str, value)) if isinstance(value, list | tuple) else value,
+            )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dbp.cli.options import (
     Commands,
@@ -15,7 +17,13 @@ from dbp.cli.options import (
     run_folder,
 )
 from dbp.datapath.design import Design
+from dbp.datapath.stimulus import StimulusSource
+from dbp.records.schemas import ClockFit, SynthMetrics
 from dbp.runs import config_of, stimulus_source
+
+if TYPE_CHECKING:
+    from dbp.rtl import Target
+    from dbp.rtl.target import FilterKind
 
 
 def add_to(commands: Commands[Parser]) -> None:
@@ -49,8 +57,8 @@ def _run(options: argparse.Namespace) -> None:
         options.lanes,
         options.filters,
         options.pipeline,
-        options.fit_clock,
-        options.place_and_route,
+        fit=options.fit_clock,
+        place_and_route=options.place_and_route,
     )
 
 
@@ -59,93 +67,106 @@ def synth(
     pdk: str | None,
     step: int | None,
     lanes: int | None,
-    filters: str = "reconfigurable",
+    filters: FilterKind = "reconfigurable",
     cuts: str | None = None,
+    *,
     fit: bool = False,
     place_and_route: bool = False,
 ) -> None:
     """Synthesise one step of a run's design: area, timing, simulated activity and power.
 
-    ``fit``: first find the cuts, from ``cuts`` on (`dbp.synthesis.fit_clock`).
+    The configuration says what is None; the middle step is the default. ``fit``: first find the
+    cuts, from ``cuts`` on (`dbp.synthesis.fit_clock`).
     """
-    from dbp.report.page import aligned
     from dbp.rtl import Target, pipeline
-    from dbp.synthesis import fit_clock, synthesize
-    from dbp.synthesis.cells import kits
-    from dbp.synthesis.gates.step_bench import samples_needed
-    from dbp.synthesis.layout import openroad as layouts
+    from dbp.synthesis import synthesize
 
-    settings = config_of(run)
-    clock_mhz = settings.hardware.clock_mhz
-    pdk, lanes = pdk or settings.hardware.pdk, lanes or settings.hardware.synthesis_lanes
-    cut, design = pipeline.parse(cuts or ""), Design.load(run / "design.json")
-    # Before the link is simulated, which takes minutes.
-    number = len(design.filters) // 2 if step is None else step
-    Target(lanes, filters, cut, "step", number).check(design)
-    kits.find(pdk)
-    if place_and_route:
-        layouts.find(pdk)
-    stimulus_source(run)(samples_needed(design, lanes))
-    found = None
+    settings, design = config_of(run), Design.load(run / "design.json")
+    clock_mhz, stimulus = settings.hardware.clock_mhz, stimulus_source(run)
+    kit, lanes = pdk or settings.hardware.pdk, lanes or settings.hardware.synthesis_lanes
+    step = len(design.filters) // 2 if step is None else step
+    target = Target(lanes, filters, pipeline.parse(cuts or ""), "step", step)
+    _check(design, target, kit, place_and_route)
+    clock_fit = None
     if fit:
-        print(f"Fitting {run} in {pdk} to {clock_mhz:g} MHz", flush=True)
-        trials = fit_clock.fit(
-            run,
-            pdk,
-            run / "synth" / pdk,
-            step=step,
-            filters=filters,
-            pipeline=cut,
-            clock_mhz=clock_mhz,
-            take_out=True,
-        )
-        last, found = fit_clock.last_kept(trials), fit_clock.figures(trials)
-        cut = pipeline.parse(last.pipeline)
-        print(aligned(fit_clock.table(trials)))
-        if last.slack_ns < 0:
-            print(f"Nothing is left to cut before {last.latest}: the clock is missed")
-        print(f"Cuts: {last.pipeline or 'the usual'}", flush=True)
+        clock_fit = _fit(run, design, kit, target, clock_mhz, stimulus)
+        target = replace(target, pipeline=pipeline.parse(clock_fit.last_kept.pipeline))
     then = ", then placing and routing" if place_and_route else ""
-    print(f"Synthesising {run} for {pdk}, {lanes} lanes at {clock_mhz:g} MHz{then}", flush=True)
-    written = synthesize(
-        run,
-        pdk,
-        step=step,
-        lanes=lanes,
-        filters=filters,
-        pipeline=cut,
+    print(f"Synthesising {run} for {kit}, {lanes} lanes at {clock_mhz:g} MHz{then}", flush=True)
+    folder = run / "synth" / kit
+    metrics = synthesize(
+        design,
+        stimulus,
+        kit,
+        target,
         clock_mhz=clock_mhz,
+        folder=folder,
         place_and_route=place_and_route,
-        # How the cuts were found is no input, and is to stand in the metrics.
-        reuse=found is None,
+        # How the cuts were found is no input, but belongs in the metrics.
+        reuse=not fit,
         config_hash=settings.hash,
-        fit_clock=found,
+        fit_clock=clock_fit,
     )
-    took = (
-        "kept, its inputs are the same" if "kept" in written else f"{written['wall_time_s']:.0f} s"
+    _print(metrics, folder)
+
+
+def _check(design: Design, target: Target, kit: str, place_and_route: bool) -> None:
+    """Refuse what cannot be synthesised, before the link is simulated: that takes minutes."""
+    from dbp.synthesis.cells import kits
+    from dbp.synthesis.layout import openroad
+
+    target.check(design)
+    kits.find(kit)
+    if place_and_route:
+        openroad.find(kit)
+
+
+def _fit(
+    run: Path,
+    design: Design,
+    kit: str,
+    target: Target,
+    clock_mhz: float,
+    stimulus: StimulusSource,
+) -> ClockFit:
+    """Find the cuts that the clock needs, and print the trials."""
+    from dbp.report.page import aligned
+    from dbp.synthesis import fit_clock
+
+    print(f"Fitting {run} in {kit} to {clock_mhz:g} MHz", flush=True)
+    clock_fit = fit_clock.fit(
+        design, kit, target, run / "synth" / kit, clock_mhz=clock_mhz, stimulus=stimulus
     )
-    print(
-        f"Step {written['step']}: {written['cell_area_um2']:.0f} um2, "
-        f"{1e3 * written['power_w']['total']:.2f} mW, slack {written['slack_ns']:+.3f} ns "
-        f"({written['slack_without_wires_ns']:+.3f} without wires; up to "
-        f"{written['highest_clock_mhz']:.0f} MHz), "
-        f"{written['gate_level_mismatches']} gate-level mismatches; {took} "
-        f"-> {run / 'synth' / pdk}",
-        flush=True,
-    )
-    if placed := written.get("place_and_route"):
-        print(
-            f"Placed and routed by OpenROAD: {placed['area_um2']:.0f} um2, "
-            f"{1e3 * placed['power_w']['total']:.2f} mW, slack {placed['slack_ns']:+.3f} ns, "
-            f"wires of {placed['wire_length_um']:.0f} um, {placed['clock_buffers']} clock buffers",
-            flush=True,
+    last = clock_fit.last_kept
+    print(aligned(fit_clock.table(clock_fit)))
+    if last.slack_ns < 0:
+        print(f"Nothing is left to cut before {last.latest}: the clock is missed")
+    print(f"Cuts: {last.pipeline or 'the usual'}", flush=True)
+    return clock_fit
+
+
+def _print(metrics: SynthMetrics, folder: Path) -> None:
+    """Print the main figures."""
+    end = "kept, its inputs are the same" if metrics.kept else f"{metrics.wall_time_s:.0f} s"
+    lines = [
+        f"Step {metrics.step}: {metrics.cell_area_um2:.0f} um2, "
+        f"{1e3 * metrics.power_w.total:.2f} mW, slack {metrics.slack_ns:+.3f} ns "
+        f"({metrics.slack_without_wires_ns:+.3f} without wires; up to "
+        f"{metrics.highest_clock_mhz:.0f} MHz), "
+        f"{metrics.gate_level_mismatches} gate-level mismatches; {end} -> {folder}"
+    ]
+    if placed := metrics.place_and_route:
+        lines.append(
+            f"Placed and routed by OpenROAD: {placed.area_um2:.0f} um2, "
+            f"{1e3 * placed.power_w.total:.2f} mW, slack {placed.slack_ns:+.3f} ns, "
+            f"wires of {placed.wire_length_um:.0f} um, {placed.clock_buffers} clock buffers"
         )
-    if scaled := written["scaled_28nm"]:
-        low, central, high = (1e3 * scaled["power_w"][k] for k in ("low", "central", "high"))
-        print(
-            f"By published factors at {scaled['node_nm']} nm: {central:.2f} mW "
-            f"({low:.2f} .. {high:.2f})",
-            flush=True,
+    if scaled := metrics.scaled_28nm:
+        watts = scaled.power_w
+        lines.append(
+            f"By published factors at {scaled.node_nm} nm: {1e3 * watts.central:.2f} mW "
+            f"({1e3 * watts.low:.2f} .. {1e3 * watts.high:.2f})"
         )
-    if written["for_demonstration_only"]:
-        print(f"{pdk} is for demonstration: its figures are no evidence", flush=True)
+    if metrics.for_demonstration_only:
+        lines.append(f"{metrics.pdk} is for demonstration: its figures are no evidence")
+    print(*lines, sep="\n", flush=True)

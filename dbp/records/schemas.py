@@ -148,34 +148,6 @@ class NetlistProofMetrics(Metrics):
     limit_s: int | float
 
 
-class PowerW(BaseModel):
-    """Watts by kind."""
-
-    switching: float
-    internal: float
-    leakage: float
-    total: float
-
-
-class SynthMetrics(Metrics):
-    """One step, mapped to a kit."""
-
-    pdk: str
-    for_demonstration_only: bool = False
-    step: int
-    lanes: int
-    clock_mhz: float
-    cell_area_um2: float
-    cells: int
-    slack_ns: float
-    slack_without_wires_ns: float
-    highest_clock_mhz: float
-    power_w: PowerW
-    activity: Literal["simulated"]
-    nets_annotated_fraction: float
-    gate_level_mismatches: int
-
-
 class Figures(BaseModel):
     """A power and an area, of one step of the paper's."""
 
@@ -193,6 +165,197 @@ class Band(BaseModel):
     low: float
     central: float
     high: float
+
+
+class PowerW(BaseModel):
+    """Watts by kind."""
+
+    model_config = ConfigDict(frozen=True)
+
+    switching: float
+    internal: float
+    leakage: float
+    total: float
+
+
+class GroupFigures(BaseModel):
+    """One group of a netlist's instances: registers, logic or clock."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    cell_area_um2: float
+    cells: int
+    power_w: PowerW
+
+
+class ClockTreeFigures(BaseModel):
+    """The clock tree that `dbp.synthesis.timing.clock_tree` estimates; ``slew_s``: the worst."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    registers: int
+    buffers: int
+    levels: int
+    buffer_cell: str
+    wire_um: float
+    wire_f_per_um: float
+    slew_s: float
+    fanout: int
+
+
+class Scaling(BaseModel):
+    """A published rule that scales a kit to 28 nm; no area where the rule has none."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    kit: str
+    method: str
+    energy: float
+    area: float | None
+    delay: float
+
+
+class Scaled(BaseModel):
+    """A step's power and area at 28 nm."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    node_nm: int
+    voltage_v: float
+    factors: tuple[Scaling, ...]
+    power_w: Band
+    cell_area_um2: Band
+
+
+class Recipe(BaseModel):
+    """How the RTL is mapped to the kit's cells."""
+
+    model_config = ConfigDict(frozen=True)
+
+    multipliers: str
+    sums: str
+    full_adder: str | None
+    full_adders_of_hardwired_lanes: str
+    abc_script: str
+    abc_clock_target: float | None
+
+
+class PathStep(BaseModel):
+    """A cell on the critical path, and when its output arrives."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    instance: str
+    cell: str
+    arrival_ns: float
+
+
+class ClockTrial(BaseModel):
+    """A pipeline that was mapped and timed to fit the clock: see `dbp.synthesis.fit_clock`.
+
+    ``pipeline``: as ``--pipeline`` takes it; ``latest``: the bank of registers at which the latest
+    logic ends; ``power_w``: None where it was not simulated; ``kept``: whether the next trials
+    began with this pipeline.
+    """
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    pipeline: str
+    slack_ns: float
+    latest: str
+    cell_area_um2: float
+    power_w: float | None
+    kept: bool
+
+
+class ClockFit(BaseModel):
+    """The trials of a fit to the clock in their order, each simulated over ``clocks`` clocks."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lanes: int
+    clocks: int
+    trials: tuple[ClockTrial, ...] = Field(min_length=1)
+
+    @property
+    def last_kept(self) -> ClockTrial:
+        """The trial whose pipeline is the answer."""
+        return [trial for trial in self.trials if trial.kept][-1]
+
+
+class PlacedGroup(BaseModel):
+    """One group of a layout's instances."""
+
+    model_config = ConfigDict(frozen=True)
+
+    power_w: PowerW
+
+
+class PlacedStep(BaseModel):
+    """A step placed and routed by OpenROAD: see ``docs/place_and_route.md``."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    openroad: str
+    slack_ns: float
+    hold_slack_ns: float
+    area_um2: float
+    utilisation: float
+    wire_length_um: float
+    clock_buffers: int
+    power_w: PowerW
+    groups: dict[str, PlacedGroup]
+
+
+class SynthMetrics(Metrics):
+    """One step, mapped to a kit.
+
+    ``kept``: whether `dbp.synthesis.synthesize` found these metrics with the same inputs; it is not
+    in the file.
+    """
+
+    pdk: str
+    step: int
+    lanes: int
+    filters: Literal["reconfigurable", "hardwired"]
+    pipeline: dict[str, dict[str, bool | int]]
+    clock_mhz: float
+    cell_area_um2: float
+    cells: int
+    power_w: PowerW
+    groups: dict[str, GroupFigures]
+    power_engine: Literal["dbp"]
+    power_without_glitches_w: PowerW
+    glitch_share: float
+    clock_tree_estimate_w: PowerW | None
+    clock_tree_estimate: ClockTreeFigures | None
+    wire_load: str | None
+    voltage_v: float
+    for_demonstration_only: bool
+    scaled_28nm: Scaled | None
+    recipe: Recipe
+    slack_ns: float
+    slack_without_wires_ns: float
+    highest_clock_mhz: float
+    highest_clock_without_wires_mhz: float
+    timing_met: bool
+    critical_path: tuple[PathStep, ...]
+    activity: Literal["simulated"]
+    simulated_clocks: int
+    simulation_period_ns: float
+    toggles_per_net_and_clock: float
+    nets_annotated_fraction: float
+    gate_level_samples: int
+    gate_level_mismatches: int
+    inputs_hash: str
+    fit_clock: ClockFit | None = None
+    place_and_route: PlacedStep | None = None
+    kept: bool = Field(default=False, exclude=True)
+
+    @property
+    def area_um2(self) -> float:
+        """The area of all cells."""
+        return self.cell_area_um2
 
 
 class ReceiverPowerW(BaseModel):

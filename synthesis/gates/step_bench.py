@@ -1,4 +1,4 @@
-"""The bench of a mapped step: what its ports see clock by clock, and what golden expects."""
+"""The bench of a mapped step: the bits of its ports clock by clock, and what golden expects."""
 
 from __future__ import annotations
 
@@ -17,27 +17,29 @@ from dbp.rtl.ports import Ports
 from dbp.synthesis.gates.simulation import GateSimulation
 from dbp.synthesis.netlist import CLOCK
 
-CLOCKS = 1000  # that count, where nothing else is asked for
+# Clock cycles that count, unless the caller asks for others.
+CLOCKS = 1000
 WARM_UP_CLOCKS = 64
-MAX_LATENCY_CYCLES = 64  # of a step, whatever its cuts
+# More than any step has, whatever its cuts.
+MAX_LATENCY_CYCLES = 64
 
 
 def samples_needed(design: Design, lanes: int, clocks: int = CLOCKS) -> int:
-    """A stimulus that is long enough for the bench of any step of the design."""
+    """Return a number of samples that is enough for the bench of any step of the design."""
     history = sum(filter_.taps for filter_ in design.filters)
     history += sum(rotation.kerr_taps for rotation in design.rotations)
     return lanes * (WARM_UP_CLOCKS + MAX_LATENCY_CYCLES + clocks) + history
 
 
 class Bench:
-    """One step, its registers written once, then a word of samples with every clock.
+    """One step: its registers are written once, then a word of samples comes with every clock.
 
     ``ports`` are those that `dbp.rtl.emit_step` returned; the last ``clocks`` clocks of the
     bench are the ones to count. `InputError` where the stimulus is too short.
     """
 
     def __init__(self, design: Design, stimulus: Stimulus, ports: Ports, clocks: int) -> None:
-        self.ports, (step_ports,) = ports, ports.steps
+        self.ports, self.clocks, (step_ports,) = ports, clocks, ports.steps
         step, lanes = step_ports.step, ports.lanes
         # Until the histories of all blocks so far are full and the pipeline with them.
         history = sum(filter_.taps for filter_ in design.filters[: step + 1])
@@ -47,7 +49,7 @@ class Bench:
         samples = stimulus.samples
         if len(samples.i) < needed:
             raise InputError(
-                f"stimulus.npz holds {len(samples.i)} samples: must be at least {needed} for "
+                f"the stimulus holds {len(samples.i)} samples: must be at least {needed} for "
                 f"{clocks} clocks of {lanes} lanes"
             )
         trace = golden.trace(
@@ -58,33 +60,35 @@ class Bench:
         self.registers = step_ports.registers(design, stimulus.launch_power_uw)
 
     def words(self, inputs: Sequence[str]) -> NDArray[np.uint8]:
-        """Reset, write the registers, commit, and then a word of samples with every clock."""
+        """Return the bits of ``inputs``, a row per clock.
+
+        Reset, a write to every register, a commit, and then a word of samples with every clock.
+        """
         widths, lanes, bits = self.ports.widths, self.ports.lanes, self.ports.input_bits
         idle = {name: 0 for name in widths} | {"rst": 1}
-        steps = [idle, idle]
+        clocks = [idle, idle]
         for address, value in self.registers.items():
             data = value & ((1 << widths["cfg_data"]) - 1)
-            steps.append(idle | {"cfg_write": 1, "cfg_address": address, "cfg_data": data})
-        steps.append(idle | {"rst": 0, "in_commit": 1})
+            clocks.append(idle | {"cfg_write": 1, "cfg_address": address, "cfg_data": data})
+        clocks.append(idle | {"rst": 0, "in_commit": 1})
         run = idle | {"rst": 0, "in_valid": 1}
         words = (pack_words(part, bits, lanes) for part in self.input)
-        for in_i, in_q in zip(*words, strict=True):
-            steps.append(run | {"in_i": in_i, "in_q": in_q})
+        clocks += [run | {"in_i": in_i, "in_q": in_q} for in_i, in_q in zip(*words, strict=True)]
         places = [port_bit(name) for name in inputs if name != CLOCK]
-        rows = [[values[port] >> k & 1 for port, k in places] for values in steps]
+        rows = [[values[port] >> k & 1 for port, k in places] for values in clocks]
         return np.array(rows, np.uint8)
 
     def compare(self, gates: GateSimulation, outputs: Sequence[str]) -> tuple[int, int]:
-        """Samples compared and samples that differ, over all words that should come out.
+        """Return the number of samples compared and of those that differ from golden.
 
-        A word without ``out_valid`` in its place counts as different, and one too many is an error.
+        All words are compared that should come out. A word without ``out_valid`` in its place
+        counts as different, and one too many is an error.
         """
         lanes, bits = self.ports.lanes, self.ports.output_bits
         places = {port_bit(name): k for k, name in enumerate(outputs)}
         valid = gates.outputs[:, places["out_valid", 0]]
         dropped = self.ports.warm_up_words
-        first = len(valid) - len(self.input.i) // lanes + self.ports.latency_cycles
-        first += dropped
+        first = len(valid) - len(self.input.i) // lanes + self.ports.latency_cycles + dropped
         if np.any(valid[:first] == 1):
             raise ToolError("the gates put out a word before the first one is due")
         same = np.repeat(valid[first:, None] == 1, lanes, axis=1)
@@ -98,6 +102,6 @@ class Bench:
 
 
 def port_bit(name: str) -> tuple[str, int]:
-    """ "in_i[3]" -> ("in_i", 3); a scalar is its bit 0."""
+    """Split the name of a bit: "in_i[3]" -> ("in_i", 3); a scalar is its bit 0."""
     port, _, index = name.partition("[")
     return port, int(index[:-1]) if index else 0

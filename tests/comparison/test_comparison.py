@@ -16,7 +16,7 @@ from dbp.comparison import merit
 from dbp.datapath import shipped
 from dbp.evaluation.points import Points
 from dbp.records.provenance import Stopwatch, read_metrics
-from dbp.records.schemas import ComparisonMetrics, Point
+from dbp.records.schemas import ComparisonMetrics, Point, PowerW, SynthMetrics
 from dbp.report import page as report
 from dbp.report import tables
 from dbp.rtl.pipeline import parse, text
@@ -355,25 +355,34 @@ def test_the_command_costs_every_design_in_every_kit(tmp_path, monkeypatch):
             for name in request.designs
         )  # fmt: skip
 
-    def fitted(jobs, workers):
+    def fitted(plans, workers):
         return {
-            key: [replace(job, pipeline=parse(cuts[job.pdk])) for job in some]
-            for key, some in jobs.items()
+            key: [
+                replace(each, target=replace(each.target, pipeline=parse(cuts[each.kit])))
+                for each in plan
+            ]
+            for key, plan in plans.items()
         }
 
-    def synthesized(jobs, workers):
-        def figures(job):
-            assert text(job.pipeline) == cuts[job.pdk]
-            bits = 6 if "c6" in job.folder.name else 5
-            total = watts[job.pdk] * bits * (1 + job.lanes) / (1 + (job.filters == "hardwired"))
-            return {
-                "power_w": dict.fromkeys(("switching", "internal", "leakage", "total"), total),
-                "cell_area_um2": 1e3 * total, "clock_tree_estimate_w": {"total": 0.0},
-                "slack_ns": 0.0, "timing_met": True, "glitch_share": 0.2,
-                "voltage_v": {"nangate45": 1.1, "asap7": 0.7}[job.pdk],
-            }  # fmt: skip
+    def synthesized(plans, workers):
+        def figures(each):
+            target = each.target
+            assert text(target.pipeline) == cuts[each.kit]
+            bits = 6 if "c6" in each.folder.name else 5
+            total = watts[each.kit] * bits * (1 + target.lanes)
+            total /= 1 + (target.filters == "hardwired")
+            kinds = ("switching", "internal", "leakage", "total")
+            return SynthMetrics.model_construct(
+                power_w=PowerW(**dict.fromkeys(kinds, total)), cell_area_um2=1e3 * total,
+                clock_tree_estimate_w=PowerW(**dict.fromkeys(kinds, 0.0)), slack_ns=0.0,
+                timing_met=True, glitch_share=0.2,
+                voltage_v={"nangate45": 1.1, "asap7": 0.7}[each.kit],
+            )  # fmt: skip
 
-        return {job: figures(job) for job in jobs}
+        return {
+            key: {(each.target.step, each.target.lanes): figures(each) for each in plan}
+            for key, plan in plans.items()
+        }
 
     monkeypatch.setattr(kits, "find", lambda name: (kits.KITS[name], []))
     monkeypatch.setattr(compare, "ber", counted)

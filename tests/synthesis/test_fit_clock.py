@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import hardware
 from helpers.designs import small_synthesis_design
+from helpers.hardware import small_design
 
 from dbp import cli
 from dbp.cli import synth
@@ -16,10 +18,13 @@ from dbp.datapath import golden, shipped
 from dbp.datapath.design import Rotation
 from dbp.datapath.stimulus import Stimulus
 from dbp.errors import InputError
+from dbp.records.schemas import ClockTrial, PowerW, SynthMetrics
 from dbp.rtl import Target, emit
 from dbp.rtl.pipeline import Pipeline, parse, text
-from dbp.synthesis import fit_clock, synthesize, synthesize_step, whole_receiver
-from dbp.synthesis.fit_clock import Cuts, Trial, _with_cuts
+from dbp.synthesis import fit_clock, stages, synthesize, whole_receiver
+from dbp.synthesis.cells import kits
+from dbp.synthesis.cuts import Cuts
+from dbp.synthesis.fit_clock import FitJob, TrialResult, Trials, with_cuts
 
 BASELINE = shipped.designs()["lsco-paper-c9-s9"]
 LEARNED = shipped.designs()["learned-c6-s9"]
@@ -34,6 +39,10 @@ NO_CUTS = parse(
 )
 
 
+def cuts_of(design, filters="reconfigurable", step=16):
+    return Cuts(design, Target(2, filters, top="step", step=step))
+
+
 @pytest.mark.parametrize("pipeline", [Pipeline(), ALL_CUTS, NO_CUTS])
 def test_text_is_what_parse_reads(pipeline):
     assert parse(text(pipeline)) == pipeline
@@ -43,9 +52,10 @@ def test_text_is_what_parse_reads(pipeline):
 @pytest.mark.parametrize("filters", ["reconfigurable", "hardwired"])
 def test_every_cut_is_known_by_the_registers_of_the_verilog(tmp_path, filters):
     """With all cuts, each one's registers are found, and have nothing left to cut."""
-    design = hardware.small_design()
-    cuts = Cuts(design, 0, filters)
-    emit(design, tmp_path, Target(2, filters, ALL_CUTS, "step"))
+    design = small_design()
+    target = Target(2, filters, ALL_CUTS, "step")
+    cuts = Cuts(design, target)
+    emit(design, tmp_path, target)
     seen = set()
     for file in tmp_path.glob("*.v"):
         prefix = {"filter_lane": "filter.lane_0.", "hardwired_lane": "filter.lane_0.",
@@ -62,7 +72,7 @@ def test_every_cut_is_known_by_the_registers_of_the_verilog(tmp_path, filters):
 
 
 def test_the_cuts_that_divide_a_late_stretch():
-    cuts, usual = Cuts(BASELINE, 16, "reconfigurable"), Pipeline()
+    cuts, usual = cuts_of(BASELINE), Pipeline()
     assert cuts.names(usual) == [
         "filter.after_pre_add", "filter.after_product", "rotation.after_power",
         "rotation.after_phase",
@@ -79,7 +89,7 @@ def test_the_cuts_that_divide_a_late_stretch():
     for bank in ("registers.filter_clipped_total", "filter.history_i", "commit", "_123_", ""):
         assert cuts.late(usual, bank) == ()
     # The last filter has no rotation: the ports are its own.
-    assert Cuts(LEARNED, 32, "reconfigurable").late(usual, "out_q") == tree
+    assert cuts_of(LEARNED, step=32).late(usual, "out_q") == tree
     # Without a register after the products the stretch begins at the folded samples.
     joined = parse("filter.after_product=0")
     assert cuts.late(joined, "filter.lane_0.out_i") == (
@@ -103,7 +113,7 @@ def test_the_cuts_that_divide_a_late_stretch():
     ],
 )
 def test_a_cut_gets_finer_until_there_is_no_more(cut, values):
-    cuts, pipeline, found = Cuts(BASELINE, 16, "reconfigurable"), Pipeline(), []
+    cuts, pipeline, found = cuts_of(BASELINE), Pipeline(), []
     part, _, field = cut.partition(".")
     while finer := cuts.finer(pipeline, cut):
         # What was put in can be taken out.
@@ -114,7 +124,7 @@ def test_a_cut_gets_finer_until_there_is_no_more(cut, values):
 
 
 def test_sums_of_constants_are_halved_down_to_two_terms():
-    cuts, pipeline = Cuts(LEARNED, 16, "hardwired"), Pipeline()
+    cuts, pipeline = cuts_of(LEARNED, "hardwired"), Pipeline()
     terms = [cuts._terms(pipeline)]
     while pipeline := cuts.finer(pipeline, "hardwired.sum_terms"):
         terms.append(cuts._terms(pipeline))
@@ -132,23 +142,31 @@ def test_sums_of_constants_are_halved_down_to_two_terms():
 
 
 def test_all_late_stretches_are_cut_at_once_and_long_ones_more_often():
-    cuts = Cuts(BASELINE, 16, "reconfigurable")
+    cuts = cuts_of(BASELINE)
     late = {"filter.lane_0.out_i": -0.4, "out_i": -0.1, "out_q": -2.5, "commit": -9.0}
-    found = _with_cuts(Pipeline(), cuts, late, 2.4)
+    found = with_cuts(Pipeline(), cuts, late, 2.4)
     assert text(found) == (
         "filter.adder_levels=2,rotation.after_multiplier=1,rotation.after_product=1"
     )
     late = {"registers.filter_clipped_total": -3.0}
-    assert _with_cuts(Pipeline(), cuts, late, 2.4) == Pipeline()
+    assert with_cuts(Pipeline(), cuts, late, 2.4) == Pipeline()
 
 
-class Modelled(fit_clock._Trials):
+DESIGN = small_design()
+STEP = Target(2, top="step", step=0)
+
+
+def stimulus(samples):
+    return Stimulus(golden.convert(np.ones(1), DESIGN), 200, DESIGN.hash, "", 5)
+
+
+class Modelled(Trials):
     """Trials of a model: what a stretch of logic takes, and what a cut costs or saves."""
 
     delay_ns = {"filter.lane_0.out_i": 3.0, "registers.filter_clipped_total": 1.0}  # noqa: RUF012
     saved_w = {"filter.after_pre_add": 0.1, "rotation.after_phase": 0.5}  # noqa: RUF012
 
-    def run(self, pipeline, power_where_met):
+    def run(self, pipeline):
         times = dict(self.delay_ns)
         times["filter.lane_0.out_i"] /= 1 + (pipeline.filter.adder_levels < 4)
         # All logic behind |x|^2 in one stretch would be too long.
@@ -156,24 +174,35 @@ class Modelled(fit_clock._Trials):
         late = {bank: self.period_ns - t for bank, t in times.items()}
         latest = min(late, key=late.get)
         late = {bank: slack for bank, slack in late.items() if slack < self.margin_ns}
-        there = Cuts(self.design, self.step, self.filters).names(pipeline)
+        there = Cuts(self.job.design, self.job.target).names(pipeline)
         watts = 2 + sum(self.saved_w.get(cut, -0.1) for cut in there)
-        met = power_where_met and not late
+        met = self.job.stimulus is not None and not late
         slack_ns = self.period_ns - max(times.values())
-        return Trial(text(pipeline), slack_ns, latest, 1.0, watts if met else None), late
+        return TrialResult(trial(pipeline, slack_ns, latest, watts if met else None), late)
+
+
+def trial(pipeline, slack_ns, latest, power_w):
+    return ClockTrial(
+        pipeline=text(pipeline), slack_ns=slack_ns, latest=latest, cell_area_um2=1.0,
+        power_w=power_w, kept=True,
+    )  # fmt: skip
 
 
 @pytest.fixture
 def modelled(tmp_path, monkeypatch):
-    hardware.small_design().save(tmp_path / "design.json")
-    (tmp_path / "stimulus.npz").write_bytes(b"")
-    monkeypatch.setattr(fit_clock, "_Trials", Modelled)
-    monkeypatch.setattr(synthesize_step, "programs", dict)
+    monkeypatch.setattr(fit_clock, "Trials", Modelled)
+    monkeypatch.setattr(stages, "programs", dict)
     return tmp_path
 
 
+def fit(folder, **options):
+    target = replace(STEP, pipeline=options.pop("pipeline", Pipeline()))
+    return fit_clock.fit(DESIGN, "predictive28", target, folder / "fit", **options)
+
+
 def test_taking_out_lowers_the_power_and_never_misses_the_clock(modelled):
-    trials = fit_clock.fit(modelled, "predictive28", modelled / "fit", step=0, take_out=True)
+    fitted = fit(modelled, stimulus=stimulus)
+    trials = fitted.trials
     assert [trial.pipeline for trial in trials[:2]] == ["", "filter.adder_levels=1"]
     by_cut = {trial.pipeline: trial for trial in trials[2:]}
     # Saves most, but then the clock is missed: its power is not even asked for.
@@ -183,39 +212,38 @@ def test_taking_out_lowers_the_power_and_never_misses_the_clock(modelled):
     assert not by_cut["filter.after_pre_add=0,filter.after_product=0,filter.adder_levels=1"].kept
     assert by_cut["filter.after_pre_add=0,filter.adder_levels=1"].kept
     # The tree's cut cannot go: it had to come.
-    assert fit_clock.last_kept(trials).pipeline == "filter.after_pre_add=0,filter.adder_levels=1"
+    assert fitted.last_kept.pipeline == "filter.after_pre_add=0,filter.adder_levels=1"
     assert all(trial.slack_ns >= 0 for trial in trials[1:] if trial.kept)
-    assert [row[-1] for row in fit_clock.table(trials)[1:3]] == ["", ""]
-    assert fit_clock.table(trials)[3][0] == "filter.after_pre_add=0"
+    assert [row[-1] for row in fit_clock.table(fitted)[1:3]] == ["", ""]
+    assert fit_clock.table(fitted)[3][0] == "filter.after_pre_add=0"
 
 
 def test_it_ends_where_nothing_is_left_to_cut(modelled, monkeypatch):
     monkeypatch.setitem(Modelled.delay_ns, "registers.filter_clipped_total", 5.0)
-    trials = fit_clock.fit(modelled, "predictive28", modelled / "fit", step=0, take_out=True)
-    last = fit_clock.last_kept(trials)
+    fitted = fit(modelled, stimulus=stimulus)
+    last = fitted.last_kept
     # The logic that could be cut has been, and nothing was taken out.
-    assert [trial.pipeline for trial in trials] == ["", "filter.adder_levels=1"]
+    assert [trial.pipeline for trial in fitted.trials] == ["", "filter.adder_levels=1"]
     assert last.latest == "registers.filter_clipped_total" and last.slack_ns < 0
 
 
 def test_a_fit_is_kept_for_the_same_inputs_only(modelled, monkeypatch):
-    folder = modelled / "fit"
-    first = fit_clock.fit(modelled, "predictive28", folder, step=0, reuse=True)
+    first = fit(modelled, reuse=True)
     monkeypatch.setitem(Modelled.delay_ns, "filter.lane_0.out_i", 1.0)
 
     def again(**options):
-        return fit_clock.fit(modelled, "predictive28", folder, step=0, reuse=True, **options)
+        return fit(modelled, reuse=True, **options)
 
     assert again() == first
     assert again(clock_mhz=400.0) != first
     first = again()
-    assert len(first) == 1
+    assert len(first.trials) == 1
     monkeypatch.setitem(Modelled.delay_ns, "filter.lane_0.out_i", 3.0)
     assert again() == first
     assert again(pipeline=parse("filter.after_sum=1")) != first
     for broken in ("[]", "{"):
-        (folder / "fit_clock.json").write_text(broken)
-        assert len(again()) == 2
+        (modelled / "fit" / "fit_clock.json").write_text(broken)
+        assert len(again().trials) == 2
 
 
 @pytest.mark.parametrize(
@@ -223,81 +251,86 @@ def test_a_fit_is_kept_for_the_same_inputs_only(modelled, monkeypatch):
     [
         ({"step": 3}, "step = 3: must be an integer in 0..2"),
         ({"filters": "soft"}, "filters = 'soft'"),
+        ({"top": "chain"}, "top = 'chain': must be step"),
         ({"clock_mhz": 0.0}, "clock_mhz = 0.0: must be above 0"),
     ],
 )
 def test_bad_options_are_refused(modelled, options, complaint):
+    clock = {key: value for key, value in options.items() if key == "clock_mhz"}
+    target = replace(STEP, **{key: options[key] for key in options.keys() - clock})
     with pytest.raises(InputError, match=complaint):
-        fit_clock.fit(modelled, "predictive28", modelled / "fit", **{"step": 0, **options})
+        fit_clock.fit(DESIGN, "predictive28", target, modelled / "fit", **clock)
 
 
 def test_the_command_hands_the_cuts_on(modelled, monkeypatch, capsys):
     given = {}
 
-    def synthesized(run, pdk, **options):
-        given.update(options)
-        return {"step": 16, "cell_area_um2": 1, "power_w": {"total": 1}, "slack_ns": 0,
-                "slack_without_wires_ns": 0, "highest_clock_mhz": 1,
-                "gate_level_mismatches": 0, "wall_time_s": 0, "scaled_28nm": None,
-                "for_demonstration_only": False}  # fmt: skip
+    def synthesized(design, source, kit, target, **options):
+        given.update(options, target=target)
+        return SynthMetrics.model_construct(
+            step=16, cell_area_um2=1, power_w=PowerW(switching=0, internal=0, leakage=0, total=1),
+            slack_ns=0, slack_without_wires_ns=0, highest_clock_mhz=1, gate_level_mismatches=0,
+            wall_time_s=0, scaled_28nm=None, for_demonstration_only=False,
+        )  # fmt: skip
 
+    DESIGN.save(modelled / "design.json")
     monkeypatch.setattr("dbp.synthesis.synthesize", synthesized)
-    monkeypatch.setattr(synth, "stimulus_source", lambda run: lambda samples: None)
+    monkeypatch.setattr(synth, "stimulus_source", lambda run: stimulus)
     monkeypatch.setitem(Modelled.delay_ns, "registers.filter_clipped_total", 5.0)
     given_cuts = ["--step", "0", "--pipeline", "rotation.after_kerr=1"]
     arguments = ["synth", str(modelled), "--pdk", "predictive28", "--fit-clock", *given_cuts]
     assert cli.main(arguments) == 0
     # Figures that lie there do not say how their cuts were found.
     assert given["reuse"] is False
-    out = capsys.readouterr().out
-    assert text(given["pipeline"]) == "filter.adder_levels=1,rotation.after_kerr=1"
-    rows = given["fit_clock"]["trials"]
-    assert [row["pipeline"] for row in rows] == ["rotation.after_kerr=1", text(given["pipeline"])]
+    out, pipeline = capsys.readouterr().out, text(given["target"].pipeline)
+    assert pipeline == "filter.adder_levels=1,rotation.after_kerr=1"
+    trials = given["fit_clock"].trials
+    assert [trial.pipeline for trial in trials] == ["rotation.after_kerr=1", pipeline]
     assert "Nothing is left to cut before registers.filter_clipped_total" in out
     assert "Cuts: filter.adder_levels=1,rotation.after_kerr=1\n" in out
 
 
+def noise(design):
+    """A source of 1500 samples, however many are asked for."""
+    rng = np.random.default_rng(5)
+    samples = golden.convert(rng.normal(size=1500) + 1j * rng.normal(size=1500), design)
+    return lambda needed: Stimulus(samples, 200, design.hash, "", 5)
+
+
 @pytest.mark.skipif(shutil.which("sta") is None, reason="no OpenSTA")
 def test_a_step_that_misses_the_clock_meets_it_and_equals_golden(tmp_path, monkeypatch):
-    design, rng = small_synthesis_design(), np.random.default_rng(5)
-    design.save(tmp_path / "design.json")
-    samples = golden.convert(rng.normal(size=1500) + 1j * rng.normal(size=1500), design)
-    Stimulus(samples, 200, design.hash, "", 5).save(tmp_path / "stimulus.npz")
-    job = whole_receiver.Job(tmp_path, "predictive28", "reconfigurable", 0, 2, 900.0)
-    jobs = whole_receiver.fit_clocks({"small": [job]}, 1)
-    (fitted,) = jobs["small"]
-    options = {"step": 0, "clock_mhz": 900.0}
+    design, kit = small_synthesis_design(), "predictive28"
+    planned = whole_receiver.StepSynthesis(
+        design, noise(design), kit, Target(2, top="step"), tmp_path, 900.0
+    )
+    ((fitted,),) = whole_receiver.fit_clocks({"small": [planned]}, 1).values()
     with monkeypatch.context() as patched:
         # Kept: no need to map again, nor to read the kit.
-        patched.setattr(synthesize_step, "map_and_time", None)
-        patched.setattr(fit_clock.liberty_reader, "read", None)
-        trials = fit_clock.fit(
-            tmp_path, "predictive28", job.place / "step0-fit", reuse=True, **options
+        patched.setattr(stages, "map_and_time", None)
+        patched.setattr(stages.liberty_reader, "read", None)
+        found = fit_clock.fit(
+            design, kit, planned.target, planned.place / "step0-fit", clock_mhz=900.0, reuse=True
         )
-    assert trials[0].slack_ns < 0 and fit_clock.last_kept(trials).slack_ns >= 0
-    assert fitted.pipeline == parse(trials[-1].pipeline) != Pipeline()
-    figures = fit_clock.figures(trials)
-    found = synthesize(
-        tmp_path,
-        "predictive28",
-        pipeline=fitted.pipeline,
-        clocks=300,
-        fit_clock=figures,
-        **options,
-    )
-    assert found["timing_met"] and found["slack_ns"] == pytest.approx(trials[-1].slack_ns)
-    assert found["gate_level_mismatches"] == 0 < found["gate_level_samples"]
-    assert found["fit_clock"] == figures
+    trials = found.trials
+    assert trials[0].slack_ns < 0 and found.last_kept.slack_ns >= 0
+    assert fitted.target.pipeline == parse(trials[-1].pipeline) != Pipeline()
+    metrics = synthesize(
+        design, noise(design), kit, fitted.target, clock_mhz=900.0, clocks=300, fit_clock=found,
+        folder=tmp_path / "synth",
+    )  # fmt: skip
+    assert metrics.timing_met and metrics.slack_ns == pytest.approx(trials[-1].slack_ns)
+    assert metrics.gate_level_mismatches == 0 < metrics.gate_level_samples
+    written = json.loads((tmp_path / "synth" / "metrics.json").read_text())
+    assert written["fit_clock"] == found.model_dump(mode="json")
+    assert written["fit_clock"]["trials"][0].keys() == ClockTrial.model_fields.keys()
 
 
 @pytest.mark.skipif(shutil.which("sta") is None, reason="no OpenSTA")
 @pytest.mark.parametrize(("clock_mhz", "met"), [(416.7, True), (3000.0, False)])
 def test_power_is_simulated_only_where_the_clock_is_met(tmp_path, clock_mhz, met):
-    design, rng = small_synthesis_design(), np.random.default_rng(5)
-    design.save(tmp_path / "design.json")
-    samples = golden.convert(rng.normal(size=1500) + 1j * rng.normal(size=1500), design)
-    Stimulus(samples, 200, design.hash, "", 5).save(tmp_path / "stimulus.npz")
-    options = (tmp_path, "predictive28", 1, "hardwired", clock_mhz, tmp_path / "work")
-    trial, late = fit_clock._Trials(*options).run(Pipeline(), True)
+    design, (kit, liberty) = small_synthesis_design(), kits.find("predictive28")
+    target, samples = Target(2, "hardwired", top="step", step=1), noise(design)(0)
+    job = FitJob(design, target, kit, tuple(liberty), clock_mhz, samples)
+    trial, late = Trials(job, tmp_path / "work").run(Pipeline())
     assert (trial.slack_ns >= 0) is (trial.power_w is not None) is (not late) is met
     assert trial.latest.startswith(("filter.", "registers.", "out_"))

@@ -20,6 +20,7 @@ from dbp import cli
 from dbp.datapath import golden
 from dbp.datapath.stimulus import Stimulus
 from dbp.errors import InputError, MissingError, ToolError
+from dbp.rtl import Target
 from dbp.runs import config_of
 from dbp.support.yosys import run_yosys
 from dbp.synthesis import fit_clock, synthesize
@@ -34,14 +35,24 @@ needs_sta = pytest.mark.skipif(shutil.which("sta") is None, reason="needs sta")
 needs_flow = pytest.mark.skipif(not HAS_FLOW, reason="needs nangate45 in DBP_PDK_ROOT, and sta")
 
 
-@pytest.fixture
-def run_dir(tmp_path):
-    design = small_synthesis_design()
+DESIGN = small_synthesis_design()
+
+
+def stimulus(samples=0):
+    """3000 samples, however many are asked for."""
     rng = np.random.default_rng(5)
     waveform = rng.normal(size=3000) + 1j * rng.normal(size=3000)
-    design.save(tmp_path / "design.json")
-    samples = golden.convert(waveform, design)
-    Stimulus(samples, 200, design.hash, "", 5).save(tmp_path / "stimulus.npz")
+    return Stimulus(golden.convert(waveform, DESIGN), 200, DESIGN.hash, "", 5)
+
+
+def target(step, lanes=2):
+    return Target(lanes, top="step", step=step)
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    DESIGN.save(tmp_path / "design.json")
+    stimulus().save(tmp_path / "stimulus.npz")
     return tmp_path
 
 
@@ -49,10 +60,19 @@ def run_dir(tmp_path):
     "pdk",
     [pytest.param("nangate45", marks=needs_flow), pytest.param("predictive28", marks=needs_sta)],
 )
-def test_a_step_becomes_gates_that_equal_golden(run_dir, pdk):
-    result = synthesize(run_dir, pdk, step=0, lanes=2, clocks=1000)
-    folder = run_dir / "synth" / pdk
+def test_a_step_becomes_gates_that_equal_golden(tmp_path, pdk):
+    asked = []
+
+    def source(samples):
+        asked.append(samples)
+        return stimulus()
+
+    folder = tmp_path / "synth"
+    metrics = synthesize(DESIGN, source, pdk, target(0), clocks=1000, folder=folder)
+    assert asked == [step_bench.samples_needed(DESIGN, 2, 1000)]
+    result = metrics.content()
     assert json.loads((folder / "metrics.json").read_text()) == result
+    assert metrics.area_um2 == result["cell_area_um2"] and not metrics.kept
     assert result["gate_level_mismatches"] == 0
     assert result["gate_level_samples"] >= 2 * 1000
     assert result["nets_annotated_fraction"] == 1.0
@@ -87,16 +107,14 @@ def test_a_step_becomes_gates_that_equal_golden(run_dir, pdk):
 
 @needs_sta
 @pytest.mark.parametrize("name", ["s;$(touch PWNED);", "it's `touch PWNED`", 'a "b" & c'])
-def test_a_folder_may_be_called_anything(run_dir, tmp_path, monkeypatch, name):
+def test_a_folder_may_be_called_anything(tmp_path, monkeypatch, name):
     (tmp_path / ".sta").write_text("exit\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     folder = tmp_path / name
     folder.mkdir()
-    for file in ("design.json", "stimulus.npz"):
-        shutil.copy(run_dir / file, folder)
     before = {*Path(tempfile.gettempdir()).glob("yosys-*"), *Path.cwd().iterdir()}
-    found = synthesize(folder, "predictive28", step=0, lanes=1, clocks=100)
-    assert found["gate_level_mismatches"] == 0
+    found = synthesize(DESIGN, stimulus, "predictive28", target(0, 1), clocks=100, folder=folder)
+    assert found.gate_level_mismatches == 0
     assert not list(tmp_path.rglob("PWNED"))
     assert {*Path(tempfile.gettempdir()).glob("yosys-*"), *Path.cwd().iterdir()} <= before
 
@@ -109,10 +127,19 @@ def test_no_shell_gets_a_folder_for_temporary_files_of_another_name(tmp_path, mo
 
 
 @needs_sta
+def test_without_a_folder_nothing_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    found = synthesize(DESIGN, stimulus, "predictive28", target(0, 1), clocks=100)
+    assert found.gate_level_mismatches == 0 < found.power_w.total
+    assert not list(tmp_path.iterdir())
+
+
+@needs_sta
 def test_the_command_keeps_what_it_has_made_while_it_is_whole(run_dir, capsys):
     command = ["synth", str(run_dir), "--pdk", "predictive28", "--step", "0", "--lanes", "1"]
     (run_dir / "config.toml").write_text("")
-    stimulus = Stimulus.load(run_dir / "stimulus.npz", small_synthesis_design())
+    stimulus = Stimulus.load(run_dir / "stimulus.npz", DESIGN)
     replace(stimulus, config_hash=config_of(run_dir).hash).save(run_dir / "stimulus.npz")
     metrics = run_dir / "synth" / "predictive28" / "metrics.json"
 
@@ -130,7 +157,7 @@ def test_the_command_keeps_what_it_has_made_while_it_is_whole(run_dir, capsys):
     del content["slack_ns"]
     metrics.write_text(json.dumps(content))
     assert made()
-    stimulus = Stimulus.load(run_dir / "stimulus.npz", small_synthesis_design())
+    stimulus = Stimulus.load(run_dir / "stimulus.npz", DESIGN)
     stimulus.samples.i[7] ^= 1
     stimulus.save(run_dir / "stimulus.npz")
     assert made()
@@ -148,13 +175,13 @@ def test_the_command_keeps_what_it_has_made_while_it_is_whole(run_dir, capsys):
 def test_the_command_looks_at_options_before_it_simulates_a_link(
     run_dir, capsys, monkeypatch, options, complaint
 ):
-    monkeypatch.setattr("dbp.cli.synth.stimulus_source", None)
+    monkeypatch.setattr("dbp.cli.synth.stimulus_source", lambda run: no_stimulus)
     assert cli.main(["synth", str(run_dir), *options]) == 2
     assert complaint in capsys.readouterr().err
 
 
 @needs_flow
-def test_the_last_step_has_a_filter_only_and_a_wrong_one_shows(run_dir, monkeypatch):
+def test_the_last_step_has_a_filter_only_and_a_wrong_one_shows(tmp_path, monkeypatch):
     """Break the golden side: one output bit in one sample out of many must be found."""
     compare, counts = step_bench.Bench.compare, []
 
@@ -165,10 +192,10 @@ def test_the_last_step_has_a_filter_only_and_a_wrong_one_shows(run_dir, monkeypa
 
     monkeypatch.setattr(step_bench.Bench, "compare", broken)
     with pytest.raises(ToolError, match=r"differ from the golden model in 1 of \d+ samples"):
-        synthesize(run_dir, "nangate45", step=1, lanes=1, clocks=1000, clock_mhz=5000.0)
+        synthesize(DESIGN, stimulus, "nangate45", target(1, 1), clock_mhz=5000.0, folder=tmp_path)
     ((samples, mismatches),) = counts
     assert samples >= 1000 and mismatches == 0
-    metrics = json.loads((run_dir / "synth" / "nangate45" / "metrics.json").read_text())
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["gate_level_samples"] == samples and metrics["gate_level_mismatches"] == 1
     assert metrics["slack_ns"] < 0 and metrics["timing_met"] is False
 
@@ -180,52 +207,77 @@ def test_the_last_step_has_a_filter_only_and_a_wrong_one_shows(run_dir, monkeypa
         ({"step": 2}, "step = 2: must be an integer in 0..1"),
         ({"clock_mhz": 0.0}, "clock_mhz = 0.0"),
         ({"clocks": 0}, "clocks = 0"),
-        ({"clocks": 5000}, "stimulus.npz holds 3000 samples: must be at least"),
+        ({"top": "chain"}, "top = 'chain': must be step"),
+        ({"clocks": 5000}, "the stimulus holds 3000 samples: must be at least"),
     ],
 )
-def test_bad_options_are_refused(run_dir, monkeypatch, options, complaint):
+def test_bad_options_are_refused(tmp_path, monkeypatch, options, complaint):
     library = TINY_LIB
     monkeypatch.setattr(kits, "find", lambda name: (kits.KITS[name], [library]))
     monkeypatch.setenv("PATH", "")  # before anything is said of missing tools
+    of_target = {"lanes": 2, "step": 1, "top": "step"}
+    of_target |= {key: options[key] for key in options.keys() & of_target}
+    others = {key: options[key] for key in options.keys() - of_target}
     with pytest.raises(InputError, match=complaint):
-        synthesize(run_dir, "nangate45", **options)
+        synthesize(
+            DESIGN, stimulus, "nangate45", Target(**of_target), folder=tmp_path / "out", **others
+        )
 
 
-def test_an_unknown_kit_is_refused(run_dir):
+def no_stimulus(samples):
+    raise AssertionError("asked for a stimulus")
+
+
+@pytest.mark.parametrize(
+    ("kit", "step", "options"),
+    [
+        ("../x", 1, {}),
+        ("predictive28", 2, {}),
+        ("predictive28", 1, {"clock_mhz": -1.0}),
+        ("predictive28", 1, {"clocks": 0}),
+        ("predictive28", 1, {"place_and_route": True}),
+    ],
+)
+def test_options_are_looked_at_before_a_stimulus_is_asked_for(tmp_path, kit, step, options):
+    with pytest.raises(InputError):
+        synthesize(DESIGN, no_stimulus, kit, target(step), folder=tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_kit_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"pdk = '\.\./x': must be one of nangate45"):
-        synthesize(run_dir, "../x")
+        synthesize(DESIGN, stimulus, "../x", target(1), folder=tmp_path)
 
 
-def test_a_missing_kit_says_where_it_was_looked_for(run_dir, monkeypatch, tmp_path, cache_folder):
+def test_a_missing_kit_says_where_it_was_looked_for(monkeypatch, tmp_path, cache_folder):
     monkeypatch.delenv("DBP_PDK_ROOT", raising=False)
     with pytest.raises(
         MissingError, match=f"no kit nangate45 in {cache_folder}/pdk/nangate45: run"
     ):
-        synthesize(run_dir, "nangate45")
+        synthesize(DESIGN, stimulus, "nangate45", target(1), folder=tmp_path)
     monkeypatch.setenv("DBP_PDK_ROOT", str(tmp_path))
     with pytest.raises(MissingError, match=rf"in {tmp_path}/nangate45 or .*set DBP_PDK_ROOT to"):
-        synthesize(run_dir, "nangate45")
+        synthesize(DESIGN, stimulus, "nangate45", target(1), folder=tmp_path)
 
 
 @pytest.mark.parametrize("reuse", [False, True])
-def test_a_kit_that_is_not_liberty_is_refused(run_dir, monkeypatch, tmp_path, reuse):
+def test_a_kit_that_is_not_liberty_is_refused(monkeypatch, tmp_path, reuse):
     (tmp_path / "nangate45").mkdir()
     (tmp_path / "nangate45" / "x.lib").write_text("module x; endmodule\n")
     monkeypatch.setenv("DBP_PDK_ROOT", str(tmp_path))
     monkeypatch.setenv("PATH", "")  # before anything is said of missing tools
     with pytest.raises(InputError, match=r"x\.lib: not a Liberty file"):
-        synthesize(run_dir, "nangate45", reuse=reuse)
+        synthesize(DESIGN, stimulus, "nangate45", target(1), folder=tmp_path / "out", reuse=reuse)
     with pytest.raises(InputError, match=r"x\.lib: not a Liberty file"):
-        fit_clock.fit(run_dir, "nangate45", tmp_path / "fit", reuse=reuse)
+        fit_clock.fit(DESIGN, "nangate45", target(1), tmp_path / "fit", reuse=reuse)
 
 
-def test_a_missing_tool_leaves_earlier_figures_alone(run_dir, monkeypatch):
+def test_a_missing_tool_leaves_earlier_figures_alone(tmp_path, monkeypatch):
     library = TINY_LIB
     monkeypatch.setattr(kits, "find", lambda name: (kits.KITS[name], [library]))
     monkeypatch.setenv("PATH", "")
-    metrics = run_dir / "synth" / "nangate45" / "metrics.json"
-    metrics.parent.mkdir(parents=True)
+    metrics = tmp_path / "metrics.json"
     metrics.write_text("{}")
     with pytest.raises(MissingError, match="sta is missing"):
-        synthesize(run_dir, "nangate45", clocks=100)
+        synthesize(DESIGN, stimulus, "nangate45", target(1), clocks=100, folder=tmp_path)
     assert metrics.read_text() == "{}"

@@ -1,6 +1,7 @@
 """Whole receivers from a few steps: which steps, the line through two widths, and the table."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,29 +10,35 @@ from helpers.designs import small_synthesis_design
 from dbp.datapath import golden, shipped
 from dbp.datapath.stimulus import Stimulus
 from dbp.errors import InputError
-from dbp.synthesis import synthesize_step, whole_receiver
-from dbp.synthesis.whole_receiver import Fit, Kind
-
-KINDS = ("switching", "internal", "leakage", "total")
+from dbp.records.schemas import PowerW, SynthMetrics
+from dbp.rtl import Target
+from dbp.synthesis import stages, synthesize_step, whole_receiver
+from dbp.synthesis.gates.step_bench import samples_needed
+from dbp.synthesis.whole_receiver import Line, StepKind, StepSynthesis
 
 
 def metrics(watts, area, slack=0.5):
-    return {
-        "power_w": dict.fromkeys(KINDS, watts),
-        "cell_area_um2": area,
-        "clock_tree_estimate_w": {"total": watts / 10},
-        "slack_ns": slack,
-        "timing_met": slack >= 0,
-        "glitch_share": 0.2,
-        "voltage_v": 1.1,
-    }
+    power = dict.fromkeys(("switching", "internal", "leakage", "total"), watts)
+    return SynthMetrics.model_construct(
+        power_w=PowerW(**power),
+        cell_area_um2=area,
+        clock_tree_estimate_w=PowerW(**dict.fromkeys(power, watts / 10)),
+        slack_ns=slack,
+        timing_met=slack >= 0,
+        glitch_share=0.2,
+        voltage_v=1.1,
+    )
+
+
+def no_stimulus(samples):
+    raise AssertionError("asked for a stimulus")
 
 
 def test_steps_of_the_same_taps_are_of_one_kind():
     designs = shipped.designs()
     assert whole_receiver.kinds(designs["learned-c6-s9"], "reconfigurable") == [
-        Kind(16, 32),
-        Kind(32, 1),
+        StepKind(16, 32),
+        StepKind(32, 1),
     ]
     tuned = whole_receiver.kinds(designs["lsco-tuned-c9-s9"], "reconfigurable")
     assert [kind.count for kind in tuned] == [31, 1, 1]
@@ -55,12 +62,12 @@ def test_a_receiver_is_the_sum_of_its_steps():
     }
     found = whole_receiver.estimate(design, "reconfigurable", measured, (8, 16))
     step = 3 + 2 * 96
-    assert found["step_power_w"] == pytest.approx(step)
-    assert found["power_w"]["total"] == pytest.approx(32 * step + step / 2)
-    assert found["area_mm2"] == pytest.approx(1e-4 * (32 * step + step / 2))
-    assert found["clock_tree_estimate_w"] == pytest.approx(0.1 * (32 * step + step / 2))
-    assert found["fit_power_w"] == pytest.approx({"fixed": 3, "per_lane": 2})
-    assert (found["slack_ns"], found["timing_met"]) == (-0.1, False)
+    assert found.step_power_w == pytest.approx(step)
+    assert found.power_w["total"] == pytest.approx(32 * step + step / 2)
+    assert found.area_mm2 == pytest.approx(1e-4 * (32 * step + step / 2))
+    assert found.clock_tree_estimate_w == pytest.approx(0.1 * (32 * step + step / 2))
+    assert (found.fit_power_w.fixed, found.fit_power_w.per_lane) == pytest.approx((3, 2))
+    assert (found.slack_ns, found.timing_met) == (-0.1, False)
 
 
 def test_further_widths_check_the_line_and_change_nothing_else():
@@ -71,57 +78,79 @@ def test_further_widths_check_the_line_and_change_nothing_else():
         (32, 8): metrics(9.5, 950.0),
     }
     plain = whole_receiver.estimate(design, "reconfigurable", measured, (8, 16))
-    assert plain["fit_check"] == {}
+    assert plain.fit_check == {}
     # The line is at 67 and 6700, and at 195 and 19500.
     wider = {(16, 32): metrics(67 / 1.02, 6700 / 0.99), (16, 96): metrics(195.0, 19500 / 1.05)}
     found = whole_receiver.estimate(design, "reconfigurable", measured | wider, (8, 16, 32, 96))
-    assert found["fit_check"] == {
+    assert found.fit_check == {
         "32": pytest.approx({"power": 1.02, "area": 0.99}),
         "96": pytest.approx({"power": 1.0, "area": 1.05}),
     }
-    assert found | {"fit_check": {}} == plain
+    assert replace(found, fit_check={}) == plain
     # A clock that only the wider ones miss is a clock missed.
     slow = measured | {(16, 32): metrics(67.0, 6700.0, slack=-0.2)}
     found = whole_receiver.estimate(design, "reconfigurable", slow, (8, 16, 32))
-    assert (found["slack_ns"], found["timing_met"]) == (-0.2, False)
+    assert (found.slack_ns, found.timing_met) == (-0.2, False)
 
 
 def test_only_the_main_kind_is_checked(tmp_path):
     design = shipped.designs()["learned-c6-s9"]
-    jobs = whole_receiver.jobs(tmp_path, design, "nangate45", "reconfigurable", (8, 16, 32), 416.7)
-    assert [(job.step, job.lanes) for job in jobs] == [(16, 8), (16, 16), (16, 32), (32, 8)]
+    syntheses = whole_receiver.plan(
+        design, no_stimulus, "nangate45", "reconfigurable", (8, 16, 32), tmp_path
+    )
+    targets = [synthesis.target for synthesis in syntheses]
+    assert [(target.step, target.lanes) for target in targets] == [
+        (16, 8),
+        (16, 16),
+        (16, 32),
+        (32, 8),
+    ]
 
 
 @pytest.mark.parametrize("widths", [(8,), (8, 8), (16, 8), (0, 8), (8, 16, 16), (8, 32, 16)])
 def test_widths_must_be_two_or_more(tmp_path, widths):
     design = shipped.designs()["learned-c6-s9"]
     with pytest.raises(InputError, match="must be two widths or more, from narrow to wide"):
-        whole_receiver.jobs(tmp_path, design, "nangate45", "reconfigurable", widths, 416.7)
+        whole_receiver.plan(design, no_stimulus, "nangate45", "reconfigurable", widths, tmp_path)
 
 
 @pytest.mark.skipif(shutil.which("sta") is None, reason="no OpenSTA")
 def test_two_widths_predict_a_third_and_are_kept(tmp_path, monkeypatch):
     design, rng = small_synthesis_design(), np.random.default_rng(5)
-    design.save(tmp_path / "design.json")
     samples = golden.convert(rng.normal(size=9500) + 1j * rng.normal(size=9500), design)
-    Stimulus(samples, 200, design.hash, "", 5).save(tmp_path / "stimulus.npz")
-    jobs = [whole_receiver.Job(tmp_path, "predictive28", "reconfigurable", 0, n) for n in (2, 4, 8)]
-    found = whole_receiver.run(jobs, 1)
+    asked = []
+
+    def source(needed):
+        asked.append(needed)
+        return Stimulus(samples, 200, design.hash, "", 5)
+
+    syntheses = [
+        StepSynthesis(design, source, "predictive28", Target(n, top="step"), tmp_path)
+        for n in (2, 4, 8)
+    ]
+    ran = whole_receiver.run({"small": syntheses}, 1)["small"]
+    assert list(ran) == [(0, 2), (0, 4), (0, 8)]
+    metrics = list(ran.values())
+    # Once for all processes, for the widest.
+    assert asked == [samples_needed(design, 8)]
     for figure, tolerance in (
-        (lambda m: m["power_w"]["total"], 0.03),
-        (lambda m: m["cell_area_um2"], 0.02),
+        (lambda m: m.power_w.total, 0.03),
+        (lambda m: m.area_um2, 0.02),
     ):
-        *two, third = (figure(found[job]) for job in jobs)
-        fit = Fit.through(dict(zip((2, 4), two, strict=True)))
-        assert fit(8) == pytest.approx(third, rel=tolerance)
-        assert fit.fixed > 0
+        *two, third = (figure(m) for m in metrics)
+        line = Line.through(dict(zip((2, 4), two, strict=True)))
+        assert line(8) == pytest.approx(third, rel=tolerance)
+        assert line.fixed > 0
     with monkeypatch.context() as patched:
         # What takes long is not done before a kept figure is looked for.
-        patched.setattr(synthesize_step.liberty_reader, "read", None)
+        patched.setattr(stages.liberty_reader, "read", None)
         patched.setattr(synthesize_step, "Bench", None)
-        assert jobs[0].run() == found[jobs[0]] | {"kept": True}
-    # For another waveform it is made anew.
-    Stimulus(samples, 201, design.hash, "", 5).save(tmp_path / "stimulus.npz")
-    monkeypatch.setattr(synthesize_step, "map_and_time", None)
+        again = syntheses[0].run()
+    assert again.kept and again == metrics[0].model_copy(update={"kept": True})
+    # Another waveform is synthesised.
+    other = replace(
+        syntheses[0], stimulus=lambda needed: Stimulus(samples, 201, design.hash, "", 5)
+    )
+    monkeypatch.setattr(stages, "map_and_time", None)
     with pytest.raises(TypeError, match="'NoneType' object is not callable"):
-        jobs[0].run()
+        other.run()

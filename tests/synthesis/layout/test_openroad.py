@@ -20,6 +20,8 @@ from dbp.synthesis import netlist
 from dbp.synthesis.activity.activity import Activity
 from dbp.synthesis.cells import kits, liberty_reader, wire_load
 from dbp.synthesis.layout import openroad as place_and_route
+from dbp.synthesis.layout.kit_layouts import LAYOUTS
+from dbp.synthesis.layout.openroad import LayoutFiles, MappedStep
 from dbp.synthesis.power import opensta
 from dbp.synthesis.timing import clock_tree, opensta_timing
 
@@ -148,7 +150,7 @@ def openroad(tmp_path, monkeypatch):
     program.write_text(STAND_IN.format(stubs=stubs))
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
-    for kit, layout in place_and_route.LAYOUTS.items():
+    for kit, layout in LAYOUTS.items():
         (tmp_path / "kits" / kit).mkdir(parents=True)
         shutil.copy(LIBERTY, tmp_path / "kits" / kit)
         for name in layout.lef:
@@ -159,10 +161,14 @@ def openroad(tmp_path, monkeypatch):
 
 def place(folder, kit="nangate45", verilog=VERILOG):
     (folder / "m.v").write_text(verilog)
-    return place_and_route.run(
-        folder / "out", kits.KITS[kit], place_and_route.find(kit), [LIBERTY], folder / "m.v",
-        netlist.parse(verilog), liberty_reader.read(LIBERTY), ACTIVITY, PERIOD_S,
-    )  # fmt: skip
+    files = LayoutFiles(place_and_route.find(kit), [LIBERTY], folder / "m.v")
+    return place_and_route.run(folder / "out", mapped_step(kit, verilog), files)
+
+
+def mapped_step(kit, verilog=VERILOG):
+    return MappedStep(
+        kits.KITS[kit], netlist.parse(verilog), liberty_reader.read(LIBERTY), ACTIVITY, PERIOD_S
+    )
 
 
 def calls(folder):
@@ -170,10 +176,10 @@ def calls(folder):
 
 
 @needs_sta
-@pytest.mark.parametrize("kit", place_and_route.LAYOUTS)
+@pytest.mark.parametrize("kit", LAYOUTS)
 def test_the_script_of_every_kit_runs_in_order(tmp_path, openroad, kit):
     place(tmp_path, kit)
-    layout, called = place_and_route.LAYOUTS[kit], calls(tmp_path / "out")
+    layout, called = LAYOUTS[kit], calls(tmp_path / "out")
     stages = [
         "read_lef", "initialize_floorplan", "insert_tiecells", "make_tracks", "place_pins",
         "set_layer_rc", "set_wire_rc", "set_routing_layers", "set_dont_use", "global_placement",
@@ -240,20 +246,20 @@ def test_the_wires_of_nangate45_are_those_of_its_set_up(tmp_path, openroad):
 
 def test_the_wires_are_those_that_the_clock_tree_estimate_takes():
     """Both come from the kits' setRC.tcl; a unit that slipped would be off by a thousand."""
-    for kit, layout in place_and_route.LAYOUTS.items():
+    for kit, layout in LAYOUTS.items():
         wire = layout.signal_wire
         farads = wire[1] if isinstance(wire, tuple) else {n: f for n, _, f in layout.layers}[wire]
         assert farads * 1e-15 == pytest.approx(clock_tree.WIRE_F_PER_UM[kit], rel=0.06)
 
 
-@pytest.mark.parametrize("kit", place_and_route.LAYOUTS)
+@pytest.mark.parametrize("kit", LAYOUTS)
 def test_the_cells_are_those_of_the_kits(tmp_path, kit):
     """Clock buffers and tie cells; tap cells are in the LEF files only."""
     if not (KITS and (Path(KITS) / kit).is_dir()):
         pytest.skip(f"needs {kit} in DBP_PDK_ROOT")
     _, files = kits.find(kit)
     text = "".join((tmp_path / kits.unpack(file, tmp_path)).read_text() for file in files)
-    layout = place_and_route.LAYOUTS[kit]
+    layout = LAYOUTS[kit]
     for cell, pin in ((layout.clock_buffer, None), *(tie.split("/") for tie in layout.ties)):
         found = re.search(
             rf'\n\s*cell *\( *"?{cell}"? *\)(.*?)(?=\n\s*cell *\(|\Z)', text, re.DOTALL
@@ -306,7 +312,7 @@ def test_opensta_knows_every_name_that_activity_is_given_by(tmp_path):
 
 @needs_sta
 def test_the_figures_are_those_of_the_reports(tmp_path, openroad):
-    figures = place(tmp_path)
+    figures = place(tmp_path).model_dump()
     kinds = ("internal", "switching", "leakage", "total")
     # The propagated clock has a slew of its own.
     assert figures.pop("slack_ns") == pytest.approx(slack_ns(tmp_path), abs=1e-4)
@@ -352,7 +358,7 @@ def test_inputs_do_not_count_for_hold(tmp_path, openroad):
     """d changes with the ideal clock, so behind a tree its path to r would seem to be too short."""
     figures = place(tmp_path)
     openroad(STUBS + "proc set_false_path {args} {}")
-    assert place(tmp_path)["hold_slack_ns"] < figures["hold_slack_ns"]
+    assert place(tmp_path).hold_slack_ns < figures.hold_slack_ns
 
 
 @needs_sta
@@ -425,10 +431,7 @@ def test_what_is_missing_is_named(tmp_path, openroad, monkeypatch):
 def test_names_that_tcl_would_run_never_reach_it(tmp_path, openroad, old, new):
     if old == "VERILOG":
         with pytest.raises(InputError, match="LEF file"):
-            place_and_route.script(
-                kits.KITS["nangate45"], [new], [], "m.v",
-                netlist.parse(VERILOG), liberty_reader.read(LIBERTY), ACTIVITY, PERIOD_S,
-            )  # fmt: skip
+            place_and_route.script(mapped_step("nangate45"), LayoutFiles([new], [], "m.v"))
         return
     assert old in VERILOG
     verilog = VERILOG.replace(old, new)
