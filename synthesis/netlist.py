@@ -47,6 +47,15 @@ class Netlist:
     instances: tuple[Instance, ...]
     inouts: tuple[str, ...] = ()
 
+    @property
+    def nets(self) -> list[str]:
+        """All nets but the constants: inputs, then nets at pins, then those behind outputs."""
+        names = dict.fromkeys(self.inputs)
+        for instance in self.instances:
+            names |= dict.fromkeys(instance.nets.values())
+        names |= dict.fromkeys(self.outputs.values())
+        return [name for name in names if name not in CONSTANTS]
+
 
 def read(path: str | Path) -> Netlist:
     """Read ``.v`` or ``.v.gz``; `InputError` where it is not flat structural Verilog."""

@@ -85,7 +85,7 @@ class Leakage:
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A signal pin; its capacitance depends on the edge."""
+    """A signal pin; its capacitance depends on the edge, ``capacitance_f`` is the larger one."""
 
     name: str
     direction: str
@@ -95,6 +95,10 @@ class Pin:
     function: Expression | None
     arcs: tuple[TimingArc, ...]
     internal_power: tuple[InternalPower, ...]
+
+    @property
+    def capacitance_f(self) -> float:
+        return max(self.rise_capacitance_f, self.fall_capacitance_f)
 
 
 @dataclass(frozen=True, slots=True)

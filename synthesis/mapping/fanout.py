@@ -75,8 +75,7 @@ class _Buffering:
     def _drive(self, net: str, pins: Sequence[tuple[int, str]]) -> float:
         """Put buffers between a net and its pins, the leaves first; farads that stay on it."""
         level: list[tuple[dict[str, str], str, float]] = [
-            (self._nets[k], name, _capacitance(self._cells[self._netlist.instances[k].cell], name))
-            for k, name in pins
+            (self._nets[k], name, self._pin(k, name).capacitance_f) for k, name in pins
         ]
         while len(level) > MAX_FANOUT:
             above: list[tuple[dict[str, str], str, float]] = []
@@ -89,11 +88,14 @@ class _Buffering:
                     nets[pin] = name
                 nets = {source.name: "", output.name: name}
                 self._new.append(Instance(name, cell.name, nets))
-                above.append((nets, source.name, _capacitance(cell, source.name)))
+                above.append((nets, source.name, source.capacitance_f))
             level = above
         for nets, pin, _ in level:
             nets[pin] = net
         return self._load(level)
+
+    def _pin(self, k: int, name: str) -> Pin:
+        return self._cells[self._netlist.instances[k].cell].pins[name]
 
     def _load(self, members: Sequence[tuple[Mapping[str, str], str, float]]) -> float:
         wire = 0.0 if self._wires is None else float(self._wires.capacitance_f(len(members)))
@@ -131,10 +133,6 @@ def _interface(cell: Cell) -> tuple:
         *(pin.function for pin in cell.outputs),
     )
     return sequential.kind, tuple(cell.pins), *(part and part.text for part in parts)
-
-
-def _capacitance(cell: Cell, pin: str) -> float:
-    return max(cell.pins[pin].rise_capacitance_f, cell.pins[pin].fall_capacitance_f)
 
 
 def _delay_s(pin: Pin, load_f: float) -> float:

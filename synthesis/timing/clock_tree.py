@@ -11,7 +11,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dbp.synthesis.cells.library import Cell, Library, Pin
+from dbp.synthesis.cells.library import Cell, Library
 from dbp.synthesis.netlist import Netlist
 
 FANOUT = 16
@@ -69,7 +69,7 @@ def estimate(
         return None
     area_um2 = sum(library.cells[i.cell].area_um2 for i in netlist.instances) / UTILISATION
     wire_f = WIRE_F_PER_UM.get(kit or "", OTHER_WIRE_F_PER_UM)
-    pins_f = sum(_capacitance(pin) for pin in sinks)
+    pins_f = sum(pin.capacitance_f for pin in sinks)
     trees = [
         _tree(cell, len(sinks), pins_f, area_um2, wire_f, library.voltage_v, clock_period_s)
         for cell in sorted(buffers, key=lambda cell: (cell.area_um2, cell.name))
@@ -90,10 +90,6 @@ def as_metrics(tree: ClockTree | None) -> dict[str, Any]:
         "clock_tree_estimate_w": watts,
         "clock_tree_estimate": figures | {"fanout": FANOUT},
     }
-
-
-def _capacitance(pin: Pin) -> float:
-    return max(pin.rise_capacitance_f, pin.fall_capacitance_f)
 
 
 def _tree(
@@ -117,7 +113,7 @@ def _tree(
         slew_s, energy_j = max(slew_s, slew), energy_j + drivers * 2 * energy
         wire_um, capacitance_f = wire_um + length_um, capacitance_f + level_f
         buffers, levels = buffers + drivers, levels + 1
-        sinks, load_f = drivers, drivers * _capacitance(source)
+        sinks, load_f = drivers, drivers * source.capacitance_f
     states = cell.leakages
     leakage = cell.leakage_w
     if leakage is None:
