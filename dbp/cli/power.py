@@ -60,18 +60,20 @@ def power(
     """Cost any mapped netlist in watts."""
     from dbp.synthesis.power.cost_netlist import cost_power
 
-    written = cost_power(
+    metrics = cost_power(
         netlist, activity, liberty, clock_mhz, out, wire_load=wire_load, engine=engine
     )
-    watts, tree = written["power_w"], written["clock_tree_estimate_w"]
-    kinds = ", ".join(f"{kind} {1e3 * watts[kind]:.4g}" for kind in list(watts)[:-1])
-    for clock, toggles in written["clock_toggles_per_clock"].items():
+    watts, tree = metrics.power_w, metrics.clock_tree_estimate_w
+    kinds = ", ".join(
+        f"{kind} {1e3 * getattr(watts, kind):.4g}" for kind in ("switching", "internal", "leakage")
+    )
+    for clock, toggles in metrics.clock_toggles_per_clock.items():
         if abs(toggles - 2) > 0.02:
             print(f"note: {clock} toggles {toggles:.3g} times a clock of {clock_mhz:g} MHz, not 2")
     print(
-        f"{written['module']}: {1e3 * watts['total']:.4g} mW ({kinds}) by "
-        f"{written['power_engine']}; clock tree, estimated, not included: "
-        + (f"{1e3 * tree['total']:.4g} mW" if tree else "none")
-        + f"; {written['wall_time_s']:.0f} s -> {out}",
+        f"{metrics.module}: {1e3 * watts.total:.4g} mW ({kinds}) by "
+        f"{metrics.power_engine}; clock tree, estimated, not included: "
+        + (f"{1e3 * tree.total:.4g} mW" if tree else "none")
+        + f"; {metrics.wall_time_s:.0f} s -> {out}",
         flush=True,
     )

@@ -148,6 +148,29 @@ class NetlistProofMetrics(Metrics):
     limit_s: int | float
 
 
+class PowerMetrics(Metrics):
+    """Any mapped netlist in watts: see `dbp.synthesis.power.cost_netlist`.
+
+    ``wire_load``: None for no wires. ``activity``: the file it is from.
+    """
+
+    module: str
+    cells: int
+    cell_area_um2: float
+    library: str
+    clock_mhz: float
+    power_w: PowerW
+    groups: dict[str, PowerW]
+    power_engine: str
+    clock_tree_estimate_w: PowerW | None
+    clock_tree_estimate: ClockTreeFigures | None
+    wire_load: str | None
+    voltage_v: float
+    activity: str
+    nets_annotated_fraction: float
+    clock_toggles_per_clock: dict[str, float]
+
+
 class Figures(BaseModel):
     """A power and an area, of one step of the paper's."""
 

@@ -284,7 +284,7 @@ class PowerGraph:
         return np.where(ideal, 0, rise), np.where(ideal, 0, fall)
 
     def groups(self) -> NDArray[np.int64]:
-        """Return each instance's index into `GROUPS`; "clock": it drives the clock network alone."""
+        """Return the index into `GROUPS` of every instance; a clock cell drives only clock nets."""
         group = np.zeros(len(self.cells), dtype=np.int64)
         for row, (instance, cell) in enumerate(
             zip(self.netlist.instances, self.cells, strict=True)

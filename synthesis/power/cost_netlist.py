@@ -5,22 +5,37 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dbp.errors import InputError
-from dbp.records.provenance import Stopwatch, package_versions, write_metrics
+from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
+from dbp.records.schemas import PowerMetrics, PowerW
 from dbp.synthesis import netlist
 from dbp.synthesis.activity import activity, saif, vcd
 from dbp.synthesis.activity.activity import Activity
 from dbp.synthesis.cells import liberty_reader
+from dbp.synthesis.cells.library import Library
 from dbp.synthesis.netlist import Netlist
 from dbp.synthesis.power import calculate, opensta
+from dbp.synthesis.power._graph import without_supplies
+from dbp.synthesis.power.calculate import Power
 from dbp.synthesis.timing import clock_tree
 
 MAX_CLOCK_MHZ = 100_000.0
 ENGINES = ("dbp", "opensta")
 RESULTS = ("metrics.json", "power.csv.gz")
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What the power is calculated from; ``netlist`` without its supplies."""
+
+    netlist: Netlist
+    library: Library
+    activity: Activity
+    wire_load: str | None
+    clock_period_s: float
 
 
 def cost_power(
@@ -32,14 +47,14 @@ def cost_power(
     *,
     wire_load: str | None = None,
     engine: str = "dbp",
-) -> dict[str, Any]:
-    """Cost a mapped netlist; writes ``metrics.json`` and ``power.csv.gz`` to ``out``.
+) -> PowerMetrics:
+    """Cost a mapped netlist in watts; writes ``metrics.json`` and ``power.csv.gz`` to ``out``.
 
-    ``activity_file``: ``.csv``, ``.saif`` or ``.vcd``, also packed (``.gz``). ``wire_load``: one
-    of the library's, "none" for no wires, by default the library's default. ``engine``: "dbp" or
-    "opensta". Returns the metrics (keys: ``docs/power.md``). `InputError` for what does not fit,
-    `MissingError` and `ToolError` of the other engine. Where it fails, ``out`` holds no figures, of
-    an earlier call neither.
+    ``activity_file``: ``.csv``, ``.saif`` or ``.vcd``, also compressed (``.gz``). ``wire_load``:
+    one of the library's, "none" for no wires, by default the library's default. ``engine``: "dbp"
+    or "opensta". Returns the metrics (keys: ``docs/power.md``). `InputError` for what does not fit,
+    `MissingError` and `ToolError` of the other engine. Where it fails, ``out`` holds no figures,
+    not even those of an earlier call.
     """
     stopwatch, out = Stopwatch(), Path(out)
     if not 0 < clock_mhz <= MAX_CLOCK_MHZ:
@@ -47,56 +62,83 @@ def cost_power(
     if engine not in ENGINES:
         raise InputError(f"power engine {engine!r}: must be one of {', '.join(ENGINES)}")
     _clear(out)
-    spoke = "dbp" if engine == "dbp" else opensta.find()[1]
-    design = netlist.read(netlist_file)
-    library = liberty_reader.read(*liberty_files)
-    load = library.default_wire_load if wire_load is None else wire_load
-    load = None if load == "none" else load
-    library.wire_load(load)
-    period_s = 1e-6 / clock_mhz
+    # Asked for first, so that a missing program is reported before large files are read.
+    engine_version = "dbp" if engine == "dbp" else opensta.find()[1]
+    inputs = _read_inputs(netlist_file, activity_file, liberty_files, clock_mhz, wire_load)
+    period_s, load = inputs.clock_period_s, inputs.wire_load
     with _concerning(netlist_file):
-        design = calculate.link(design, library)
-    rates = read_activity(activity_file, design, period_s)
-    with _concerning(netlist_file):
-        watts = calculate.calculate(design, library, rates, period_s, load)
-    nets = calculate.nets(design)
+        watts = calculate.calculate(inputs.netlist, inputs.library, inputs.activity, period_s, load)
     if engine == "opensta":
         work = out / "opensta"
         shutil.rmtree(work, ignore_errors=True)
         watts = opensta.calculate(
-            watts, design, library, rates, period_s, load, netlist_file, liberty_files, work
+            watts,
+            inputs.netlist,
+            inputs.library,
+            inputs.activity,
+            period_s,
+            load,
+            netlist_file,
+            liberty_files,
+            work,
         )
     watts.write(out / "power.csv.gz")
-    return write_metrics(
-        out / "metrics.json",
-        {
-            "module": design.module,
-            "cells": len(design.instances),
-            "cell_area_um2": sum(library.cells[i.cell].area_um2 for i in design.instances),
-            "library": library.name,
-            "clock_mhz": clock_mhz,
-            "power_w": watts.totals(),
-            "groups": {group: watts.totals(group) for group in calculate.GROUPS},
-            "power_engine": spoke,
-            **clock_tree.as_metrics(clock_tree.estimate(design, library, period_s)),
-            "wire_load": load,
-            "voltage_v": library.voltage_v,
-            "activity": str(activity_file),
-            "nets_annotated_fraction": sum(n in rates.toggles_per_clock for n in nets)
-            / max(len(nets), 1),
-            "clock_toggles_per_clock": {c: rates.toggles_per_clock[c] for c in watts.clocks},
-        },
-        design_hash=None,
-        config_hash=None,
-        seed=None,
-        versions=package_versions("numpy"),
-        stopwatch=stopwatch,
+    metrics = _metrics(inputs, watts, clock_mhz, engine_version, stopwatch)
+    return write_metrics(out / "metrics.json", metrics)
+
+
+def _read_inputs(
+    netlist_file: str | Path,
+    activity_file: str | Path,
+    liberty_files: Sequence[str | Path],
+    clock_mhz: float,
+    wire_load: str | None,
+) -> _Inputs:
+    design = netlist.read(netlist_file)
+    library = liberty_reader.read(*liberty_files)
+    load = library.default_wire_load if wire_load is None else wire_load
+    load = None if load == "none" else load
+    library.wire_load(load)  # refuses a name that the library does not have
+    period_s = 1e-6 / clock_mhz
+    with _concerning(netlist_file):
+        design = without_supplies(design, library)
+    return _Inputs(design, library, read_activity(activity_file, design, period_s), load, period_s)
+
+
+def _metrics(
+    inputs: _Inputs, watts: Power, clock_mhz: float, engine_version: str, stopwatch: Stopwatch
+) -> PowerMetrics:
+    design, library = inputs.netlist, inputs.library
+    toggles, nets = inputs.activity.toggles_per_clock, design.nets
+    tree = clock_tree.estimate(design, library, inputs.clock_period_s)
+    return PowerMetrics(
+        module=design.module,
+        cells=len(design.instances),
+        cell_area_um2=sum(library.cells[i.cell].area_um2 for i in design.instances),
+        library=library.name,
+        clock_mhz=clock_mhz,
+        power_w=PowerW(**watts.totals()),
+        groups={group: PowerW(**watts.totals(group)) for group in calculate.GROUPS},
+        power_engine=engine_version,
+        **clock_tree.as_metrics(tree),
+        wire_load=inputs.wire_load,
+        voltage_v=library.voltage_v,
+        activity=inputs.activity.source,
+        nets_annotated_fraction=sum(net in toggles for net in nets) / max(len(nets), 1),
+        clock_toggles_per_clock={clock: toggles[clock] for clock in watts.clocks},
+        **provenance(
+            design_hash=None,
+            config_hash=None,
+            seed=None,
+            versions=package_versions("numpy"),
+            stopwatch=stopwatch,
+        ),
     )
 
 
 @contextmanager
 def _concerning(path: str | Path) -> Iterator[None]:
-    """Errors that arise here name the file."""
+    """Put the file's name before the errors that arise here."""
     try:
         yield
     except InputError as error:
@@ -104,21 +146,20 @@ def _concerning(path: str | Path) -> Iterator[None]:
 
 
 def _clear(out: Path) -> None:
-    """Take away what an earlier call left, so that no failure leaves it for the answer."""
-    there = next((folder for folder in (out, *out.parents) if folder.exists()), None)
-    if there is not None and not there.is_dir():
-        raise InputError(f"--out {out}: must be a folder, or none yet: {there} is a file")
+    """Remove the results of an earlier call, so that a failure does not leave them as its own."""
+    nearest = next((path for path in (out, *out.parents) if path.exists()), None)
+    if nearest is not None and not nearest.is_dir():
+        raise InputError(f"--out {out}: must be a folder, or none yet: {nearest} is a file")
     for name in RESULTS:
         (out / name).unlink(missing_ok=True)
 
 
 def read_activity(path: str | Path, design: Netlist, clock_period_s: float) -> Activity:
-    """Activity of the nets of ``design``, in whatever format the file's name says.
+    """Read the activity of the nets of ``design``; the file's name says in which format it is.
 
-    A net that the file knows only by the output port it drives has that port's.
+    A net that the file knows only by the output port it drives has that port's activity.
     """
-    nets = calculate.nets(design)
-    names = dict.fromkeys([*nets, *design.outputs])
+    names = dict.fromkeys([*design.nets, *design.outputs])
     kind = Path(path).name.removesuffix(".gz").rpartition(".")[2].lower()
     if kind == "csv":
         rates = activity.read(path)
