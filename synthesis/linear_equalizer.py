@@ -275,7 +275,7 @@ def units(equalizer: Equalizer, stream: Samples, lanes: int, clocks: int) -> lis
     quads = [
         _at_place(x, stage, lanes)
         for kind, stage, x in entering
-        if kind == "butterfly" and stage.radix == 4
+        if kind == "butterfly" and stage and stage.radix == 4
     ]
     each = -(-(clocks + WARM_UP_CLOCKS) // len(quads))
     four = _joined([_first(quad, each) for quad in quads])
@@ -325,9 +325,9 @@ def _changing(
 
     Twiddles and responses have about the same shares as in the whole equaliser.
     """
-    rows = []
+    rows: list[tuple[Samples, Samples]] = []
     for kind, stage, x in entering:
-        if kind == "twiddle" and stage.points > lanes:
+        if kind == "twiddle" and stage and stage.points > lanes:
             w = equalizer.coefficients(stage)
             every = Samples(*(np.broadcast_to(part, x.i.shape) for part in w))
             data, by = _at_place(x, stage, lanes), _at_place(every, stage, lanes)
@@ -337,14 +337,9 @@ def _changing(
         elif kind == "response":
             w = equalizer.response_codes()
             every = Samples(*(np.broadcast_to(part, x.i.shape) for part in w))
-            chosen = [
-                tuple(
-                    Samples(*(part.reshape(-1, lanes)[:, k : k + 1] for part in s))
-                    for s in (x, every)
-                )
-                for k in range(0, lanes, max(lanes // 4, 1))
-            ]
-            rows += chosen
+            data, by = (Samples(*(part.reshape(-1, lanes) for part in s)) for s in (x, every))
+            places = range(0, lanes, max(lanes // 4, 1))
+            rows += [(_column(data, k), _column(by, k)) for k in places]
     each = -(-(clocks + WARM_UP_CLOCKS) // len(rows))
     return _joined([_first(x, each) for x, _ in rows]), _joined([_first(w, each) for _, w in rows])
 
@@ -353,9 +348,9 @@ def _fixed(
     equalizer: Equalizer, entering: Trace, lanes: int, clocks: int
 ) -> tuple[Samples, Samples]:
     """`CONSTANTS` of the coefficients that never change, and the samples that they multiply."""
-    candidates = []
+    candidates: list[tuple[tuple[int, int], tuple[NDArray[np.int64], ...]]] = []
     for kind, stage, x in entering:
-        if kind == "twiddle" and stage.points <= lanes and stage.multiplied.any():
+        if kind == "twiddle" and stage and stage.points <= lanes and stage.multiplied.any():
             w, step = equalizer.coefficients(stage), lanes // stage.points
             for k, m in np.argwhere(stage.multiplied):
                 data = tuple(part[:, ::step, k, m].reshape(-1) for part in x)
