@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dbp.errors import InputError
 from dbp.support.files import read_gzip_or_plain, write_bytes
@@ -22,7 +22,7 @@ MAX_BYTES = 1 << 30
 class Activity:
     """Toggles (both edges) per clock and the share of time at 1, by net.
 
-    ``source``: the file that it is from, for errors.
+    ``source``: the file that was read, for errors.
     """
 
     toggles_per_clock: Mapping[str, float]
@@ -68,13 +68,16 @@ def read(path: str | Path) -> Activity:
     return Activity(toggles, probability, str(path))
 
 
-Names = TypeVar("Names", bound=Mapping)
+Names = TypeVar("Names", bound=Mapping[str, Any])
 
 
 def best_scope(scopes: Mapping[str, Names], nets: Collection[str]) -> tuple[str, Names]:
-    """Path and names of the scope (instance) that has most of ``nets``; the first of several."""
-    wanted = set(nets)
-    common = {path: len(wanted & names.keys()) for path, names in scopes.items()}
+    """Return path and names of the scope (instance) that has most of ``nets``; ties: the first.
+
+    `InputError` where no scope has any of them.
+    """
+    asked = set(nets)
+    common = {path: len(asked & names.keys()) for path, names in scopes.items()}
     best = max(common, key=common.__getitem__, default="")
     if not common.get(best):
         raise InputError(f"none of its {len(scopes)} scopes has a net of the netlist")
@@ -82,9 +85,9 @@ def best_scope(scopes: Mapping[str, Names], nets: Collection[str]) -> tuple[str,
 
 
 def time_unit_s(text: str) -> float:
-    """ "10ps" -> 1e-11; `InputError` for what is no timescale."""
-    found = re.fullmatch(r"(1|10|100)(?:\.0*)?\s*([munpf]?)s", text.strip())
-    if found is None:
+    """Return the seconds of a timescale, 1e-11 for "10ps"; `InputError` where it is not one."""
+    match = re.fullmatch(r"(1|10|100)(?:\.0*)?\s*([munpf]?)s", text.strip())
+    if match is None:
         raise InputError(f"timescale {text[:20]!r}: must be 1, 10 or 100 of s, ms, us, ns, ps, fs")
     scale = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
-    return int(found[1]) * scale[found[2]]
+    return int(match[1]) * scale[match[2]]

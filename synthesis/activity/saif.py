@@ -17,7 +17,7 @@ MAX_NESTING = 256
 
 
 def read(path: str | Path, nets: Collection[str], clock_period_s: float) -> Activity:
-    """Activity of those of ``nets`` that the instance with most of them lists.
+    """Read the activity of those of ``nets`` that the instance with most of them lists.
 
     Toggles per clock are TC by the clocks in DURATION; the probability is T1 / (T0 + T1).
     `InputError` names the line that does not fit.
@@ -49,7 +49,7 @@ def _activity(text: str, nets: Collection[str], clock_period_s: float) -> Activi
 
 
 class _Reader:
-    """Goes through the parentheses once and keeps what stands under NET and PORT."""
+    """Read the parentheses once; keep the counts below NET and PORT."""
 
     def __init__(self, text: str) -> None:
         self._text, self._position = text, 0
@@ -71,7 +71,7 @@ class _Reader:
         return InputError(f"line {self._text.count(chr(10), 0, self._position) + 1}: {problem}")
 
     def instances(self) -> dict[str, dict[str, dict[str, float]]]:
-        """The counts of every net, by instance path and name."""
+        """Return the counts of every net, by instance path and name."""
         scopes: dict[str, dict[str, dict[str, float]]] = {}
         stack: list[list[str]] = []
         for token in self._tokens():
@@ -93,7 +93,10 @@ class _Reader:
             raise InputError("no DURATION above 0")
         return scopes
 
-    def _close(self, stack: list[list[str]], scopes: dict) -> None:
+    def _close(
+        self, stack: list[list[str]], scopes: dict[str, dict[str, dict[str, float]]]
+    ) -> None:
+        """Take the innermost group off the stack and keep what it says."""
         atoms = stack.pop()
         kind = atoms[0] if atoms else ""
         if kind == "DURATION" and len(stack) == 1:

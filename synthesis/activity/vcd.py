@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -20,16 +21,16 @@ _VALUES = {"0": 0, "1": 1, "x": _UNKNOWN, "z": _UNKNOWN}
 
 
 def read(path: str | Path, nets: Collection[str], clock_period_s: float) -> Activity:
-    """Activity of those of ``nets`` that the scope with most of them dumps.
+    """Read the activity of those of ``nets`` that the scope with most of them dumps.
 
-    A toggle is a change between 0 and 1, whatever lay between; the probability is over the time
-    that the net is known. What passes between ``$dumpoff`` and ``$dumpon`` does not count.
+    A toggle is a change between 0 and 1, whatever came between; the probability is over the time
+    that the net is known. Time between ``$dumpoff`` and ``$dumpon`` does not count.
     `InputError` names the line that does not fit.
     """
-    packed = open_gzip_or_plain(path)  # its error names the file already
+    content = open_gzip_or_plain(path)  # its error names the file already
     try:
         with (
-            packed as file,
+            content as file,
             tqdm(
                 total=Path(path).stat().st_size,
                 desc="VCD",
@@ -46,8 +47,11 @@ def read(path: str | Path, nets: Collection[str], clock_period_s: float) -> Acti
         raise InputError(f"{path}: {error}") from None
 
 
-def _lines(file, progress: tqdm) -> Iterator[str]:
-    """Lines; the bar follows the bytes of the file itself, packed or not."""
+def _lines(file: Any, progress: tqdm) -> Iterator[str]:
+    """Yield the lines; the bar follows the bytes of the file itself, compressed or not.
+
+    ``file``: a binary file or a `gzip.GzipFile`, whose ``fileobj`` is the compressed one.
+    """
     raw = getattr(file, "fileobj", None) or file
     for k, line in enumerate(file):
         if k % 65536 == 0:
@@ -56,6 +60,8 @@ def _lines(file, progress: tqdm) -> Iterator[str]:
 
 
 class _Dump:
+    """A dump that is read once from its first line to its last."""
+
     def __init__(self, lines: Iterable[str]) -> None:
         self._numbered = enumerate(lines, start=1)
         self._line = 0
@@ -74,7 +80,7 @@ class _Dump:
             yield from self._rest
 
     def _header(self) -> tuple[dict[str, dict[str, tuple[str, int]]], float]:
-        """Identifier and bit (0: the value's last) of every net, by scope; seconds a unit."""
+        """Return identifier and bit (0: a value's last) of every net, by scope; seconds a unit."""
         scopes: dict[str, dict[str, tuple[str, int]]] = {}
         path: list[str] = []
         unit_s = None
@@ -108,7 +114,7 @@ class _Dump:
         raise self._error("no $enddefinitions")
 
     def _bits(self, body: list[str]) -> list[str]:
-        """Names of the bits of a variable, the first of its value first."""
+        """Return the names of a variable's bits, the first of its value first."""
         name = "".join(body[3:]).removeprefix("\\")
         # The length first: Python refuses to convert thousands of digits.
         if not body[1].isdecimal() or len(body[1]) > 9 or not 1 <= int(body[1]) <= MAX_BITS:
@@ -117,11 +123,11 @@ class _Dump:
         stem, _, inside = name.removesuffix("]").rpartition("[")
         if size == 1 and ":" not in inside:
             return [name]
-        left, _, right = inside.partition(":")
+        first, _, last = inside.partition(":")
         if not stem:
             return [f"{name}[{k}]" for k in range(size - 1, -1, -1)]
         try:
-            left, right = int(left), int(right)
+            left, right = int(first), int(last)
         except ValueError:
             raise self._error(f"$var {name}: must end in [left:right]") from None
         step = -1 if left >= right else 1
@@ -130,105 +136,144 @@ class _Dump:
         return [f"{stem}[{k}]" for k in range(left, right + step, step)]
 
     def activity(self, nets: Collection[str], clock_period_s: float) -> Activity:
+        """Read the dump to its end; return the activity of those of ``nets`` that it has."""
         scopes, unit_s = self._header()
-        scope, listed = best_scope(scopes, nets)
-        found = {name: listed[name] for name in nets if name in listed}
-        slot = {place: k for k, place in enumerate(dict.fromkeys(found.values()))}
-        counts = _Counts(len(slot))
+        scope, declared = best_scope(scopes, nets)
+        # Several nets may share an identifier and bit, called a place here; each place has a slot.
+        places = {name: declared[name] for name in nets if name in declared}
+        slots = {place: k for k, place in enumerate(dict.fromkeys(places.values()))}
+        counts = _Counts(len(slots))
         by_code: dict[str, list[tuple[int, int]]] = {}
-        for (code, bit), k in slot.items():
+        for (code, bit), k in slots.items():
             by_code.setdefault(code, []).append((bit, k))
-        declared = (code for names in scopes.values() for code, _ in names.values())
-        duration = self._changes(by_code, declared, counts)
+        others = (code for names in scopes.values() for code, _ in names.values())
+        duration = self._count(by_code, others, counts)
         clocks = duration * unit_s / clock_period_s
         toggles, probability = {}, {}
-        for name, place in found.items():
-            k = slot[place]
+        for name, place in places.items():
+            k = slots[place]
             if counts.known[k] <= 0:
                 raise InputError(f"scope {scope}: net {name}: is never 0 or 1")
             toggles[name] = counts.toggles[k] / clocks
             probability[name] = counts.at_one[k] / counts.known[k]
         return Activity(toggles, probability)
 
-    def _changes(
+    def _count(
         self, by_code: dict[str, list[tuple[int, int]]], others: Iterable[str], counts: _Counts
     ) -> int:
-        """Go through the value changes; returns the time that counts.
+        """Read all value changes into ``counts``; return the time that counts.
 
-        ``others``: identifiers that are declared and not asked for. Any white space separates, so
-        the words of a line, or of several, are taken one by one; a line with one change of one
-        bit, of which dumps are full, is recognised without that.
+        ``others``: identifiers that are declared and not asked for.
         """
-        now, counted = None, 0
-        paused = False
-        skipped = ""  # the command whose words up to $end say nothing
-        value = ""  # waits for its identifier
-        change = counts.change
         scalars = dict.fromkeys(others, -1) | {code: p[0][1] for code, p in by_code.items()}
+        changes = _ValueChanges(by_code, scalars, counts)
         rest = (self._line, " ".join(self._rest))
-        for number, line in chain([rest], self._numbered):
-            self._line = number
-            head = line[:1]
-            if head in _SCALARS and not value and not skipped:
-                k = scalars.get(line[1:].strip())
-                if k is not None:
-                    if k >= 0 and not paused:
-                        change(k, _SCALARS[head], counted)
-                    continue
-            for word in line.split():
-                head = word[0]
-                if skipped:
-                    skipped = "" if word == "$end" else skipped
-                elif value:
-                    places = None if paused or value[0] in _IGNORED else by_code.get(word)
-                    if places:
-                        self._vector(value.lower().removeprefix("b"), places, counts, counted)
-                    value = ""
-                elif head in _SCALARS and len(word) > 1:
-                    k = scalars.get(word[1:], -1)
-                    if k >= 0 and not paused:
-                        change(k, _SCALARS[head], counted)
-                elif head == "#":
-                    time = self._time(word)
-                    if now is not None:
-                        if time < now:
-                            raise self._error(f"time {time} after {now}")
-                        counted += 0 if paused else time - now
-                    now = time
-                elif head in _SCALARS or head in "bB" or head in _IGNORED:
-                    value = word
-                elif word == "$dumpoff":
-                    paused = True
-                    counts.forget(counted)
-                elif word == "$dumpon":
-                    paused = False
-                elif head != "$":
-                    raise self._error(f"{word[:20]!r}: no value change")
-                elif word != "$end" and not word.startswith("$dump"):
-                    skipped = word
-        if skipped or value:
-            problem = (
-                f"{skipped[:20]} without $end" if skipped else f"{value[:20]!r} of no variable"
-            )
-            raise self._error(problem)
-        if counted == 0:
-            raise self._error("no time passes in this dump")
-        counts.forget(counted)
-        return counted
+        try:
+            for number, line in chain([rest], self._numbered):
+                self._line = number
+                # Dumps are full of lines with one change of one bit: they need no words.
+                head = line[:1]
+                if head in _SCALARS and not changes.value and not changes.skipped:
+                    k = scalars.get(line[1:].strip())
+                    if k is not None:
+                        if k >= 0 and not changes.paused:
+                            counts.change(k, _SCALARS[head], changes.counted)
+                        continue
+                for word in line.split():
+                    changes.take(word)
+            changes.end()
+        except InputError as error:
+            raise self._error(str(error)) from None
+        return changes.counted
 
-    def _time(self, word: str) -> int:
-        if not word[1:].isdecimal() or len(word) > 1 + MAX_TIME_DIGITS:
-            raise self._error(f"{word[:20]!r}: no time")
-        return int(word[1:])
 
-    def _vector(self, digits: str, places: list, counts: _Counts, now: int) -> None:
+class _ValueChanges:
+    """The value changes word by word: any white space separates them, ends of lines too.
+
+    ``scalars``: the slot of every identifier of one bit, -1 for those that were not asked for.
+    ``counted``: the time so far but for pauses (``paused``: after ``$dumpoff``). ``skipped``: the
+    command whose words up to ``$end`` say nothing. ``value``: one that waits for its identifier.
+    """
+
+    def __init__(
+        self,
+        by_code: dict[str, list[tuple[int, int]]],
+        scalars: dict[str, int],
+        counts: _Counts,
+    ) -> None:
+        self._by_code, self._scalars, self._counts = by_code, scalars, counts
+        self._now: int | None = None
+        self.counted = 0
+        self.paused = False
+        self.skipped = ""
+        self.value = ""
+
+    def take(self, word: str) -> None:
+        """Take the next word; `InputError` where it does not fit."""
+        head = word[0]
+        if self.skipped:
+            if word == "$end":
+                self.skipped = ""
+        elif self.value:
+            ignored = self.paused or self.value[0] in _IGNORED
+            places = None if ignored else self._by_code.get(word)
+            if places:
+                self._vector(self.value.lower().removeprefix("b"), places)
+            self.value = ""
+        elif head in _SCALARS and len(word) > 1:
+            k = self._scalars.get(word[1:], -1)
+            if k >= 0 and not self.paused:
+                self._counts.change(k, _SCALARS[head], self.counted)
+        elif head == "#":
+            self._advance(_time(word))
+        elif head in _SCALARS or head in "bB" or head in _IGNORED:
+            self.value = word
+        else:
+            self._command(word)
+
+    def _command(self, word: str) -> None:
+        if word == "$dumpoff":
+            self.paused = True
+            self._counts.forget(self.counted)
+        elif word == "$dumpon":
+            self.paused = False
+        elif not word.startswith("$"):
+            raise InputError(f"{word[:20]!r}: no value change")
+        elif word != "$end" and not word.startswith("$dump"):
+            self.skipped = word
+
+    def _advance(self, time: int) -> None:
+        if self._now is not None:
+            if time < self._now:
+                raise InputError(f"time {time} after {self._now}")
+            self.counted += 0 if self.paused else time - self._now
+        self._now = time
+
+    def _vector(self, digits: str, places: list[tuple[int, int]]) -> None:
         if not digits or not set(digits) <= _VALUES.keys():
-            raise self._error(f"{digits[:20]!r}: no value")
+            raise InputError(f"{digits[:20]!r}: no value")
         # A shorter value is continued by 0, or by x or z where it begins so.
         rest = _VALUES[digits[0]] if digits[0] in "xz" else 0
         for bit, k in places:
             value = _VALUES[digits[-1 - bit]] if bit < len(digits) else rest
-            counts.change(k, value, now)
+            self._counts.change(k, value, self.counted)
+
+    def end(self) -> None:
+        """End the dump; `InputError` where it may not end here, or no time has passed."""
+        if self.skipped:
+            raise InputError(f"{self.skipped[:20]} without $end")
+        if self.value:
+            raise InputError(f"{self.value[:20]!r} of no variable")
+        if self.counted == 0:
+            raise InputError("no time passes in this dump")
+        self._counts.forget(self.counted)
+
+
+def _time(word: str) -> int:
+    # The length first: Python refuses to convert thousands of digits.
+    if not word[1:].isdecimal() or len(word) > 1 + MAX_TIME_DIGITS:
+        raise InputError(f"{word[:20]!r}: no time")
+    return int(word[1:])
 
 
 _SCALARS = _VALUES | {"X": _UNKNOWN, "Z": _UNKNOWN}
@@ -236,7 +281,7 @@ _IGNORED = "rRsS"  # reals, and the strings of some simulators
 
 
 class _Counts:
-    """By slot: toggles, time at 1, time known. ``last``: the last 0 or 1 that it had."""
+    """Toggles, time at 1 and time known, by slot. ``last``: the last 0 or 1 of the slot."""
 
     def __init__(self, count: int) -> None:
         self.value, self.last = [_UNKNOWN] * count, [_UNKNOWN] * count
@@ -257,7 +302,7 @@ class _Counts:
         self.value[k], self.since[k] = value, now
 
     def forget(self, now: int) -> None:
-        """All become unknown, and what they were is no longer compared with what they will be."""
+        """Make all unknown; the next 0 or 1 is then no toggle, whatever the last one was."""
         for k in range(len(self.value)):
             self.change(k, _UNKNOWN, now)
             self.last[k] = _UNKNOWN
