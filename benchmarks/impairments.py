@@ -21,9 +21,9 @@ from matplotlib.figure import Figure
 from dbp import config
 from dbp.evaluation import counting
 from dbp.evaluation.receivers import FixedReceiver
-from dbp.report import figures
 from dbp.runs import find_design
 from dbp.support import files
+from dbp.support.svg import to_svg
 
 DESIGN, LAUNCH_POWER_DBM, SEED = "learned-c6-s9", 0.5, 77
 MIN_ERRORS, MAX_BITS = 300, 4_000_000
@@ -104,7 +104,7 @@ def draw(panels: list[list[dict[str, Any]]], ideal: dict[str, Any]) -> str:
         axis.set_ylabel("BER over that of the ideal link")
     for axis in axes[len(panels) :]:
         axis.remove()
-    return figures.to_svg(figure)
+    return to_svg(figure)
 
 
 def main(out: Path) -> None:

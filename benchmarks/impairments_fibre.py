@@ -21,8 +21,8 @@ from dbp.evaluation import counting
 from dbp.evaluation.points import Points
 from dbp.evaluation.receivers import FixedReceiver, FloatReceiver, Receiver, Reference
 from dbp.records.schemas import Point
-from dbp.report import figures
 from dbp.support import files
+from dbp.support.svg import to_svg
 
 DESIGN, SEED = "learned-c6-s9", 1
 # Walk-off over 50 GHz is fast: 16 steps a span, enough within 25 GHz, lose 0.25 dB of SNR there.
@@ -133,7 +133,7 @@ def main(folder: Path) -> None:
     polarizations.legend(fontsize=8, ncols=2)
     for axis in (channels, dispersion, polarizations):
         axis.grid(alpha=0.3, which="both")
-    files.write_text(folder / "impairments_fibre.svg", figures.to_svg(figure))
+    files.write_text(folder / "impairments_fibre.svg", to_svg(figure))
 
 
 if __name__ == "__main__":

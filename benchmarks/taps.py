@@ -29,8 +29,8 @@ from dbp.learning import gauss_newton, training
 from dbp.learning.float_filters import FloatFilters
 from dbp.learning.float_model import Model, to_signal
 from dbp.link import model
-from dbp.report import figures
 from dbp.support import files, threads
+from dbp.support.svg import to_svg
 
 # Preset, taps learned from a joint start, and the taps down to which the last of them are pruned.
 LINKS = ("demo", (25, 19, 17), 11), ("isit2018", (9,), 3)
@@ -169,7 +169,7 @@ def draw(rows: list[tuple]) -> str:
         axis.set(title=preset, xlabel="total taps", ylabel="effective SNR (dB)")
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
-    return figures.to_svg(figure)
+    return to_svg(figure)
 
 
 def main(out: Path) -> None:

@@ -37,6 +37,8 @@ from dbp.records.provenance import Stopwatch, package_versions, provenance, writ
 from dbp.records.schemas import BerMetrics, Point, best_points
 from dbp.runs import config_of, find_design, float_filters, read_config
 from dbp.support.files import write_csv, write_npz, write_text
+from dbp.support.svg import to_svg
+from dbp.support.text import aligned
 from dbp.waveforms.recording import Recording, read_recording
 
 if TYPE_CHECKING:
@@ -263,7 +265,6 @@ def ber(request: Request, out: Path, workplace: Workplace) -> Points:
     """
     from dbp.evaluation.evaluate import constellations
     from dbp.evaluation.plot import ber_and_snr
-    from dbp.report.figures import to_svg
 
     stopwatch = Stopwatch()
     executors.check(workplace.cluster)
@@ -286,7 +287,7 @@ def reproduce(request: Request, out: Path, workplace: Workplace) -> None:
     curves = paper.ber_curves()
     points = _count(resolve_reproduction(request, curves), out, workplace)
     print_best(points, ())
-    write_text(out / "ber.svg", reproduction.draw(curves, points))
+    write_text(out / "ber.svg", to_svg(reproduction.beside_paper(curves, points)))
     rows = reproduction.compare(curves, points)
     write_csv(out / "reproduction.csv", rows)
     print(reproduction.to_text(rows))
@@ -397,8 +398,6 @@ def _read_countable(file: Path) -> Recording:
 
 def print_best(points: Sequence[Point], link_keys: Sequence[str]) -> None:
     """Print a table of every receiver's best point, on each link."""
-    from dbp.report.page import aligned
-
     header = [*link_keys, "design", "arithmetic", "BER", "95 % interval", "SNR dB", "at dBm"]
     rows = [[*header, "multiplier bits", "adder bits"]]
 

@@ -6,22 +6,28 @@ import argparse
 import itertools
 import os
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from dbp.cli.ber import DATABASE, Request, ber, labels_of
 from dbp.cli.options import DESIGN_HELP, Commands, Parser, add_command, add_out, positive
 from dbp.config import Config
+from dbp.datapath.design import Design
 from dbp.evaluation.executors import Workplace
-from dbp.records.provenance import Stopwatch, package_versions, read_metrics, write_metrics
-from dbp.records.schemas import ComparisonMetrics
+from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
+from dbp.records.schemas import Band, ComparisonMetrics, ComparisonRow, Point
 from dbp.runs import config_of, find_design, place, stimulus_source
 from dbp.support.files import write_csv, write_text
+from dbp.support.svg import to_svg
+from dbp.support.text import aligned
 
 if TYPE_CHECKING:
+    from dbp.records.schemas import SynthMetrics
+    from dbp.rtl.pipeline import Pipeline
     from dbp.rtl.target import FilterKind
+    from dbp.synthesis.whole_receiver import StepSynthesis
 
 # The hardware side and plots load slowly: imported where they are needed, so that --help is quick.
 
@@ -61,155 +67,231 @@ def add_to(commands: Commands[Parser]) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    compare(
-        options.designs,
-        options.out,
-        pdks=options.pdk,
-        filters=options.filters,
-        widths=options.lanes,
-        min_errors=options.min_errors,
-    )
+    widths, filters = tuple(options.lanes), tuple(options.filters)
+    candidates = Candidates(tuple(options.pdk), filters, widths)
+    compare(options.designs, candidates, options.out, min_errors=options.min_errors)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """In which hardware each design is compared: kits, kinds of filters, lanes to synthesise.
+
+    Receivers are estimated from the first two widths; further ones check the estimate.
+    """
+
+    pdks: tuple[str, ...] = ("nangate45",)
+    filters: tuple[FilterKind, ...] = ("reconfigurable",)
+    widths: tuple[int, ...] = (8, 16)
+
+
+class _Key(NamedTuple):
+    """One row: a design, as it was named, in a kit, with filters of a kind."""
+
+    name: str
+    pdk: str
+    filters: FilterKind
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """The designs by the names that they were given by, each with a folder for its syntheses."""
+
+    designs: dict[str, Design]
+    labels: dict[str, str]
+    folders: dict[str, Path]
+    settings: Config
+    candidates: Candidates
+
+    @classmethod
+    def prepare(cls, names: Sequence[str], candidates: Candidates, out: Path) -> _Comparison:
+        """Find the designs; the link is that of the first one's configuration."""
+        found = {name: find_design(name) for name in names}
+        return cls(
+            designs={name: design for name, (design, _) in found.items()},
+            labels=labels_of(list(found), found),
+            # A design that was given as a path may have any name.
+            folders={n: out / f"{k}-{found[n][0].name}" for k, n in enumerate(found)},
+            settings=config_of(next(folder for _, folder in found.values())),
+            candidates=candidates,
+        )
+
+    def plans(self) -> dict[_Key, list[StepSynthesis]]:
+        """Return the syntheses of each row; a wrong argument is told before any begins."""
+        from dbp.synthesis import whole_receiver
+
+        plans: dict[_Key, list[StepSynthesis]] = {}
+        sources = {name: stimulus_source(folder) for name, folder in self.folders.items()}
+        for pdk, filters, (name, design) in itertools.product(
+            self.candidates.pdks, self.candidates.filters, self.designs.items()
+        ):
+            plans[_Key(name, pdk, filters)] = whole_receiver.plan(
+                design,
+                sources[name],
+                pdk,
+                filters,
+                self.candidates.widths,
+                self.folders[name],
+                self.settings.hardware.clock_mhz,
+            )
+        return plans
+
+    def row(
+        self,
+        key: _Key,
+        point: Point,
+        fitted: Pipeline,
+        synthesized: Mapping[tuple[int, int], SynthMetrics],
+    ) -> ComparisonRow:
+        """Return the figures of one row.
+
+        ``point``: the best of its design; ``synthesized``: its syntheses by step and lanes, all
+        with the pipeline ``fitted``.
+        """
+        from dbp.comparison import merit
+        from dbp.rtl import pipeline
+        from dbp.synthesis import whole_receiver
+        from dbp.synthesis.cells import kits
+
+        design = self.designs[key.name]
+        estimate = asdict(
+            whole_receiver.estimate(design, key.filters, synthesized, self.candidates.widths)
+        )
+        return ComparisonRow(
+            design=self.labels[key.name],
+            design_hash=design.hash,
+            learned=merit.is_learned(design),
+            filters=key.filters,
+            pdk=key.pdk,
+            for_demonstration_only=key.pdk == kits.SHIPPED,
+            pipeline=pipeline.text(fitted),
+            **merit.filters_of(design),
+            launch_power_dbm=point.launch_power_dbm,
+            ber=point.ber,
+            ber_low=point.ber_low,
+            ber_high=point.ber_high,
+            **estimate,
+            **merit.energies(estimate["lanes"], estimate["power_w"]["total"], self.settings),
+            paper_step=merit.paper_step(design, key.filters),
+        )
 
 
 def compare(
     names: Sequence[str],
+    candidates: Candidates,
     out: Path,
     *,
-    pdks: Sequence[str],
-    filters: Sequence[FilterKind],
-    widths: Sequence[int],
-    min_errors: int | None,
-) -> None:
+    min_errors: int | None = None,
+) -> ComparisonMetrics:
     """BER, watts and square millimetres of designs in one or more kits, to files and a table.
 
     Bit errors are counted on the link of the first design's configuration, at its launch powers;
-    for the rest see `dbp.synthesis.whole_receiver`. What an earlier call has found in ``out``, of
+    for the rest see `dbp.synthesis.whole_receiver`. What an earlier call has left in ``out``, of
     the same inputs, is not made again.
     """
-    from dbp.comparison import merit
-    from dbp.rtl import pipeline
     from dbp.synthesis import whole_receiver
     from dbp.synthesis.cells import kits
 
     stopwatch = Stopwatch()
-    found = {name: find_design(name) for name in names}
-    settings = config_of(next(folder for _, folder in found.values()))
-    for pdk in pdks:
+    comparison = _Comparison.prepare(names, candidates, out)
+    for pdk in candidates.pdks:
         kits.find(pdk)
-    labels = labels_of(list(found), found)
-    # A design that was given as a path may have any name.
-    folders = {name: out / f"{k}-{found[name][0].name}" for k, name in enumerate(found)}
-    clock_mhz = settings.hardware.clock_mhz
-    sources = {name: stimulus_source(folder) for name, folder in folders.items()}
-    plans: dict[tuple[str, str, FilterKind], list[whole_receiver.StepSynthesis]] = {}
-    for pdk, kind, (name, (design, _)) in itertools.product(pdks, filters, found.items()):
-        plans[name, pdk, kind] = whole_receiver.plan(
-            design, sources[name], pdk, kind, widths, folders[name], clock_mhz
-        )
+    plans = comparison.plans()
     points = ber(
         Request(designs=names, min_errors=min_errors), out, Workplace(out / DATABASE, resume=True)
     )
     best = {label: point for (label, _), point in points.best().items()}
-    for name, (design, _) in found.items():
-        place(design, settings, folders[name])
+    for name, design in comparison.designs.items():
+        place(design, comparison.settings, comparison.folders[name])
     workers = len(os.sched_getaffinity(0))
     plans = whole_receiver.fit_clocks(plans, workers)
     measured = whole_receiver.run(plans, workers)
-    rows: list[dict[str, Any]] = []
-    for (name, pdk, kind), synthesized in measured.items():
-        design, point = found[name][0], best[labels[name]]
-        estimate = asdict(whole_receiver.estimate(design, kind, synthesized, widths))
-        rows.append(
-            {
-                "design": labels[name],
-                "design_hash": design.hash,
-                "learned": merit.is_learned(design),
-                "filters": kind,
-                "pdk": pdk,
-                "for_demonstration_only": pdk == kits.SHIPPED,
-                "pipeline": pipeline.text(plans[name, pdk, kind][0].target.pipeline),
-                **merit.filters_of(design),
-                "launch_power_dbm": point.launch_power_dbm,
-                "ber": point.ber,
-                "ber_low": point.ber_low,
-                "ber_high": point.ber_high,
-                **estimate,
-                **merit.energies(estimate, settings),
-                "paper_step": merit.paper_step(design, kind),
-            }
+    rows = [
+        comparison.row(
+            key, best[comparison.labels[key.name]], plans[key][0].target.pipeline, synthesized
         )
-    write(rows, out, settings, stopwatch)
+        for key, synthesized in measured.items()
+    ]
+    return write(rows, out, comparison.settings, stopwatch)
 
 
-def write(rows: list[dict[str, Any]], out: Path, settings: Config, stopwatch: Stopwatch) -> None:
-    """Complete the rows by what they come to together, write them into ``out`` and print them.
-
-    A row of a receiver that is not made of steps has None where `ComparisonRow` allows it.
-    """
+def write(
+    rows: Sequence[ComparisonRow], out: Path, settings: Config, stopwatch: Stopwatch
+) -> ComparisonMetrics:
+    """Scale and calibrate the rows, write them into ``out`` and print them."""
     from dbp.comparison import merit
-    from dbp.report import tables as comparison_tables
-    from dbp.report.page import aligned
+    from dbp.report import plots, tables
 
-    _scale(rows)
-    calibration = merit.calibrate(rows)
+    rows, calibrations = merit.calibrate(_scaled(rows))
     path = out / f"{merit.FILE}.json"
-    write_metrics(
-        path,
-        {"rows": rows, "calibration": calibration, "headlines": merit.headlines(rows)},
-        design_hash=None,
-        config_hash=settings.hash,
-        seed=settings.seed,
-        versions=package_versions("amaranth", "pyosys", "numba"),
-        stopwatch=stopwatch,
+    metrics = ComparisonMetrics(
+        rows=rows,
+        calibration=calibrations,
+        headlines=merit.headlines(rows),
+        **provenance(
+            design_hash=None,
+            config_hash=settings.hash,
+            seed=settings.seed,
+            versions=package_versions("amaranth", "pyosys", "numba"),
+            stopwatch=stopwatch,
+        ),
     )
+    write_metrics(path, metrics)
     write_csv(path.with_suffix(".csv"), _flat(rows))
-    written = read_metrics(path, ComparisonMetrics)
-    write_text(path.with_suffix(".svg"), comparison_tables.draw(written.rows))
-    for table in comparison_tables.tables(written):
+    write_text(path.with_suffix(".svg"), to_svg(plots.comparison(rows)))
+    for table in tables.tables(metrics):
         notes = (textwrap.fill(note, 100) for note in table.notes)
         print(table.title, aligned(table.lines), *notes, sep="\n", end="\n\n")
-    for sentence in comparison_tables.sentences(written):
+    for sentence in tables.sentences(metrics):
         print(sentence)
     print(f"{stopwatch.seconds:.0f} s -> {out / merit.FILE}.csv, .json, .svg", flush=True)
+    return metrics
 
 
-def _scale(rows: Sequence[dict[str, Any]]) -> None:
+def _scaled(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
     """Give the rows their bands at 28 nm: each of its own kit, and of all kits of its design."""
     from dbp.synthesis.cells import scaling
 
+    scaled = []
     for row in rows:
         of_design = [
             other
             for other in rows
-            if (other["design"], other["filters"]) == (row["design"], row["filters"])
-            and other["pdk"] in scaling.SCALED
+            if (other.design, other.filters) == (row.design, row.filters)
+            and other.pdk in scaling.SCALED
         ]
-        row |= _bands([row])
-        combined = _bands(of_design if row["pdk"] in scaling.SCALED and of_design[1:] else [])
-        row |= {f"combined_{key}": band for key, band in combined.items()}
+        combined = _bands(of_design if row.pdk in scaling.SCALED and of_design[1:] else [])
+        bands = _bands([row]) | {f"combined_{key}": band for key, band in combined.items()}
+        scaled.append(row.model_copy(update=bands))
+    return scaled
 
 
-def _bands(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Of one design, a row for each kit; None where no kit is scaled, or one has no such figure."""
+# Of a row: the key of its band, the quantity that is scaled, and the figure.
+_Figure = Callable[[ComparisonRow], float | None]
+_SCALED_FIGURES: tuple[tuple[str, Literal["energy", "area"], _Figure], ...] = (
+    ("power_28nm_w", "energy", lambda row: row.power_w.total),
+    ("step_power_28nm_w", "energy", lambda row: row.step_power_w),
+    ("area_28nm_mm2", "area", lambda row: row.area_mm2),
+    ("step_area_28nm_mm2", "area", lambda row: row.step_area_mm2),
+)
+
+
+def _bands(rows: Sequence[ComparisonRow]) -> dict[str, Band | None]:
+    """Bands of one design from a row for each kit; None without a scaled kit or such a figure."""
     from dbp.synthesis.cells import scaling
 
-    voltages = {row["pdk"]: row["voltage_v"] for row in rows}
-    bands: dict[str, Any] = {}
-    for key, quantity, figure in (
-        ("power_28nm_w", "energy", lambda row: row["power_w"]["total"]),
-        ("step_power_28nm_w", "energy", lambda row: row["step_power_w"]),
-        ("area_28nm_mm2", "area", lambda row: row["area_mm2"]),
-        ("step_area_28nm_mm2", "area", lambda row: row["step_area_mm2"]),
-    ):
-        figures = {row["pdk"]: figure(row) for row in rows}
-        band = None if None in figures.values() else scaling.band(figures, voltages, quantity)
-        bands[key] = None if band is None else asdict(band)
+    voltages_v = {row.pdk: row.voltage_v for row in rows if row.voltage_v is not None}
+    bands: dict[str, Band | None] = {}
+    for key, quantity, figure in _SCALED_FIGURES:
+        figures = {row.pdk: value for row in rows if (value := figure(row)) is not None}
+        complete = len(figures) == len(rows)
+        bands[key] = scaling.band(figures, voltages_v, quantity) if complete else None
     return bands
 
 
-def _flat(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _flat(rows: Sequence[ComparisonRow]) -> list[dict[str, Any]]:
     """Tables within rows as columns of their own, ``power_w.total``; empty where a row has none."""
-    flat = [dict(_leaves(row)) for row in rows]
+    dumped = (row.model_dump(mode="json", exclude_unset=True) for row in rows)
+    flat = [dict(_leaves(row)) for row in dumped]
     # Where another row has a table, None stands for it.
     tables = {column.split(".")[0] for row in flat for column in row if "." in column}
     columns = dict.fromkeys(column for row in flat for column in row if column not in tables)
@@ -221,7 +303,4 @@ def _leaves(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, A
         if isinstance(value, dict):
             yield from _leaves(value, f"{before}{key}.")
         else:
-            yield (
-                before + key,
-                " ".join(map(str, value)) if isinstance(value, list | tuple) else value,
-            )
+            yield before + key, " ".join(map(str, value)) if isinstance(value, list) else value

@@ -130,7 +130,7 @@ def _fit(
     stimulus: StimulusSource,
 ) -> ClockFit:
     """Find the cuts that the clock needs, and print the trials."""
-    from dbp.report.page import aligned
+    from dbp.support.text import aligned
     from dbp.synthesis import fit_clock
 
     print(f"Fitting {run} in {kit} to {clock_mhz:g} MHz", flush=True)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, TypedDict
 
-from dbp.comparison import paper as published
+from dbp.comparison import paper
 from dbp.config import Config
 from dbp.datapath.design import Design
 from dbp.link import modulation
+from dbp.records.schemas import (
+    Calibrated,
+    Calibration,
+    ComparisonRow,
+    FittedFactor,
+    Headline,
+    StepFigures,
+)
 
 FILE = "comparison"
-# What the names of `dbp.learning.training.baseline` begin with, and those of the shipped ones of
-# its kind.
+# Names that `dbp.learning.training.baseline` gives, and shipped designs of its kind, begin so.
 UNLEARNED = ("baseline-", "lsco-")
 MIN_PAPER_VALUES = 3
 
@@ -24,8 +31,16 @@ def is_learned(design: Design) -> bool:
     return not design.name.startswith(UNLEARNED)
 
 
-def filters_of(design: Design) -> dict[str, Any]:
+class FilterFormats(TypedDict):
     """Taps and bits of the middle filter and of the signal, as the paper's table has them."""
+
+    taps: int
+    coefficient_bits: int
+    signal_bits: int
+
+
+def filters_of(design: Design) -> FilterFormats:
+    """Return the formats that tell designs apart."""
     middle = design.filters[len(design.filters) // 2]
     return {
         "taps": middle.taps,
@@ -34,119 +49,162 @@ def filters_of(design: Design) -> dict[str, Any]:
     }
 
 
-def energies(receiver: Mapping[str, Any], settings: Config) -> dict[str, float]:
-    """Picojoules per bit of the link and per complex sample, of a receiver's whole power."""
-    samples_per_s = receiver["lanes"] * settings.hardware.clock_mhz * 1e6
+class Energies(TypedDict):
+    """Picojoules per bit of the link and per complex sample."""
+
+    pj_per_bit: float
+    pj_per_sample: float
+
+
+def energies(lanes: int, power_w: float, settings: Config) -> Energies:
+    """Return the energies of a receiver of that many lanes, from its whole power."""
+    samples_per_s = lanes * settings.hardware.clock_mhz * 1e6
     bits_per_sample = modulation.bits_per_symbol(settings.link.modulation) / 2
-    pj_per_sample = 1e12 * receiver["power_w"]["total"] / samples_per_s
+    pj_per_sample = 1e12 * power_w / samples_per_s
     return {"pj_per_bit": pj_per_sample / bits_per_sample, "pj_per_sample": pj_per_sample}
 
 
-def paper_step(design: Design, filters: str) -> dict[str, float] | None:
-    """Watts and square millimetres that the paper states for a step of these formats, if any."""
+def paper_step(design: Design, filters: str) -> StepFigures | None:
+    """Return what the paper states for a step of these formats, if anything."""
     if filters != "reconfigurable":
         return None
     learned = "learned" if design.name.startswith("learned-c") else "ls-co"
     if not design.name.startswith(("learned-c", "lsco-paper")):
         return None
-    mine = {"filters": learned, **filters_of(design)}
-    keys = {"taps": "taps_per_step"}
-    for row in published.rows("paper_power.csv"):
-        if all(row[keys.get(key, key)] == str(value) for key, value in mine.items()):
-            return {
-                "power_w": float(row["power_w_per_step"]),
-                "area_mm2": float(row["area_mm2_per_step"]),
-            }
+    formats = filters_of(design)
+    columns = {
+        "filters": learned,
+        "taps_per_step": str(formats["taps"]),
+        "coefficient_bits": str(formats["coefficient_bits"]),
+        "signal_bits": str(formats["signal_bits"]),
+    }
+    for row in paper.rows("paper_power.csv"):
+        if all(row[column] == value for column, value in columns.items()):
+            return StepFigures(
+                power_w=float(row["power_w_per_step"]), area_mm2=float(row["area_mm2_per_step"])
+            )
     return None
 
 
-def calibrate(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+class _Step(NamedTuple):
+    """A step of ours and the paper's figures of it; ``index`` of its row."""
+
+    index: int
+    ours: StepFigures
+    paper: StepFigures
+
+
+def calibrate(
+    rows: Sequence[ComparisonRow],
+) -> tuple[tuple[ComparisonRow, ...], tuple[Calibration, ...]]:
     """Fit one factor a kit, for watts and for square millimetres, to the paper's steps.
 
-    The factor is the geometric mean of paper over ours, least squares in the logarithm. Each row
-    gets ``calibrated``: its step by that factor, and the relative error of the factor that is
-    fitted without it, against the paper; None where the paper has no value. Returned, for each kit
+    The factor is the geometric mean of paper over ours, least squares in the logarithm. Returns the
+    rows with ``calibrated``: their step by that factor, and the relative error of the factor that
+    is fitted without it, against the paper; None where the paper has no value. And for each kit
     with three values of the paper or more: the factors, their worst and rms error.
     """
-    fitted = []
-    for row in rows:
-        row["calibrated"] = None
-    for kit in dict.fromkeys(row["pdk"] for row in rows):
-        stated = [row for row in rows if row["pdk"] == kit and row.get("paper_step")]
-        if len({tuple(row["paper_step"].values()) for row in stated}) < MIN_PAPER_VALUES:
+    calibrated: dict[int, Calibrated] = {}
+    calibrations = []
+    for kit in dict.fromkeys(row.pdk for row in rows):
+        steps = [
+            _Step(k, StepFigures(power_w=row.step_power_w, area_mm2=row.step_area_mm2), stated)
+            for k, row in enumerate(rows)
+            if row.pdk == kit
+            and (stated := row.paper_step)
+            and row.step_power_w is not None
+            and row.step_area_mm2 is not None
+        ]
+        if len({step.paper for step in steps}) < MIN_PAPER_VALUES:
             continue
-        of_kit: dict[str, Any] = {"pdk": kit, "rows": len(stated)}
-        for row in stated:
-            row["calibrated"] = {}
-        for what in ("power_w", "area_mm2"):
-            factor = _factor(stated, what)
-            errors = []
-            for row in stated:
-                ours, paper = row[f"step_{what}"], row["paper_step"]
-                # A value that another design shares is not left out while that one stays.
-                others = [other for other in stated if other["paper_step"] != paper]
-                errors.append(ours * _factor(others, what) / paper[what] - 1)
-                row["calibrated"] |= {what: factor * ours, f"{what}_left_out_error": errors[-1]}
-            of_kit[what] = {
-                "factor": factor,
-                "worst_left_out_error": max(errors, key=abs),
-                "rms_left_out_error": math.sqrt(statistics.mean(e**2 for e in errors)),
-            }
-        fitted.append(of_kit)
-    return fitted
+        power, power_errors = _fit(steps, lambda figures: figures.power_w)
+        area, area_errors = _fit(steps, lambda figures: figures.area_mm2)
+        calibrations.append(Calibration(pdk=kit, rows=len(steps), power_w=power, area_mm2=area))
+        for step, power_error, area_error in zip(steps, power_errors, area_errors, strict=True):
+            calibrated[step.index] = Calibrated(
+                power_w=power.factor * step.ours.power_w,
+                power_w_left_out_error=power_error,
+                area_mm2=area.factor * step.ours.area_mm2,
+                area_mm2_left_out_error=area_error,
+            )
+    with_calibrated = tuple(
+        row.model_copy(update={"calibrated": calibrated.get(k)}) for k, row in enumerate(rows)
+    )
+    return with_calibrated, tuple(calibrations)
 
 
-def _factor(rows: Sequence[Mapping[str, Any]], what: str) -> float:
-    return statistics.geometric_mean(row["paper_step"][what] / row[f"step_{what}"] for row in rows)
+def _fit(
+    steps: Sequence[_Step], figure: Callable[[StepFigures], float]
+) -> tuple[FittedFactor, list[float]]:
+    """Fit one figure; also the error of each step by the factor of the others."""
+    factor = _factor(steps, figure)
+    errors = []
+    for step in steps:
+        # A value that another design shares is not left out while that one stays.
+        others = [other for other in steps if other.paper != step.paper]
+        errors.append(figure(step.ours) * _factor(others, figure) / figure(step.paper) - 1)
+    fitted = FittedFactor(
+        factor=factor,
+        worst_left_out_error=max(errors, key=abs),
+        rms_left_out_error=math.sqrt(statistics.mean(error**2 for error in errors)),
+    )
+    return fitted, errors
 
 
-def headlines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What a comparison comes to, in each kit and for each kind of filters.
+def _factor(steps: Sequence[_Step], figure: Callable[[StepFigures], float]) -> float:
+    return statistics.geometric_mean(figure(step.paper) / figure(step.ours) for step in steps)
 
-    One against the first design: the design of least power whose BER is not above its 95 %
-    interval. One against the best that is not learned, where that is another: the learned design
-    of least power, likewise; ``design`` is None where none reaches that BER. The best that is not
-    learned is the one of least power among those that reach the least BER of them all.
+
+def headlines(rows: Sequence[ComparisonRow]) -> tuple[Headline, ...]:
+    """Return the comparisons worth a sentence, in each kit and for each kind of filters.
+
+    *First*: against the first design, the design of least power whose BER is not above its 95 %
+    interval. *Unlearned*: against the best baseline, where that is not the first design, the
+    learned design of least power by the same rule. ``design`` is None where none reaches that BER.
+    The best baseline: of the unlearned designs whose BER is not above the 95 % interval of the
+    lowest one, the design of least power.
     """
-    found = []
-    for kit, filters in dict.fromkeys((row["pdk"], row["filters"]) for row in rows):
-        alike = [row for row in rows if (row["pdk"], row["filters"]) == (kit, filters)]
-        first = alike[0]
-        others = alike[1:]
+    lines = []
+    for kit, filters in dict.fromkeys((row.pdk, row.filters) for row in rows):
+        first, *others = [row for row in rows if (row.pdk, row.filters) == (kit, filters)]
         if others:
-            found.append(_headline("first", first, others))
-        unlearned = [row for row in alike if not row["learned"]]
-        learned = [row for row in others if row["learned"]]
+            lines.append(_headline("first", first, others))
+        unlearned = [row for row in (first, *others) if not row.learned]
+        learned = [row for row in others if row.learned]
         if unlearned and learned:
-            best = _cheapest(unlearned, min(unlearned, key=lambda row: row["ber"]))
-            if best is not first:
-                found.append(_headline("unlearned", best, learned))
-    return found
+            best = _cheapest(unlearned, min(unlearned, key=lambda row: row.ber))
+            if best is not None and best is not first:
+                lines.append(_headline("unlearned", best, learned))
+    return tuple(lines)
 
 
-def _cheapest(rows: Sequence[Any], against: Mapping[str, Any]) -> Any:
+def _cheapest(rows: Sequence[ComparisonRow], against: ComparisonRow) -> ComparisonRow | None:
     """The row of least power whose BER is not above that of ``against``; None without any."""
-    enough = [row for row in rows if row["ber"] <= against["ber_high"]]
-    return min(enough, key=lambda row: row["power_w"]["total"], default=None)
+    enough = [row for row in rows if row.ber <= against.ber_high]
+    return min(enough, key=lambda row: row.power_w.total, default=None)
 
 
 def _headline(
-    kind: str, against: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
+    kind: Literal["first", "unlearned"],
+    against: ComparisonRow,
+    candidates: Sequence[ComparisonRow],
+) -> Headline:
     row = _cheapest(candidates, against)
-    line = {
-        "pdk": against["pdk"],
-        "filters": against["filters"],
-        "kind": kind,
-        "against": against["design"],
-        "against_ber": against["ber"],
-        "design": None,
-    }
+    line = Headline(
+        pdk=against.pdk,
+        filters=against.filters,
+        kind=kind,
+        against=against.design,
+        against_ber=against.ber,
+        design=None,
+    )
     if row is None:
         return line
-    return line | {
-        "design": row["design"],
-        "ber": row["ber"],
-        "better_ber": row["ber_high"] < against["ber_low"],
-        "power_saving": 1 - row["power_w"]["total"] / against["power_w"]["total"],
-    }
+    return line.model_copy(
+        update={
+            "design": row.design,
+            "ber": row.ber,
+            "better_ber": row.ber_high < against.ber_low,
+            "power_saving": 1 - row.power_w.total / against.power_w.total,
+        }
+    )

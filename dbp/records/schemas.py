@@ -171,8 +171,8 @@ class PowerMetrics(Metrics):
     clock_toggles_per_clock: dict[str, float]
 
 
-class Figures(BaseModel):
-    """A power and an area, of one step of the paper's."""
+class StepFigures(BaseModel):
+    """The power and the area of one step, as the paper states them."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
@@ -412,29 +412,56 @@ class Calibrated(BaseModel):
     area_mm2_left_out_error: float
 
 
+class LineFit(BaseModel):
+    """A figure against the number of lanes: ``fixed`` and ``per_lane`` of a straight line."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    fixed: float
+    per_lane: float
+
+
 class ComparisonRow(BaseModel):
     """One design in one kit: see `dbp.synthesis.whole_receiver.estimate`.
 
-    A receiver that is not made of steps has none of a step's figures. ``combined_*``: of all scaled
+    A receiver that is not made of steps has no figures of a step. ``combined_*``: of all scaled
     kits in which the comparison has this design, two at least.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
     design: str
+    design_hash: str | None = None
+    learned: bool = False
     filters: str
     pdk: str
     for_demonstration_only: bool = False
+    pipeline: str | None = None
+    taps: int | None = None
+    coefficient_bits: int | None = None
+    signal_bits: int | None = None
+    launch_power_dbm: float | None = None
     ber: float
     ber_low: float
     ber_high: float
-    power_w: ReceiverPowerW
-    area_mm2: float = Field(gt=0)
-    pj_per_bit: float
     lanes: int | None = None
+    step: int | None = None
     synthesized_lanes: tuple[int, int] | None = None
     step_power_w: float | None = Field(default=None, gt=0)
     step_area_mm2: float | None = Field(default=None, gt=0)
+    power_w: ReceiverPowerW
+    area_mm2: float = Field(gt=0)
+    clock_tree_estimate_w: float | None = None
+    fit_power_w: LineFit | None = None
+    fit_area_um2: LineFit | None = None
+    fit_check: dict[str, FitCheck] | None = None
+    slack_ns: float | None = None
+    timing_met: bool | None = None
+    glitch_share: float | None = None
+    voltage_v: float | None = None
+    pj_per_bit: float
+    pj_per_sample: float | None = None
+    paper_step: StepFigures | None = None
     power_28nm_w: Band | None = None
     step_power_28nm_w: Band | None = None
     area_28nm_mm2: Band | None = None
@@ -443,10 +470,7 @@ class ComparisonRow(BaseModel):
     combined_step_power_28nm_w: Band | None = None
     combined_area_28nm_mm2: Band | None = None
     combined_step_area_28nm_mm2: Band | None = None
-    paper_step: Figures | None = None
     calibrated: Calibrated | None = None
-    fit_check: dict[str, FitCheck] | None = None
-    slack_ns: float | None = None
 
 
 class FittedFactor(BaseModel):

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from dbp import config
 from dbp.comparison import merit, paper
 from dbp.datapath.design import Design
@@ -26,8 +28,10 @@ from dbp.records.schemas import (
     TrainMetrics,
     best_points,
 )
-from dbp.report import figures, tables
+from dbp.report import plots, tables
 from dbp.support.files import read_npz, write_text
+from dbp.support.svg import to_svg
+from dbp.support.text import aligned
 
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#222}
@@ -192,15 +196,6 @@ def summary(folder: Path) -> str:
     return aligned(rows)
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as a table for a terminal."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-
-
 def _text(value: object) -> str:
     return html.escape(str(value))
 
@@ -209,6 +204,10 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     head = "".join(f"<th>{_text(cell)}</th>" for cell in header)
     lines = ["".join(f"<td>{_text(cell)}</td>" for cell in row) for row in rows]
     return f"<table><tr>{head}</tr>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+
+
+def _figure(figure: Figure, text: str) -> str:
+    return _image(to_svg(figure), text)
 
 
 def _image(svg: str, text: str) -> str:
@@ -264,8 +263,8 @@ def _constellations(folders: Sequence[Path]) -> list[str]:
     for folder in folders:
         path = folder / "constellation.npz"
         if path.is_file():
-            drawing = figures.constellations(read_npz(path))
-            lines += ["<h2>Constellation before and after</h2>", _image(drawing, "constellations")]
+            drawing = plots.constellations(read_npz(path))
+            lines += ["<h2>Constellation before and after</h2>", _figure(drawing, "constellations")]
     return lines
 
 
@@ -273,11 +272,11 @@ def _filters(runs: Sequence[DesignRun]) -> list[str]:
     lines = []
     link = next((run.config.link for run in runs if run.config), None)
     if link:
-        drawing = figures.filter_responses({run.name: run.design for run in runs}, link)
-        lines += ["<h2>Filters</h2>", _image(drawing, "filter responses")]
+        drawing = plots.filter_responses({run.name: run.design for run in runs}, link)
+        lines += ["<h2>Filters</h2>", _figure(drawing, "filter responses")]
     for run in runs:
         if run.history:
-            lines.append(_image(figures.learning_curve(run.history), f"learning of {run.name}"))
+            lines.append(_figure(plots.learning_curve(run.history), f"learning of {run.name}"))
     return lines
 
 
@@ -424,7 +423,7 @@ def _comparison(folders: Sequence[Path]) -> list[str]:
         lines = [f"<li>{_text(line)}</li>" for line in tables.sentences(found)]
         if lines:
             parts.append(f"<ul>{''.join(lines)}</ul>")
-        parts.append(_image(tables.draw(found.rows), "BER against watts"))
+        parts.append(_figure(plots.comparison(found.rows), "BER against watts"))
         for table in tables.tables(found):
             header, *cells = table.lines
             parts += [f"<h3>{_text(table.title)}</h3>", _table(header, cells)]

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
 
 from dbp.comparison.paper import MODULATION, Curve
 from dbp.link import modulation
 from dbp.records.schemas import Point
-from dbp.report.page import aligned
+from dbp.support.text import aligned
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Above it there is nothing to compare.
 TOP_BER = 3e-2
@@ -82,36 +87,41 @@ def to_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return aligned(cells)
 
 
-def draw(curves: Sequence[Curve], points: Sequence[Point]) -> str:
-    """Our curves over the paper's as the text of an SVG: the unlearned ones, then the learned."""
-    from matplotlib.figure import Figure
+def plot_reproduction(
+    curves: Sequence[Curve], points: Sequence[Point], ax: Axes | None = None
+) -> Axes:
+    """Draw our points of the paper's curves, with 95 % intervals, over the curves themselves."""
+    ax = ax or Figure(figsize=(5.5, 5), layout="constrained").subplots()
+    for k, curve in enumerate(curves):
+        color = f"C{k}"
+        ours = [point for point in _ours(curve, points) if point.errors]
+        bars = [[p.ber - p.ber_low for p in ours], [p.ber_high - p.ber for p in ours]]
+        ax.errorbar(
+            [point.launch_power_dbm for point in ours],
+            [point.ber for point in ours],
+            bars,
+            color=color,
+            marker="o",
+            markersize=3,
+            capsize=2,
+            label=curve.title,
+        )
+        of_paper = curve.launch_power_dbm, curve.ber
+        ax.plot(*of_paper, "x--", color=color, markersize=5, linewidth=0.9, alpha=0.8)
+    ax.plot([], [], "ko-", markersize=3, label="ours, 95 % interval")
+    ax.plot([], [], "kx--", markersize=5, linewidth=0.9, label="the paper's")
+    ax.set(xlabel="launch power (dBm)", yscale="log")
+    ax.grid(alpha=0.3, which="both")
+    ax.legend(fontsize=8, loc="lower left")
+    return ax
 
-    from dbp.report.figures import to_svg
 
+def beside_paper(curves: Sequence[Curve], points: Sequence[Point]) -> Figure:
+    """Return a figure of our curves over the paper's: the unlearned ones, then the learned."""
     figure = Figure(figsize=(11, 5), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for panel, learned in zip(panels, (False, True), strict=True):
         shown = [curve for curve in curves if (curve.filters == "learned") is learned]
-        for k, curve in enumerate(shown):
-            color = f"C{k}"
-            ours = [point for point in _ours(curve, points) if point.errors]
-            bars = [[p.ber - p.ber_low for p in ours], [p.ber_high - p.ber for p in ours]]
-            panel.errorbar(
-                [point.launch_power_dbm for point in ours],
-                [point.ber for point in ours],
-                bars,
-                color=color,
-                marker="o",
-                markersize=3,
-                capsize=2,
-                label=curve.title,
-            )
-            paper = curve.launch_power_dbm, curve.ber
-            panel.plot(*paper, "x--", color=color, markersize=5, linewidth=0.9, alpha=0.8)
-        panel.plot([], [], "ko-", markersize=3, label="ours, 95 % interval")
-        panel.plot([], [], "kx--", markersize=5, linewidth=0.9, label="the paper's")
-        panel.set(xlabel="launch power (dBm)", yscale="log")
-        panel.grid(alpha=0.3, which="both")
-        panel.legend(fontsize=8, loc="lower left")
+        plot_reproduction(shown, points, panel)
     panels[0].set(ylabel="bit error ratio", ylim=(None, TOP_BER))
-    return to_svg(figure)
+    return figure

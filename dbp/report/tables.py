@@ -1,4 +1,4 @@
-"""The tables, lines and plot of a comparison, for the terminal and for the report's page."""
+"""The tables and sentences of a comparison, for the terminal and for the report's page."""
 
 from __future__ import annotations
 
@@ -6,14 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-
 from dbp.records.schemas import Band, ComparisonMetrics, ComparisonRow, Headline
-from dbp.report.figures import to_svg
-
-# As many markers as have no common divisor with the colours: 110 designs look different.
-MARKERS, COLORS = "os^Dv<>pP*X", 10
 
 
 @dataclass(frozen=True)
@@ -204,36 +197,3 @@ def _band(band: Band | None) -> str:
     low, central, high = (_rounded(value, 2) for value in (band.low, band.central, band.high))
     # One kit has one factor for area.
     return central if band.low == band.high else f"{central} ({low} .. {high})"
-
-
-def draw(rows: Sequence[ComparisonRow]) -> str:
-    """BER against the whole receiver's power, a panel for each kit, as the text of an SVG.
-
-    Filled: taps in registers; hollow: hardwired.
-    """
-    kits = list(dict.fromkeys(row.pdk for row in rows))
-    designs = list(dict.fromkeys(row.design for row in rows))
-    height = max(3.9, 0.2 * len(designs) + 0.5)  # inches: the legend has a line for each
-    figure = Figure(figsize=(3.4 * len(kits) + 2.6, height), layout="constrained")
-    axes = figure.subplots(1, len(kits), squeeze=False, sharey=True)[0]
-    handles = {}
-    for axis, kit in zip(axes, kits, strict=True):
-        for row in (row for row in rows if row.pdk == kit):
-            number = designs.index(row.design)
-            drawn = axis.errorbar(
-                [row.power_w.total],
-                [row.ber],
-                yerr=[[row.ber - row.ber_low], [row.ber_high - row.ber]],
-                fmt=MARKERS[number % len(MARKERS)],
-                color=f"C{number % COLORS}",
-                mfc="none" if row.filters == "hardwired" else None,
-                capsize=2,
-            )
-            handles.setdefault(row.design, drawn)
-        axis.set(title=kit, xlabel="receiver, W", yscale="log", xlim=(0, None))
-        axis.grid(alpha=0.3, which="both")
-    axes[0].set_ylabel("BER at the best launch power")
-    if any(row.filters == "hardwired" for row in rows):
-        handles["hollow: hardwired"] = Line2D([], [], marker="o", color="grey", mfc="none", ls="")
-    figure.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=8)
-    return to_svg(figure)

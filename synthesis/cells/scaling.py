@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from dbp.errors import InputError
+from dbp.records.schemas import Band
 from dbp.synthesis.cells import kits
 from dbp.synthesis.cells.wire_load import DATA
 
@@ -40,15 +41,6 @@ class Row:
     energy: float
     area: float | None
     delay: float
-
-
-@dataclass(frozen=True)
-class Band:
-    """The lowest, the central and the highest of what the rows make of one or more figures."""
-
-    low: float
-    central: float
-    high: float
 
 
 def rows(kit: str, voltage_v: float) -> tuple[Row, ...]:
@@ -98,7 +90,7 @@ def band(
     low, high = min(map(min, scaled)), max(map(max, scaled))
     central = statistics.geometric_mean(map(statistics.geometric_mean, scaled))
     # The mean of one is rounded.
-    return Band(low, min(max(central, low), high), high)
+    return Band(low=low, central=min(max(central, low), high), high=high)
 
 
 def of_one_kit(
@@ -112,8 +104,8 @@ def of_one_kit(
         "node_nm": NODE_NM,
         "voltage_v": VOLTAGE_V,
         "factors": [asdict(row) for row in rows(kit, voltage_v)],
-        "power_w": asdict(band({kit: power_w}, voltages, "energy")),
-        "cell_area_um2": asdict(band({kit: area_um2}, voltages, "area")),
+        "power_w": band({kit: power_w}, voltages, "energy"),
+        "cell_area_um2": band({kit: area_um2}, voltages, "area"),
     }
 
 

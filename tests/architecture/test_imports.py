@@ -28,7 +28,7 @@ def test_closed_forms_of_the_link_need_no_torch(module):
 def test_no_import_changes_the_users_matplotlib_backend():
     code = (
         "import matplotlib; matplotlib.use('pdf'); "
-        "import dbp.report.figures, dbp.report.page, dbp.report.reproduction; "
+        "import dbp.report.plots, dbp.report.page, dbp.report.reproduction; "
         "from matplotlib import pyplot; print(matplotlib.get_backend())"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 from helpers.designs import DESIGN
@@ -16,17 +16,26 @@ from dbp.comparison import merit
 from dbp.datapath import shipped
 from dbp.evaluation.points import Points
 from dbp.records.provenance import Stopwatch, read_metrics
-from dbp.records.schemas import ComparisonMetrics, Point, PowerW, SynthMetrics
+from dbp.records.schemas import (
+    ComparisonMetrics,
+    ComparisonRow,
+    FitCheck,
+    Point,
+    PowerW,
+    StepFigures,
+    SynthMetrics,
+)
 from dbp.report import page as report
-from dbp.report import tables
+from dbp.report import plots, tables
 from dbp.rtl.pipeline import parse, text
+from dbp.support.svg import to_svg
 from dbp.synthesis import whole_receiver
 from dbp.synthesis.cells import kits, scaling
 
 
 def row(design, watts=1.0, ber=1e-3, pdk="nangate45", filters="reconfigurable", **others):
     """A row as the command has it, a receiver of 33 steps; the BER's interval is 10 % wide."""
-    return {
+    fields = {
         "design": design, "learned": not design.startswith("lsco"), "filters": filters, "pdk": pdk,
         "ber": ber, "ber_low": 0.9 * ber, "ber_high": 1.1 * ber,
         "power_w": {"switching": 0.0, "internal": 0.0, "leakage": 0.0, "total": 33 * watts},
@@ -35,24 +44,24 @@ def row(design, watts=1.0, ber=1e-3, pdk="nangate45", filters="reconfigurable", 
         "step_power_w": watts, "step_area_mm2": 2 * watts, "paper_step": None, "slack_ns": 0.1,
         "voltage_v": {"nangate45": 1.1, "asap7": 0.7}.get(pdk, 1.8), "fit_check": {}, **others,
     }  # fmt: skip
+    return ComparisonRow(**fields)
 
 
 def stated(power_w, area_mm2):
-    return {"power_w": power_w, "area_mm2": area_mm2}
+    return StepFigures(power_w=power_w, area_mm2=area_mm2)
 
 
-# Not made of steps, with the keys that `metrics.ComparisonRow` requires and those of a scaled kit.
-LINEAR = {
-    "design": "linear", "learned": False, "filters": "frequency domain", "pdk": "nangate45",
-    "ber": 5e-3, "ber_low": 4e-3, "ber_high": 6e-3, "power_w": {"total": 6.0}, "area_mm2": 8.0,
-    "pj_per_bit": 75.0, "step_power_w": None, "step_area_mm2": None, "paper_step": None,
-    "voltage_v": 1.1,
-}  # fmt: skip
+# Not made of steps, with the keys that `ComparisonRow` requires and those of a scaled kit.
+LINEAR = ComparisonRow(
+    design="linear", learned=False, filters="frequency domain", pdk="nangate45",
+    ber=5e-3, ber_low=4e-3, ber_high=6e-3, power_w={"total": 6.0}, area_mm2=8.0,
+    pj_per_bit=75.0, step_power_w=None, step_area_mm2=None, paper_step=None, voltage_v=1.1,
+)  # fmt: skip
 
 
 def test_energies_are_those_of_the_link():
     settings = config.Config()
-    found = merit.energies({"lanes": 96, "power_w": {"total": 6.6}}, settings)
+    found = merit.energies(96, 6.6, settings)
     # The paper's 6.6 W for 80 Gbit/s.
     assert found["pj_per_bit"] == pytest.approx(82.5, rel=0.001)
     assert found["pj_per_sample"] == pytest.approx(165, rel=0.001)
@@ -62,7 +71,7 @@ def test_the_paper_stands_beside_the_designs_of_its_table():
     designs = shipped.designs()
     found = merit.paper_step(designs["learned-c6-s9"], "reconfigurable")
     assert found == stated(0.2, 0.81)
-    assert merit.paper_step(designs["lsco-paper-c8-s9"], "reconfigurable")["power_w"] == 0.31
+    assert merit.paper_step(designs["lsco-paper-c8-s9"], "reconfigurable").power_w == 0.31
     assert merit.paper_step(designs["learned-c6-s9"], "hardwired") is None
     assert merit.paper_step(designs["lsco-tuned-c9-s9"], "reconfigurable") is None
 
@@ -80,49 +89,50 @@ def test_calibration_leaves_each_value_out_in_turn():
         row("c", 2.0, paper_step=stated(0.5, 2.0)),
         row("without", 3.0),
     ]
-    (found,) = merit.calibrate(rows)
-    assert (found["pdk"], found["rows"]) == ("nangate45", 3)
-    assert found["power_w"]["factor"] == pytest.approx(1 / 2)
+    rows, (found,) = merit.calibrate(rows)
+    assert (found.pdk, found.rows) == ("nangate45", 3)
+    assert found.power_w.factor == pytest.approx(1 / 2)
     errors = [8**-0.5 - 1, 2 * 4**-0.5 - 1, 4 * 2**-0.5 - 1]
-    assert [r["calibrated"]["power_w_left_out_error"] for r in rows[:3]] == pytest.approx(errors)
-    assert [r["calibrated"]["power_w"] for r in rows[:3]] == pytest.approx([0.5, 1.0, 1.0])
-    assert found["power_w"]["worst_left_out_error"] == pytest.approx(errors[2])
+    assert [r.calibrated.power_w_left_out_error for r in rows[:3]] == pytest.approx(errors)
+    assert [r.calibrated.power_w for r in rows[:3]] == pytest.approx([0.5, 1.0, 1.0])
+    assert found.power_w.worst_left_out_error == pytest.approx(errors[2])
     rms = math.sqrt(sum(e**2 for e in errors) / 3)
-    assert found["power_w"]["rms_left_out_error"] == pytest.approx(rms)
+    assert found.power_w.rms_left_out_error == pytest.approx(rms)
     # Area is twice the paper's in every row: one factor has no error.
-    assert found["area_mm2"]["factor"] == pytest.approx(0.5)
-    assert found["area_mm2"]["worst_left_out_error"] == pytest.approx(0, abs=1e-12)
-    assert rows[3]["calibrated"] is None
+    assert found.area_mm2.factor == pytest.approx(0.5)
+    assert found.area_mm2.worst_left_out_error == pytest.approx(0, abs=1e-12)
+    assert rows[3].calibrated is None
 
 
 def test_the_worst_error_keeps_its_sign():
     rows = [row(str(k), paper_step=stated(p, k + 1.0)) for k, p in enumerate((1.0, 1.0, 1.1))]
-    (found,) = merit.calibrate(rows)
-    assert found["power_w"]["worst_left_out_error"] == pytest.approx(1 / 1.1 - 1)
+    rows, (found,) = merit.calibrate(rows)
+    assert found.power_w.worst_left_out_error == pytest.approx(1 / 1.1 - 1)
 
 
 def test_a_value_that_two_designs_share_is_left_out_of_both():
     one, two, three = (stated(p, p) for p in (1.0, 2.0, 4.0))
     rows = [row("a", paper_step=one), row("b", paper_step=two), row("c", paper_step=three)]
     rows.append(row("seed 2", paper_step=one))
-    merit.calibrate(rows)
+    rows, _ = merit.calibrate(rows)
     expected = math.sqrt(8) - 1  # of b and c alone
     for twin in (rows[0], rows[3]):
-        assert twin["calibrated"]["power_w_left_out_error"] == pytest.approx(expected)
+        assert twin.calibrated.power_w_left_out_error == pytest.approx(expected)
     # Two values, however often, are no fit that can be checked.
     two_values = [rows[0], rows[3], rows[1]]
-    assert merit.calibrate(two_values) == []
-    assert [r["calibrated"] for r in two_values] == [None] * 3
+    two_values, calibrations = merit.calibrate(two_values)
+    assert calibrations == ()
+    assert [r.calibrated for r in two_values] == [None] * 3
 
 
 def test_each_kit_is_calibrated_by_itself():
     papers = [stated(p, p) for p in (0.1, 0.2, 0.3)]
-    rows = [row(str(k), p["power_w"], paper_step=p) for k, p in enumerate(papers)]
-    rows += [row(str(k), p["power_w"] / 5, pdk="asap7", paper_step=p) for k, p in enumerate(papers)]
-    first, second = merit.calibrate(rows)
-    assert (first["pdk"], second["pdk"]) == ("nangate45", "asap7")
-    assert first["power_w"]["factor"] == pytest.approx(1)
-    assert second["power_w"]["factor"] == pytest.approx(5)
+    rows = [row(str(k), p.power_w, paper_step=p) for k, p in enumerate(papers)]
+    rows += [row(str(k), p.power_w / 5, pdk="asap7", paper_step=p) for k, p in enumerate(papers)]
+    _, (first, second) = merit.calibrate(rows)
+    assert (first.pdk, second.pdk) == ("nangate45", "asap7")
+    assert first.power_w.factor == pytest.approx(1)
+    assert second.power_w.factor == pytest.approx(5)
 
 
 def test_the_headline_is_the_least_power_at_no_higher_a_ber():
@@ -133,19 +143,19 @@ def test_the_headline_is_the_least_power_at_no_higher_a_ber():
         row("learned-worse", 1.0, 1.11e-3),
     ]
     (found,) = merit.headlines(rows)
-    assert (found["kind"], found["against"]) == ("first", "lsco-paper")
-    assert (found["design"], found["better_ber"]) == ("learned-equal", False)
-    assert found["power_saving"] == pytest.approx(0.5)
+    assert (found.kind, found.against) == ("first", "lsco-paper")
+    assert (found.design, found.better_ber) == ("learned-equal", False)
+    assert found.power_saving == pytest.approx(0.5)
     (found,) = merit.headlines([rows[0], rows[1], rows[3]])
-    assert (found["design"], found["better_ber"]) == ("learned-better", True)
-    assert found["power_saving"] == pytest.approx(0.45)
+    assert (found.design, found.better_ber) == ("learned-better", True)
+    assert found.power_saving == pytest.approx(0.45)
     # Lower, but the intervals meet.
     (found,) = merit.headlines([rows[0], row("learned", 2.0, 0.9e-3)])
-    assert not found["better_ber"]
+    assert not found.better_ber
     # Alone there is nothing to say; where nothing reaches the first, that is said.
-    assert merit.headlines(rows[:1]) == []
+    assert merit.headlines(rows[:1]) == ()
     (found,) = merit.headlines([rows[0], rows[3]])
-    assert found["design"] is None
+    assert found.design is None
 
 
 def test_the_best_unlearned_design_is_a_headline_of_its_own():
@@ -157,15 +167,15 @@ def test_the_best_unlearned_design_is_a_headline_of_its_own():
         row("learned-b", 2.7, 2e-4),
     ]
     first, best = merit.headlines(rows)
-    assert (first["design"], first["against"]) == ("learned-a", "lsco-paper")
-    assert (best["kind"], best["against"], best["design"]) == (
+    assert (first.design, first.against) == ("learned-a", "lsco-paper")
+    assert (best.kind, best.against, best.design) == (
         "unlearned", "lsco-tuned-cheaper", "learned-b",
     )  # fmt: skip
-    assert best["power_saving"] == pytest.approx(0.4)
+    assert best.power_saving == pytest.approx(0.4)
     _, best = merit.headlines(rows[:4])
-    assert best["design"] is None
+    assert best.design is None
     # Where the best that is not learned is the first, one line says it all.
-    assert [h["kind"] for h in merit.headlines([rows[1], rows[0], rows[4]])] == ["first"]
+    assert [h.kind for h in merit.headlines([rows[1], rows[0], rows[4]])] == ["first"]
 
 
 def test_headlines_stay_within_a_kit_and_a_kind_of_filters():
@@ -178,7 +188,7 @@ def test_headlines_stay_within_a_kit_and_a_kind_of_filters():
         row("learned", 0.5, pdk="asap7"),
         LINEAR,
     ]
-    found = [(h["pdk"], h["filters"], h["power_saving"]) for h in merit.headlines(rows)]
+    found = [(h.pdk, h.filters, h.power_saving) for h in merit.headlines(rows)]
     assert found == [
         ("nangate45", "reconfigurable", pytest.approx(0.5)),
         ("nangate45", "hardwired", pytest.approx(0.7)),
@@ -199,8 +209,9 @@ def written(tmp_path_factory):
             ("lsco-a", 2.4, 1e-3), ("learned-b", 1.0, 4e-4), ("learned-c", 0.9, 2e-3),
         )
     ]  # fmt: skip
-    rows += [row("learned-b", 0.5, 4e-4, filters="hardwired"), dict(LINEAR)]
-    rows[0]["fit_check"] = {"32": {"power": 1.012, "area": 0.995}}
+    rows += [row("learned-b", 0.5, 4e-4, filters="hardwired"), LINEAR]
+    check = {"32": FitCheck(power=1.012, area=0.995)}
+    rows[0] = rows[0].model_copy(update={"fit_check": check})
     write(rows, folder, config.Config(), Stopwatch())
     return folder
 
@@ -226,9 +237,9 @@ def test_both_kits_make_one_band(written):
         both = scaling.band({"nangate45": unit, "asap7": 0.2 * unit}, voltages, quantity)
         one = scaling.band({"asap7": 0.2 * unit}, voltages, quantity)
         assert both.low < both.central < both.high
-        assert of_b["asap7"][key] == pytest.approx(asdict(one))
+        assert of_b["asap7"][key] == pytest.approx(one.model_dump())
         for kit in voltages:
-            assert of_b[kit][f"combined_{key}"] == pytest.approx(asdict(both))
+            assert of_b[kit][f"combined_{key}"] == pytest.approx(both.model_dump())
         # A kit that is not scaled has no band; a design in one kit none that is combined.
         assert of_b["sky130hd"][key] is None and of_b["sky130hd"][f"combined_{key}"] is None
     (hardwired,) = (r for r in rows if r["filters"] == "hardwired")
@@ -316,7 +327,7 @@ def test_figures_have_so_many_digits_and_no_exponent(value, digits, expected):
 
 def test_every_design_is_in_the_legend_once(written):
     found = read_metrics(written / "comparison.json", ComparisonMetrics)
-    drawing = tables.draw(found.rows)
+    drawing = to_svg(plots.comparison(found.rows))
     assert drawing == (written / "comparison.svg").read_text()
     # Text is drawn as shapes, named in a comment.
     texts = re.findall(r"<!-- (.*?) -->", drawing)

@@ -18,7 +18,7 @@ from dbp.evaluation.receivers import FixedReceiver, FloatReceiver, Reference
 from dbp.learning import float_filters as filters
 from dbp.learning.float_filters import FloatFilters
 from dbp.link import modulation, transmission
-from dbp.report.figures import to_svg
+from dbp.support.svg import to_svg
 
 LIMITS = {"min_errors": 10**9, "max_bits": 200_000, "seed": 3}
 

@@ -105,8 +105,8 @@ def test_one_kit_for_the_metrics():
     assert [row["method"] for row in found["factors"]] == [
         "DeepScaleTool", "Stillmaker-Baas HP", "Stillmaker-Baas LP",
     ]  # fmt: skip
-    assert found["power_w"]["high"] == pytest.approx(0.017 * 0.37 / 0.63)
-    assert found["cell_area_um2"]["central"] == pytest.approx(21684 * 0.35)
+    assert found["power_w"].high == pytest.approx(0.017 * 0.37 / 0.63)
+    assert found["cell_area_um2"].central == pytest.approx(21684 * 0.35)
 
 
 @pytest.mark.skipif(

@@ -1,0 +1,183 @@
+"""The plots of a report: functions that take axes and return them, and the figures made of them.
+
+Nothing here touches pyplot or the backend: ``ax=None`` draws into a new `matplotlib.figure.Figure`,
+which is ``ax.figure``. The BER of an evaluation is drawn by `dbp.evaluation.plot`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+from scipy.constants import speed_of_light
+
+from dbp.config import Link
+from dbp.datapath.design import Design
+from dbp.records.schemas import ComparisonRow
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.container import ErrorbarContainer
+
+# The numbers of markers and colours have no common divisor: 110 designs look different.
+MARKERS, COLORS = "os^Dv<>pP*X", 10
+
+
+def plot_constellation(points: NDArray[np.complexfloating], ax: Axes | None = None) -> Axes:
+    """Draw received symbols, complex, as dots in the plane; in units of the rms symbol."""
+    ax = ax or Figure(figsize=(3.1, 3.3), layout="constrained").subplots()
+    ax.plot(points.real, points.imag, ".", markersize=1.5, alpha=0.5, rasterized=True)
+    ax.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7), aspect="equal", xlabel="I")
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def constellations(symbols: Mapping[str, NDArray[np.complexfloating]]) -> Figure:
+    """Return a figure with a constellation for each title, side by side."""
+    figure = Figure(figsize=(3.1 * len(symbols), 3.3), layout="constrained")
+    axes = figure.subplots(1, len(symbols), squeeze=False)[0]
+    for ax, (title, points) in zip(axes, symbols.items(), strict=True):
+        plot_constellation(points, ax).set(title=title)
+    axes[0].set_ylabel("Q")
+    return figure
+
+
+def middle_filter(design: Design) -> NDArray[np.complex128]:
+    """Return the taps of the middle filter as the fractions that their codes stand for."""
+    k = len(design.filters) // 2
+    filter_ = design.filters[k]
+    half = np.array(filter_.half_taps_i) + 1j * np.array(filter_.half_taps_q)
+    shift = filter_.shift + filter_.output_bits - design.filter_input_bits(k)
+    return np.concatenate([half, half[-2::-1]]) / 2.0**shift
+
+
+def plot_filter_responses(
+    designs: Mapping[str, Design], link: Link, axes: Sequence[Axes] | None = None
+) -> Sequence[Axes]:
+    """Draw taps, gain and phase error of each design's middle filter against one span undone.
+
+    The ideal is the all-pass ``exp(j pi D lambda^2 f^2 L / c)`` (Savory, Optics Express 16, 804
+    (2008), eq. 3, conjugated as in `dbp.link.fiber`). A constant phase is left out.
+    ``axes``: three, for taps, gain and phase error; returned.
+    """
+    if axes is None:
+        axes = Figure(figsize=(11, 3.3), layout="constrained").subplots(1, 3)
+    taps_ax, gain_ax, phase_ax = axes
+    rate_ghz = link.symbol_rate_gbd
+    frequency_ghz = np.linspace(-rate_ghz, rate_ghz, 801)
+    z = np.exp(-1j * np.pi * frequency_ghz / rate_ghz)
+    edge_ghz = (1 + link.roll_off) * rate_ghz / 2
+    in_band = np.abs(frequency_ghz) <= edge_ghz
+    # ps/nm/km times km times nm^2 GHz^2 over m/s: 1e-12 * 1e9 * 1e-18 * 1e18 = 1e-3.
+    phase = np.pi * link.dispersion_ps_per_nm_km * link.span_km * link.wavelength_nm**2 * 1e-3
+    ideal = np.exp(1j * phase * frequency_ghz**2 / speed_of_light)
+    for name, design in designs.items():
+        taps = middle_filter(design)
+        k = np.arange(taps.size) - taps.size // 2
+        response = (taps[:, None] * z[None, :] ** k[:, None]).sum(0)
+        error = response / ideal
+        error *= np.exp(-1j * np.angle(error[in_band].mean()))
+        taps_ax.plot(k, np.abs(taps), ".-", label=f"{name}, {taps.size} taps")
+        gain_ax.plot(frequency_ghz, 20 * np.log10(np.maximum(np.abs(response), 1e-3)))
+        phase_ax.plot(frequency_ghz[in_band], np.angle(error[in_band]))
+    taps_ax.set(title="Middle filter: taps", xlabel="tap", ylabel="magnitude")
+    taps_ax.legend(fontsize=8)
+    gain_ax.set(title="Gain", xlabel="frequency (GHz)", ylabel="dB", ylim=(-25, 5))
+    phase_ax.set(title="Phase error in the signal band", xlabel="frequency (GHz)", ylabel="rad")
+    for edge in (-edge_ghz, edge_ghz):
+        gain_ax.axvline(edge, color="grey", linestyle=":")
+    for ax in axes:
+        ax.grid(alpha=0.3)
+    return axes
+
+
+def filter_responses(designs: Mapping[str, Design], link: Link) -> Figure:
+    """Return a figure of `plot_filter_responses`."""
+    figure = Figure(figsize=(11, 3.3), layout="constrained")
+    plot_filter_responses(designs, link, figure.subplots(1, 3))
+    return figure
+
+
+def plot_learning_curve(history: Sequence[Mapping[str, Any]], ax: Axes | None = None) -> Axes:
+    """Draw the effective SNR against the iteration; rows of ``history.csv``, phases in order."""
+    ax = ax or Figure(figsize=(7, 3.0), layout="constrained").subplots()
+    phases = list(dict.fromkeys(row["phase"] for row in history))
+    for phase in phases:
+        rows = [row for row in history if row["phase"] == phase]
+        ax.plot(
+            [int(row["iteration"]) for row in rows],
+            [float(row["snr_db"]) for row in rows],
+            ".-",
+            label=phase,
+        )
+    ax.set(xlabel="iteration", ylabel="effective SNR (dB)", title="Learning")
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8)
+    return ax
+
+
+def learning_curve(history: Sequence[Mapping[str, Any]]) -> Figure:
+    """Return a figure of `plot_learning_curve`."""
+    figure = Figure(figsize=(7, 3.0), layout="constrained")
+    plot_learning_curve(history, figure.subplots())
+    return figure
+
+
+def plot_comparison(rows: Sequence[ComparisonRow], ax: Axes | None = None) -> Axes:
+    """Draw BER against the whole receiver's power, for rows of one kit, in the colours of designs.
+
+    Filled: taps in registers; hollow: hardwired.
+    """
+    ax = ax or Figure(figsize=(6, 3.9), layout="constrained").subplots()
+    designs = list(dict.fromkeys(row.design for row in rows))
+    for design, drawn in _draw_comparison(rows, designs, ax).items():
+        drawn.set_label(design)
+    ax.set_ylabel("BER at the best launch power")
+    ax.legend(fontsize=8)
+    return ax
+
+
+def comparison(rows: Sequence[ComparisonRow]) -> Figure:
+    """Return a figure with BER against power in a panel for each kit, and one legend."""
+    kits = list(dict.fromkeys(row.pdk for row in rows))
+    designs = list(dict.fromkeys(row.design for row in rows))
+    height = max(3.9, 0.2 * len(designs) + 0.5)  # inches: the legend has a line for each
+    figure = Figure(figsize=(3.4 * len(kits) + 2.6, height), layout="constrained")
+    axes = figure.subplots(1, len(kits), squeeze=False, sharey=True)[0]
+    handles: dict[str, Any] = {}
+    for ax, kit in zip(axes, kits, strict=True):
+        drawn = _draw_comparison([row for row in rows if row.pdk == kit], designs, ax)
+        for design, handle in drawn.items():
+            handles.setdefault(design, handle)
+        ax.set(title=kit)
+    axes[0].set_ylabel("BER at the best launch power")
+    if any(row.filters == "hardwired" for row in rows):
+        handles["hollow: hardwired"] = Line2D([], [], marker="o", color="grey", mfc="none", ls="")
+    figure.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=8)
+    return figure
+
+
+def _draw_comparison(
+    rows: Sequence[ComparisonRow], designs: Sequence[str], ax: Axes
+) -> dict[str, ErrorbarContainer]:
+    """Draw the rows of one kit; the first drawing of each design. ``designs``: of all kits."""
+    first: dict[str, ErrorbarContainer] = {}
+    for row in rows:
+        number = designs.index(row.design)
+        drawn = ax.errorbar(
+            [row.power_w.total],
+            [row.ber],
+            yerr=[[row.ber - row.ber_low], [row.ber_high - row.ber]],
+            fmt=MARKERS[number % len(MARKERS)],
+            color=f"C{number % COLORS}",
+            mfc="none" if row.filters == "hardwired" else None,
+            capsize=2,
+        )
+        first.setdefault(row.design, drawn)
+    ax.set(xlabel="receiver, W", yscale="log", xlim=(0, None))
+    ax.grid(alpha=0.3, which="both")
+    return first
