@@ -51,6 +51,7 @@ class Delays:
         self, polynomial: Polynomial, origin: Origin, bits: Sequence[Bit]
     ) -> Polynomial:
         """What a polynomial of the source becomes on the way that ``origin`` describes."""
+        # Constants and static variables may pass any register.
         expected = origin.enabled_at
         if expected is not None and self.of(polynomial, bits) not in (None, expected):
             raise self.origins.fail("a history that advances with the valid of another word", bits)
@@ -60,6 +61,7 @@ class Delays:
         """Shift a polynomial back to the clock at which its samples came in."""
         delay = self.of(word, bits) or 0
         total = self.space.move(word, 0, -delay)
+        # Taps and K do not come in with a word; what counts is when, after it, they are read.
         read = self.of(total, bits, static=True)
         total = self.space.move(total, 0, -(read or 0), static=True)
         return Entry(total, delay, None if read is None else -read)

@@ -34,7 +34,7 @@ class GoldenPolynomials:
         self.sums: dict[frozenset[tuple[Monomial, int]], list[RequantizedSum]] = {}
         self.unchanged = False
 
-    def known(self, total: Polynomial) -> Sequence[RequantizedSum]:
+    def matching(self, total: Polynomial) -> Sequence[RequantizedSum]:
         """The sums equal to ``total`` but for a constant."""
         return self.sums.get(total.key, ())
 

@@ -128,6 +128,7 @@ class WordNetlist:
             if not isinstance(mux, Cell) or mux.type != "$mux":
                 break
             select, a, b = mux.inputs["S"], mux.inputs["A"][j], mux.inputs["B"][j]
+            # Reset acts whether enabled or not: from D backwards, its choice comes first.
             if select == self.inputs.get("rst") and b in CONSTANTS and enable is None:
                 data, reset = a, CONSTANTS[b]
             elif a == bit and enable is None:

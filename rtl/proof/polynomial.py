@@ -243,6 +243,7 @@ class Space:
 
     def _normal(self, variable: Variable, table: Table) -> Terms:
         """A table as a constant and a multiple of the variable or of one normal table."""
+        # Constants and straight lines first, so that equal functions have one form only.
         if len(table) == 1 or (table == table[0]).all():
             return {(): int(table[0])} if table[0] else {}
         slope = int(table[1] - table[0])
@@ -252,6 +253,7 @@ class Space:
         else:
             origin = int(table[-variable.low if variable.low <= 0 <= variable.high else 0])
             rest = table - origin
+            # The sign of the divisor makes the first value that is not 0 positive.
             divisor = int(np.gcd.reduce(rest)) * int(np.sign(rest[np.flatnonzero(rest)[0]]))
             rest //= divisor
             number = self._table_numbers.setdefault(rest.tobytes(), len(self.tables))
@@ -297,6 +299,7 @@ class Space:
 
     def _merge_tables(self, terms: Terms) -> None:
         """Make one of monomials that differ in their factor of one variable, a table in one."""
+        # Digits of one number that choose multiples come together here.
         groups: dict[tuple[Variable, Monomial], list[int]] = {}
         for monomial in terms:
             if len(monomial) == 1:

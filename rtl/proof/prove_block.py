@@ -127,6 +127,7 @@ class _Block:
         ``history``: the samples before a word that its outputs depend on.
         """
         latency, words = prove_valid(self.words.origins)
+        # The words left out are those that the histories need before they are full.
         if words != -(-history // len(lanes)):
             raise ProofError(
                 f"{self.netlist.name}: holds back {words} words to fill {history} samples"

@@ -35,7 +35,7 @@ class GoldenSums(Protocol):
 
     unchanged: bool
 
-    def known(self, total: Polynomial) -> Sequence[RequantizedSum]:
+    def matching(self, total: Polynomial) -> Sequence[RequantizedSum]:
         """Those whose total is ``total`` but for a constant."""
 
     def nearest(self, total: Polynomial) -> str:
@@ -98,6 +98,7 @@ class Recognizer:
             polynomial = self.of_source(origin.source)
             if polynomial is not None:
                 bases[key] = _Base(key, self.origins.width(origin.source), polynomial)
+            # Inside, a register would join bits of different words.
             elif origin is not origins[0] and (origin.words or origin.clocks):
                 raise self.origins.fail("a register inside a requantiser", bits)
             elif isinstance(origin.source, Cell):
@@ -114,7 +115,7 @@ class Recognizer:
         readings = self._readings(word, base.width, bits)
         entry = self.delays.at_entry(word, bits)
         self.delays.rely_on(entry)
-        candidates = [s for s in self.golden.known(entry.total) if s.requantizer.flag == flag]
+        candidates = [s for s in self.golden.matching(entry.total) if s.requantizer.flag == flag]
         if not candidates:
             nearest = self.golden.nearest(entry.total)
             raise self.origins.fail(f"requantises no sum of golden: {nearest}", bits)
@@ -122,7 +123,8 @@ class Recognizer:
         failures = []
         for candidate in candidates:
             requantizer, constant = candidate.requantizer, candidate.total.constant
-            # Of the readings of the word the one whose constant is nearest to what rounds rightly.
+            # The word holds the sum and a constant, half of the last digit if all is right. Where
+            # it can be signed or unsigned, take the reading whose constant is nearest to that.
             reading = min(readings, key=lambda r: abs(r.constant - constant - requantizer.half))
             words = WordRange(base.width, *self.space.bounds(reading))
             offset = reading.constant - constant

@@ -60,6 +60,7 @@ class TruthTables:
         table = self._tables[origin.source][origin.position]
         if table is None or table.variable is None:
             return table
+        # Registers on the way make the variable an older one; the table stays.
         moved = self.delays.through_registers(self.space.variable(table.variable), origin, ())
         return BitTable(self.space.only_variable(moved), table.bits)
 
@@ -107,15 +108,18 @@ class TruthTables:
         the bits below those have no table. None where no requantised sum is recognised.
         """
         width, bits = self.origins.width(cell), cell.outputs["Y"]
+        # A saturator is a choice between the limits and the shifted bits. Without one, what is
+        # requantised is a slice of a sum, and golden knows by how much it is shifted.
         shifts = {0} if cell.type == "$mux" else set()
         if polynomial is not None:
             total = self.delays.at_entry(polynomial, bits).total
-            shifts = {known.requantizer.shift for known in self.recognizer.golden.known(total)}
+            shifts = {row.requantizer.shift for row in self.recognizer.golden.matching(total)}
         for shift in shifts:
             upper = [Origin(cell, k) for k in range(shift, width)]
             try:
                 requantized = self.recognizer.recognize(upper, bits, True)
             except ProofError:
+                # Not this sum: whoever reads the bits says what is wrong with them.
                 continue
             variable = self.space.only_variable(requantized)
             if variable is not None:

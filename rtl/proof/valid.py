@@ -38,6 +38,7 @@ def prove_valid(origins: Origins) -> WarmUp:
         bit, behind = register.data, behind + 1
     if (age := origins.valid_age(bit)) is not None:
         return WarmUp(behind + age, 0)
+    # The state after reset is known and only words change it: so it can be played.
     counter = _Counter(origins, bit)
     state = counter.after_reset()
     for words in range(MAX_WORDS):

@@ -67,6 +67,7 @@ def _clocks_between(
     for port in STREAM:
         if len(word[port]) != len(later[port]):
             raise ProofError(f"{outer.name}: a word of {len(word[port])} bits is cut: {port}")
+        # Reset must clear a valid on its way; data need no reset, and a reset would change them.
         reset = 0 if port == "valid" else None
         for bit, end in zip(word[port], later[port], strict=True):
             clocks, at = 0, end

@@ -106,6 +106,7 @@ class Words:
             origins = origins[:-1]
         while origins and origins[-1] == Origin(None, 0):
             origins, signed = origins[:-1], False
+        # Bits above the modulo add multiples of it.
         parts = [s for s in segments(origins) if modulo is None or s.start < modulo]
         # Only the part with the highest bit has a sign.
         signs = [signed and part.start + len(part.origins) == len(origins) for part in parts]
@@ -176,15 +177,16 @@ class Words:
     def _unchanged(self, total: Polynomial, bits: Sequence[Bit]) -> Polynomial:
         """A sum that a requantiser leaves as it is, as the variable that golden makes of it."""
         entry = self.delays.at_entry(total, bits)
-        for known in self.golden.known(entry.total):
-            if known.unchanged:
+        for row in self.golden.matching(entry.total):
+            if row.unchanged:
                 self.delays.rely_on(entry)
-                offset = self.space.constant(total.constant - known.total.constant)
-                return self.space.add(self.space.move(known.result, 0, entry.delay), offset)
+                offset = self.space.constant(total.constant - row.total.constant)
+                return self.space.add(self.space.move(row.result, 0, entry.delay), offset)
         return total
 
     def _arithmetic(self, cell: Cell) -> Polynomial:
         width = len(cell.outputs["Y"])
+        # Verilog makes operands unsigned where one of them is: an emission never mixes them.
         signs = {cell.parameters[f"{port}_SIGNED"] for port in cell.inputs}
         if len(signs) != 1:
             raise self.origins.fail("operands signed and unsigned", cell.outputs["Y"])
@@ -202,7 +204,7 @@ class Words:
         return self.space.add(a, b, 1 if cell.type == "$add" else -1)
 
     def _complement(self, cell: Cell) -> Polynomial | None:
-        """-1 - x of a whole word x; None for other bits, which are logic."""
+        """-1 - x for a whole word x; None for other bits, which are logic."""
         bits, width = cell.inputs["A"], len(cell.outputs["Y"])
         origins = self.origins.of_bits(bits)
         first = origins[0]
@@ -242,7 +244,7 @@ class Words:
         cell = origin.source
         if isinstance(cell, Cell) and cell.type in ("$or", "$reduce_or", "$reduce_bool"):
             inputs = [o for port in cell.inputs.values() for o in self.origins.of_bits(port)]
-            # Of one word it is one flag, of several the "or" of theirs.
+            # Over one word this is part of one flag; over several, an "or" of their flags.
             if len({base for o in inputs for base in self.recognizer.bases([o], bits)}) > 1:
                 flags = [flag for o in inputs for flag in self._flags(o, bits)]
                 return [self.delays.through_registers(flag, origin, bits) for flag in flags]
