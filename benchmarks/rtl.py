@@ -72,17 +72,18 @@ def main() -> None:
         for top, lanes, name in (("step", 96, "step 16"), ("chain", 8, "33 filters")):
             design, place = runs.find_design(DESIGN)
             emit_run(design, place, run, lanes, top=top, step=16 if top == "step" else 0)
-            runs.stimulus_source(run)(0)
             for simulator in ("verilator", "icarus"):
                 try:
-                    m = simulate(run, simulator=simulator)
+                    m = simulate(
+                        run / "rtl", design, runs.stimulus_source(run), simulator=simulator
+                    )
                 except MissingError as error:
                     print(error)
                     continue
-                rate = m["samples_compared"] / m["play_time_s"] / 1e3
+                rate = m.samples_compared / m.play_time_s / 1e3
                 print(
-                    f"{simulator:10} {name:15} {lanes:5} {rate:14.2f} {m['build_time_s']:9.1f} "
-                    f"{m['play_time_s']:8.1f} {m['mismatches']:11}",
+                    f"{simulator:10} {name:15} {lanes:5} {rate:14.2f} {m.build_time_s:9.1f} "
+                    f"{m.play_time_s:8.1f} {m.mismatches:11}",
                     flush=True,
                 )
 

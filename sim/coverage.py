@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from dbp.rtl.ports import Ports
-from dbp.sim.compare import Expected, clipped_samples
+from dbp.sim.compare import Expected
+from dbp.sim.job import PlayedVector, Register
 from dbp.sim.schedule import counters, registers
 from dbp.sim.vectors import Vector
+
+Counts = dict[str, int]
 
 
 def coverage(
     ports: Ports,
-    todo: list[Vector],
-    played: list[dict[str, Any]],
-    expected: list[Expected],
-) -> dict[str, dict[str, int]]:
-    """Counts of what there is and of what was used.
+    vectors: Sequence[Vector],
+    played: Sequence[PlayedVector],
+    expected: Sequence[Expected],
+) -> dict[str, Counts]:
+    """Count what there is of each kind, and how many of them were used.
 
     ``saturators``: one for each requantiser that can clip, each quadrature and each lane, and how
     many clipped ``below`` and ``above`` their range. ``register_bits``: those of taps and K in use,
@@ -29,57 +31,52 @@ def coverage(
     """
     return {
         "saturators": _saturators(ports, expected),
-        "register_bits": _register_bits(ports, todo),
+        "register_bits": _register_bits(ports, vectors),
         "addresses": _addresses(ports, played),
     }
 
 
-def verilog_coverage(path: Path) -> dict[str, dict[str, int]]:
-    """``lines`` and ``toggles`` of the Verilog, from Verilator's ``coverage.dat``.
+def verilog_coverage(text: str) -> dict[str, Counts]:
+    """Count the ``lines`` and ``toggles`` of the Verilog, from Verilator's ``coverage.dat``.
 
-    Each a ``count`` of points, the same point of all instances of a module once, and how many
-    were ``hit``. A toggle is one bit of a signal going up, or down.
+    Each has a ``count`` of points and how many were ``hit``. The points of a module count once,
+    whatever its number of instances. A toggle is one bit of a signal that goes up, or down.
     """
     hits: dict[str, list[bool]] = {"line": [], "toggle": []}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in text.splitlines():
         # A point is a list of keys and values between control characters, and how often it was hit.
-        if found := re.fullmatch(r"C '(.*)' (\d+)", line):
-            pairs = dict(part.split("\x02", 1) for part in found[1].split("\x01") if part)
+        if match := re.fullmatch(r"C '(.*)' (\d+)", line):
+            pairs = dict(part.split("\x02", 1) for part in match[1].split("\x01") if part)
             kind = pairs.get("page", "").split("/")[0].removeprefix("v_")
             if kind in hits:
-                hits[kind].append(int(found[2]) > 0)
+                hits[kind].append(int(match[2]) > 0)
     return {f"{kind}s": {"count": len(row), "hit": sum(row)} for kind, row in hits.items()}
 
 
-def _saturators(ports: Ports, expected: list[Expected]) -> dict[str, int]:
-    lanes = ports.lanes
-    total = {"count": 0, "below": 0, "above": 0}
+def _saturators(ports: Ports, expected: Sequence[Expected]) -> Counts:
+    totals = {"count": 0, "below": 0, "above": 0}
     for block, name in counters(ports).values():
         n = ports.blocks.index(block)
-        used = []
-        for side in (0, 1):
-            masks = [clipped_samples(e, n, e.clips[n][name][side]) for e in expected]
-            # Words have ``lanes`` samples, and the first that leaves begins one.
-            used.append(np.concatenate(masks, axis=1).reshape(len(masks[0]), -1, lanes).any(axis=1))
-        total["count"] += used[0].size
-        total["below"] += int(used[0].sum())
-        total["above"] += int(used[1].sum())
-    return total
+        for side in ("below", "above"):
+            masks = [golden.clipped(n, getattr(golden.clips[n][name], side)) for golden in expected]
+            # The first sample that leaves a block begins a word.
+            lanes = np.concatenate(masks, axis=1).reshape(len(masks[0]), -1, ports.lanes)
+            totals[side] += int(lanes.any(axis=1).sum())
+        totals["count"] += len(masks[0]) * ports.lanes
+    return totals
 
 
-def _register_bits(ports: Ports, todo: list[Vector]) -> dict[str, int]:
-    widths = {}
+def _register_bits(ports: Ports, vectors: Sequence[Vector]) -> Counts:
+    design = vectors[0].tunings[0].design
+    widths: dict[Register, int] = {}
     for step in ports.steps:
         k, addresses = step.step, step.addresses
-        design = todo[0].tunings[0].design
-        for name in ("half_taps_i", "half_taps_q", "kerr"):
-            kerr = name == "kerr"
-            for a in getattr(addresses, name):
-                widths[k, a] = (
-                    design.rotations[k].kerr_bits if kerr else design.filters[k].coefficient_bits
-                )
+        for address in (*addresses.half_taps_i, *addresses.half_taps_q):
+            widths[Register(k, address)] = design.filters[k].coefficient_bits
+        for address in addresses.kerr:
+            widths[Register(k, address)] = design.rotations[k].kerr_bits
     ones, zeros = dict.fromkeys(widths, 0), dict.fromkeys(widths, 0)
-    for vector in todo:
+    for vector in vectors:
         for tuning in vector.tunings:
             for register, value in registers(ports, tuning).items():
                 mask = (1 << widths[register]) - 1
@@ -92,16 +89,19 @@ def _register_bits(ports: Ports, todo: list[Vector]) -> dict[str, int]:
     }
 
 
-def _addresses(ports: Ports, played: list[dict[str, Any]]) -> dict[str, int]:
-    there = {(step.step, a) for step in ports.steps for a in step.addresses.all()}
-    written, read = set(), set()
+def _addresses(ports: Ports, played: Sequence[PlayedVector]) -> Counts:
+    existing = {
+        Register(step.step, address) for step in ports.steps for address in step.addresses.all()
+    }
+    written: set[Register] = set()
+    read: set[Register] = set()
     for vector in played:
-        written |= {(step, a) for step, a, _ in vector["first_writes"]}
-        written |= {(step, a) for _, step, a, _ in vector["writes"]}
-        written |= {(step, a) for step, a, _ in vector["cleared"]}
-        read |= set(vector["reads"])
+        written |= {write.register for write in vector.first_writes}
+        written |= {write.register for _, write in vector.writes}
+        written |= {clearing.counter for clearing in vector.clearings}
+        read |= set(vector.reads)
     return {
-        "count": len(there),
-        "written": len(there & written),
-        "read": len(there & read),
+        "count": len(existing),
+        "written": len(existing & written),
+        "read": len(existing & read),
     }

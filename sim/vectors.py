@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dbp.datapath import fixed, golden
 from dbp.datapath.design import MAX_LAUNCH_POWER_UW, Design, Filter, Rotation
 from dbp.datapath.golden import Samples, Tuning
 from dbp.datapath.stimulus import Stimulus
+from dbp.rtl.ports import Ports
 
 SEED = 1
 CORNER_WORDS = 64
 GAPPED_SAMPLES = 512
-# Enough for the words under way when a change comes to be followed by as many behind it.
+# Long enough that the pipeline is full of words with the old taps when they change, and refills
+# with words that use the new ones.
 RETUNED_WORDS = 40
+EXTREME_SETS = 6
 
 
 @dataclass(frozen=True)
 class Vector:
     """One stream after a reset. ``valid``: one boolean per clock, a word where it is true.
 
-    ``samples`` fill the valid words exactly. ``tunings``: what is written before the stream and
-    committed with its first clock, then what is committed later, each beside the first word that
-    it is for or, with ``early_commits``, in the pause before that word. Where it does not ``drain``
-    the next reset comes while words and a commit are under way. With ``clears`` the counters are
-    cleared in the end.
+    ``samples`` fill the valid words exactly. ``tunings``: the first is written before the stream
+    and committed with its first clock. Each later one is committed with the first word that it is
+    for or, with ``early_commits``, in the pause before that word. Without ``drain`` the next reset
+    comes while words and a commit are under way. With ``clears`` the counters are cleared in the
+    end.
     """
 
     name: str
@@ -40,38 +43,127 @@ class Vector:
     clears: bool = False
 
 
-def vectors(
-    design: Design,
-    stimulus: Stimulus,
-    blocks: Sequence[int],
-    lanes: int,
-    max_samples: int,
-    *,
-    latency_cycles: int,
-    hardwired: bool,
+def make_vectors(
+    ports: Ports, design: Design, stimulus: Stimulus, max_samples: int
 ) -> list[Vector]:
-    """All vectors of a simulation of ``blocks`` (numbered as in `golden.trace_retuned`).
+    """Return all vectors of a simulation of a top.
 
     The received ones begin with the first ``max_samples`` of the stimulus, in whole words, brought
-    to the first block by golden. With ``hardwired`` taps only K changes. ``latency_cycles``: so
-    many words are under way at a time.
+    to the first block of the top by golden. Of a top with hardwired taps only K changes.
     """
-    rng = np.random.default_rng(SEED)
-    first = blocks[0] // 2
-    bits = design.filter_input_bits(first)
-    low, high = fixed.code_range(bits)
-    power = stimulus.launch_power_uw
-    head = Samples(stimulus.samples.i[:max_samples], stimulus.samples.q[:max_samples])
-    received = golden.trace_retuned([Tuning(0, design, power)], head, range(blocks[0]))[-1]
-    warm_up = golden.warm_up_words(design, lanes, blocks) * lanes
-    corner = CORNER_WORDS * lanes + warm_up
+    source = _Source(ports, design, stimulus, max_samples)
+    # All draw from one generator: the order of these calls is part of what the vectors hold.
+    extremes = source.extreme_tunings()
+    return [
+        *source.received_vectors(),
+        *source.corner_cases(),
+        source.random_with_gaps(),
+        source.cut_off_by_reset(),
+        *source.retuned(extremes[1]),
+        source.extreme_taps(extremes),
+    ]
 
-    def pair(i: NDArray, q: NDArray) -> Samples:
-        return Samples(i.astype(np.int64), q.astype(np.int64))
 
-    def vector(
+class _Source:
+    """Samples and tunings of which vectors are made, of the signals at the first block of a top."""
+
+    def __init__(self, ports: Ports, design: Design, stimulus: Stimulus, max_samples: int) -> None:
+        self.design, self.blocks, self.lanes = design, ports.blocks, ports.lanes
+        self.latency_cycles = ports.latency_cycles
+        self.is_hardwired = ports.filters == "hardwired"
+        self.rng = np.random.default_rng(SEED)
+        self.low, self.high = fixed.code_range(design.filter_input_bits(ports.blocks[0] // 2))
+        power = stimulus.launch_power_uw
+        self.own = Tuning(0, design, power)
+        self.loud = Tuning(0, design, MAX_LAUNCH_POWER_UW)
+        head = Samples(*(part[:max_samples] for part in stimulus.samples))
+        self.received = golden.trace_retuned([self.own], head, range(ports.blocks[0]))[-1]
+        self.warm_up = golden.warm_up_words(design, ports.lanes, ports.blocks) * ports.lanes
+        self.period = RETUNED_WORDS * ports.lanes
+        self.corner = CORNER_WORDS * ports.lanes + self.warm_up
+
+    def received_vectors(self) -> list[Vector]:
+        part = self._part(GAPPED_SAMPLES + self.warm_up)
+        return [
+            self._vector("received", self.received, self.own),
+            self._vector("received_with_gaps", part, self.own, gaps=True),
+        ]
+
+    def corner_cases(self) -> list[Vector]:
+        response = sum(
+            (self.design.rotations[b // 2].kerr_taps if b % 2 else self.design.filters[b // 2].taps)
+            - 1
+            for b in self.blocks
+        )
+        # Behind zeros that fill the histories, and long enough to pass every tap and every K.
+        impulse = np.zeros(self.warm_up + response + 1)
+        impulse[self.warm_up] = self.high
+        alternating = np.where(np.arange(self.corner) % 2 == 0, self.high, self.low)
+        largest, smallest = np.full(self.corner, self.high), np.full(self.corner, self.low)
+        return [
+            self._vector("impulse", _samples(impulse, impulse), self.own),
+            self._vector(
+                "alternating_full_scale", _samples(alternating, -1 - alternating), self.own
+            ),
+            self._vector("all_largest", _samples(largest, largest), self.loud, clears=True),
+            self._vector("all_smallest", _samples(smallest, smallest), self.loud),
+        ]
+
+    def random_with_gaps(self) -> Vector:
+        samples = self._random(self.corner)
+        return self._vector("random_full_scale_with_gaps", samples, self.loud, gaps=True)
+
+    def cut_off_by_reset(self) -> Vector:
+        under_way = self.latency_cycles * self.lanes
+        part = self._part(self.warm_up + self.period + under_way)
+        return self._vector("cut_off_by_reset", part, self.own, drain=False)
+
+    def retuned(self, extreme: Tuning) -> list[Vector]:
+        """K changes, then taps and K, then all is as it was."""
+        starts = [self.warm_up + k * self.period for k in range(4)]
+        changes = [
+            self.own,
+            self.loud._replace(start=starts[1]),
+            extreme._replace(start=starts[2]),
+            self.own._replace(start=starts[3]),
+        ]
+        part = self._part(self.warm_up + 4 * self.period)
+        return [
+            self._vector("retuned", part, *changes),
+            self._vector("retuned_in_gaps", part, *changes, gaps=True, early_commits=True),
+        ]
+
+    def extreme_taps(self, extremes: list[Tuning]) -> Vector:
+        samples = self._random(self.warm_up + (EXTREME_SETS + 1) * self.period)
+        return self._vector("extreme_taps", samples, self.own, *extremes, clears=True)
+
+    def extreme_tunings(self) -> list[Tuning]:
+        """Sets of taps and K at the ends of their ranges.
+
+        Every second set has all bits of the one before inverted, so that all bits are used.
+        """
+        tunings: list[Tuning] = []
+        for k in range(1, EXTREME_SETS + 1):
+            design = (
+                _with_extremes(self.design, self.rng, is_hardwired=self.is_hardwired)
+                if k % 2
+                else _inverted(tunings[-1].design, is_hardwired=self.is_hardwired)
+            )
+            tunings.append(Tuning(self.warm_up + k * self.period, design, MAX_LAUNCH_POWER_UW))
+        return tunings
+
+    def _part(self, length: int) -> Samples:
+        """The first received samples; the waveform again from its start where it is too short."""
+        return Samples(*(np.resize(part, length) for part in self.received))
+
+    def _random(self, length: int) -> Samples:
+        """Full scale of either sign, at random."""
+        return _samples(*self.rng.choice([self.low, self.high], (2, length)))
+
+    def _vector(
+        self,
         name: str,
-        x: Samples,
+        samples: Samples,
         *tunings: Tuning,
         gaps: bool = False,
         early_commits: bool = False,
@@ -79,95 +171,54 @@ def vectors(
         clears: bool = False,
     ) -> Vector:
         # Zeros fill the last word.
-        padding = (0, -len(x.i) % lanes)
-        x = Samples(np.pad(x.i, padding), np.pad(x.q, padding))
-        valid = np.ones(len(x.i) // lanes, np.bool_)
+        padding = (0, -len(samples.i) % self.lanes)
+        samples = Samples(*(np.pad(part, padding) for part in samples))
+        valid = np.ones(len(samples.i) // self.lanes, np.bool_)
         if gaps:
             # Pauses of one clock and of several, before any word.
-            pauses = rng.choice([0, 0, 1, 2, 5], len(valid))
+            pauses = self.rng.choice([0, 0, 1, 2, 5], len(valid))
             valid = np.insert(valid, np.repeat(np.arange(len(valid)), pauses), False)
-        return Vector(name, x, valid, tunings, early_commits, drain, clears)
-
-    def part(length: int) -> Samples:
-        """So many received samples; the waveform again from its start where it is too short."""
-        return Samples(*(np.resize(x, length) for x in received))
-
-    def random(length: int) -> Samples:
-        return pair(*rng.choice([low, high], (2, length)))
-
-    own, loud = Tuning(0, design, power), Tuning(0, design, MAX_LAUNCH_POWER_UW)
-    response = sum(
-        design.rotations[b // 2].kerr_taps - 1 if b % 2 else design.filters[b // 2].taps - 1
-        for b in blocks
-    )
-    # Behind zeros that fill the histories, and long enough to pass every tap and every K.
-    impulse = np.zeros(warm_up + response + 1, np.int64)
-    impulse[warm_up] = high
-    alternating = np.where(np.arange(corner) % 2 == 0, high, low)
-    largest, smallest = np.full(corner, high), np.full(corner, low)
-    period = RETUNED_WORDS * lanes
-    shaken = []
-    for k in range(1, 7):
-        # Each second set has every bit of the one before inverted, so that all bits are used.
-        extreme = (
-            extreme_taps(design, rng, hardwired=hardwired)
-            if k % 2
-            else inverted_taps(shaken[-1].design, hardwired=hardwired)
-        )
-        shaken.append(Tuning(warm_up + k * period, extreme, MAX_LAUNCH_POWER_UW))
-    changes = (own, replace_start(loud, warm_up + period), *shaken[1:2])
-    changes += (replace_start(own, warm_up + 3 * period),)
-    return [
-        vector("received", received, own),
-        vector("received_with_gaps", part(GAPPED_SAMPLES + warm_up), own, gaps=True),
-        vector("impulse", pair(impulse, impulse), own),
-        vector("alternating_full_scale", pair(alternating, -1 - alternating), own),
-        vector("all_largest", pair(largest, largest), loud, clears=True),
-        vector("all_smallest", pair(smallest, smallest), loud),
-        vector("random_full_scale_with_gaps", random(corner), loud, gaps=True),
-        vector("cut_off_by_reset", part(warm_up + period + latency_cycles * lanes), own,
-               drain=False),
-        vector("retuned", part(warm_up + 4 * period), *changes),
-        vector("retuned_in_gaps", part(warm_up + 4 * period), *changes, gaps=True,
-               early_commits=True),
-        vector("extreme_taps", random(warm_up + 7 * period), own, *shaken, clears=True),
-    ]  # fmt: skip
+        return Vector(name, samples, valid, tunings, early_commits, drain, clears)
 
 
-def replace_start(tuning: Tuning, start: int) -> Tuning:
-    """The same taps and K from another sample on."""
-    return tuning._replace(start=start)
+def _samples(i: ArrayLike, q: ArrayLike) -> Samples:
+    return Samples(np.asarray(i).astype(np.int64), np.asarray(q).astype(np.int64))
 
 
-def extreme_taps(design: Design, rng: np.random.Generator, *, hardwired: bool) -> Design:
+def _with_extremes(design: Design, rng: np.random.Generator, *, is_hardwired: bool) -> Design:
     """The design with taps (unless hardwired) and K at either end of their range, at random."""
-    return _retuned(
-        design, lambda row, bits: rng.choice(fixed.code_range(bits), len(row)), hardwired
-    )
+
+    def change(codes: tuple[int, ...], bits: int) -> NDArray:
+        return rng.choice(fixed.code_range(bits), len(codes))
+
+    return _retuned(design, change, is_hardwired)
 
 
-def inverted_taps(design: Design, *, hardwired: bool) -> Design:
+def _inverted(design: Design, *, is_hardwired: bool) -> Design:
     """The design with every bit of the taps (unless hardwired) and of K inverted."""
-    return _retuned(design, lambda row, _: ~np.array(row), hardwired)
+    return _retuned(design, lambda codes, _: ~np.array(codes), is_hardwired)
 
 
 def _retuned(
-    design: Design, change: Callable[[tuple[int, ...], int], NDArray], hardwired: bool
+    design: Design, change: Callable[[tuple[int, ...], int], NDArray], is_hardwired: bool
 ) -> Design:
-    """``change`` takes a row of codes and their bits."""
+    """The design with ``change(codes, bits)`` in place of each row of taps and of gains."""
 
-    def row(codes: tuple[int, ...], bits: int) -> tuple[int, ...]:
+    def changed(codes: tuple[int, ...], bits: int) -> tuple[int, ...]:
         return tuple(map(int, change(codes, bits)))
 
-    def filter_(f: Filter) -> Filter:
-        bits = f.coefficient_bits
+    def changed_filter(filter_: Filter) -> Filter:
+        bits = filter_.coefficient_bits
         return replace(
-            f, half_taps_i=row(f.half_taps_i, bits), half_taps_q=row(f.half_taps_q, bits)
+            filter_,
+            half_taps_i=changed(filter_.half_taps_i, bits),
+            half_taps_q=changed(filter_.half_taps_q, bits),
         )
 
-    def rotation(r: Rotation) -> Rotation:
+    def changed_rotation(rotation: Rotation) -> Rotation:
         # Gains beyond any register drive K to its ends.
-        return replace(r, kerr_gains=row(r.kerr_gains, 32))
+        return replace(rotation, kerr_gains=changed(rotation.kerr_gains, 32))
 
-    filters = design.filters if hardwired else tuple(map(filter_, design.filters))
-    return replace(design, filters=filters, rotations=tuple(map(rotation, design.rotations)))
+    filters = design.filters if is_hardwired else tuple(map(changed_filter, design.filters))
+    rotations = tuple(map(changed_rotation, design.rotations))
+    return replace(design, filters=filters, rotations=rotations)

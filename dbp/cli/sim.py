@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from dbp.cli.options import Commands, Parser, add_command, run_folder
+from dbp.datapath.design import Design
 from dbp.runs import config_of, stimulus_source
 
 
@@ -33,21 +34,25 @@ def sim(run: Path, simulator: str | None, waves: bool, code_coverage: bool = Fal
     """Simulate a run's Verilog against the golden model, and say what that covered."""
     from dbp.sim import simulate
 
-    stimulus_source(run)(0)
+    settings = config_of(run)
     print(f"Simulating {run / 'rtl'} against the golden model", flush=True)
-    written = simulate(
-        run,
+    metrics = simulate(
+        run / "rtl",
+        Design.load(run / "design.json"),
+        stimulus_source(run),
+        folder=run / "sim",
         simulator=simulator,
         waves=waves,
         code_coverage=code_coverage,
-        config_hash=config_of(run).hash,
+        config_hash=settings.hash,
     )
     print(
-        f"{written['simulator']}: {written['samples_compared']} samples compared, "
-        f"{written['mismatches']} mismatches; {written['registers_read']} registers read; "
-        f"{written['wall_time_s']:.0f} s -> {run / 'sim'}"
+        f"{metrics.simulator}: {metrics.samples_compared} samples compared, "
+        f"{metrics.mismatches} mismatches; {metrics.registers_read} registers read; "
+        f"{metrics.wall_time_s:.0f} s -> {run / 'sim'}"
     )
-    for what, counts in written["coverage"].items():
-        count, *used = counts.items()
+    for kind, (total, *used) in (
+        (kind, counts.items()) for kind, counts in metrics.coverage.items()
+    ):
         words = ", ".join(f"{n} {how}" for how, n in used)
-        print(f"covered: {count[1]} {what.replace('_', ' ')}: {words}", flush=True)
+        print(f"covered: {total[1]} {kind.replace('_', ' ')}: {words}", flush=True)

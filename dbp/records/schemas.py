@@ -66,15 +66,83 @@ class RtlMetrics(Metrics):
     adder_graphs: tuple[AdderGraphs, ...] = ()
 
 
+class SampleMismatch(BaseModel):
+    """The first sample of a vector in which RTL and golden differ, as I and Q.
+
+    ``expected`` is None for a sample too many, ``got`` for one that is missing or unknown.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    vector: str
+    sample: int
+    expected: tuple[int, int] | None
+    got: tuple[int, int] | None
+
+
+class WrongRegister(BaseModel):
+    """A register that does not read as expected; ``got``: hexadecimal, None if it is unknown.
+
+    ``vector`` is left out among the figures of one vector.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    vector: str | None = None
+    step: int
+    address: int
+    expected: int
+    got: str | None
+
+
+class VectorMetrics(BaseModel):
+    """The figures of one vector.
+
+    ``latencies_cycles``: all that occurred. ``odd_commits``: 1 where not as many commits left as
+    were due. ``stray_words``: clocks in which something left though nothing was due. ``clipped``:
+    samples that each kind of requantiser clipped, in golden.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    samples: int
+    mismatches: int
+    first_mismatch: SampleMismatch | None
+    registers_read: int
+    wrong_registers: tuple[WrongRegister, ...]
+    odd_commits: int
+    stray_words: int
+    launch_power_uw: int
+    retunings: int
+    pauses: int
+    latencies_cycles: tuple[int, ...]
+    clipped: dict[str, int]
+
+
 class SimMetrics(Metrics):
-    """RTL against golden; the latency is None where it was not the same for all words."""
+    """RTL against golden; the latency is None where it was not the same for all words.
+
+    ``coverage``: what there is to be used of each kind, and how much of it was; see
+    `dbp.sim.coverage`.
+    """
 
     simulator: str
+    build_time_s: float
+    play_time_s: float
     samples_compared: int
     mismatches: int
+    first_mismatch: SampleMismatch | None
+    registers_read: int
+    wrong_registers: tuple[WrongRegister, ...]
     latency_cycles: int | None
     lanes: int
     steps: int
+    filters: str
+    top: str
+    launch_power_uw: int
+    coverage: dict[str, dict[str, int]]
+    vectors: tuple[VectorMetrics, ...]
 
 
 class ProvedSums(BaseModel):

@@ -64,12 +64,24 @@ def run(command: Sequence[str], folder: Path, log: str, timeout_s: float) -> str
     except TimedOutError as error:
         raise TimedOutError(f"{command[0]} {error}; log: {path}") from None
     text = path.read_text(encoding="utf-8", errors="replace")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if re.match(r"\[?error\b", line, re.IGNORECASE)]
+    errors = [line for line in _lines(text) if re.match(r"\[?error\b", line, re.IGNORECASE)]
     if status != 0 or errors:
-        words = " | ".join((errors or lines or ["no output"])[-_LAST_LINES:])
+        words = _last(errors) if errors else last_lines(path)
         raise ToolError(f"{command[0]} failed: {words}; log: {path}")
     return text
+
+
+def last_lines(log: Path) -> str:
+    """Return the last lines of a log, in one line, for an error."""
+    return _last(_lines(log.read_text(encoding="utf-8", errors="replace")) or ["no output"])
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _last(lines: Sequence[str]) -> str:
+    return " | ".join(lines[-_LAST_LINES:])
 
 
 def run_logged(
@@ -136,8 +148,7 @@ def version(command: Sequence[str], environment: Mapping[str, str] | None = None
         ended = capture(command, _VERSION_TIMEOUT_S, environment=environment)
     except TimedOutError as error:
         raise ToolError(f"{' '.join(command)} {error}") from None
-    lines = [line.strip() for line in ended.stdout.decode(errors="replace").splitlines()]
-    return next(filter(None, lines), "unknown")
+    return next(iter(_lines(ended.stdout.decode(errors="replace"))), "unknown")
 
 
 def limit_memory(more_bytes: int) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import tempfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,14 +12,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbp.datapath import fixed, golden
-from dbp.datapath.design import MAX_LAUNCH_POWER_UW
+from dbp.datapath.design import MAX_LAUNCH_POWER_UW, Design
 from dbp.datapath.stimulus import Stimulus
 from dbp.datapath.words import pack_words, unpack_words
 from dbp.errors import InputError, MissingError, ToolError
 from dbp.rtl import Target, emit
 from dbp.rtl.ports import Ports
 from dbp.sim import simulate, simulators
-from dbp.sim.vectors import vectors
+from dbp.sim.vectors import make_vectors
+
+
+def simulate_run(folder, **options):
+    """`simulate` on a run's folder, as the command line calls it."""
+    design = Design.load(folder / "design.json")
+
+    def stimulus(at_least):
+        return Stimulus.load(folder / "stimulus.npz", design)
+
+    return simulate(folder / "rtl", design, stimulus, folder=folder / "sim", **options)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +37,7 @@ def run(tmp_path_factory):
     """A run folder with a blank in its name, simulated once."""
     folder = tmp_path_factory.mktemp("a run")
     make_run(folder, small_design())
-    simulate(folder, simulator="icarus", waves=True)
+    simulate_run(folder, simulator="icarus", waves=True)
     return folder
 
 
@@ -70,7 +82,7 @@ def test_waveform_file_is_there_on_request_only(run, tmp_path):
     text = (run / "sim" / "waves.vcd").read_text()
     assert "$enddefinitions" in text and "step_0" in text
     make_run(tmp_path, small_design(taps=(1,)), lanes=1, samples=8)
-    simulate(tmp_path, simulator="icarus")
+    simulate_run(tmp_path, simulator="icarus")
     assert not (tmp_path / "sim" / "waves.vcd").exists()
 
 
@@ -80,10 +92,10 @@ def test_verilator_agrees(tmp_path):
     except MissingError as error:
         pytest.skip(str(error))
     make_run(tmp_path, small_design(), lanes=2)
-    metrics = simulate(tmp_path, simulator="verilator", code_coverage=True)
-    assert metrics["mismatches"] == 0
-    assert metrics["latency_cycles"] == 17
-    coverage = metrics["coverage"]
+    metrics = simulate_run(tmp_path, simulator="verilator", code_coverage=True)
+    assert metrics.mismatches == 0
+    assert metrics.latency_cycles == 17
+    coverage = metrics.coverage
     assert coverage["lines"]["hit"] == coverage["lines"]["count"] > 0
     # What never toggles are high bits of the counters and the like.
     assert 0.8 < coverage["toggles"]["hit"] / coverage["toggles"]["count"] < 1
@@ -91,7 +103,7 @@ def test_verilator_agrees(tmp_path):
 
 def test_lines_and_toggles_are_verilators_to_count(run):
     with pytest.raises(InputError, match="simulator = 'icarus': must be verilator to count lines"):
-        simulate(run, simulator="icarus", code_coverage=True)
+        simulate_run(run, simulator="icarus", code_coverage=True)
 
 
 def test_stale_or_missing_rtl_is_refused(run, tmp_path):
@@ -99,13 +111,13 @@ def test_stale_or_missing_rtl_is_refused(run, tmp_path):
     other = small_design(seed=1)
     emit(other, tmp_path / "rtl", Target(3))
     with pytest.raises(InputError, match=r"generated from another design .* run `dbp rtl` again"):
-        simulate(tmp_path)
+        simulate_run(tmp_path)
     (tmp_path / "rtl" / "ports.json").write_text('{"format": ')
     with pytest.raises(InputError, match="no complete emission"):
-        simulate(tmp_path)
+        simulate_run(tmp_path)
     shutil.rmtree(tmp_path / "rtl")
     with pytest.raises(InputError, match="run `dbp rtl` first"):
-        simulate(tmp_path)
+        simulate_run(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -155,21 +167,47 @@ def test_odd_descriptions_of_the_ports_are_refused_by_name(run, tmp_path, way, v
 
 def test_unknown_and_missing_simulators(run, monkeypatch, tmp_path):
     with pytest.raises(InputError, match="simulator = 'questa': must be one of"):
-        simulate(run, simulator="questa")
+        simulate_run(run, simulator="questa")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingError, match=r"Icarus Verilog .* is missing: `apt install iverilog`"):
-        simulate(run, simulator="icarus")
+        simulate_run(run, simulator="icarus")
     with pytest.raises(MissingError, match=r"Verilator .* missing.*; or Icarus"):
-        simulate(run)
+        simulate_run(run)
 
 
 def test_verilog_that_does_not_compile_is_a_failed_tool(tmp_path):
     make_run(tmp_path, small_design())
     (tmp_path / "rtl" / "chain.v").write_text("module chain (\n")
     with pytest.raises(ToolError, match=r"icarus failed: see .*icarus\.log"):
-        simulate(tmp_path, simulator="icarus")
+        simulate_run(tmp_path, simulator="icarus")
     assert "syntax error" in (tmp_path / "sim" / "icarus.log").read_text()
     assert not (tmp_path / "sim" / "metrics.json").exists()
+
+
+def test_without_a_folder_no_file_stays(tmp_path, monkeypatch):
+    design = small_design(taps=(1,))
+    make_run(tmp_path / "run", design, lanes=1, samples=8)
+    rtl, stimulus = tmp_path / "run" / "rtl", Stimulus.load(tmp_path / "run/stimulus.npz", design)
+    before = sorted(tmp_path.rglob("*"))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    metrics = simulate(rtl, design, lambda at_least: stimulus, simulator="icarus", waves=True)
+    assert metrics.mismatches == 0 and metrics.samples_compared > 100
+    (rtl / "chain.v").write_text("module chain (\n")
+    # There is no log to look into later.
+    with pytest.raises(ToolError, match=r"icarus failed: .*\|") as caught:
+        simulate(rtl, design, lambda at_least: stimulus, simulator="icarus")
+    assert str(tmp_path) not in str(caught.value) and "\n" not in str(caught.value)
+    (tmp_path / "temporary").rmdir()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_stimulus_of_another_design_is_refused(run):
+    design = small_design()
+    stimulus = Stimulus.load(run / "stimulus.npz", design)
+    other = replace(stimulus, design_hash="0" * 64)
+    with pytest.raises(InputError, match=f"another design than {design.hash[:12]}"):
+        simulate(run / "rtl", design, lambda at_least: other, simulator="icarus")
 
 
 @given(st.integers(2, 16), st.integers(1, 100), st.integers(0, 5), st.integers(0, 2**32 - 1))
@@ -189,11 +227,12 @@ def test_vectors_fill_their_valid_words(tmp_path, lanes):
     design = small_design()
     make_run(tmp_path, design, lanes)
     stimulus = Stimulus.load(tmp_path / "stimulus.npz", design)
-    for blocks in (range(5), [2, 3], [4]):
+    chain = Ports.read(tmp_path / "rtl", design)
+    for blocks in ((0, 1, 2, 3, 4), (2, 3), (4,)):
         bits = design.filter_input_bits(blocks[0] // 2)
         low, high = fixed.code_range(bits)
-        todo = vectors(design, stimulus, blocks, lanes, 100, latency_cycles=9, hardwired=False)
-        for vector in todo:
+        ports = replace(chain, blocks=blocks, latency_cycles=9)
+        for vector in make_vectors(ports, design, stimulus, 100):
             assert len(vector.samples.i) == len(vector.samples.q) == lanes * vector.valid.sum()
             assert vector.valid.all() == ("gaps" not in vector.name)
             for part in vector.samples:
@@ -207,6 +246,7 @@ def test_vectors_fill_their_valid_words(tmp_path, lanes):
 def test_single_steps_and_filters_are_simulated(tmp_path, options):
     make_run(tmp_path, small_design())
     emit(small_design(), tmp_path / "rtl", Target(3, **options))
-    metrics = simulate(tmp_path, simulator="icarus")
-    assert metrics["mismatches"] == 0 and metrics["steps"] == 1
-    assert metrics["coverage"]["saturators"]["above"] == metrics["coverage"]["saturators"]["count"]
+    metrics = simulate_run(tmp_path, simulator="icarus")
+    assert metrics.mismatches == 0 and metrics.steps == 1
+    saturators = metrics.coverage["saturators"]
+    assert saturators["above"] == saturators["count"]
