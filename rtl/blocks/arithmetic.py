@@ -7,7 +7,7 @@ just wide enough. So no wire of the datapath overflows, by construction, and non
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -15,6 +15,62 @@ from typing import NamedTuple
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, ValueLike, signed
 
 from dbp.datapath import fixed
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The integers from ``low`` to ``high``: what a value can be, known without its hardware."""
+
+    low: int
+    high: int
+
+    @classmethod
+    def signed(cls, bits: int) -> Interval:
+        """All codes of ``bits`` signed bits."""
+        return cls(*fixed.code_range(bits))
+
+    @property
+    def shape(self) -> Shape:
+        """The narrowest shape that holds the interval, unsigned where nothing is negative."""
+        return Shape.cast(range(self.low, self.high + 1))
+
+    def __add__(self, other: Interval) -> Interval:
+        return Interval(self.low + other.low, self.high + other.high)
+
+    def __sub__(self, other: Interval) -> Interval:
+        return Interval(self.low - other.high, self.high - other.low)
+
+    def __mul__(self, other: Interval) -> Interval:
+        ends = [a * b for a in (self.low, self.high) for b in (other.low, other.high)]
+        return Interval(min(ends), max(ends))
+
+    def __lshift__(self, bits: int) -> Interval:
+        return Interval(self.low << bits, self.high << bits)
+
+    def squared(self) -> Interval:
+        """The squares: tighter than the products of two values."""
+        ends = (self.low**2, self.high**2)
+        return Interval(0 if self.low <= 0 <= self.high else min(ends), max(ends))
+
+    def times_successor(self) -> Interval:
+        """The products x (x + 1)."""
+        ends = [end * (end + 1) for end in (self.low, self.high)]
+        return Interval(0 if self.low <= 0 <= self.high else min(ends), max(ends))
+
+    def rounded(self, shift: int) -> Interval:
+        """The quotients by ``2**shift``, as `round_shift` makes them."""
+        half = 1 << shift >> 1
+        return Interval(self.low + half >> shift, self.high + half >> shift)
+
+    def fits(self, bits: int) -> bool:
+        """Whether `saturate` to ``bits`` signed bits changes nothing."""
+        low, high = fixed.code_range(bits)
+        return low <= self.low and self.high <= high
+
+    def saturated(self, bits: int) -> Interval:
+        """What `saturate` makes of the interval."""
+        low, high = fixed.code_range(bits)
+        return Interval(max(low, self.low), min(high, self.high))
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,53 +82,71 @@ class Exact:
     high: int
 
     @classmethod
+    def within(cls, value: Value, interval: Interval) -> Exact:
+        """A value that is always in ``interval``."""
+        return cls(value, interval.low, interval.high)
+
+    @classmethod
     def signed(cls, value: ValueLike, bits: int) -> Exact:
         """A two's-complement value of ``bits`` bits, any code of which may occur."""
-        return cls(Value.cast(value), *fixed.code_range(bits))
+        return cls.within(Value.cast(value), Interval.signed(bits))
+
+    @classmethod
+    def constant(cls, value: int) -> Exact:
+        """A constant."""
+        return cls(Const(value), value, value)
+
+    @property
+    def interval(self) -> Interval:
+        """All that the value can be."""
+        return Interval(self.low, self.high)
 
     @property
     def shape(self) -> Shape:
         """The narrowest shape that holds the interval, unsigned where nothing is negative."""
-        return Shape.cast(range(self.low, self.high + 1))
+        return self.interval.shape
 
     def __add__(self, other: Exact) -> Exact:
-        return Exact(self.value + other.value, self.low + other.low, self.high + other.high)
+        return Exact.within(self.value + other.value, self.interval + other.interval)
 
     def __sub__(self, other: Exact) -> Exact:
-        return Exact(self.value - other.value, self.low - other.high, self.high - other.low)
+        return Exact.within(self.value - other.value, self.interval - other.interval)
 
     def __mul__(self, other: Exact) -> Exact:
-        ends = [a * b for a in (self.low, self.high) for b in (other.low, other.high)]
-        return Exact(self.value * other.value, min(ends), max(ends))
+        return Exact.within(self.value * other.value, self.interval * other.interval)
 
     def __lshift__(self, bits: int) -> Exact:
-        return Exact(self.value << bits, self.low << bits, self.high << bits)
+        return Exact.within(self.value << bits, self.interval << bits)
 
     def squared(self) -> Exact:
         """The square, whose interval is tighter than that of a product of two values."""
-        ends = (self.low**2, self.high**2)
-        return Exact(
-            self.value * self.value, 0 if self.low <= 0 <= self.high else min(ends), max(ends)
-        )
+        return Exact.within(self.value * self.value, self.interval.squared())
+
+
+class Digit(NamedTuple):
+    """A signed digit of radix 4: is it 1 or -1, is it 2 or -2, is it negative; one bit each."""
+
+    one: Value
+    two: Value
+    negative: Value
 
 
 @dataclass(frozen=True, eq=False)
 class Digits:
     """A factor in signed digits of radix 4, the lowest first: -2, -1, 0, 1 or 2.
 
-    Each is (is it 1 in size, is it 2, is it negative), as MacSorley, Proc. IRE 49, 67 (1961),
-    has them of Booth's; a zero has no sign, so that nothing toggles where the sign of small
-    numbers does.
+    Booth's recoding in the form of MacSorley, Proc. IRE 49, 67 (1961). A zero is never negative,
+    so that no digit of zero toggles where the sign of small numbers does.
     """
 
     factor: Exact
-    digits: tuple[tuple[Value, Value, Value], ...]
+    digits: tuple[Digit, ...]
 
     @classmethod
     def of(cls, m: Module, name: str, factor: Exact, *, registered: bool) -> Digits:
-        """The digits, in registers instead of the factor itself where ``registered``.
+        """Return the digits, in registers instead of the factor itself where ``registered``.
 
-        So the multiples that they choose do not change once more when digits settle.
+        Registered digits settle before the clock: the multiples that they select change once.
         """
         bits = factor.shape.width
         sign = factor.value[bits - 1] if factor.low < 0 else Const(0, 2)
@@ -94,29 +168,30 @@ class Digits:
                 else:
                     # A bit of the factor: lint minds a second name for some bits of a word.
                     signals[part] = bit
-            digits.append(tuple(signals.values()))
+            digits.append(Digit(**signals))
         return cls(factor, tuple(digits))
 
 
 class Word(NamedTuple):
-    """``low(n) << shift``: ``low`` makes the lowest ``n`` bits of what it has, or all if fewer."""
+    """An unsigned term ``low(n) << shift``: ``low`` makes its lowest ``n`` bits, if it has many."""
 
     low: Callable[[int], Value]
     shift: int
 
     @classmethod
     def of(cls, value: Value, shift: int = 0) -> Word:
-        """A value that is there."""
+        """Return a term of bits that exist already."""
         return cls(lambda n: value[:n], shift)
 
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """A sum not made yet: words without a sign, and one constant for all that they leave out.
+    """A sum that has no hardware yet: unsigned words, and one constant for what they leave out.
 
-    Synthesis adds all words of a sum without carries in between, with one carry chain at the end:
-    so what is summed should be one sum. A signed word stands as its distance from the smallest
-    code, which has no sign to extend. Words are made with the sum, no wider than it needs.
+    Synthesis adds all words of a sum without carries in between (carry-save), with one carry chain
+    at the end, so that one sum of many words is cheaper than several. A signed word is replaced by
+    its distance from the smallest code, which has no sign to extend. Words are made together with
+    the sum, no wider than it needs.
     """
 
     words: tuple[Word, ...]
@@ -126,7 +201,7 @@ class Terms:
 
     @classmethod
     def of(cls, m: Module, name: str, x: Exact) -> Terms:
-        """A sum of one."""
+        """Return a sum with one term."""
         if x.low >= 0:
             return cls((Word.of(x.value),), 0, x.low, x.high)
         least = -1 << x.shape.width - 1
@@ -137,9 +212,10 @@ class Terms:
     def product(
         cls, m: Module, name: str, x: Exact, digits: Digits, *, minus: bool = False
     ) -> Terms:
-        """``x`` times ``digits``, or ``minus`` that: a multiple of x and a sign for each digit."""
-        product = x * digits.factor
-        low, high = (-product.high, -product.low) if minus else (product.low, product.high)
+        """Return ``x`` times ``digits``, or ``minus`` that: two words for each digit."""
+        product = x.interval * digits.factor.interval
+        if minus:
+            product = Interval(0, 0) - product
         width = x.shape.width + (x.low >= 0)
         value = (Cat(x.value, Const(0, 1)) if x.low >= 0 else x.value)[:width].as_signed()
 
@@ -148,7 +224,7 @@ class Terms:
             size, multiple = (
                 Signal(signed(width + 1), name=f"{name}_{part}_{k}") for part in ("size", "row")
             )
-            # -v = ~v + 1, and to subtract that, v = ~(~v + 1) + 1 in turn.
+            # -v = ~v + 1: a row to be negated is inverted, and its 1 is a word of its own (below).
             signs = (size, ~size) if minus else (~size, size)
             m.d.comb += [
                 size.eq(Mux(one, value, Mux(two, value << 1, 0))),
@@ -161,11 +237,15 @@ class Terms:
             words.append(Word(partial(row, k), 2 * k))
             words.append(Word.of(~negative if minus else negative, 2 * k))
             constant -= 1 << width + 2 * k
-        return cls(tuple(words), constant, low, high)
+        return cls(tuple(words), constant, product.low, product.high)
 
     @classmethod
     def times_successor(cls, m: Module, name: str, x: Exact) -> Terms:
-        """x (x + 1), which x and -1 - x share: the bits of the larger, each pair of them once."""
+        """Return x (x + 1).
+
+        It is the same for x and -1 - x, so the bits of the one that is not negative are enough;
+        each pair of them is multiplied once.
+        """
         bits = len(x.value) - 1
         folded = Signal(bits, name=f"{name}_folded")
         m.d.comb += folded.eq(x.value[:bits] ^ x.value[-1].replicate(bits))
@@ -178,8 +258,8 @@ class Terms:
                 words += [Word.of(folded[k], 2 * k), Word.of(folded[k], k), Word.of(pairs, k + 1)]
             else:
                 words.append(Word.of(folded[0], 1))
-        ends = [end * (end + 1) for end in (x.low, x.high)]
-        return cls(tuple(words), 0, 0 if x.low <= 0 <= x.high else min(ends), max(ends))
+        product = x.interval.times_successor()
+        return cls(tuple(words), 0, product.low, product.high)
 
     def __add__(self, other: Terms) -> Terms:
         return Terms(
@@ -194,12 +274,12 @@ class Terms:
         return Terms(words, self.constant << bits, self.low << bits, self.high << bits)
 
     def plus(self, constant: int) -> Terms:
-        """The sum and ``constant``."""
+        """Return the sum plus ``constant``."""
         return self + Terms((), constant, constant, constant)
 
     def total(self, m: Module, name: str) -> Exact:
-        """The sum, made, in its narrowest shape."""
-        shape = Shape.cast(range(self.low, self.high + 1))
+        """Make the sum, in its narrowest shape."""
+        shape = Interval(self.low, self.high).shape
         width = shape.width
         words = [(w.low(width - w.shift), w.shift) for w in self.words if w.shift < width]
         if constant := self.constant % (1 << width):
@@ -216,7 +296,7 @@ class Terms:
         return Exact(signal, self.low, self.high)
 
     def cut(self, m: Module, name: str, *, registered: bool) -> Terms:
-        """Where ``registered``, the sum made and behind a register: a sum of one."""
+        """Make the sum and put it in a register, where ``registered``; else return it as it is."""
         if not registered:
             return self
         total = keep(m, name, self.total(m, f"{name}_sum"), registered=True)
@@ -224,7 +304,10 @@ class Terms:
 
 
 def _distance(m: Module, name: str, word: Value, width: int, bits: int) -> Value:
-    """How far a signed word of ``width`` bits lies above its smallest code: the lowest ``bits``."""
+    """Return how far a signed word of ``width`` bits lies above its smallest code.
+
+    Only the lowest ``bits`` bits of the distance are made.
+    """
     distance = Signal(min(bits, width), name=f"{name}_distance")
     # Lint passes over signals called unused, if they are kept.
     top = Signal(width - len(distance), name=f"{name}_top_unused", attrs={"keep": 1})
@@ -246,23 +329,43 @@ def keep(m: Module, name: str, x: Exact, *, registered: bool) -> Exact:
 
 
 def delay(m: Module, name: str, x: Exact, *, registered: bool) -> Exact:
-    """Hold ``x`` back by one clock where its companions are ``registered``, else pass it on."""
+    """Return ``x`` behind a register where ``registered``, else ``x`` itself."""
     return keep(m, name, x, registered=True) if registered else x
 
 
+class Companions:
+    """Values that travel beside a path of logic and must stay abreast of it.
+
+    Wherever the path may have a register they `cross` that cut too. ``clocks`` counts the registers
+    so far, so that two branches can be compared where they meet.
+    """
+
+    def __init__(self, m: Module, values: Mapping[str, Exact], clocks: int = 0) -> None:
+        self._m, self._values, self.clocks = m, dict(values), clocks
+
+    def __getitem__(self, name: str) -> Exact:
+        return self._values[name]
+
+    def cross(self, cut: str, *, registered: bool) -> None:
+        """Delay each value by a register ``NAME_CUT`` where the path is ``registered`` there."""
+        self.clocks += registered
+        for name, x in self._values.items():
+            self._values[name] = delay(self._m, f"{name}_{cut}", x, registered=registered)
+
+
 def flag(*values: Value | None) -> Exact | None:
-    """One bit: is any of ``values`` set? None where there is none but None."""
-    there = [value for value in values if value is not None]
-    return Exact(Cat(*there).any(), 0, 1) if there else None
+    """Return one bit that is set where any of ``values`` is; None where all are None."""
+    bits = [value for value in values if value is not None]
+    return Exact(Cat(*bits).any(), 0, 1) if bits else None
 
 
 def adder_tree(m: Module, name: str, terms: Sequence[Exact], cuts: Sequence[bool]) -> Exact:
-    """The sum of ``terms``, a pair at a time, with a register after each level that has a cut."""
+    """Add ``terms`` pair by pair; ``cuts``: for each level, whether registers follow it."""
     terms = list(terms)
-    for level, cut in enumerate(cuts, start=1):
+    for level, registered in enumerate(cuts, start=1):
         pairs = [terms[k : k + 2] for k in range(0, len(terms), 2)]
         terms = [
-            keep(m, f"{name}_{level}_{k}", sum(rest, first), registered=cut)
+            keep(m, f"{name}_{level}_{k}", sum(rest, first), registered=registered)
             for k, (first, *rest) in enumerate(pairs)
         ]
     (total,) = terms
@@ -270,7 +373,7 @@ def adder_tree(m: Module, name: str, terms: Sequence[Exact], cuts: Sequence[bool
 
 
 def cut(x: Exact, from_bits: int, to_bits: int) -> Exact:
-    """`fixed.cut`: the ``to_bits`` most significant of ``from_bits`` bits, a plain floor."""
+    """Return the ``to_bits`` most significant of ``from_bits`` bits, a plain floor: `fixed.cut`."""
     shift = max(from_bits - to_bits, 0)
     return Exact(x.value[shift:].as_signed(), x.low >> shift, x.high >> shift)
 
@@ -278,7 +381,7 @@ def cut(x: Exact, from_bits: int, to_bits: int) -> Exact:
 def squared_magnitude(
     m: Module, name: str, i: Exact, q: Exact, from_bits: int, to_bits: int
 ) -> Terms:
-    """`dbp.datapath.fixed.squared_magnitude`: \\|x\\|^2 of quadratures cut to ``to_bits``."""
+    """Return \\|x\\|^2 of quadratures cut to ``to_bits``: `fixed.squared_magnitude`."""
     parts = []
     for part, x in (
         (f"{name}_i", cut(i, from_bits, to_bits)),
@@ -291,13 +394,20 @@ def squared_magnitude(
     return parts[0] + parts[1]
 
 
+def squared_magnitude_interval(from_bits: int, to_bits: int) -> Interval:
+    """Return all that `squared_magnitude` can be."""
+    x = Interval.signed(min(from_bits, to_bits))
+    part = x.times_successor() if to_bits < from_bits else x.squared()
+    return part + part
+
+
 def round_shift(m: Module, name: str, x: Exact | Terms, shift: int) -> Exact:
-    """`fixed.round_shift`: divide ``x`` by ``2**shift``, ties towards plus infinity."""
+    """Divide ``x`` by ``2**shift``, ties towards plus infinity: `fixed.round_shift`."""
     half = 1 << shift >> 1
     if isinstance(x, Terms):
         total = x = x.plus(half).total(m, f"{name}_total")
     elif half:
-        total = x + Exact(Const(half), half, half)
+        total = x + Exact.constant(half)
     if shift == 0:
         return x
     low, high = total.low >> shift, total.high >> shift
@@ -317,24 +427,24 @@ def round_shift(m: Module, name: str, x: Exact | Terms, shift: int) -> Exact:
 
 
 def saturate(m: Module, name: str, x: Exact, bits: int) -> tuple[Exact, Value | None]:
-    """`dbp.datapath.fixed.saturate`: clip signed ``x`` to the range of ``bits`` signed bits.
+    """Clip signed ``x`` to the range of ``bits`` signed bits: `fixed.saturate`.
 
-    Returns the value and whether it was clipped; None for the latter where it never is.
+    Returns the value and the bit that says whether it was clipped, None where it never is.
     """
-    low, high = fixed.code_range(bits)
-    if low <= x.low and x.high <= high:
+    if x.interval.fits(bits):
         return x, None
+    low, high = fixed.code_range(bits)
     # Beyond the range exactly where the bits from the new sign bit upwards are not all alike.
     upper = x.value[bits - 1 :]
     fits = Signal(name=f"{name}_fits")
     m.d.comb += fits.eq(upper.all() | ~upper.any())
     clipped = Mux(x.value[-1], Const(low, signed(bits)), Const(high, signed(bits)))
     value = Mux(fits, x.value[:bits].as_signed(), clipped)
-    return Exact(value, max(low, x.low), min(high, x.high)), ~fits
+    return Exact.within(value, x.interval.saturated(bits)), ~fits
 
 
 def requantize(
     m: Module, name: str, x: Exact | Terms, shift: int, bits: int
 ) -> tuple[Exact, Value | None]:
-    """`dbp.datapath.fixed.requantize`: the one requantiser, `round_shift` and then `saturate`."""
+    """Round and saturate, as the one requantiser does: `fixed.requantize`."""
     return saturate(m, name, round_shift(m, name, x, shift), bits)

@@ -5,6 +5,19 @@ from __future__ import annotations
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value, ValueLike
 from amaranth.lib import wiring
 
+# A register that every block has at its outputs: the key of its name beside those of the cuts.
+OUTPUT = "output"
+
+
+def in_lane(names: str) -> str:
+    """Return a regular expression for registers ``names`` of a lane, seen from its lanes' block.
+
+    Tables of registers by cut are made of such expressions, so that timing can tell which cut of
+    `dbp.rtl.pipeline.Pipeline` a late register is. After mapping a net may have the name of the
+    register in the lane or that of a port which it drives: the tables list both.
+    """
+    return rf"(?:lane_\d+\.)?(?:{names})"
+
 
 class Block(wiring.Component):
     """A component with parameters: equal ``module_name`` means equal hardware.

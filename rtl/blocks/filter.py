@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
+from typing import Generic, TypeVar
 
 from amaranth.hdl import Cat, Module, Signal, Value, signed
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from dbp.datapath.design import Filter
 from dbp.rtl.blocks.arithmetic import Exact, adder_tree, delay, flag, keep, requantize
-from dbp.rtl.blocks.component import Block, StreamBlock, add_block, element
+from dbp.rtl.blocks.component import OUTPUT, Block, StreamBlock, add_block, element, in_lane
 from dbp.rtl.blocks.streams import (
     delayed_valid,
     stream_ports,
@@ -18,39 +22,64 @@ from dbp.rtl.blocks.streams import (
     with_history,
     words_to_fill,
 )
-from dbp.rtl.pipeline import FilterPipeline, HardwiredPipeline, cuts_name
+from dbp.rtl.pipeline import FilterPipeline, cuts_name
 
-WINDOWS = ("window_i", "window_q")
 # Taps of so many bits and more are multiplied three times, not four: docs/rtl.md has measurements.
 THREE_PRODUCTS_BITS = 8
 
 
-def _can_clip(filter_: Filter, input_bits: int) -> bool:
-    """Whether there are taps and samples whose sum the requantiser clips: only if the largest is.
+def cut_registers(filter_: Filter) -> dict[str, str]:
+    """Return for each cut of `FilterPipeline` the registers that it is, below `FilterLanes`.
 
-    That is taps * 2 (-low tap) (-low sample), met by x = low (1 + j), h = low (1 - j).
+    Registers that are no cut (histories, valid bits, taps) are not listed.
+    """
+    # The register behind the last level of the tree is that of the sum.
+    levels = (len(filter_.half_taps_i) - 1).bit_length()
+    return {
+        "after_pre_add": in_lane(r"folded_(?:i|q|sum)_\d+"),
+        "after_multiplier": in_lane(r"real_\w+_\d+"),
+        "after_product": in_lane(r"product_[iq]_\d+"),
+        "after_sum": in_lane(rf"sum_[iq]_{levels}_\d+"),
+        "adder_levels": in_lane(r"sum_[iq]_\d+_\d+"),
+        OUTPUT: in_lane(r"out_[iq]|y_[iq]|(?:out_)?clipped"),
+    }
+
+
+def _can_clip(filter_: Filter, input_bits: int) -> bool:
+    """Return whether the requantiser clips the sum of any taps and samples: if the largest one.
+
+    That is taps * 2 (-low tap) (-low sample), reached by x = low (1 + j), h = low (1 - j).
     """
     largest = filter_.taps << (input_bits + filter_.coefficient_bits - 1)
     return (largest + (1 << filter_.shift >> 1)) >> filter_.shift >> (filter_.output_bits - 1) > 0
 
 
-class FilterLane(Block):
-    """One output sample per clock from a window of ``taps`` samples, the oldest first.
+class WindowedLane(Block):
+    """One lane of a filter: an output sample per clock from a window of ``taps`` samples.
 
-    ``window_i``, ``window_q``: the samples x[n - taps + 1] ... x[n]; ``taps_i`` and the others of
-    ``factors``: of the half taps, the outermost first, see `factors_of`. The two samples that share
-    a tap are added first (the fold), then come the complex products, the adder tree and the
-    requantiser. ``out_clipped``: the requantiser clipped I or Q.
+    ``window_i``, ``window_q``: the samples x[n - taps + 1] ... x[n], the oldest first.
+    ``out_clipped``, a port where ``can_clip``: the requantiser clipped I or Q.
     """
 
     has_reset = False
+    format_name: str
+    can_clip: bool
+
+
+class FilterLane(WindowedLane):
+    """A lane whose taps are in registers.
+
+    ``taps_i`` and the other ports in ``factors``: what is made of the half taps, the outermost
+    first, see `factors_of`. The two samples that share a tap are added first (the fold), then come
+    the complex products, the adder tree and the requantiser.
+    """
 
     def __init__(self, filter_: Filter, input_bits: int, pipeline: FilterPipeline) -> None:
         self.filter, self.input_bits, self.pipeline = filter_, input_bits, pipeline
         self.half = len(filter_.half_taps_i)
         bits = filter_.coefficient_bits
         self.three_products = bits >= THREE_PRODUCTS_BITS
-        # What samples are multiplied by, and its bits.
+        # The ports with what samples are multiplied by, and the bits of one factor.
         self.factors = {"taps_i": bits, "taps_q": bits}
         if self.three_products:
             self.factors = {"taps_i": bits, "tap_sums": bits + 1, "tap_differences": bits + 1}
@@ -80,11 +109,11 @@ class FilterLane(Block):
 
     @staticmethod
     def factors_of(hi: Exact, hq: Exact) -> dict[str, Exact]:
-        """What a tap is multiplied as, by name: of these a lane reads its ``factors``.
+        """Return all forms of a tap that products may need; a lane reads those in ``factors``.
 
-        Three real products make a complex one since I and Q have (x_i + x_q) h_i in common: I is
-        that less x_q (h_i + h_q), Q is that and x_i (h_q - h_i). The sums of the taps do not
-        depend on the samples.
+        Three real products make a complex one, since I and Q have (x_i + x_q) h_i in common: I is
+        that minus x_q (h_i + h_q), Q is that plus x_i (h_q - h_i). The sums of taps do not depend
+        on the samples, so all lanes share them.
         """
         return {"taps_i": hi, "taps_q": hq, "tap_sums": hi + hq, "tap_differences": hq - hi}
 
@@ -100,7 +129,7 @@ class FilterLane(Block):
         return m
 
     def _outputs(self, m: Module) -> list[tuple[Exact, Value | None]]:
-        """I and Q before the output register, and whether each was clipped."""
+        """Return I and Q before the output register, and whether each was clipped."""
         products = [self._product(m, k) for k in range(self.half)]
         cuts = self.pipeline.tree_cuts(self.half)
         outputs = []
@@ -114,7 +143,7 @@ class FilterLane(Block):
         return outputs
 
     def _folded(self, window: Signal, k: int) -> Exact:
-        """x[n - k] + x[n - taps + 1 + k], or the centre sample alone."""
+        """Return x[n - k] + x[n - taps + 1 + k], or the centre sample alone."""
         first, last = (
             Exact.signed(element(window, index, self.input_bits).as_signed(), self.input_bits)
             for index in (k, self.filter.taps - 1 - k)
@@ -122,11 +151,11 @@ class FilterLane(Block):
         return first + last if k != self.filter.delay else first
 
     def _product(self, m: Module, k: int) -> tuple[Exact, Exact]:
-        """Tap k, complex, times its folded samples."""
+        """Return tap k, complex, times its folded samples."""
         samples = {"i": self._folded(self.window_i, k), "q": self._folded(self.window_q, k)}
         if self.three_products:
-            for name, x in samples.items():
-                samples[name] = keep(m, f"fold_{name}_{k}", x, registered=False)
+            for name, sample in samples.items():
+                samples[name] = keep(m, f"fold_{name}_{k}", sample, registered=False)
             samples["sum"] = samples["i"] + samples["q"]
         x = {
             name: keep(m, f"folded_{name}_{k}", value, registered=self.pipeline.after_pre_add)
@@ -138,8 +167,8 @@ class FilterLane(Block):
         }
 
         def product(name: str, sample: Exact, factor: Exact) -> Exact:
-            # The tap second: Yosys recodes the second factor (Booth), and recoding what stands
-            # still halves the power of the whole filter, since its select lines never toggle.
+            # The tap is the second factor, because Yosys recodes the second one (Booth). Taps stand
+            # still, so their select lines never toggle: that halves the power of the whole filter.
             return delay(
                 m, f"real_{name}_{k}", sample * factor, registered=self.pipeline.after_multiplier
             )
@@ -149,7 +178,7 @@ class FilterLane(Block):
             common = product("common", x["sum"], hi)
             total_i = common - product("i", x["q"], h["tap_sums"])
             total_q = common + product("q", x["i"], h["tap_differences"])
-            # As wide as the two products that each stands for.
+            # As wide as the two products that each replaces: the top bits only repeat the sign.
             total_i = _cut_to(m, f"total_i_{k}", total_i, x["i"] * hi - x["q"] * hi)
             total_q = _cut_to(m, f"total_q_{k}", total_q, x["q"] * hi + x["i"] * hi)
         else:
@@ -164,7 +193,7 @@ class FilterLane(Block):
 
 
 def _cut_to(m: Module, name: str, total: Exact, known: Exact) -> Exact:
-    """``total`` in the interval of ``known``, which is the same and knows more of its terms."""
+    """Return ``total`` in the narrower interval of ``known``, which always has the same value."""
     signal = Signal(known.shape, name=name)
     # Lint passes over signals called unused, if they are kept.
     top = Signal(len(total.value) - len(signal), name=f"{name}_top_unused", attrs={"keep": 1})
@@ -172,51 +201,44 @@ def _cut_to(m: Module, name: str, total: Exact, known: Exact) -> Exact:
     return replace(known, value=signal)
 
 
-class FilterLanes(StreamBlock):
-    """P lanes of a filter: a word of P samples in and out per clock, lane 0 the oldest.
+Lane = TypeVar("Lane", bound=WindowedLane)
 
-    A history of ``taps - 1`` samples advances with every valid word. All lanes share the half taps
-    at ``taps_i`` and ``taps_q``, the outermost first, or what is made of them, and meet those that
-    stand there ``taps_after`` clocks after a word came in. ``out_clipped``, where samples can be
-    clipped, has a bit a lane, beside the word.
+
+class WindowedLanes(StreamBlock, Generic[Lane]):
+    """P equal lanes of a filter over a common history: a word of P samples in and out per clock.
+
+    Lane 0 has the oldest sample. The history of ``taps - 1`` samples advances with every valid
+    word. ``out_clipped``, where samples can be clipped, has a bit per lane, beside the word.
     """
 
-    kind = "filter"
-    lane_type: type[Block] = FilterLane
+    kind: str  # the first part of the module's name
 
     def __init__(
         self,
         filter_: Filter,
         input_bits: int,
         lanes: int,
-        pipeline: FilterPipeline | HardwiredPipeline,
+        new_lane: Callable[[], Lane],
+        more_ports: Mapping[str, wiring.Member],
     ) -> None:
-        self.lane = self.lane_type(filter_, input_bits, pipeline)
-        self.filter, self.pipeline = filter_, pipeline
+        self.new_lane, self.lane = new_lane, new_lane()
+        self.filter = filter_
         self.lanes, self.input_bits, self.output_bits = lanes, input_bits, filter_.output_bits
         self.latency = self.lane.latency
         self.warm_up_words = words_to_fill(filter_.taps - 1, lanes)
         self.format_name = self.lane.format_name
         self.saturators = {"filter": "out_clipped"} if self.lane.can_clip else {}
-        width = len(filter_.half_taps_i) * filter_.coefficient_bits
-        taps = {"taps_i": In(width), "taps_q": In(width)} if self.lane.factors else {}
         self.module_name = f"{self.kind}_x{lanes}_{self.format_name}"
         self.summary = f"{lanes} lanes of {self.lane.module_name} and their common history"
         super().__init__(
             stream_ports(lanes, input_bits, filter_.output_bits)
-            | taps
+            | dict(more_ports)
             | {port: Out(lanes) for port in self.saturators.values()}
         )
 
-    @property
-    def factors_registered(self) -> bool:
-        """Whether sums of taps are registered, and with them all factors, behind the taps."""
-        return self.lane.three_products and self.pipeline.after_pre_add
-
-    @property
-    def taps_after(self) -> int:
-        """Clocks from a word's coming in to its meeting the taps."""
-        return int(self.pipeline.after_pre_add) - self.factors_registered
+    def _factors(self, m: Module) -> dict[str, Value]:
+        """Return what all lanes read besides their samples, by the port of the lane."""
+        return {}
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -227,7 +249,7 @@ class FilterLanes(StreamBlock):
         stream_q = with_history(m, "history_q", self.in_q, self.in_valid, history)
         factors, bits = self._factors(m), self.output_bits
         for p in range(self.lanes):
-            lane = self.lane_type(self.filter, self.input_bits, self.pipeline)
+            lane = self.new_lane()
             window = slice(p * self.input_bits, (p + self.filter.taps) * self.input_bits)
             m.d.comb += [
                 lane.window_i.eq(stream_i[window]),
@@ -240,10 +262,36 @@ class FilterLanes(StreamBlock):
             add_block(m, f"lane_{p}", lane, platform)
         return m
 
+
+class FilterLanes(WindowedLanes[FilterLane]):
+    """P lanes of a filter whose taps are in registers.
+
+    All lanes share the half taps at ``taps_i`` and ``taps_q``, the outermost first. A word meets
+    the taps that are there ``taps_after`` clocks after it came in.
+    """
+
+    kind = "filter"
+
+    def __init__(
+        self, filter_: Filter, input_bits: int, lanes: int, pipeline: FilterPipeline
+    ) -> None:
+        self.pipeline = pipeline
+        width = len(filter_.half_taps_i) * filter_.coefficient_bits
+        taps = {"taps_i": In(width), "taps_q": In(width)}
+        new_lane = partial(FilterLane, filter_, input_bits, pipeline)
+        super().__init__(filter_, input_bits, lanes, new_lane, taps)
+
+    @property
+    def factors_registered(self) -> bool:
+        """Whether factors that are sums of taps, and with them all others, are in registers."""
+        return self.lane.three_products and self.pipeline.after_pre_add
+
+    @property
+    def taps_after(self) -> int:
+        """Clocks from the entry of a word until it meets the taps."""
+        return int(self.pipeline.after_pre_add) - self.factors_registered
+
     def _factors(self, m: Module) -> dict[str, Value]:
-        """What all lanes read, by the lane's port."""
-        if not self.lane.factors:
-            return {}
         bits, half = self.filter.coefficient_bits, len(self.filter.half_taps_i)
         packed: dict[str, list[Value]] = {name: [] for name in self.lane.factors}
         for k in range(half):

@@ -9,8 +9,7 @@ the distances leave out of it, with the constant of the rounding, is one constan
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from amaranth.hdl import Cat, ClockSignal, Const, Module, Shape, Signal, Value, signed
@@ -22,16 +21,35 @@ from dbp.records.schemas import AdderGraphSize
 from dbp.rtl.blocks import adder_graph
 from dbp.rtl.blocks.adder_graph import Graph
 from dbp.rtl.blocks.arithmetic import Exact, delay, flag, keep, saturate
-from dbp.rtl.blocks.component import Block, element
-from dbp.rtl.blocks.filter import FilterLanes
+from dbp.rtl.blocks.component import OUTPUT, element, in_lane
+from dbp.rtl.blocks.filter import WindowedLane, WindowedLanes
 from dbp.rtl.pipeline import HardwiredPipeline, cuts_name
 
 
 @lru_cache(maxsize=256)
 def lane_graph(filter_: Filter, input_bits: int, pipeline: HardwiredPipeline) -> Graph:
-    """The sums of a lane: shared where that pays, cut where ``pipeline`` says."""
+    """Return the sums of a lane: shared where that pays, cut where ``pipeline`` says."""
     plain = adder_graph.filter_graph(filter_, input_bits, after_fold=pipeline.after_fold)
     return adder_graph.split(adder_graph.share(plain), pipeline.sum_terms)
+
+
+def cut_registers(filter_: Filter, input_bits: int, pipeline: HardwiredPipeline) -> dict[str, str]:
+    """Return for each cut of ``pipeline`` the registers that it is, below `HardwiredFilterLanes`.
+
+    Registers that are no cut (histories, valid bits) are not listed.
+    """
+    # A shared sum before the cut at the fold is registered by that cut. All other sums are parts.
+    graph = lane_graph(filter_, input_bits, pipeline)
+    shared = [str(k) for k, s in enumerate(graph.sums) if s.stage < pipeline.after_fold]
+    folds = r"(?:folded|sample)_[iq]_\d+_after_\d+"
+    if shared:
+        folds += rf"|sum_(?:{'|'.join(shared)})_after_\d+"
+    return {
+        "after_fold": in_lane(folds),
+        "sum_terms": in_lane(r"sum_\d+_after_\d+"),
+        "after_sum": in_lane(r"[iq]_before_saturation"),
+        OUTPUT: in_lane(r"out_[iq]|y_[iq]|(?:out_)?clipped"),
+    }
 
 
 class GraphSizes(NamedTuple):
@@ -58,14 +76,8 @@ def graph_sizes(filter_: Filter, input_bits: int, pipeline: HardwiredPipeline) -
     )
 
 
-class HardwiredLane(Block):
-    """One output sample per clock from a window of ``taps`` samples, the oldest first.
-
-    ``out_clipped``, where these taps can do that: I or Q was clipped.
-    """
-
-    has_reset = False
-    factors: Mapping[str, int] = {}  # no port for a tap
+class HardwiredLane(WindowedLane):
+    """A lane whose taps are in the logic, as an adder graph."""
 
     def __init__(self, filter_: Filter, input_bits: int, pipeline: HardwiredPipeline) -> None:
         self.filter, self.input_bits, self.pipeline = filter_, input_bits, pipeline
@@ -129,12 +141,11 @@ class HardwiredLane(Block):
             values.append(stages)
         clips = []
         for name, v, out in zip("iq", graph.outputs, (self.out_i, self.out_q), strict=True):
-            y, clipped = saturate(m, f"out_{name}", self._rounded(m, name, values, v), len(out))
+            y, clips_here = saturate(m, f"out_{name}", self._rounded(m, name, values, v), len(out))
             m.d.comb += out.eq(keep(m, f"y_{name}", y, registered=True).value)
-            clips.append(clipped)
-        if self.can_clip:
-            clipped = keep(m, "clipped", flag(*clips), registered=True)
-            m.d.comb += self.out_clipped.eq(clipped.value)
+            clips.append(clips_here)
+        if (clipped := flag(*clips)) is not None:
+            m.d.comb += self.out_clipped.eq(keep(m, "clipped", clipped, registered=True).value)
         if not graph.registers and not any(any(self._rounded_range(v)) for v in graph.outputs):
             # Nothing but zeros: no register is left.
             unused = Signal(name="clk_unused", attrs={"keep": 1})
@@ -229,8 +240,13 @@ class HardwiredLane(Block):
         return delay(m, f"{name}_before_saturation", x, registered=self.pipeline.after_sum)
 
 
-class HardwiredFilterLanes(FilterLanes):
+class HardwiredFilterLanes(WindowedLanes[HardwiredLane]):
     """P lanes of a filter with its taps in the logic; the ports of `FilterLanes` without taps."""
 
     kind = "hardwired"
-    lane_type = HardwiredLane
+
+    def __init__(
+        self, filter_: Filter, input_bits: int, lanes: int, pipeline: HardwiredPipeline
+    ) -> None:
+        new_lane = partial(HardwiredLane, filter_, input_bits, pipeline)
+        super().__init__(filter_, input_bits, lanes, new_lane, {})

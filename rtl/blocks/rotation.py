@@ -8,14 +8,17 @@ from dataclasses import replace
 from functools import cache, reduce
 from operator import add
 from types import MappingProxyType
+from typing import NamedTuple
 
-from amaranth.hdl import Cat, Const, Module, signed
+from amaranth.hdl import Cat, Module, signed
 from amaranth.lib.wiring import In, Out
 
 from dbp.datapath.design import Rotation
 from dbp.rtl.blocks.arithmetic import (
+    Companions,
     Digits,
     Exact,
+    Interval,
     Terms,
     delay,
     flag,
@@ -23,8 +26,9 @@ from dbp.rtl.blocks.arithmetic import (
     requantize,
     round_shift,
     squared_magnitude,
+    squared_magnitude_interval,
 )
-from dbp.rtl.blocks.component import Block, StreamBlock, add_block, element
+from dbp.rtl.blocks.component import OUTPUT, Block, StreamBlock, add_block, element, in_lane
 from dbp.rtl.blocks.streams import (
     delayed_valid,
     stream_ports,
@@ -34,32 +38,62 @@ from dbp.rtl.blocks.streams import (
 )
 from dbp.rtl.pipeline import RotationPipeline, cuts_name
 
+# The registers of each cut, by their names below `RotationLanes`: see `dbp.rtl.blocks.component`.
+CUT_REGISTERS: Mapping[str, str] = MappingProxyType(
+    {
+        "after_power": r"power_\d+|[iq]_beside_power_\d+|history_(?:power|[iq])|"
+        + in_lane(r"powers|in_[iq]"),
+        "after_fold": in_lane(r"power_\d+|[iq]_beside_fold"),
+        "after_kerr": in_lane(r"kerr_times_power_\d+|[iq]_beside_kerr"),
+        "after_phase": in_lane(r"phi(?:_digit_\w+)?|[iq]_beside_phi|phi_clipped_after_phase"),
+        "after_versine": in_lane(
+            r"versine_digit_\w+|\w+_beside_versine\w*|phi_clipped_after_versine"
+        ),
+        "after_multiplier": in_lane(r"across_[iq]|along_[iq]|phi_clipped_after_multiplier"),
+        "after_product": in_lane(r"turned_[iq]|phi_clipped_after_product"),
+        OUTPUT: in_lane(r"out_[iq]|y_[iq]|(?:phi|out)_clipped(?:_beside_y)?"),
+    }
+)
 
-def _sample_power(
-    m: Module, name: str, rotation: Rotation, i: Exact, q: Exact, input_bits: int
-) -> Exact:
-    """|x|^2 - offset."""
-    power = squared_magnitude(m, name, i, q, input_bits, rotation.branch_bits)
-    return power.plus(-rotation.power_offset).total(m, name)
 
-
-def _any_power(rotation: Rotation, input_bits: int) -> Exact:
-    """Stands for |x|^2 - offset of any sample: asked for its interval and its shape."""
-    x = Exact.signed(Const(0, signed(input_bits)), input_bits)
-    return _sample_power(Module(), "power", rotation, x, x, input_bits)
+def _power_interval(rotation: Rotation, input_bits: int) -> Interval:
+    """Return all that |x|^2 - offset of a sample can be."""
+    offset = Interval(rotation.power_offset, rotation.power_offset)
+    return squared_magnitude_interval(input_bits, rotation.branch_bits) - offset
 
 
 @cache
-def _saturators(
-    rotation: Rotation, input_bits: int, pipeline: RotationPipeline
-) -> Mapping[str, str]:
-    """The requantisers that can clip, and the port that says so."""
-    lane = RotationLane(rotation, input_bits, pipeline, saturators={})
-    _, *flags = lane.outputs(Module())
-    ports = {"phi": "phi_clipped", "rotation": "out_clipped"}
-    return MappingProxyType(
-        {name: port for (name, port), f in zip(ports.items(), flags, strict=True) if f is not None}
-    )
+def _saturators(rotation: Rotation, input_bits: int) -> Mapping[str, str]:
+    """Return the requantisers that can clip, and for each the port that says when it did.
+
+    The same ranges as those of the hardware of `RotationLane`, without the hardware.
+    """
+    power, kerr = _power_interval(rotation, input_bits), Interval.signed(rotation.kerr_bits)
+    total = reduce(add, rotation.delay * [(power + power) * kerr], power * kerr)
+    rounded = total.rounded(rotation.phase_shift)
+    phi = rounded.saturated(rotation.phase_bits)
+    one = 1 << rotation.phase_fraction_bits
+    cosine = Interval(one, one)
+    if rotation.taylor_order == 2:
+        cosine = cosine - phi.squared().rounded(rotation.phase_fraction_bits + 1)
+    x = Interval.signed(input_bits)
+    along, across, shift = cosine * x, phi * x, rotation.output_shift(input_bits)
+    outputs = ((along - across).rounded(shift), (along + across).rounded(shift))
+    ports = {}
+    if not rounded.fits(rotation.phase_bits):
+        ports["phi"] = "phi_clipped"
+    if not all(output.fits(rotation.output_bits) for output in outputs):
+        ports["rotation"] = "out_clipped"
+    return MappingProxyType(ports)
+
+
+class _Outputs(NamedTuple):
+    """What a lane puts in its output registers; None for a flag that is never set."""
+
+    i: Exact
+    q: Exact
+    phi_clipped: Exact | None
+    clipped: Exact | None
 
 
 class RotationLane(Block):
@@ -80,14 +114,13 @@ class RotationLane(Block):
         rotation: Rotation,
         input_bits: int,
         pipeline: RotationPipeline,
-        saturators: Mapping[str, str],
     ) -> None:
-        self.saturators = saturators
+        self.saturators = _saturators(rotation, input_bits)
         self.rotation, self.input_bits, self.pipeline = rotation, input_bits, pipeline
         self.latency = pipeline.latency - pipeline.after_power
         self.half = len(rotation.kerr_gains)
-        self.any_power = _any_power(rotation, input_bits)
-        self.power_bits = self.any_power.shape.width
+        self.power = _power_interval(rotation, input_bits)
+        self.power_bits = self.power.shape.width
         branch_bits = rotation.branch_width(input_bits)
         self.format_name = (
             f"s{input_bits}_b{branch_bits}_d{rotation.power_offset}_k{rotation.kerr_bits}"
@@ -113,76 +146,56 @@ class RotationLane(Block):
                 "out_i": Out(signed(rotation.output_bits)),
                 "out_q": Out(signed(rotation.output_bits)),
             }
-            | {port: Out(1) for port in saturators.values()}
+            | {port: Out(1) for port in self.saturators.values()}
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        outputs, *flags = self.outputs(m)
-        for name, y, out in zip(("y_i", "y_q"), outputs, (self.out_i, self.out_q), strict=True):
+        outputs = self._outputs(m)
+        for name, y, out in (("y_i", outputs.i, self.out_i), ("y_q", outputs.q, self.out_q)):
             m.d.comb += out.eq(keep(m, name, y, registered=True).value)
-        for port, clipped in zip(("phi_clipped", "out_clipped"), flags, strict=True):
+        flags = {"phi_clipped": outputs.phi_clipped, "out_clipped": outputs.clipped}
+        for port, clipped in flags.items():
+            assert (clipped is not None) == (port in self.saturators.values())
             if clipped is not None:
                 register = keep(m, f"{port}_beside_y", clipped, registered=True)
                 m.d.comb += getattr(self, port).eq(register.value)
         return m
 
-    def outputs(self, m: Module) -> tuple[list[Exact], Exact | None, Exact | None]:
-        """I and Q before the output register; whether phi, and whether I or Q was clipped."""
+    def _outputs(self, m: Module) -> _Outputs:
+        """Return what goes to the output registers."""
         r, p = self.rotation, self.pipeline
-        xi, xq = Exact.signed(self.in_i, self.input_bits), Exact.signed(self.in_q, self.input_bits)
-
-        def pass_on(stage: str, registered: bool) -> tuple[Exact, Exact]:
-            """The sample itself, beside a stage of the branch."""
-            return (
-                delay(m, f"i_{stage}", xi, registered=registered),
-                delay(m, f"q_{stage}", xq, registered=registered),
-            )
-
+        # The sample waits beside the branch, until it meets the phi of the powers around it.
+        sample = Companions(
+            m,
+            {
+                "i": Exact.signed(self.in_i, self.input_bits),
+                "q": Exact.signed(self.in_q, self.input_bits),
+            },
+        )
         folded = [self._folded(m, k) for k in range(self.half)]
-        xi, xq = pass_on("beside_fold", p.after_fold)
-
-        # K, which stands still, chooses the multiples: see `dbp.rtl.blocks.filter`.
-        scaled = []
-        for k, power in enumerate(folded):
-            kerr = Digits.of(m, f"kerr_{k}", self._kerr(k), registered=False)
-            name = f"kerr_times_power_{k}"
-            product = Terms.product(m, name, power, kerr)
-            scaled.append(product.cut(m, name, registered=p.after_kerr))
-        xi, xq = pass_on("beside_kerr", p.after_kerr)
+        sample.cross("beside_fold", registered=p.after_fold)
+        scaled = [self._times_kerr(m, k, power) for k, power in enumerate(folded)]
+        sample.cross("beside_kerr", registered=p.after_kerr)
 
         phi, clips = requantize(m, "phi", reduce(add, scaled), r.phase_shift, r.phase_bits)
+        clipped = flag(clips)
+        flags = Companions(m, {"phi_clipped": clipped} if clipped else {}, sample.clocks)
         digits, versine = self._digits(m, phi)
-        xi, xq = pass_on("beside_phi", p.after_phase)
-        phi_clipped = flag(clips)
-        for stage in ("after_phase", "after_versine", "after_multiplier", "after_product"):
-            if phi_clipped is not None:
-                phi_clipped = delay(
-                    m, f"phi_clipped_{stage}", phi_clipped, registered=getattr(p, stage)
-                )
+        sample.cross("beside_phi", registered=p.after_phase)
+        for cut in ("after_phase", "after_versine", "after_multiplier", "after_product"):
+            flags.cross(cut, registered=getattr(p, cut))
+        sample.cross("beside_versine", registered=p.after_versine)
 
-        xi, xq = pass_on("beside_versine", p.after_versine)
-
-        turned = []
-        for name, x, other in (("i", xi, xq), ("q", xq, xi)):
-            along = self._times_cosine(m, name, x, versine)
-            across = Terms.product(m, f"phi_times_{name}", other, digits, minus=name == "i")
-            turned.append(
-                reduce(
-                    add,
-                    (
-                        term.cut(m, f"{part}_{name}", registered=p.after_multiplier)
-                        for part, term in (("along", along), ("across", across))
-                    ),
-                ).cut(m, f"turned_{name}", registered=p.after_product)
-            )
-
+        rotated_i = self._rotated(m, "i", sample["i"], sample["q"], digits, versine)
+        rotated_q = self._rotated(m, "q", sample["q"], sample["i"], digits, versine)
+        assert flags.clocks == sample.clocks + p.after_multiplier + p.after_product
+        assert flags.clocks == self.latency - 1, "the output register is the last"
         shift = r.output_shift(self.input_bits)
-        (y_i, clips_i), (y_q, clips_q) = (
-            requantize(m, f"out_{name}", y, shift, r.output_bits)
-            for name, y in zip("iq", turned, strict=True)
-        )
-        return [y_i, y_q], phi_clipped, flag(clips_i, clips_q)
+        y_i, clips_i = requantize(m, "out_i", rotated_i, shift, r.output_bits)
+        y_q, clips_q = requantize(m, "out_q", rotated_q, shift, r.output_bits)
+        phi_clipped = flags["phi_clipped"] if clipped else None
+        return _Outputs(y_i, y_q, phi_clipped, flag(clips_i, clips_q))
 
     def _kerr(self, k: int) -> Exact:
         bits = self.rotation.kerr_bits
@@ -190,23 +203,33 @@ class RotationLane(Block):
 
     def _power(self, k: int) -> Exact:
         value = element(self.powers, k, self.power_bits)
-        return replace(self.any_power, value=value.as_signed() if self.any_power.low < 0 else value)
+        return Exact.within(value.as_signed() if self.power.low < 0 else value, self.power)
 
     def _folded(self, m: Module, k: int) -> Exact:
-        """The two powers that share K number k, or the centre one alone."""
+        """Return the sum of the two powers that share K number k, or the centre one alone."""
         total = self._power(k)
         if k != self.rotation.delay:
             total = total + self._power(self.rotation.kerr_taps - 1 - k)
         return keep(m, f"power_{k}", total, registered=self.pipeline.after_fold)
 
-    def _digits(self, m: Module, phi: Exact) -> tuple[Digits, Digits | None]:
-        """Of phi and of the versine phi^2 / 2; None for the latter where it is always nothing.
+    def _times_kerr(self, m: Module, k: int, power: Exact) -> Terms:
+        """Return K number k times its power.
 
-        Registers hold digits where they meet the sample next, else phi.
+        K, which seldom changes, selects the multiples: see `dbp.rtl.blocks.filter`.
+        """
+        kerr = Digits.of(m, f"kerr_{k}", self._kerr(k), registered=False)
+        name = f"kerr_times_power_{k}"
+        product = Terms.product(m, name, power, kerr)
+        return product.cut(m, name, registered=self.pipeline.after_kerr)
+
+    def _digits(self, m: Module, phi: Exact) -> tuple[Digits, Digits | None]:
+        """Return the digits of phi, and of the versine phi^2 / 2, None where that is always zero.
+
+        The last cut before the product with the sample holds digits, an earlier one phi itself.
         """
         r, p = self.rotation, self.pipeline
         if r.taylor_order == 1:
-            # Named, since it is read many times.
+            # A signal of its own, since it is read many times.
             phi = keep(m, "phi", phi, registered=False)
             return Digits.of(m, "phi_digit", phi, registered=p.after_phase), None
         phi = keep(m, "phi", phi, registered=p.after_phase)
@@ -217,16 +240,27 @@ class RotationLane(Block):
             return digits, None
         return digits, Digits.of(m, "versine_digit", versine, registered=p.after_versine)
 
+    def _rotated(
+        self, m: Module, name: str, x: Exact, other: Exact, digits: Digits, versine: Digits | None
+    ) -> Terms:
+        """Return quadrature ``name`` of x exp(j phi): I is I cos - Q phi, Q is Q cos + I phi."""
+        p = self.pipeline
+        along = self._times_cosine(m, name, x, versine)
+        across = Terms.product(m, f"phi_times_{name}", other, digits, minus=name == "i")
+        along = along.cut(m, f"along_{name}", registered=p.after_multiplier)
+        across = across.cut(m, f"across_{name}", registered=p.after_multiplier)
+        return (along + across).cut(m, f"turned_{name}", registered=p.after_product)
+
     def _times_cosine(self, m: Module, name: str, x: Exact, versine: Digits | None) -> Terms:
-        """(2^p - versine) x, in which the wide factor costs a shift only."""
+        """Return (2^p - versine) x, in which the wide factor 2^p costs only a shift."""
         bits = self.rotation.phase_fraction_bits
         whole = Terms.of(m, f"whole_{name}", x) << bits
         if versine is None:
             return whole
         terms = whole + Terms.product(m, f"versine_times_{name}", x, versine, minus=True)
-        # Both hold x: the interval is that of the product, tighter than that of a difference.
-        cosine = Exact(Const(1 << bits), 1 << bits, 1 << bits) - versine.factor
-        product = cosine * x
+        # Both terms hold x: the interval of the product is tighter than that of a difference.
+        one = Interval(1 << bits, 1 << bits)
+        product = (one - versine.factor.interval) * x.interval
         return replace(terms, low=product.low, high=product.high)
 
 
@@ -243,8 +277,8 @@ class RotationLanes(StreamBlock):
         self, rotation: Rotation, input_bits: int, lanes: int, pipeline: RotationPipeline
     ) -> None:
         self.rotation, self.pipeline = rotation, pipeline.of(rotation)
-        self.saturators = _saturators(rotation, input_bits, self.pipeline)
-        self.lane = RotationLane(rotation, input_bits, self.pipeline, self.saturators)
+        self.lane = RotationLane(rotation, input_bits, self.pipeline)
+        self.saturators = self.lane.saturators
         self.lanes, self.input_bits, self.output_bits = lanes, input_bits, rotation.output_bits
         self.latency = self.pipeline.latency
         self.warm_up_words = words_to_fill(rotation.kerr_taps - 1, lanes)
@@ -268,7 +302,10 @@ class RotationLanes(StreamBlock):
                 Exact.signed(element(word, p, self.input_bits).as_signed(), self.input_bits)
                 for word in (self.in_i, self.in_q)
             )
-            power = _sample_power(m, f"magnitude_{p}", r, xi, xq, self.input_bits)
+            name = f"magnitude_{p}"
+            magnitude = squared_magnitude(m, name, xi, xq, self.input_bits, r.branch_bits)
+            power = magnitude.plus(-r.power_offset).total(m, name)
+            assert power.interval == self.lane.power
             powers.append(keep(m, f"power_{p}", power, registered=cut).value)
             samples_i.append(delay(m, f"i_beside_power_{p}", xi, registered=cut).value)
             samples_q.append(delay(m, f"q_beside_power_{p}", xq, registered=cut).value)
@@ -283,7 +320,7 @@ class RotationLanes(StreamBlock):
         stream_q = with_history(m, "history_q", Cat(samples_q), valid, r.delay * self.input_bits)
         bits = self.output_bits
         for p in range(self.lanes):
-            lane = RotationLane(r, self.input_bits, self.pipeline, self.saturators)
+            lane = RotationLane(r, self.input_bits, self.pipeline)
             m.d.comb += [
                 lane.in_i.eq(element(stream_i, p, self.input_bits)),
                 lane.in_q.eq(element(stream_q, p, self.input_bits)),

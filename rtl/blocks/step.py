@@ -48,7 +48,7 @@ class Step(StreamBlock):
             )
         blocks = [self.filter] + ([self.rotation] if self.rotation else [])
         # Taps change at the clock edge behind ``in_commit``, so words must need them after it.
-        self.input_register = not hardwired and self.filter.taps_after == 0
+        self.input_register = isinstance(self.filter, FilterLanes) and self.filter.taps_after == 0
         self.latency = self.input_register + sum(block.latency for block in blocks)
         self.warm_up_words = sum(block.warm_up_words for block in blocks)
         self.lanes, self.input_bits = lanes, input_bits
