@@ -24,10 +24,10 @@ from dbp.synthesis.cells.library import (
     InternalPower,
     Leakage,
     Library,
+    LookupTable,
     OperatingConditions,
     Pin,
     Sequential,
-    Table,
     TimingArc,
     WireLoad,
 )
@@ -272,7 +272,7 @@ def _powers(group: Group, units: _Units) -> Iterable[InternalPower]:
         yield InternalPower(related, when, supply, rise, fall)
 
 
-def _table(group: Group, kind: str, units: _Units, scale: float) -> Table | None:
+def _table(group: Group, kind: str, units: _Units, scale: float) -> LookupTable | None:
     for table in group.of_kind(kind):
         try:
             return _read_table(table, units, scale)
@@ -281,7 +281,7 @@ def _table(group: Group, kind: str, units: _Units, scale: float) -> Table | None
     return None
 
 
-def _read_table(group: Group, units: _Units, scale: float) -> Table:
+def _read_table(group: Group, units: _Units, scale: float) -> LookupTable:
     template = units.templates.get(group.arguments[0]) if group.arguments else None
     rows = group.complex_attributes.get("values", [()])[-1]
     values = _numbers(" ".join(rows)) * scale
@@ -308,7 +308,7 @@ def _read_table(group: Group, units: _Units, scale: float) -> Table:
         values = values.reshape(shape[::-1]).T
     if not np.isfinite(values).all():
         raise ValueError("a table with values that are no numbers")
-    return Table(axes["slew"], axes["load"], values.reshape(shape))
+    return LookupTable(axes["slew"], axes["load"], values.reshape(shape))
 
 
 @lru_cache(maxsize=4096)

@@ -17,7 +17,7 @@ from dbp.synthesis.cells.expressions import Expression
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Table:
+class LookupTable:
     """A quantity over input slew and output load; an axis of one point means independence.
 
     ``values``: shape ``(len(slews_s), len(loads_f))``.
@@ -57,10 +57,10 @@ class TimingArc:
     related_pin: str
     timing_type: str
     timing_sense: str
-    rise_delay: Table | None
-    fall_delay: Table | None
-    rise_slew: Table | None
-    fall_slew: Table | None
+    rise_delay: LookupTable | None
+    fall_delay: LookupTable | None
+    rise_slew: LookupTable | None
+    fall_slew: LookupTable | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,8 @@ class InternalPower:
     related_pin: str | None
     when: Expression | None
     supply: str | None
-    rise: Table | None
-    fall: Table | None
+    rise: LookupTable | None
+    fall: LookupTable | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from scipy.optimize import nnls
 from dbp.errors import InputError
 from dbp.support.files import write_csv, write_text
 from dbp.synthesis.cells import kits, liberty_reader, liberty_syntax, wire_load
-from dbp.synthesis.cells.library import Cell, Library, Pin, Table
+from dbp.synthesis.cells.library import Cell, Library, LookupTable, Pin
 from dbp.synthesis.cells.wire_load import DATA, HEADER, Wires
 
 TABLE, LIBERTY = DATA / "predictive28.csv", DATA / "predictive28.lib"
@@ -240,7 +240,7 @@ class Source:
         slew_ps = 1e12 * self.slew_factor * slew
         terms = np.stack([np.ones_like(slew), slew_ps, 1e15 * load], axis=1)
         for kind, factor in (("delay", 1.0), ("slew", self.slew_factor)):
-            tables: list[Table] = [getattr(arc, f"{edge}_{kind}") for arc in arcs]
+            tables: list[LookupTable] = [getattr(arc, f"{edge}_{kind}") for arc in arcs]
             values = 1e12 * factor * np.mean([table(slew, load) for table in tables], axis=0)
             # Relative errors count; no term may be negative.
             fitted, _ = nnls(terms / values[:, None], np.ones(len(values)))

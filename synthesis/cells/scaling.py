@@ -1,15 +1,15 @@
-"""From a kit's node to 28 nm: published factors, each on its own, and the band that they span.
+"""From a kit's node to 28 nm: published factors, one by one, and the band that they span.
 
-Three rows a kit: DeepScaleTool (Sarangi and Baas 2021, between nominal supplies), and the
+Each kit has three factors: DeepScaleTool (Sarangi and Baas 2021, between nominal supplies), and the
 equations of Stillmaker and Baas (2017) for high-performance (HP) and low-power (LP) transistors at
 the kit's supply and 0.9 V at 28 nm, where their two neighbours, 32 and 20 nm, are interpolated in
 the logarithm. They differ by more than a factor of two from 7 nm: an absolute figure at 28 nm is a
 band, and a ratio of two designs through one flow needs no scaling at all.
 
 At a fixed clock power scales as energy per operation; leakage is taken along with it. The central
-value is the geometric mean of the rows of a kit, and of the kits: factors multiply, so their errors
-are of a ratio, and no row is better founded than another. Kits at 130 nm are not scaled: two
-generations of wires and supplies lie between.
+value is the geometric mean over the methods of a kit, then over the kits: factors multiply, so
+their errors are those of a ratio, and no method is better founded than another. Kits at 130 nm are
+not scaled: two generations of wires and supplies lie between.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ import csv
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from dbp.errors import InputError
-from dbp.records.schemas import Band
+from dbp.records.schemas import Band, Scaled, Scaling
 from dbp.synthesis.cells import kits
 from dbp.synthesis.cells.wire_load import DATA
 
@@ -32,19 +31,8 @@ _NEIGHBOURS = (32, 20)
 Quantity = Literal["energy", "area", "delay"]
 
 
-@dataclass(frozen=True)
-class Row:
-    """Factors from a kit to 28 nm by one method; None where the method states none."""
-
-    kit: str
-    method: str
-    energy: float
-    area: float | None
-    delay: float
-
-
-def rows(kit: str, voltage_v: float) -> tuple[Row, ...]:
-    """The factors of every method from ``kit`` at its supply to 28 nm at 0.9 V.
+def factors(kit: str, voltage_v: float) -> tuple[Scaling, ...]:
+    """Return the factors of every method from ``kit`` at its supply to 28 nm at 0.9 V.
 
     `InputError` for a kit that is not scaled, or a supply outside 0.5 to 1.2 V.
     """
@@ -58,20 +46,21 @@ def rows(kit: str, voltage_v: float) -> tuple[Row, ...]:
         key: float(tool[NODE_NM][key]) / float(tool[node][key])
         for key in ("energy", "area", "delay")
     }
-    found = [Row(kit, "DeepScaleTool", **ratios)]
+    scalings = [Scaling(kit=kit, method="DeepScaleTool", **ratios)]
     for kind in ("HP", "LP"):
         energy, delay = (
             _at_28nm(function, kind) / function(f"{node}{kind}", voltage_v)
             for function in (_energy, _delay)
         )
-        found.append(Row(kit, f"Stillmaker-Baas {kind}", energy, None, delay))
-    return tuple(found)
+        method = f"Stillmaker-Baas {kind}"
+        scalings.append(Scaling(kit=kit, method=method, energy=energy, area=None, delay=delay))
+    return tuple(scalings)
 
 
 def band(
     figures: Mapping[str, float], voltages_v: Mapping[str, float], quantity: Quantity
 ) -> Band | None:
-    """Figures of one thing in one or more kits, as one band at 28 nm; None where no kit is scaled.
+    """Scale figures of one thing in one or more kits to a band at 28 nm; None if no kit is scaled.
 
     ``figures``: power or energy for the quantity ``energy``, else area or delay, by kit, in any
     unit; ``voltages_v``: the kits' supplies. Kits that are not scaled are left out.
@@ -79,8 +68,8 @@ def band(
     scaled = [
         [
             figure * factor
-            for row in rows(kit, voltages_v[kit])
-            if (factor := getattr(row, quantity)) is not None
+            for scaling in factors(kit, voltages_v[kit])
+            if (factor := getattr(scaling, quantity)) is not None
         ]
         for kit, figure in figures.items()
         if kit in SCALED
@@ -89,24 +78,23 @@ def band(
         return None
     low, high = min(map(min, scaled)), max(map(max, scaled))
     central = statistics.geometric_mean(map(statistics.geometric_mean, scaled))
-    # The mean of one is rounded.
+    # A single figure's own geometric mean is rounded and may lie beside it.
     return Band(low=low, central=min(max(central, low), high), high=high)
 
 
-def of_one_kit(
-    kit: str, voltage_v: float, power_w: float, area_um2: float
-) -> dict[str, Any] | None:
-    """For ``metrics.json``: the rows, and the bands of power and area; None for other kits."""
-    if kit not in SCALED:
-        return None
+def of_one_kit(kit: str, voltage_v: float, power_w: float, area_um2: float) -> Scaled | None:
+    """Return a kit's factors and the bands of power and area; None for a kit that is not scaled."""
     voltages = {kit: voltage_v}
-    return {
-        "node_nm": NODE_NM,
-        "voltage_v": VOLTAGE_V,
-        "factors": [asdict(row) for row in rows(kit, voltage_v)],
-        "power_w": band({kit: power_w}, voltages, "energy"),
-        "cell_area_um2": band({kit: area_um2}, voltages, "area"),
-    }
+    power, area = band({kit: power_w}, voltages, "energy"), band({kit: area_um2}, voltages, "area")
+    if power is None or area is None:
+        return None
+    return Scaled(
+        node_nm=NODE_NM,
+        voltage_v=VOLTAGE_V,
+        factors=factors(kit, voltage_v),
+        power_w=power,
+        cell_area_um2=area,
+    )
 
 
 def _table(name: str) -> list[dict[str, str]]:
@@ -125,15 +113,15 @@ def _energy(node: str, voltage_v: float) -> float:
 
 
 def _delay(node: str, voltage_v: float) -> float:
-    """No gate is slower at a higher supply: past its minimum the cubic stays there."""
+    """Return the delay, past its minimum the least: no gate is slower at a higher supply."""
     a3, a2, a1, a0 = _coefficients(node, ("a3", "a2", "a1", "a0"))
-    turning = _minimum(a3, a2, a1)
-    v = voltage_v if turning is None else min(voltage_v, turning)
+    fastest = _minimum(a3, a2, a1)
+    v = voltage_v if fastest is None else min(voltage_v, fastest)
     return a3 * v**3 + a2 * v**2 + a1 * v + a0
 
 
 def _minimum(a3: float, a2: float, a1: float) -> float | None:
-    """The supply where the cubic is least; None where it falls all the way."""
+    """Return the supply where the cubic is least, None where it falls all the way."""
     if a3 == 0:
         return -a1 / (2 * a2)
     root = a2**2 - 3 * a3 * a1

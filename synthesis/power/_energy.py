@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from dbp.synthesis.cells.expressions import Probability
-from dbp.synthesis.cells.library import Cell, InternalPower, Pin, Table
+from dbp.synthesis.cells.library import Cell, InternalPower, LookupTable, Pin
 from dbp.synthesis.power._graph import Array, Batch, PowerGraph
 
 Probabilities = Mapping[str, Probability]
@@ -129,7 +129,7 @@ def _mean_edge(item: InternalPower, rise: Array, fall: Array, load: Array | floa
     return 0.5 * (_edge(item.rise, rise, load) + _edge(item.fall, fall, load))
 
 
-def _edge(table: Table | None, slew: Array, load: Array | float) -> Array | float:
+def _edge(table: LookupTable | None, slew: Array, load: Array | float) -> Array | float:
     return 0.0 if table is None else table(slew, load)
 
 

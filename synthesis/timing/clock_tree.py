@@ -8,9 +8,10 @@ minimal tree through n random points; a tree with balanced delays is longer.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import TypedDict
 
+from dbp.records.schemas import ClockTreeFigures, PowerW
 from dbp.synthesis.cells.library import Cell, Library
 from dbp.synthesis.netlist import Netlist
 
@@ -30,32 +31,29 @@ OTHER_WIRE_F_PER_UM = 0.15e-15
 
 @dataclass(frozen=True)
 class ClockTree:
-    """``slew_s``: the worst at a sink. The powers are watts; the clock pins and wires count as
-    ``switching_w``, as no cell of the netlist drives them."""
+    """An estimated tree: its figures and its watts.
 
-    registers: int
-    buffers: int
-    levels: int
-    buffer_cell: str
-    wire_um: float
-    wire_f_per_um: float
-    slew_s: float
-    switching_w: float
-    internal_w: float
-    leakage_w: float
+    The clock pins and the wires count as switching, as no cell of the netlist drives them.
+    """
 
-    @property
-    def total_w(self) -> float:
-        return self.switching_w + self.internal_w + self.leakage_w
+    figures: ClockTreeFigures
+    power_w: PowerW
+
+
+class ClockTreeKeys(TypedDict):
+    """The fields of the metrics that state the estimate; None where there is none."""
+
+    clock_tree_estimate_w: PowerW | None
+    clock_tree_estimate: ClockTreeFigures | None
 
 
 def estimate(
     netlist: Netlist, library: Library, clock_period_s: float, kit: str | None = None
 ) -> ClockTree | None:
-    """The tree that the registers on the input ports would need.
+    """Estimate the tree that the registers on the input ports would need.
 
-    ``kit``: whose wires. None where no register's clock pin is on an input port (there is a tree
-    already), or the library has no buffer.
+    ``kit``: the kit whose wires it has. None where no register's clock pin is on an input port
+    (there is a tree already), or the library has no buffer.
     """
     ports = set(netlist.inputs)
     sinks = [
@@ -75,20 +73,15 @@ def estimate(
         for cell in sorted(buffers, key=lambda cell: (cell.area_um2, cell.name))
     ]
     # The smallest buffer that is fast enough; else the fastest.
-    fast = (tree for tree in trees if tree.slew_s <= MAX_SLEW * clock_period_s)
-    return next(fast, None) or min(trees, key=lambda tree: tree.slew_s)
+    fast = (tree for tree in trees if tree.figures.slew_s <= MAX_SLEW * clock_period_s)
+    return next(fast, None) or min(trees, key=lambda tree: tree.figures.slew_s)
 
 
-def as_metrics(tree: ClockTree | None) -> dict[str, Any]:
-    """Return the estimate as keys of ``metrics.json``; null where there is no tree to estimate."""
-    if tree is None:
-        return {"clock_tree_estimate_w": None, "clock_tree_estimate": None}
-    figures = asdict(tree)
-    kinds = ("switching", "internal", "leakage")
-    watts = {kind: figures.pop(f"{kind}_w") for kind in kinds} | {"total": tree.total_w}
+def as_metrics(tree: ClockTree | None) -> ClockTreeKeys:
+    """Return the estimate as fields of the metrics of a stage."""
     return {
-        "clock_tree_estimate_w": watts,
-        "clock_tree_estimate": figures | {"fanout": FANOUT},
+        "clock_tree_estimate_w": None if tree is None else tree.power_w,
+        "clock_tree_estimate": None if tree is None else tree.figures,
     }
 
 
@@ -101,6 +94,7 @@ def _tree(
     voltage_v: float,
     clock_period_s: float,
 ) -> ClockTree:
+    """Estimate the tree of buffers ``cell``, level by level from the registers to the root."""
     (source,) = cell.inputs
     buffers = levels = 0
     wire_um = capacitance_f = energy_j = slew_s = 0.0
@@ -122,24 +116,32 @@ def _tree(
         for supply in supplies:
             own = [leak.power_w for leak in states if leak.supply == supply]
             leakage += sum(own) / len(own)
-    return ClockTree(
-        registers,
-        buffers,
-        levels,
-        cell.name,
-        wire_um,
-        wire_f_per_um,
-        slew_s,
-        # One rise and one fall a clock.
-        (capacitance_f + load_f) * voltage_v**2 / clock_period_s,
-        energy_j / clock_period_s,
-        buffers * leakage,
+    # One rise and one fall a clock.
+    switching_w = (capacitance_f + load_f) * voltage_v**2 / clock_period_s
+    internal_w, leakage_w = energy_j / clock_period_s, buffers * leakage
+    figures = ClockTreeFigures(
+        registers=registers,
+        buffers=buffers,
+        levels=levels,
+        buffer_cell=cell.name,
+        wire_um=wire_um,
+        wire_f_per_um=wire_f_per_um,
+        slew_s=slew_s,
+        fanout=FANOUT,
     )
+    watts = PowerW(
+        switching=switching_w,
+        internal=internal_w,
+        leakage=leakage_w,
+        total=switching_w + internal_w + leakage_w,
+    )
+    return ClockTree(figures, watts)
 
 
 def _edge(cell: Cell, load_f: float) -> tuple[float, float]:
-    """Worst output slew and mean energy of an edge, where the input's slew is the output's."""
+    """Return the worst output slew and the mean energy of an edge where all slews are alike."""
     (output,) = cell.outputs
+    # Each buffer drives the next: a few rounds find the slew that goes in as it comes out.
     slew = 0.0
     for _ in range(4):
         tables = [t for arc in output.arcs for t in (arc.rise_slew, arc.fall_slew) if t is not None]

@@ -19,7 +19,7 @@ VOLTS = {"nangate45": 1.1, "asap7": 0.7}
 
 
 def factors(kit):
-    return {row.method: row for row in scaling.rows(kit, VOLTS[kit])}
+    return {row.method: row for row in scaling.factors(kit, VOLTS[kit])}
 
 
 def test_deepscaletool_is_a_quotient_of_its_table():
@@ -63,10 +63,10 @@ def test_delays_never_rise_with_the_supply(kit, kind):
 
 
 def test_energy_shrinks_from_45_nm_and_grows_from_7_nm():
-    assert all(row.energy < 1 for row in scaling.rows("nangate45", 1.1))
-    assert all(row.energy > 1 for row in scaling.rows("asap7", 0.7))
+    assert all(row.energy < 1 for row in scaling.factors("nangate45", 1.1))
+    assert all(row.energy > 1 for row in scaling.factors("asap7", 0.7))
     # A lower supply at the kit leaves less to gain.
-    low, high = (scaling.rows("nangate45", v) for v in (0.9, 1.1))
+    low, high = (scaling.factors("nangate45", v) for v in (0.9, 1.1))
     assert all(a.energy > b.energy for a, b in zip(low[1:], high[1:], strict=True))
 
 
@@ -75,7 +75,7 @@ def test_a_band_is_the_rows_and_their_geometric_mean():
     scaled = [
         figures[kit] * row.energy
         for kit, volts in VOLTS.items()
-        for row in scaling.rows(kit, volts)
+        for row in scaling.factors(kit, volts)
     ]
     found = scaling.band(figures, VOLTS, "energy")
     assert (found.low, found.high) == (min(scaled), max(scaled))
@@ -95,18 +95,18 @@ def test_other_kits_have_no_absolute_figure():
     assert scaling.of_one_kit("predictive28", 0.9, 1.0, 1.0) is None
     assert scaling.band({"ihp-sg13g2": 1.0}, {}, "energy") is None
     with pytest.raises(InputError, match="kit 'sky130hd': only nangate45 and asap7"):
-        scaling.rows("sky130hd", 1.8)
+        scaling.factors("sky130hd", 1.8)
     with pytest.raises(InputError, match=r"voltage_v = 1.8: must be in 0.5..1.2"):
-        scaling.rows("asap7", 1.8)
+        scaling.factors("asap7", 1.8)
 
 
 def test_one_kit_for_the_metrics():
-    found = scaling.of_one_kit("nangate45", 1.1, 0.017, 21684.0)
-    assert [row["method"] for row in found["factors"]] == [
+    scaled = scaling.of_one_kit("nangate45", 1.1, 0.017, 21684.0)
+    assert [row.method for row in scaled.factors] == [
         "DeepScaleTool", "Stillmaker-Baas HP", "Stillmaker-Baas LP",
     ]  # fmt: skip
-    assert found["power_w"].high == pytest.approx(0.017 * 0.37 / 0.63)
-    assert found["cell_area_um2"].central == pytest.approx(21684 * 0.35)
+    assert scaled.power_w.high == pytest.approx(0.017 * 0.37 / 0.63)
+    assert scaled.cell_area_um2.central == pytest.approx(21684 * 0.35)
 
 
 @pytest.mark.skipif(

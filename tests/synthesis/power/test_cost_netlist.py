@@ -267,18 +267,20 @@ def test_clock_tree_of_the_closed_form():
     registers = "".join(f"DFF r{k} (.CK(clk), .D(d));\n" for k in range(17))
     design = netlist.parse(f"module m (clk, d); input clk, d; {registers} endmodule")
     tree = clock_tree.estimate(design, library, 2e-9)
-    assert (tree.registers, tree.buffers, tree.levels, tree.buffer_cell) == (17, 3, 2, "BUF")
+    figures = tree.figures
+    assert (figures.registers, figures.buffers, figures.levels) == (17, 3, 2)
+    assert figures.buffer_cell == "BUF" and figures.fanout == clock_tree.FANOUT
     area = 17 * 6 / 0.7
     wires = [0.76 * (n * area) ** 0.5 for n in (17, 2)]
-    assert tree.wire_um == pytest.approx(sum(wires))
+    assert tree.figures.wire_um == pytest.approx(sum(wires))
     farads = 17e-15 + 2 * 3e-15 + 3e-15 + 0.15e-15 * sum(wires)
-    assert tree.switching_w == pytest.approx(farads * 1.0**2 / 2e-9)
+    assert tree.power_w.switching == pytest.approx(farads * 1.0**2 / 2e-9)
     loads = [(17e-15 + 0.15e-15 * wires[0]) / 2, 2 * 3e-15 + 0.15e-15 * wires[1]]
     slews = [0.2e-9 + 0.02e6 * load for load in loads]
     edges = [1e-15 + 1e-6 * slew + 0.1 * load for slew, load in zip(slews, loads, strict=True)]
-    assert tree.internal_w == pytest.approx((2 * 2 * edges[0] + 2 * edges[1]) / 2e-9)
-    assert tree.leakage_w == pytest.approx(3 * 9e-9)
-    assert tree.slew_s == pytest.approx(max(slews))
+    assert tree.power_w.internal == pytest.approx((2 * 2 * edges[0] + 2 * edges[1]) / 2e-9)
+    assert tree.power_w.leakage == pytest.approx(3 * 9e-9)
+    assert tree.figures.slew_s == pytest.approx(max(slews))
 
 
 def test_no_clock_tree_where_there_is_one_or_nothing_to_clock():
