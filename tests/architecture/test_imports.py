@@ -25,6 +25,11 @@ def test_closed_forms_of_the_link_need_no_torch(module):
     assert not {"torch", "numba"} & loaded(module)
 
 
+@pytest.mark.parametrize("module", ["dbp.synthesis", "dbp.synthesis.cells.library"])
+def test_cells_need_neither_the_generator_nor_the_simulator(module):
+    assert not {"amaranth", "numba"} & loaded(module)
+
+
 def test_no_import_changes_the_users_matplotlib_backend():
     code = (
         "import matplotlib; matplotlib.use('pdf'); "
