@@ -68,7 +68,8 @@ def run(settings: Config, out: Path, device: str = "cpu") -> None:
     missing, failed = _run_all(jobs)
     missing |= instead
     write_json(out / "absent.json", missing | failed)
-    from dbp.report.page import summary, write_report
+    from dbp.report.contents import summary
+    from dbp.report.page import write_report
 
     page = write_report([out])
     print(summary(out))

@@ -27,7 +27,7 @@ MIN_PAPER_VALUES = 3
 
 
 def is_learned(design: Design) -> bool:
-    """Whether its filters were learned, by its name."""
+    """Return whether a design's filters were learned, judged by its name."""
     return not design.name.startswith(UNLEARNED)
 
 

@@ -10,14 +10,14 @@ MODULATION = "16qam"
 
 
 def rows(name: str) -> list[dict[str, str]]:
-    """The lines of a table by its file's name, by column."""
+    """Return the lines of a table, given its file's name, each by column."""
     text = (resources.files("dbp.comparison") / "data" / name).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A curve of the paper's BER against launch power, and which receiver of ours stands for it.
+    """A curve of the paper's BER against launch power, and our receiver for the same curve.
 
     ``filters``: "linear", "ls-co" or "learned". ``receiver``: "linear" or the name of a shipped
     design, in ``arithmetic`` "fixed" or "float".
@@ -32,20 +32,23 @@ class Curve:
 
 
 def ber_curves() -> list[Curve]:
-    """All curves of ``paper_ber.csv``, those of learned filters last."""
-    formats = ("filters", "taps_per_step", "coefficient_bits", "signal_bits")
-    points: dict[tuple[str, ...], dict[float, float]] = {}
+    """Return all curves of ``paper_ber.csv``, those of learned filters last."""
+    points: dict[tuple[str, str, str, str], dict[float, float]] = {}
     for row in rows("paper_ber.csv"):
-        curve = points.setdefault(tuple(row[key] for key in formats), {})
+        formats = row["taps_per_step"], row["coefficient_bits"], row["signal_bits"]
+        curve = points.setdefault((row["filters"], *formats), {})
         curve[float(row["launch_power_dbm"])] = float(row["ber"])
-    curves = [_curve(*key, ber) for key, ber in points.items()]
+    curves = [
+        _curve(filters, taps, coefficient, signal, ber)
+        for (filters, taps, coefficient, signal), ber in points.items()
+    ]
     return sorted(curves, key=lambda curve: curve.filters == "learned")
 
 
 def _curve(
     filters: str, taps: str, coefficient: str, signal: str, ber: dict[float, float]
 ) -> Curve:
-    """With the receiver that stands for it: one design's float filters for all its formats."""
+    """Return a curve with our receiver; one design's float filters serve for all its formats."""
     points = tuple(ber), tuple(ber.values())
     if filters == "linear":
         return Curve(filters, "linear", "linear", "float", *points)

@@ -14,7 +14,7 @@ After the equaliser, outside the chip and in floating point, as a receiver's DSP
    and counted like them; what their place in a frame costs is not charged.
 
 Steps 1, 3 and 4 are all that is known of the lasers: no genie removes what `dbp.link.front_end`
-adds. With ideal lasers none is taken.
+adds. With ideal lasers these steps are left out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dbp.evaluation.measures import matched_filter, matched_symbols
 from dbp.link import fiber, front_end, modulation
 from dbp.link.modulation import Waveform
 
-# Of the blind phase search: phases tried in a quadrant, and symbols over which errors are summed.
+# Blind phase search: phases tried in a quadrant, and symbols over which errors are summed.
 TEST_PHASES = 64
 WINDOW = 65
 PILOT_SPACING = 32
@@ -37,7 +37,7 @@ _PILOTS_TOGETHER = 5
 
 
 def symbols(equalized: Waveform, sent: Waveform, link: config.Link) -> Waveform:
-    """Symbols of a group of blocks, but for one complex gain over all of them.
+    """Return the symbols of a group of blocks, but for one complex gain over all of them.
 
     ``equalized``: complex, shape ``(blocks, 2 * block_symbols)``, circular, any unit, no group
     delay; ``sent``: shape ``(blocks, block_symbols)``, of which the pilots are known. With ideal
@@ -53,7 +53,7 @@ def symbols(equalized: Waveform, sent: Waveform, link: config.Link) -> Waveform:
 
 
 def offset_bins(spectrum: Waveform, link: config.Link) -> int:
-    """By how much the spectrum of all blocks is shifted, in bins of a block.
+    """Return the shift of the spectrum of all blocks, in bins of a block.
 
     ``spectrum``: transform of an equalised waveform of mean power 1, shape ``(blocks, samples)``.
 
@@ -69,7 +69,7 @@ def offset_bins(spectrum: Waveform, link: config.Link) -> int:
     likeness = np.fft.ifft(density * np.fft.fft(band).conj()).real
     coarse = int(np.argmax(likeness))
     coarse -= 2 * block * (coarse > block)
-    # Of the bins of long blocks not all are tried: those between are seen beside 0, as long as
+    # Not all bins of long blocks are tried: the lines of those between are seen near 0, as long as
     # their symbols are hardly mistimed.
     symbols_per_bin = _delay_ps(1, link) * 1e-3 * link.symbol_rate_gbd
     step = max(1, int(min(block / 1024, 0.2 / max(abs(symbols_per_bin), 1e-9))))
@@ -89,16 +89,16 @@ def offset_bins(spectrum: Waveform, link: config.Link) -> int:
 
 
 def _without_offset(spectrum: Waveform, bins: int, link: config.Link) -> Waveform:
-    """Matched filter about the shifted band, delay undone; symbols as `matched_filter` has them."""
+    """Apply the matched filter about the shifted band and undo its delay; returns symbols."""
     omega = fiber.angular_frequency(spectrum.shape[-1], 2 * link.symbol_rate_gbd)
     undone = np.exp(1j * omega * _delay_ps(bins, link)).astype(spectrum.dtype)
     return matched_symbols(np.roll(spectrum, -bins, axis=-1) * undone, link.roll_off)
 
 
 def _delay_ps(bins: int, link: config.Link) -> float:
-    """By how much an equaliser delays a band that is shifted by so many bins.
+    """Return how much an equaliser delays a band that is shifted by ``bins`` bins.
 
-    Of exp(j beta2 L / 2 (w - w0)^2) it leaves exp(-j beta2 L w0 (w - w0)), but for a constant.
+    It leaves exp(-j beta2 L w0 (w - w0)) of exp(j beta2 L / 2 (w - w0)^2), but for a constant.
     """
     beta2 = fiber.beta2_ps2_per_km(link.dispersion_ps_per_nm_km, link.wavelength_nm)
     offset_ghz = bins * link.symbol_rate_gbd / link.block_symbols
@@ -106,7 +106,7 @@ def _delay_ps(bins: int, link: config.Link) -> float:
 
 
 def blind_phase(received: Waveform, modulation_: str) -> NDArray[np.float64]:
-    """Phase of each symbol but for a multiple of pi/2 a block and for slips; same shape.
+    """Return the phase of each symbol, but for a multiple of pi/2 a block and for slips.
 
     ``received``: shape ``(blocks, symbols)``, circular, mean power 1.
     """
@@ -124,7 +124,7 @@ def blind_phase(received: Waveform, modulation_: str) -> NDArray[np.float64]:
 
 
 def _quadrant(received: Waveform, phase: NDArray[np.float64], sent: Waveform) -> NDArray:
-    """The multiple of pi/2 that the pilots see beyond ``phase``, of each symbol."""
+    """Return the multiple of pi/2 of each symbol that the pilots see beyond ``phase``."""
     pilots = slice(None, None, PILOT_SPACING)
     seen = received[:, pilots] * np.exp(-1j * phase[:, pilots]) * sent[:, pilots].conj()
     half = _PILOTS_TOGETHER // 2

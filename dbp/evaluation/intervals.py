@@ -6,7 +6,7 @@ from scipy import special
 
 
 def interval(errors: float, bits: float) -> tuple[float, float]:
-    """95 % Clopper-Pearson interval of the bit error ratio; no errors give (0, upper bound).
+    """Return the 95 % Clopper-Pearson interval of the bit error ratio; (0, bound) without errors.
 
     Exact for independent errors: covers the true ratio with a probability of at least 95 %.
     Effective numbers of errors and bits need not be whole.
@@ -19,7 +19,7 @@ def interval(errors: float, bits: float) -> tuple[float, float]:
 def block_interval(
     errors: int, bits: int, *, blocks: int, squared_errors: int
 ) -> tuple[float, float]:
-    """95 % interval of the bit error ratio where only the blocks are independent.
+    """Return a 95 % interval of the bit error ratio where only the blocks are independent.
 
     ``bits`` are those of ``blocks`` blocks of equal length, ``squared_errors`` is the sum over the
     blocks of the squared number of errors of a block. The `interval` of errors and bits both
@@ -31,8 +31,8 @@ def block_interval(
     and z are the 97.5 % quantiles of Student's distribution with ``blocks - 1`` degrees of freedom
     and of the normal one. Korn and Graubard, "Confidence intervals for proportions with small
     expected number of positive counts estimated from survey data", Survey Methodology 24(2), 1998,
-    with blocks for clusters and no more effective bits than bits. Of one block, and where there are
-    no errors, nothing is known of the variance: the errors are taken for independent.
+    with blocks for clusters and no more effective bits than bits. One block, or no errors, say
+    nothing about the variance: the errors are then taken for independent.
     """
     if blocks < 2 or not 0 < errors < bits:
         return interval(errors, bits)

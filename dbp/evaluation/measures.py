@@ -20,20 +20,21 @@ from dbp.evaluation.intervals import block_interval
 from dbp.link import modulation
 from dbp.link.modulation import Waveform
 
-# Less noise than this, of the energy sent, is that of the arithmetic.
+# Of the energy sent: less noise than this is that of the arithmetic.
 _LEAST_NOISE = float(np.finfo(np.float64).eps)
 
 
 def matched_filter(waveform: Waveform, roll_off: float) -> Waveform:
-    """Root-raised-cosine filter and symbol timing: 2 samples per symbol to 1, last axis circular.
+    """Apply root-raised-cosine filter and symbol timing: from 2 samples per symbol to 1.
 
-    Of a waveform of mean power 1 without distortion it returns the symbols, of mean power 1.
+    The last axis is circular. A waveform of mean power 1 without distortion gives the symbols, of
+    mean power 1.
     """
     return matched_symbols(np.fft.fft(waveform), roll_off)
 
 
 def matched_symbols(spectrum: Waveform, roll_off: float) -> Waveform:
-    """As `matched_filter`, of the waveform's transform."""
+    """Do the same as `matched_filter`, given the waveform's transform."""
     samples = spectrum.shape[-1]
     filtered = spectrum * modulation.root_raised_cosine(roll_off, 2, samples)
     half = samples // 2
@@ -41,7 +42,7 @@ def matched_symbols(spectrum: Waveform, roll_off: float) -> Waveform:
 
 
 def align(sent: Waveform, received: Waveform) -> Waveform:
-    """One complex gain over all symbols, so that the sent ones stand in them without bias."""
+    """Multiply by one complex gain, so that the sent symbols are received without bias."""
     projection = np.vdot(sent, received)
     if projection == 0:  # a dead receiver
         return received
@@ -49,7 +50,7 @@ def align(sent: Waveform, received: Waveform) -> Waveform:
 
 
 def effective_snr_db(sent: Waveform, received: Waveform) -> float:
-    """E\\|x\\|^2 / E\\|x - c y\\|^2 of all symbols, with the best complex gain c, in dB."""
+    """Return E\\|x\\|^2 / E\\|x - c y\\|^2 of all symbols with the best complex gain c, in dB."""
     x, y = sent.astype(np.complex128), received.astype(np.complex128)
     coherence = abs(np.vdot(x, y)) ** 2 / (np.vdot(x, x).real * np.vdot(y, y).real)
     return float(-10 * np.log10(1 - coherence))
@@ -119,7 +120,7 @@ def measure(
         squared_bit_errors=sum(errors**2 for errors in errors_of_blocks),
         symbol_errors=int(np.count_nonzero(wrong)),
         sent_energy=float(sent_energy),
-        # Of the gain without bias, c = |x|^2 / <x, y>, follows that of the best one.
+        # The error of the best gain follows from that of the gain without bias, |x|^2 / <x, y>.
         noise_energy=float(
             sent_energy if dead else sent_energy * error_energy / (sent_energy + error_energy)
         ),
@@ -207,7 +208,7 @@ _compile = njit(cache=True, nogil=True, error_model="numpy")
 
 @_compile
 def _log_sum(exponent, label, mask):
-    """log of the sum of exp over the levels whose label agrees with ``label`` in ``mask``."""
+    """Return log sum exp over the levels whose label agrees with ``label`` in ``mask``."""
     largest = -np.inf
     for level in range(exponent.size):
         if (level ^ label) & mask == 0:
@@ -221,7 +222,7 @@ def _log_sum(exponent, label, mask):
 
 @_compile
 def _lost_bits(received, labels, levels, variance):
-    """Sum over symbols and bits of log2(1 + exp(-l)), as of `Measures`.
+    """Return the sum over symbols and bits of log2(1 + exp(-l)); for l see `Measures`.
 
     Both quadratures of Gray QAM are alike and independent: a bit's ratio is that of the sums of the
     likelihoods of the ``levels`` of its quadrature, in the order of their half of the label.

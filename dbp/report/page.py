@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import base64
-import csv
 import html
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from dbp import config
 from dbp.comparison import merit, paper
 from dbp.datapath.design import Design
 from dbp.errors import InputError
-from dbp.records.provenance import AnyMetrics, Metrics, read_metrics
+from dbp.records.provenance import Metrics, read_metrics
 from dbp.records.schemas import (
     BerMetrics,
     ComparisonMetrics,
     Point,
-    ProofMetrics,
-    RtlMetrics,
-    SimMetrics,
     SynthMetrics,
-    TrainMetrics,
     best_points,
 )
 from dbp.report import plots, tables
+from dbp.report.contents import Contents, DesignRun
 from dbp.support.files import read_npz, write_text
 from dbp.support.svg import to_svg
-from dbp.support.text import aligned
 
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#222}
@@ -44,110 +37,13 @@ img{max-width:100%} .lead{font-size:1.1rem} .absent{color:#a00} code{font-size:.
 """
 
 
-@dataclass(frozen=True)
-class DesignRun:
-    """One design's folder and what each stage wrote there; None where a stage did not run."""
-
-    name: str
-    folder: Path
-    design: Design
-    config: config.Config | None
-    train: TrainMetrics | None
-    rtl: RtlMetrics | None
-    proof: ProofMetrics | None
-    sim: SimMetrics | None
-    synth: dict[str, SynthMetrics]
-    history: list[dict[str, str]]
-
-    @classmethod
-    def load(cls, folder: Path) -> DesignRun:
-        """Read a run's folder; `InputError` where a file is damaged or of another design."""
-        design = Design.load(folder / "design.json")
-        toml = folder / "config.toml"
-
-        def stage(path: Path, kind: type[AnyMetrics]) -> AnyMetrics | None:
-            metrics = read_metrics(path / "metrics.json", kind)
-            if metrics is not None and metrics.design_hash != design.hash:
-                raise InputError(f"{path}: belongs to another design: run that stage again")
-            return metrics
-
-        kits = {p.name: stage(p, SynthMetrics) for p in sorted(folder.glob("synth/*"))}
-        return cls(
-            name=design.name,
-            folder=folder,
-            design=design,
-            config=config.load(str(toml)) if toml.is_file() else None,
-            train=stage(folder / "train", TrainMetrics),
-            rtl=stage(folder / "rtl", RtlMetrics),
-            proof=stage(folder / "proof", ProofMetrics),
-            sim=stage(folder / "sim", SimMetrics),
-            synth={name: metrics for name, metrics in kits.items() if metrics is not None},
-            history=_history(folder / "train" / "history.csv"),
-        )
-
-
-def _history(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        rows = list(csv.DictReader(file))
-    try:
-        for row in rows:
-            int(row["iteration"]), float(row["snr_db"]), row["phase"]
-    except (KeyError, TypeError, ValueError):
-        raise InputError(f"{path}: must have the columns iteration, phase, snr_db") from None
-    return rows
-
-
-@dataclass(frozen=True)
-class _Content:
-    """All that a page is about."""
-
-    folders: Sequence[Path]
-    runs: list[DesignRun]
-    evaluations: list[BerMetrics]
-
-    @classmethod
-    def load(cls, folders: Sequence[Path]) -> _Content:
-        runs: list[DesignRun] = []
-        for folder in folders:
-            places = [folder, *(p for p in sorted(folder.glob("*")) if p.is_dir())]
-            found = [place for place in places if (place / "design.json").is_file()]
-            if not found:
-                raise InputError(f"{folder}: no run: no design.json in it or in a folder of it")
-            runs += [DesignRun.load(place) for place in found]
-        # The learned designs first, and of each kind in the order given.
-        runs.sort(key=lambda run: not run.history)
-        names = [run.name for run in runs]
-        runs = [
-            replace(run, name=f"{run.name} ({run.folder})") if names.count(run.name) > 1 else run
-            for run in runs
-        ]
-        found = [read_metrics(folder / "metrics.json", BerMetrics) for folder in folders]
-        return cls(folders, runs, [metrics for metrics in found if metrics])
-
-    @property
-    def points(self) -> list[Point]:
-        """Points of these runs, under the names of the runs, and of reference receivers.
-
-        Points of designs that are not here, such as an earlier one of a run, are left out.
-        """
-        names = {run.design.hash: run.name for run in self.runs}
-        points = [point for metrics in self.evaluations for point in metrics.points]
-        return [
-            point.model_copy(update={"design": names.get(point.design_hash, point.design)})
-            for point in points
-            if point.design_hash is None or point.design_hash in names
-        ]
-
-
 def write_report(folders: Sequence[Path]) -> Path:
     """Write ``report.html`` into the first folder, over all designs found in ``folders``.
 
     A folder is a design's (it holds ``design.json``) or holds such folders, as `dbp run` makes
     them. Returns the page's path; `InputError` for folders and files that do not fit.
     """
-    content = _Content.load(folders)
+    content = Contents.load(folders)
     runs, points = content.runs, content.points
     body = [
         *_introduction(runs, points),
@@ -170,30 +66,6 @@ def write_report(folders: Sequence[Path]) -> Path:
     path = folders[0] / "report.html"
     write_text(path, page)
     return path
-
-
-def summary(folder: Path) -> str:
-    """The figures that matter of all designs in a folder, as a table for a terminal."""
-    content = _Content.load([folder])
-    best = best_points(content.points)
-    rows = [["design", "taps", "bits c/s", "BER", "at dBm", "RTL mismatches", "um2", "mW"]]
-    for run in content.runs:
-        middle = run.design.filters[len(run.design.filters) // 2]
-        point = best.get((run.name, "fixed"))
-        synth = next(iter(run.synth.values()), None)
-        rows.append(
-            [
-                run.name,
-                str(middle.taps),
-                f"{middle.coefficient_bits}/{run.design.signal_bits}",
-                f"{point.ber:.2e}" if point else "-",
-                f"{point.launch_power_dbm:+g}" if point else "-",
-                f"{run.sim.mismatches} of {run.sim.samples_compared}" if run.sim else "-",
-                f"{synth.cell_area_um2:.0f}" if synth else "-",
-                f"{1e3 * synth.power_w.total:.1f}" if synth else "-",
-            ]
-        )
-    return aligned(rows)
 
 
 def _text(value: object) -> str:
@@ -330,20 +202,20 @@ def _each(values: set[int]) -> str:
 
 def _hardware(runs: Sequence[DesignRun]) -> list[str]:
     lines = ["<h2>Hardware</h2>"]
-    proved = [run for run in runs if run.sim]
-    if proved:
+    simulated = [(run, run.sim) for run in runs if run.sim]
+    if simulated:
         rows = [
             [
                 run.name,
-                run.sim.steps,
-                run.sim.lanes,
-                run.sim.latency_cycles or "varies",
-                f"{run.sim.samples_compared:,}",
-                run.sim.mismatches,
-                run.sim.simulator,
+                sim.steps,
+                sim.lanes,
+                sim.latency_cycles or "varies",
+                f"{sim.samples_compared:,}",
+                sim.mismatches,
+                sim.simulator,
                 f"{len(run.proof.modules)} modules" if run.proof else "-",
             ]
-            for run in proved
+            for run, sim in simulated
         ]
         header = ["RTL against golden", "steps", "lanes", "latency (clocks)", "samples compared"]
         header += ["mismatches", "simulator", "proved for all inputs"]
@@ -352,28 +224,32 @@ def _hardware(runs: Sequence[DesignRun]) -> list[str]:
         lines.append('<p class="absent">The RTL was not simulated.</p>')
     kits = list(dict.fromkeys(kit for run in runs for kit in run.synth))
     for kit in kits:
-        synths = {run.name: run.synth[kit] for run in runs if kit in run.synth}
-        rows = [_synthesis_row(name, synth) for name, synth in synths.items()]
-        header = [f"one step in {kit}", "step", "lanes", "area (µm²)", "cells"]
-        header += ["power (mW)", "switching", "internal", "leakage", "gate-level mismatches"]
-        lines.append(_table(header, rows))
-        rows = [_timing_row(name, synth) for name, synth in synths.items()]
-        header = [f"its timing in {kit}", "clock (MHz)", "slack (ns)", "without wires"]
-        lines.append(_table([*header, "highest clock (MHz)"], rows))
-        if any(synth.slack_ns < 0 for synth in synths.values()):
-            lines.append(
-                '<p class="absent">Negative slack: the clock is missed; activity is that of a '
-                "clock slow enough, power is stated for the clock in the table.</p>"
-            )
-        if any(synth.for_demonstration_only for synth in synths.values()):
-            lines.append(
-                '<p class="absent">This kit is shipped for demonstration: its figures are no '
-                "evidence.</p>"
-            )
-        if len(synths) == 2:
-            lines.append(_ratio(*synths.values()))
+        lines += _synthesis(kit, {run.name: run.synth[kit] for run in runs if kit in run.synth})
     if not kits:
         lines.append('<p class="absent">Area and power: absent, nothing was synthesised.</p>')
+    return lines
+
+
+def _synthesis(kit: str, synths: Mapping[str, SynthMetrics]) -> list[str]:
+    """Area, power and timing in one kit, by the names of the runs."""
+    header = [f"one step in {kit}", "step", "lanes", "area (µm²)", "cells"]
+    header += ["power (mW)", "switching", "internal", "leakage", "gate-level mismatches"]
+    lines = [_table(header, [_synthesis_row(name, synth) for name, synth in synths.items()])]
+    header = [f"its timing in {kit}", "clock (MHz)", "slack (ns)", "without wires"]
+    header.append("highest clock (MHz)")
+    lines.append(_table(header, [_timing_row(name, synth) for name, synth in synths.items()]))
+    if any(synth.slack_ns < 0 for synth in synths.values()):
+        lines.append(
+            '<p class="absent">Negative slack: the clock is missed; activity is that of a '
+            "clock slow enough, power is stated for the clock in the table.</p>"
+        )
+    if any(synth.for_demonstration_only for synth in synths.values()):
+        lines.append(
+            '<p class="absent">This kit is shipped for demonstration: its figures are no '
+            "evidence.</p>"
+        )
+    if len(synths) == 2:
+        lines.append(_ratio(*synths.values()))
     return lines
 
 
@@ -413,18 +289,18 @@ def _ratio(first: SynthMetrics, second: SynthMetrics) -> str:
 
 
 def _comparison(folders: Sequence[Path]) -> list[str]:
-    """What `dbp compare` left in these folders."""
+    """The comparisons that `dbp compare` has written into these folders."""
     parts: list[str] = []
     for folder in folders:
-        found = read_metrics(folder / f"{merit.FILE}.json", ComparisonMetrics)
-        if found is None:
+        metrics = read_metrics(folder / f"{merit.FILE}.json", ComparisonMetrics)
+        if metrics is None:
             continue
         parts.append("<h2>Receivers beside each other</h2>")
-        lines = [f"<li>{_text(line)}</li>" for line in tables.sentences(found)]
+        lines = [f"<li>{_text(line)}</li>" for line in tables.sentences(metrics)]
         if lines:
             parts.append(f"<ul>{''.join(lines)}</ul>")
-        parts.append(_figure(plots.comparison(found.rows), "BER against watts"))
-        for table in tables.tables(found):
+        parts.append(_figure(plots.comparison(metrics.rows), "BER against watts"))
+        for table in tables.tables(metrics):
             header, *cells = table.lines
             parts += [f"<h3>{_text(table.title)}</h3>", _table(header, cells)]
             parts += [f"<p>{_text(note)}</p>" for note in table.notes]
@@ -432,7 +308,7 @@ def _comparison(folders: Sequence[Path]) -> list[str]:
 
 
 def _published(runs: Sequence[DesignRun]) -> list[str]:
-    """What the paper reports for designs of these taps and formats on its own link and process."""
+    """The paper's figures for designs of these taps and formats, on its own link and process."""
     ber, power = (paper.rows(name) for name in ("paper_ber.csv", "paper_power.csv"))
     rows = []
     for run in runs:
@@ -470,9 +346,12 @@ def _absent(folders: Sequence[Path]) -> list[str]:
             reasons = dict(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError):
             raise InputError(f"{path}: must be an object of stages and reasons") from None
-        # What was made since then is no longer absent.
-        left = {k: v for k, v in reasons.items() if not (folder / k / "metrics.json").is_file()}
-        items = "".join(f"<li>{_text(k)}: {_text(v)}</li>" for k, v in left.items())
+        # A stage that has run since then is no longer absent.
+        items = "".join(
+            f"<li>{_text(stage)}: {_text(reason)}</li>"
+            for stage, reason in reasons.items()
+            if not (folder / stage / "metrics.json").is_file()
+        )
         if items:
             lines.append(f'<h2>Absent</h2><ul class="absent">{items}</ul>')
     return lines
@@ -493,9 +372,9 @@ def _provenance(runs: Sequence[DesignRun], evaluations: Sequence[BerMetrics]) ->
         add(run.name, "rtl", run.rtl)
         add(run.name, "proof", run.proof)
         add(run.name, "sim", run.sim)
-        for kit, metrics in run.synth.items():
-            add(run.name, f"synth {kit}", metrics)
-    for metrics in evaluations:
-        add("all", "ber", metrics)
+        for kit, synth in run.synth.items():
+            add(run.name, f"synth {kit}", synth)
+    for evaluation in evaluations:
+        add("all", "ber", evaluation)
     header = ["stage", "design", "configuration", "seed", "seconds", "versions"]
     return f'<h2>Provenance</h2><div class="small">{_table(header, rows)}</div>'

@@ -21,12 +21,12 @@ from dbp.support.text import aligned
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Above it there is nothing to compare.
+# The top of the axis: curves do not differ above it.
 TOP_BER = 3e-2
 
 
 def compare(curves: Sequence[Curve], points: Sequence[Point]) -> list[dict[str, Any]]:
-    """One line of ``reproduction.csv`` for each curve: the two optima and their difference.
+    """Return a line of ``reproduction.csv`` for each curve: the two optima and their difference.
 
     ``difference_db``: our effective SNR over the paper's, each at its own best launch power.
     """
@@ -56,9 +56,9 @@ def compare(curves: Sequence[Curve], points: Sequence[Point]) -> list[dict[str, 
 
 
 def _ours(curve: Curve, points: Sequence[Point]) -> list[Point]:
-    """Our points of a curve, in the order of launch powers."""
-    wanted = curve.receiver, curve.arithmetic
-    ours = [point for point in points if (point.design, point.arithmetic) == wanted]
+    """Return our points of a curve, in the order of launch powers."""
+    receiver = curve.receiver, curve.arithmetic
+    ours = [point for point in points if (point.design, point.arithmetic) == receiver]
     return sorted(ours, key=lambda point: point.launch_power_dbm)
 
 
@@ -68,7 +68,7 @@ def _snr_db(ber: float) -> float:
 
 
 def to_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The lines of `compare` as a table for a terminal."""
+    """Return the lines of `compare` as a table for a terminal."""
     cells = [["curve", "paper", "at dBm", "ours", "95 % interval", "at dBm", "errors"]]
     cells[0].append("SNR difference dB")
     for row in rows:

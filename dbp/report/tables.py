@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dbp.records.schemas import Band, ComparisonMetrics, ComparisonRow, Headline
+from dbp.records.schemas import Band, ComparisonMetrics, ComparisonRow, Headline, StepFigures
 
 
 @dataclass(frozen=True)
@@ -18,15 +18,15 @@ class Table:
     notes: list[str]
 
 
-def tables(found: ComparisonMetrics) -> list[Table]:
-    """Those tables that have a line. Ratios are to the first design in the same kit."""
-    rows = found.rows
-    built = [_receivers(rows), _steps(rows), _at_28nm(rows), _calibrated(found), _fit(rows)]
+def tables(metrics: ComparisonMetrics) -> list[Table]:
+    """Return the tables that have a line. Ratios are to the first design in the same kit."""
+    rows = metrics.rows
+    built = [_receivers(rows), _steps(rows), _at_28nm(rows), _calibrated(metrics), _fit(rows)]
     return [table for table in built if len(table.lines) > 1]
 
 
 def label(row: ComparisonRow) -> str:
-    """The design, and its filters where these are not the usual ones."""
+    """Return the design's name, with its kind of filters unless that is the usual one."""
     return row.design if row.filters == "reconfigurable" else f"{row.design} {row.filters}"
 
 
@@ -70,9 +70,9 @@ def _steps(rows: Sequence[ComparisonRow]) -> Table:
                 label(row),
                 row.pdk,
                 *_and_ratio(row.step_power_w, first.step_power_w),
-                *_of_paper(paper and paper.power_w, paper_first and paper_first.power_w),
+                *_of_paper(_power(paper), _power(paper_first)),
                 *_and_ratio(row.step_area_mm2, first.step_area_mm2),
-                *_of_paper(paper and paper.area_mm2, paper_first and paper_first.area_mm2),
+                *_of_paper(_area(paper), _area(paper_first)),
             ]
         )
     if not any(row.paper_step for row in rows):
@@ -99,9 +99,9 @@ def _at_28nm(rows: Sequence[ComparisonRow]) -> Table:
     return Table("At 28 nm", lines, notes)
 
 
-def _calibrated(found: ComparisonMetrics) -> Table:
+def _calibrated(metrics: ComparisonMetrics) -> Table:
     lines = [["design", "kit", "W", "paper", "error", "mm2", "paper", "error"]]
-    for row in found.rows:
+    for row in metrics.rows:
         if (fitted := row.calibrated) and (paper := row.paper_step):
             lines.append(
                 [
@@ -120,7 +120,7 @@ def _calibrated(found: ComparisonMetrics) -> Table:
         "by the paper's own values. Errors are those of the factor that is fitted without that "
         "value. No band has these figures."
     ]
-    for kit in found.calibration:
+    for kit in metrics.calibration:
         parts = [
             f"{what} x {fit.factor:.3f}, left-out errors {100 * fit.rms_left_out_error:.0f} % rms, "
             f"{_percent(fit.worst_left_out_error)} at worst"
@@ -140,24 +140,26 @@ def _fit(rows: Sequence[ComparisonRow]) -> Table:
     return Table("Check of the lanes", lines, notes)
 
 
-def sentences(found: ComparisonMetrics) -> list[str]:
-    """The headlines, a sentence each."""
-    return [_sentence(headline) for headline in found.headlines]
+def sentences(metrics: ComparisonMetrics) -> list[str]:
+    """Return the headlines, a sentence each."""
+    return [_sentence(headline) for headline in metrics.headlines]
 
 
-def _sentence(found: Headline) -> str:
-    where = found.pdk if found.filters == "reconfigurable" else f"{found.pdk}, {found.filters}"
-    best = ", the best that is not learned," if found.kind == "unlearned" else ""
-    against = f"{found.against}{best}"
-    if found.design is None or found.power_saving is None:
-        which = "other" if found.kind == "first" else "learned"
+def _sentence(headline: Headline) -> str:
+    kind = "" if headline.filters == "reconfigurable" else f", {headline.filters}"
+    where = f"{headline.pdk}{kind}"
+    best = ", the best that is not learned," if headline.kind == "unlearned" else ""
+    against, against_ber = f"{headline.against}{best}", f"{headline.against_ber:.1e}"
+    if headline.design is None or headline.power_saving is None:
+        which = "other" if headline.kind == "first" else "learned"
         against = against.removesuffix(",")
-        return f"{where}: no {which} design reaches the BER of {against} ({found.against_ber:.1e})."
-    change = f"{abs(100 * found.power_saving):.0f} % {'less' if found.power_saving > 0 else 'more'}"
-    ber = "a better" if found.better_ber else "equal"
+        return f"{where}: no {which} design reaches the BER of {against} ({against_ber})."
+    saving = headline.power_saving
+    change = f"{abs(100 * saving):.0f} % {'less' if saving > 0 else 'more'}"
+    ber = "a better" if headline.better_ber else "equal"
     return (
-        f"{where}: {found.design} takes {change} power than {against} at {ber} BER "
-        f"({found.ber:.1e} against {found.against_ber:.1e})."
+        f"{where}: {headline.design} takes {change} power than {against} at {ber} BER "
+        f"({headline.ber:.1e} against {against_ber})."
     )
 
 
@@ -167,13 +169,21 @@ def _with_first(rows: Sequence[ComparisonRow]) -> Iterator[tuple[ComparisonRow, 
 
 
 def _and_ratio(value: float | None, first: float | None) -> list[str]:
-    """A figure, and what it is of the first design's."""
+    """Format a figure, and its ratio to the first design's."""
     return ["-", "-"] if value is None else [_rounded(value), _ratio(value, first)]
 
 
 def _of_paper(value: float | None, first: float | None) -> list[str]:
-    """The same, to the two decimals that the paper has."""
+    """Format a figure of the paper, to the two decimals that it has, and its ratio."""
     return ["-", "-"] if value is None else [f"{value:.2f}", _ratio(value, first)]
+
+
+def _power(figures: StepFigures | None) -> float | None:
+    return figures.power_w if figures else None
+
+
+def _area(figures: StepFigures | None) -> float | None:
+    return figures.area_mm2 if figures else None
 
 
 def _ratio(value: float, first: float | None) -> str:
@@ -181,7 +191,7 @@ def _ratio(value: float, first: float | None) -> str:
 
 
 def _rounded(value: float, digits: int = 3) -> str:
-    """To so many significant digits, never with an exponent."""
+    """Round to ``digits`` significant digits, never with an exponent."""
     value = float(f"{value:.{digits}g}")
     decimals = digits - 1 - math.floor(math.log10(value)) if value > 0 else 0
     return f"{value:.{max(decimals, 0)}f}"

@@ -1,4 +1,4 @@
-"""Waveform files: what a receiver needs to know of a waveform, in ``.npz``, ``.mat`` or HDF5.
+"""Waveform files: a waveform and all that a receiver must know of it, in ``.npz``, ``.mat``, HDF5.
 
 ``docs/waveforms.md`` describes the fields for those who write such files elsewhere.
 """
@@ -24,7 +24,7 @@ MIN_SYMBOLS = 64
 MAX_SAMPLES_PER_SYMBOL = 64
 MODULATIONS = ("qpsk", "16qam", "64qam", "gaussian")
 
-# Of the distance from a level of the constellation to the edge of its decision.
+# How far a symbol may be from its level, as a share of the way to the edge of its decision.
 _LEVEL_TOLERANCE = 0.05
 _FIELDS = (
     *("waveform", "sample_rate_hz", "symbol_rate_baud", "roll_off", "launch_power_dbm"),
@@ -37,10 +37,9 @@ class Recording:
     """A waveform of one polarisation as it was received, and the symbols that were sent.
 
     ``waveform``: complex, shape ``(samples,)``, any unit, ``samples_per_symbol`` of them a symbol,
-    dispersion not compensated. ``symbols``: complex, shape ``(n,)``, or None where nobody knows
-    them: one period of what was sent over and over, or at least all that the waveform holds; of
-    QAM the points of `dbp.link.modulation.constellation`. ``modulation``: None where nobody knows
-    it.
+    dispersion not compensated. ``symbols``: complex, shape ``(n,)``, None if unknown: one period
+    of symbols that were sent over and over, or at least all that the waveform holds; those of QAM
+    are points of `dbp.link.modulation.constellation`. ``modulation``: None if unknown.
     """
 
     waveform: Waveform
@@ -85,15 +84,17 @@ def write_recording(path: str | Path, recording: Recording, **more: Any) -> None
     if suffix == ".mat":
         from scipy import io as scipy_io
 
-        scipy_io.savemat(content, fields, do_compression=True, oned_as="column")
+        # scipy's types allow names of files only, its documentation files, too.
+        file: Any = content
+        scipy_io.savemat(file, fields, do_compression=True, oned_as="column")
     else:
         import h5py
 
-        with h5py.File(content, "w") as file:
+        with h5py.File(content, "w") as archive:
             for name, value in fields.items():
-                # With a checksum, as the other kinds have it.
+                # With a checksum, which the other kinds have by themselves.
                 checked = {"compression": "gzip", "fletcher32": True} if np.ndim(value) else {}
-                file.create_dataset(name, data=value, **checked)
+                archive.create_dataset(name, data=value, **checked)
     write_bytes(path, content.getvalue())
 
 
@@ -138,7 +139,7 @@ def _kind(array: np.ndarray) -> str:
 
 
 def _complex_vector(fields: untrusted.Fields, name: str) -> NDArray[np.complex128]:
-    """Complex, finite, not all 0, a row or a column; as of shape ``(n,)``."""
+    """Return a field that is complex, finite, not all 0, a row or a column, with shape ``(n,)``."""
     if name not in fields:
         raise InputError(f"{name}: missing: must be a complex vector")
     array = fields[name]
@@ -163,25 +164,25 @@ def _modulation(fields: untrusted.Fields) -> str | None:
     text = fields["modulation"]
     name = str(text).lower().replace("-", "") if text.dtype.kind == "U" else ""
     if name not in MODULATIONS:
-        found = repr(str(text)[:40]) if text.dtype.kind == "U" else _kind(text)
-        raise InputError(f"modulation = {found}: must be one of {', '.join(MODULATIONS)}")
+        actual = repr(str(text)[:40]) if text.dtype.kind == "U" else _kind(text)
+        raise InputError(f"modulation = {actual}: must be one of {', '.join(MODULATIONS)}")
     return name
 
 
 def _symbols(fields: untrusted.Fields, name: str | None) -> NDArray[np.complex128] | None:
-    """The symbols sent, from whichever way the file has them."""
+    """Return the symbols sent, from symbols or bits, whichever the file has."""
     if "symbols" in fields and "bits" in fields:
         raise InputError("symbols, bits: must be one of them, or none")
     bits_per_symbol = modulation.bits_per_symbol(name or "")
     if "symbols" in fields:
         symbols = _complex_vector(fields, "symbols")
-        if bits_per_symbol:
+        if name and bits_per_symbol:
             symbols = _on_constellation(symbols, name)
         else:
             symbols = symbols / np.abs(symbols).max()
             symbols = symbols / np.sqrt(np.mean(np.abs(symbols) ** 2))
     elif "bits" in fields:
-        if not bits_per_symbol:
+        if not name or not bits_per_symbol:
             raise InputError("bits: must come with modulation qpsk, 16qam or 64qam")
         symbols = modulation.constellation(name)[_labels(fields["bits"], bits_per_symbol)]
     else:
@@ -213,7 +214,7 @@ def _on_constellation(symbols: NDArray[np.complex128], name: str) -> NDArray[np.
 
 
 def _labels(bits: np.ndarray, bits_per_symbol: int) -> modulation.Labels:
-    """A vector, the first bit of a symbol first, or a matrix with a row for each symbol."""
+    """Return labels from a vector, the first bit of a symbol first, or a row for each symbol."""
     if bits.dtype.kind not in "biuf" or not bits.size or not np.isin(bits, (0, 1)).all():
         raise InputError(f"bits: {_kind(bits)}: must be numbers 0 and 1")
     is_vector = bits.size == max(bits.shape, default=0)

@@ -1,7 +1,7 @@
-"""Where the sent symbols stand in a stream that others recorded: rate, delay, phase, conjugation.
+"""Find the sent symbols in a stream that others recorded: rate, delay, phase, conjugation.
 
 A stream is received as one circular block (`dbp.evaluation.receivers`): filters wrap around at its
-ends, and what they spoil there is not counted.
+ends, and the symbols that they spoil there are not counted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Equalize = Callable[[Waveform], Waveform]
 # a laser's phase hardly turns meanwhile.
 WINDOW_SYMBOLS = 8192
 MIN_COHERENCE = 0.1
-# Of the largest sample: less is what the arithmetic leaves.
+# Of the largest sample: less power is what the arithmetic leaves.
 _LEAST_POWER = 1e-20
 # Samples beside the window that take the ends of its interpolation.
 _MARGIN = 64
@@ -33,12 +33,12 @@ _MARGIN = 64
 
 @dataclass(frozen=True)
 class Synchronization:
-    """What was found, and the received symbols, as it places them.
+    """The place of the sent symbols in a stream, and the received symbols at these places.
 
-    ``symbols[0]`` of those sent stands ``delay_symbols`` after the waveform's first sample, by
-    whole periods nearest to it. ``phase_rad`` and ``gain``: of the equalised symbols over those
-    sent, in the middle of the stream. ``coherence``: |<x, y>|^2 / (|x|^2 |y|^2) there, SNR / (1 +
-    SNR) where all is well. ``conjugated``: the waveform and the sent symbols are both conjugated
+    The first symbol sent comes ``delay_symbols`` after the waveform's first sample, in the period
+    nearest to it. ``phase_rad`` and ``gain``: of the equalised symbols over those sent, in the
+    middle of the stream. ``coherence``: |<x, y>|^2 / (|x|^2 |y|^2) there, SNR / (1 +
+    SNR) for white noise. ``conjugated``: the waveform and the sent symbols are both conjugated
     against the convention of `dbp.link.fiber`. ``equalized``: the whole stream, in the convention
     of the waveform, 2 samples per symbol. ``received``: its symbols, complex, shape ``(symbols,)``,
     in their own order; ``index`` of the sent symbol of each.
@@ -59,8 +59,8 @@ def two_per_symbol(waveform: Waveform, samples_per_symbol: int) -> NDArray[np.co
 
     ``waveform``: shape ``(samples,)``, any unit; samples beyond the last whole symbol are left out.
     Exact for a circular waveform, as simulators make them; else the step from its end to its
-    start rings at both ends. Same as the ideal receiver of `dbp.link.transmission`. `InputError`
-    where nothing is left.
+    start rings at both ends. The ideal receiver of `dbp.link.transmission` does the same.
+    `InputError` where nothing is left.
     """
     symbols = waveform.size // samples_per_symbol
     waveform = waveform[: symbols * samples_per_symbol].astype(np.complex128)
@@ -81,8 +81,8 @@ def synchronize(
     """Equalise a stream, filter it with the matched filter, and find the sent symbols in it.
 
     ``waveform``: shape ``(samples,)``, 2 samples per symbol, mean power 1, of any delay and phase;
-    ``sent``: shape ``(n,)``, taken to repeat without end. Raises `InputError` where they are not
-    found, or only where one of the two is conjugated.
+    ``sent``: shape ``(n,)``, taken to repeat without end. Raises `InputError` where the symbols are
+    not found, or only after one of the two is conjugated.
     """
     best = 0.0
     for conjugated in (False, True):
@@ -90,10 +90,10 @@ def synchronize(
         pulse = modulation.root_raised_cosine(roll_off, 2, equalized.size)
         spectrum = np.fft.fft(equalized.astype(np.complex128)) * pulse
         search = _Search(spectrum, sent)
-        if search.found:
+        if search.is_found:
             return search.synchronization(equalized, conjugated)
         other = _Search(spectrum, np.conj(sent))
-        if other.found:
+        if other.is_found:
             which = "waveform" if conjugated else "symbols"
             raise InputError(
                 f"{which}: conjugated: conj({which}) fits, with coherence {other.coherence:.2f}: "
@@ -108,29 +108,29 @@ def synchronize(
 
 
 def _equalized(equalize: Equalize, waveform: Waveform, conjugated: bool) -> Waveform:
-    """As a receiver for the conjugate of the fibre's equation would have it if ``conjugated``."""
+    """Equalise, as a receiver for the conjugate of the fibre's equation would if ``conjugated``."""
     if conjugated:
         return np.conj(equalize(np.conj(waveform)[np.newaxis])[0])
     return equalize(waveform[np.newaxis])[0]
 
 
 class _Search:
-    """The sent symbols' place in a stream of 2 samples per symbol, by its spectrum."""
+    """The search for the sent symbols in a stream of 2 samples per symbol, given its spectrum."""
 
     def __init__(self, spectrum: NDArray[np.complex128], sent: Waveform) -> None:
         self._spectrum, self._sent = spectrum, sent
         stream = np.fft.ifft(spectrum)
         symbols = stream.size // 2
         window = min(sent.size, symbols, WINDOW_SYMBOLS)
-        # Of the middle, where no end is near.
+        # In the middle, where no end is near.
         start = 2 * ((symbols - window) // 2)
         sent_spectrum = np.fft.fft(sent)
         places = []
         for parity in (0, 1):
             part = stream[start + parity :: 2][:window]
-            found = np.abs(np.fft.ifft(sent_spectrum * np.conj(np.fft.fft(part, sent.size))))
-            lag = int(np.argmax(found))
-            places.append((found[lag], parity, lag))
+            match = np.abs(np.fft.ifft(sent_spectrum * np.conj(np.fft.fft(part, sent.size))))
+            lag = int(np.argmax(match))
+            places.append((match[lag], parity, lag))
         _, parity, lag = max(places)
         self._reference = sent[(np.arange(window) + lag) % sent.size]
         first = start + parity
@@ -149,11 +149,11 @@ class _Search:
         self._in_window = received(fit.x)
         self.coherence = coherence(self._reference, self._in_window)
         self._delay_samples = first - 2 * lag + float(fit.x)
-        # A wrong place exceeds c with probability exp(-c window): of all of them hardly ever one.
+        # A wrong place exceeds c with probability exp(-c window): hardly ever does any of them.
         self.threshold = max(MIN_COHERENCE, 3 * math.log(2 * sent.size) / window)
 
     @property
-    def found(self) -> bool:
+    def is_found(self) -> bool:
         return self.coherence >= self.threshold
 
     def synchronization(self, equalized: Waveform, conjugated: bool) -> Synchronization:
@@ -178,6 +178,6 @@ class _Search:
 
 
 def coherence(sent: Waveform, received: Waveform) -> float:
-    """|<x, y>|^2 / (|x|^2 |y|^2) in 0..1; 0 of a dead receiver."""
+    """Return |<x, y>|^2 / (|x|^2 |y|^2) in 0..1; 0 for a dead receiver."""
     energies = np.vdot(sent, sent).real * np.vdot(received, received).real
     return float(abs(np.vdot(sent, received)) ** 2 / energies) if energies > 0 else 0.0
