@@ -1,8 +1,8 @@
 """Where the datapath is cut by registers: the one place to change for another clock or node.
 
-The defaults are the cheapest tried that leave room at 2.4 ns in nangate45: docs/rtl.md has the
-measurements. Registers at the inputs and outputs of the multipliers pay for themselves, since they
-keep glitches from spreading; further ones cost more than they save.
+The defaults are the cheapest of those tried that meet 2.4 ns in nangate45 with room to spare:
+docs/rtl.md has the measurements. Registers at the inputs and outputs of the multipliers pay for
+themselves, since they keep glitches from spreading; further ones cost more than they save.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ MAX_COUNT = 1000
 class FilterPipeline:
     """Cuts of a filter, in the order in which samples pass them; its output is always a register.
 
-    Without ``after_pre_add`` a step whose taps can be written registers its input words instead;
-    with it, only where the filter keeps sums of its taps.
-    ``after_multiplier`` cuts a complex product between its real ones and their sums.
-    ``adder_levels`` levels of two-input adders of the tree lie between two registers, and
-    ``after_sum`` puts one between the tree and the requantiser.
+    ``after_pre_add`` cuts behind the folded samples. Without it, and with it where the filter
+    registers sums of its taps, a step with taps in registers also registers its input words, since
+    a word must not come before the taps that it is to meet.
+    ``after_multiplier`` cuts a complex product between the real products and their sums,
+    ``after_product`` behind those sums. ``adder_levels``: how many levels of two-input adders of
+    the tree lie between two registers. ``after_sum`` cuts between the tree and the requantiser.
     """
 
     after_pre_add: bool = True
@@ -34,13 +35,13 @@ class FilterPipeline:
     after_sum: bool = False
 
     def tree_cuts(self, terms: int) -> tuple[bool, ...]:
-        """For each level of an adder tree over ``terms`` terms: is there a register after it?"""
+        """Return whether a register follows each level of an adder tree over ``terms`` terms."""
         levels = (terms - 1).bit_length()
         inner = [level % self.adder_levels == 0 for level in range(1, levels)]
         return (*inner, self.after_sum) if levels else ()
 
     def latency(self, terms: int) -> int:
-        """Clock cycles from the input to the output register."""
+        """Return the clock cycles from the input to the output register."""
         before = self.after_pre_add + self.after_multiplier + self.after_product
         return before + sum(self.tree_cuts(terms)) + 1
 
@@ -49,8 +50,8 @@ class FilterPipeline:
 class HardwiredPipeline:
     """Cuts of a hardwired filter, in order; its output is always a register.
 
-    ``after_fold`` cuts between the folded and shared sums and the sums of digits, of which at most
-    ``sum_terms`` are added between two registers; ``after_sum`` cuts before the saturation.
+    ``after_fold`` cuts between the folded and shared sums and the sums of digits. At most
+    ``sum_terms`` terms are added between two registers. ``after_sum`` cuts before the saturation.
     """
 
     after_fold: bool = True
@@ -62,7 +63,10 @@ class HardwiredPipeline:
 class RotationPipeline:
     """Cuts of a rotation, in order; its output is always a register.
 
-    ``after_fold`` counts where there are several K, ``after_versine`` to second order: see `of`.
+    ``after_power`` cuts behind |x|^2, ``after_fold`` behind the sums of two powers that share a K,
+    ``after_kerr`` behind the products with K, ``after_phase`` behind phi, ``after_versine`` behind
+    phi^2 / 2, ``after_multiplier`` behind the real products of sample and phi, ``after_product``
+    behind their sums. Not every rotation has all of these: see `for_rotation`.
     """
 
     after_power: bool = True
@@ -73,8 +77,8 @@ class RotationPipeline:
     after_multiplier: bool = False
     after_product: bool = False
 
-    def of(self, rotation: Rotation) -> RotationPipeline:
-        """The cuts that ``rotation`` has."""
+    def for_rotation(self, rotation: Rotation) -> RotationPipeline:
+        """Return the cuts that ``rotation`` has: a fold needs several K, a versine order 2."""
         return replace(
             self,
             after_fold=self.after_fold and rotation.kerr_taps > 1,
@@ -97,10 +101,10 @@ class Pipeline:
 
 
 def parse(text: str) -> Pipeline:
-    """``filter.after_multiplier=1,filter.adder_levels=2``: the default but for these fields.
+    """Read a pipeline from text such as ``filter.after_multiplier=1,filter.adder_levels=2``.
 
-    Empty is the default itself. Cuts are 0 or 1. `InputError` for a field or a value that there is
-    not.
+    Fields that are not named keep their defaults, so empty text is the default pipeline. Cuts are 0
+    or 1. `InputError` for an unknown field and for a value that it cannot have.
     """
     pipeline = Pipeline()
     allowed = {
@@ -114,17 +118,17 @@ def parse(text: str) -> Pipeline:
             raise InputError(f"pipeline: {key!r}: must be one of {', '.join(allowed)}")
         part, name = allowed[key]
         block = getattr(pipeline, part)
-        cut = isinstance(getattr(block, name), bool)
-        low, high = (0, 1) if cut else (1 if name == "adder_levels" else 2, MAX_COUNT)
+        is_cut = isinstance(getattr(block, name), bool)
+        low, high = (0, 1) if is_cut else (1 if name == "adder_levels" else 2, MAX_COUNT)
         if not value.isascii() or not value.isdigit() or not low <= int(value[:9]) <= high:
             raise InputError(f"pipeline: {key} = {value!r}: must be an integer in {low}..{high}")
-        block = replace(block, **{name: bool(int(value)) if cut else int(value)})
+        block = replace(block, **{name: bool(int(value)) if is_cut else int(value)})
         pipeline = replace(pipeline, **{part: block})
     return pipeline
 
 
 def text(pipeline: Pipeline, usual: Pipeline = Pipeline()) -> str:
-    """What `parse` takes for it: the fields that are not as usual; empty where all are."""
+    """Return what `parse` reads: the fields that differ from ``usual``, empty if none does."""
     return ",".join(
         f"{part.name}.{field.name}={int(getattr(block, field.name))}"
         for part in fields(pipeline)
@@ -134,8 +138,8 @@ def text(pipeline: Pipeline, usual: Pipeline = Pipeline()) -> str:
     )
 
 
-def cuts_name(pipeline: object, usual: object) -> str:
-    """The end of a module's name: empty for the usual cuts, else a digest of these."""
+def name_suffix(pipeline: object, usual: object) -> str:
+    """Return the end of a module's name: empty for the usual cuts, else a digest of the cuts."""
     if pipeline == usual:
         return ""
     return f"_p{hashlib.sha256(repr(pipeline).encode()).hexdigest()[:6]}"

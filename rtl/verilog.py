@@ -18,8 +18,8 @@ from dbp.support.yosys import run_yosys, yosys_warnings
 
 TIMEOUT_S = 600
 
-# Lint wants equally wide operands, and a reduction where a word is compared with zero. Amaranth
-# leaves the extension to Verilog's own rules, so these maps write it out; nothing else changes.
+# Lint wants operands of equal width, and a reduction where a word is compared with zero. Amaranth
+# leaves the extension to Verilog's own rules; these maps write it out and change nothing else.
 _SAME_WIDTH = """
 (* techmap_celltype = "${cell}" *)
 module same_width_{cell} (A, B, Y);
@@ -54,7 +54,8 @@ endmodule
 """
 _MAPS = "".join(_SAME_WIDTH.format(cell=cell) for cell in ("add", "sub", "eq")) + _IS_ZERO
 
-# Initial values go, since gates have none. The aliases of a wire go too, all but its best name.
+# ``init`` attributes go, since gates have no initial values. ``opt_clean`` removes the aliases of a
+# wire and keeps its best name.
 _SCRIPT = """
 read_rtlil blocks.il
 hierarchy -check -top {top}
@@ -70,15 +71,15 @@ write_verilog -noattr blocks.v
 
 
 def to_verilog(top: Block) -> dict[str, str]:
-    """The Verilog text of ``top`` and of every distinct block below it, by module name.
+    """Return the Verilog text of ``top`` and of every distinct block below it, by module name.
 
-    Yosys has checked the whole (`check -assert`); `ToolError` where it had a complaint.
+    `ToolError` where Yosys, which checks the whole (`check -assert`), has a complaint.
     """
     emission = Emission()
     emission.blocks[top.module_name] = top
     texts: dict[str, str] = {}
     with tqdm(desc="Elaborating", unit=" modules", disable=None, leave=False) as progress:
-        # Elaborating a block may add the blocks below it.
+        # Elaborating a block adds the blocks below it to the emission.
         while waiting := [name for name in emission.blocks if name not in texts]:
             for name in waiting:
                 texts[name] = _to_rtlil(emission.blocks[name], emission)
@@ -95,7 +96,7 @@ def to_verilog(top: Block) -> dict[str, str]:
 
 
 def _to_rtlil(block: Block, emission: Emission) -> str:
-    # As the sub-block of another module its ports may have got longer names.
+    # `add_block` has given the ports longer names, if this block is inside another one.
     for port, _ in block.ports():
         getattr(block, port).name = port
     return rtlil.convert(

@@ -104,7 +104,7 @@ class Cuts:
     def _hardware(self, pipeline: Pipeline, part: str) -> object:
         """Return what a pipeline makes of a part: equal for pipelines with the same registers."""
         if part == "rotation":
-            return self.rotation and pipeline.rotation.of(self.rotation)
+            return self.rotation and pipeline.rotation.for_rotation(self.rotation)
         if part == "hardwired":
             return pipeline.hardwired.after_sum, self._graph(pipeline)
         tree = pipeline.filter.tree_cuts(len(self.filter.half_taps_i))

@@ -1,9 +1,9 @@
 """Constant filters as graphs of sums: signed digits of the taps, and sums that several read.
 
-A value is an input of the graph or the sum of shifted, signed values before it. Sums have any
-number of terms, since synthesis adds many terms without carries in between (carry-save) and pays
-for one carry chain at the end: what is shared must be worth a carry chain of its own. `cost` counts
-that in the units of a full adder, and `share` takes out what lowers it.
+A value is an input of the graph or a sum of shifted, signed values before it. A sum has any number
+of terms, since synthesis adds many terms without carries in between (carry-save) and pays for one
+carry chain at the end: a shared sum must be worth a carry chain of its own. `Graph.cost` counts
+that in units of a full adder, and `share` shares the sums that lower it.
 
 Signed digits: Avizienis, IRE Trans. EC-10, 389 (1961). Shared subexpressions: Hartley, IEEE Trans.
 Circuits Syst. II 43, 677 (1996); the bit-level cost replaces his count of adders.
@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from dbp.datapath import fixed
 from dbp.datapath.design import Filter
 
-# Energy of a bit relative to a full adder within a sum, measured in nangate45 (docs/hardwired.md).
+# Energy of a bit relative to that of a full adder within a sum, measured in nangate45:
+# docs/blocks/hardwired.md.
 _CARRY, _REGISTER = 1.2, 1.2
-# Pairs of terms to look at grow with the square: beyond this many terms digits stay unshared.
+# The number of pairs grows with the square of that of terms: longer sums stay unshared.
 _MOST_TERMS = 128
 
 
@@ -48,8 +49,8 @@ class Sum(NamedTuple):
 class Graph:
     """Sums over ``len(inputs)`` inputs, each with its smallest and its largest integer.
 
-    Value ``v`` is input ``v``, or ``sums[v - len(inputs)]``, which reads values before it and of
-    no later stage. ``outputs`` are the indices of the values that leave.
+    Value ``v`` is input ``v``, or ``sums[v - len(inputs)]``, which reads values before it, none of
+    a later stage. ``outputs`` are the indices of the values that leave.
     """
 
     inputs: tuple[tuple[int, int], ...]
@@ -57,7 +58,7 @@ class Graph:
     outputs: tuple[int, ...]
 
     def evaluate(self, inputs: Sequence[NDArray | int]) -> list[NDArray | int]:
-        """What the outputs are, exactly; arrays of integers or plain integers."""
+        """Return the exact outputs; inputs are arrays of integers or plain integers."""
         values = list(inputs)
         for terms, _ in self.sums:
             values.append(sum(sign * (values[v] << shift) for v, shift, sign in terms))
@@ -77,22 +78,22 @@ class Graph:
         return [_range(form, self.inputs) for form in self.forms]
 
     def bits(self, v: int) -> int:
-        """Bits of value ``v`` as it is wired, less the smallest that it can be."""
+        """Return the bits of value ``v`` as it is wired: minus the smallest that it can be."""
         low, high = self.ranges[v]
         return (high - low).bit_length()
 
     def stage(self, v: int) -> int:
-        """Registers between the inputs and value ``v``."""
+        """Return the number of registers between the inputs and value ``v``."""
         return self.sums[v - len(self.inputs)].stage if v >= len(self.inputs) else 0
 
     @property
     def adders(self) -> int:
-        """Two-input adders, if every sum were made of such."""
+        """The number of adders, if every sum were made of adders of two inputs."""
         return sum(max(len(terms) - 1, 0) for terms, _ in self.sums)
 
     @property
     def depth(self) -> int:
-        """Two-input adders one after the other on the longest way, each sum a balanced tree."""
+        """Two-input adders in a row on the longest path, each sum being a balanced tree."""
         depths = [0] * len(self.inputs)
         for terms, _ in self.sums:
             leaves = sum(1 << depths[v] for v, *_ in terms)
@@ -101,7 +102,7 @@ class Graph:
 
     @property
     def registers(self) -> dict[int, int]:
-        """How many registers each value passes, of those that pass any."""
+        """How many registers each value passes; values that pass none are not listed."""
         last: dict[int, int] = {}
         for terms, stage in self.sums:
             for v, *_ in terms:
@@ -123,7 +124,10 @@ class Graph:
 
 
 def _sum_cost(summed_bits: int, bits: int) -> float:
-    """A sum of ``bits``: full adders make two words of all terms, and a carry chain makes one."""
+    """Return the energy of a sum of ``bits`` bits.
+
+    Full adders reduce all terms to two words, and a carry chain adds these.
+    """
     return max(summed_bits - 2 * bits, 0) + _CARRY * bits
 
 
@@ -136,13 +140,16 @@ def _form(terms: Sequence[Term], forms: Sequence[dict[int, int]]) -> dict[int, i
 
 
 def _range(form: dict[int, int], inputs: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Smallest and largest integer of a linear form."""
+    """Return the smallest and the largest integer of a linear form."""
     ends = [sorted(factor * end for end in inputs[k]) for k, factor in form.items()]
     return sum(low for low, _ in ends), sum(high for _, high in ends)
 
 
 def signed_digits(value: int) -> list[tuple[int, int]]:
-    """The canonical signed digits of an integer as (shift, sign): no two adjacent, fewest."""
+    """Return the canonical signed digits of an integer as (shift, sign).
+
+    No two of them are adjacent, and no other form has fewer.
+    """
     digits, shift = [], 0
     while value:
         if value & 1:
@@ -155,10 +162,11 @@ def signed_digits(value: int) -> list[tuple[int, int]]:
 
 
 def filter_graph(filter_: Filter, input_bits: int, *, after_fold: bool) -> Graph:
-    """Both quadratures of the exact sum of ``filter_`` from its window, digit by digit, unshared.
+    """Return the graph of the exact sum of ``filter_`` over its window, I and Q, unshared.
 
-    Inputs ``2 k`` and ``2 k + 1`` are I and Q of sample ``k`` of the window, the oldest first. The
-    two samples that share a tap are added first; a tap of zero reads nothing.
+    Each signed digit of a tap is a term. Inputs ``2 k`` and ``2 k + 1`` are I and Q of sample ``k``
+    of the window, the oldest first. The two samples that share a tap are added first; a tap of zero
+    reads nothing.
     """
     taps, half = filter_.taps, len(filter_.half_taps_i)
     inputs = (fixed.code_range(input_bits),) * (2 * taps)
@@ -180,10 +188,11 @@ def filter_graph(filter_: Filter, input_bits: int, *, after_fold: bool) -> Graph
 
 
 def share(graph: Graph) -> Graph:
-    """Take pairs of terms that the outputs have in common out into sums of their own.
+    """Make sums of their own of pairs of terms that occur several times in the outputs.
 
-    Greedy: of all pairs with equal difference of shifts and product of signs, the one that lowers
-    `Graph.cost` most, until none does. The outputs must be the last sums, and nothing read them.
+    Greedy: of all pairs with equal difference of shifts and equal product of signs, share the one
+    that lowers `Graph.cost` most, until no pair lowers it. The outputs must be the last sums, and
+    no sum may read them.
     """
     if max(len(terms) for terms in _output_terms(graph)) > _MOST_TERMS:
         return graph
@@ -198,7 +207,7 @@ def share(graph: Graph) -> Graph:
 def split(graph: Graph, most_terms: int) -> Graph:
     """Cut sums of more than ``most_terms`` terms into equal parts with registers behind them.
 
-    As with `share`, the outputs are the last sums, and nothing reads them.
+    As in `share`, the outputs must be the last sums, and no sum may read them.
     """
     if most_terms < 2:
         raise ValueError(f"most_terms = {most_terms}: a sum of sums has at least 2")
@@ -219,7 +228,7 @@ def split(graph: Graph, most_terms: int) -> Graph:
             outputs[v] = Sum(terms, stage)
         else:
             sums.append(Sum(terms, stage))
-    # Outputs leave together, and stay the last sums.
+    # All outputs leave in the same stage, and remain the last sums.
     last = max(stage for _, stage in outputs.values())
     first = len(graph.inputs) + len(sums)
     sums += [outputs[v]._replace(stage=last) for v in graph.outputs]
@@ -227,8 +236,10 @@ def split(graph: Graph, most_terms: int) -> Graph:
 
 
 class _Pair(NamedTuple):
-    """``a + sign * (b << shift)``, shifted and signed as a whole in any way; a shift below zero
-    says that ``b`` is the lower one."""
+    """``a + sign * (b << shift)``; it occurs shifted and negated as a whole.
+
+    With a shift below zero ``b`` is the lower term.
+    """
 
     a: int
     b: int
@@ -246,20 +257,20 @@ def _output_terms(graph: Graph) -> list[tuple[Term, ...]]:
     return [graph.sums[v - len(graph.inputs)].terms for v in graph.outputs]
 
 
-def _matches(terms: Sequence[Term], wanted: _Pair) -> list[tuple[int, int]]:
-    """Where a pair occurs in a sum, each term in one occurrence at most."""
+def _matches(terms: Sequence[Term], pair: _Pair) -> list[tuple[int, int]]:
+    """Return the indices of both terms where a pair occurs, each term in one occurrence at most."""
     at = {(term.source, term.shift): k for k, term in enumerate(terms)}
-    taken: set[int] = set()
-    found = []
+    used: set[int] = set()
+    matches = []
     for j, term in enumerate(terms):
-        if term.source != wanted.a or j in taken:
+        if term.source != pair.a or j in used:
             continue
-        k = at.get((wanted.b, term.shift + wanted.shift))
-        if k is None or k == j or k in taken or terms[k].sign * term.sign != wanted.sign:
+        k = at.get((pair.b, term.shift + pair.shift))
+        if k is None or k == j or k in used or terms[k].sign * term.sign != pair.sign:
             continue
-        taken |= {j, k}
-        found.append((j, k))
-    return found
+        used |= {j, k}
+        matches.append((j, k))
+    return matches
 
 
 def _repeated_pairs(graph: Graph) -> list[_Pair]:
@@ -273,7 +284,7 @@ def _repeated_pairs(graph: Graph) -> list[_Pair]:
 
 
 def _gain(graph: Graph, pair: _Pair) -> float:
-    """What `_extract` takes off the cost."""
+    """Return by how much `_extract` lowers the cost."""
     outputs = [(v, graph.sums[v - len(graph.inputs)].terms) for v in graph.outputs]
     matches = [len(_matches(terms, pair)) for _, terms in outputs]
     uses = sum(matches)
@@ -302,13 +313,13 @@ def _sum_of(pair: _Pair) -> Sum:
 
 
 def _extract(graph: Graph, pair: _Pair) -> Graph:
-    """The graph with one more sum, before the outputs, that is read wherever ``pair`` occurs."""
+    """Return the graph with ``pair`` as one more sum, which is read wherever the pair occurs."""
     first = min(graph.outputs)
     sums = [*graph.sums[: first - len(graph.inputs)], _sum_of(pair)]
     for terms in _output_terms(graph):
         matches = _matches(terms, pair)
-        gone = {k for match in matches for k in match}
-        kept = [term for k, term in enumerate(terms) if k not in gone]
+        replaced = {k for match in matches for k in match}
+        kept = [term for k, term in enumerate(terms) if k not in replaced]
         shared = [
             Term(first, terms[j].shift + min(pair.shift, 0), terms[j].sign) for j, _ in matches
         ]

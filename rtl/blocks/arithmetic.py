@@ -1,6 +1,6 @@
-"""Exact integers in hardware, and the one requantiser: what `fixed` states, in Amaranth.
+"""Exact integers in hardware, and the one requantiser: `dbp.datapath.fixed` in Amaranth.
 
-An `Exact` is an expression together with the interval of the integers that it can take. Sums,
+An `Exact` is an expression together with the interval of the integers that it can be. Sums,
 differences and products carry the interval along, and `keep` gives each result a signal that is
 just wide enough. So no wire of the datapath overflows, by construction, and none is too wide.
 """
@@ -416,8 +416,8 @@ def round_shift(m: Module, name: str, x: Exact | Terms, shift: int) -> Exact:
         low, high = min(low, -1), max(high, 0)
     rounded = Exact(total.value[shift:], low, high)
     signal = Signal(rounded.shape, name=f"{name}_rounded")
-    # Lint passes over signals called unused; kept, since nothing but the name makes it harmless.
-    # Rounding may also bring the sum back into a narrower range than that of x: then the top goes.
+    # Lint passes over signals called unused, if they are kept: the dropped bits are such. Rounding
+    # may also narrow the range, so that some of the highest bits of x are not needed either.
     dropped, top = (
         Signal(max(width, 0), name=f"{name}_{end}_unused", attrs={"keep": 1})
         for end, width in (("dropped", shift), ("top", len(x.value) - shift - len(signal)))

@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""The chain of a whole Design: its steps, one after the other."""
+"""The chain of a whole Design: all its steps, one after the other."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from dbp.rtl.pipeline import Pipeline
 class Chain(StreamBlock):
     """The whole receiver filter: ``step_0``, ``step_1``, ... one after the other.
 
-    ``cfg_step`` chooses the step that is written and read. ``cfg_read_data`` follows ``cfg_step``
-    and ``cfg_address`` by two clocks. For the rest see `dbp.rtl.blocks.step.Step`.
+    ``cfg_step`` selects the step whose registers are written and read. ``cfg_read_data`` follows
+    ``cfg_step`` and ``cfg_address`` by two clocks. For the rest see `dbp.rtl.blocks.step.Step`.
     """
 
     module_name = "chain"
@@ -41,15 +41,15 @@ class Chain(StreamBlock):
         self.summary = f"The whole receiver filter: {len(self.steps)} steps, {lanes} lanes"
         ports = stream_ports(lanes, design.signal_bits, design.output_bits)
         ports |= {"in_commit": In(1), "out_commit": Out(1)}
-        written = [step.registers for step in self.steps if step.cfg_ports]
-        if written:
+        registers = [step.registers for step in self.steps if step.cfg_ports]
+        if registers:
             ports |= {
                 "cfg_write": In(1),
                 "cfg_step": In(bits_for(len(self.steps) - 1)),
-                "cfg_address": In(max(registers.address_bits for registers in written)),
+                "cfg_address": In(max(r.address_bits for r in registers)),
                 "cfg_read_data": Out(READ_BITS),
             }
-        if data_bits := max((registers.data_bits for registers in written), default=0):
+        if data_bits := max((r.data_bits for r in registers), default=0):
             ports["cfg_data"] = In(data_bits)
         super().__init__(ports)
 

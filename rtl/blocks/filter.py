@@ -22,7 +22,7 @@ from dbp.rtl.blocks.streams import (
     with_history,
     words_to_fill,
 )
-from dbp.rtl.pipeline import FilterPipeline, cuts_name
+from dbp.rtl.pipeline import FilterPipeline, name_suffix
 
 # Taps of so many bits and more are multiplied three times, not four: docs/rtl.md has measurements.
 THREE_PRODUCTS_BITS = 8
@@ -86,7 +86,7 @@ class FilterLane(WindowedLane):
         self.latency = pipeline.latency(self.half)
         self.format_name = (
             f"s{input_bits}_c{filter_.coefficient_bits}_t{filter_.taps}"
-            f"_r{filter_.shift}_o{filter_.output_bits}" + cuts_name(pipeline, FilterPipeline())
+            f"_r{filter_.shift}_o{filter_.output_bits}" + name_suffix(pipeline, FilterPipeline())
         )
         self.module_name = f"filter_lane_{self.format_name}"
         self.summary = (

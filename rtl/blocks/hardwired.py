@@ -1,9 +1,9 @@
 # amaranth: UnusedElaboratable=no
 """The symmetric complex FIR filter with its taps in the logic: one lane, and P lanes.
 
-A lane is an adder graph (`dbp.rtl.blocks.adder_graph`). Every value is wired as its distance from
-the smallest that it can be, which has no sign: nothing is extended to the width of a sum, and what
-the distances leave out of it, with the constant of the rounding, is one constant term.
+A lane is an adder graph (`dbp.rtl.blocks.adder_graph`). Every value is represented by its distance
+from the smallest integer that it can be. A distance has no sign, so nothing is sign-extended to the
+width of a sum. All the smallest integers and the constant of the rounding are one constant term.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dbp.rtl.blocks.adder_graph import Graph
 from dbp.rtl.blocks.arithmetic import Exact, delay, flag, keep, saturate
 from dbp.rtl.blocks.component import OUTPUT, element, in_lane
 from dbp.rtl.blocks.filter import WindowedLane, WindowedLanes
-from dbp.rtl.pipeline import HardwiredPipeline, cuts_name
+from dbp.rtl.pipeline import HardwiredPipeline, name_suffix
 
 
 @lru_cache(maxsize=256)
@@ -90,7 +90,8 @@ class HardwiredLane(WindowedLane):
         taps = repr((filter_.half_taps_i, filter_.half_taps_q)).encode()
         self.format_name = (
             f"s{input_bits}_t{filter_.taps}_r{filter_.shift}_o{filter_.output_bits}"
-            f"_h{hashlib.sha256(taps).hexdigest()[:12]}" + cuts_name(pipeline, HardwiredPipeline())
+            f"_h{hashlib.sha256(taps).hexdigest()[:12]}"
+            + name_suffix(pipeline, HardwiredPipeline())
         )
         self.module_name = f"hardwired_lane_{self.format_name}"
         half = " ".join(
@@ -115,7 +116,7 @@ class HardwiredLane(WindowedLane):
     def elaborate(self, platform: object) -> Module:
         m, graph = Module(), self.graph
         widths = self._widths()
-        # Each value at its own stage, then behind each of the registers that it passes.
+        # By value: its wire, then what is behind each of the registers that it passes.
         values: list[list[Value]] = []
         for v, name in enumerate(self._names()):
             if v >= len(graph.inputs):
@@ -125,7 +126,7 @@ class HardwiredLane(WindowedLane):
             else:
                 wire = element((self.window_i, self.window_q)[v % 2], v // 2, self.input_bits)
                 if widths[v]:
-                    # With its sign bit inverted it is the distance from the smallest code.
+                    # With its sign bit inverted a code is its distance from the smallest code.
                     above_half = Signal(name=f"{name}_above_half")
                     m.d.comb += above_half.eq(~wire[-1])
                     wire = Cat(wire[:-1], above_half)
@@ -147,13 +148,13 @@ class HardwiredLane(WindowedLane):
         if (clipped := flag(*clips)) is not None:
             m.d.comb += self.out_clipped.eq(keep(m, "clipped", clipped, registered=True).value)
         if not graph.registers and not any(any(self._rounded_range(v)) for v in graph.outputs):
-            # Nothing but zeros: no register is left.
+            # Only zeros leave, and no register is left that would read the clock.
             unused = Signal(name="clk_unused", attrs={"keep": 1})
             m.d.comb += unused.eq(ClockSignal())
         return m
 
     def _names(self) -> list[str]:
-        """A name for every value but the outputs, which come last."""
+        """Return a name for every value except the outputs, which come last."""
         graph = self.graph
         names = [f"sample_{'iq'[v % 2]}_{v // 2}" for v in range(len(graph.inputs))]
         for terms, _ in graph.sums[: graph.outputs[0] - len(graph.inputs)]:
@@ -168,10 +169,10 @@ class HardwiredLane(WindowedLane):
         return names
 
     def _widths(self) -> list[int]:
-        """How many bits of each value are read, from the lowest.
+        """Return how many bits of each value are read, from the lowest.
 
-        A shared sum can have a wider range than the output that it is a part of (8 x of 8 x - x),
-        and sums are modulo the width of what reads them: the highest bits are then left out.
+        A shared sum can have a wider range than the output that it is a part of (8 x of 8 x - x).
+        Its highest bits are then left out, since a sum is modulo the width of what reads it.
         """
         graph = self.graph
         widths = [0] * (len(graph.inputs) + len(graph.sums))
@@ -186,7 +187,7 @@ class HardwiredLane(WindowedLane):
     def _total(
         self, m: Module, name: str, values: list[list[Value]], v: int, constant: int, bits: int
     ) -> Value:
-        """Value ``v`` plus ``constant``, modulo ``2**bits``, as a sum of unsigned terms."""
+        """Return value ``v`` plus ``constant``, modulo ``2**bits``, as a sum of unsigned terms."""
         graph = self.graph
         terms, stage = graph.sums[v - len(graph.inputs)]
         parts: list[tuple[Value, int]] = []
@@ -215,6 +216,7 @@ class HardwiredLane(WindowedLane):
         return total
 
     def _rounded_range(self, v: int) -> tuple[int, int]:
+        """Return the smallest and the largest integer of output ``v`` after the rounding."""
         half = 1 << self.filter.shift >> 1
         low, high = (end + half >> self.filter.shift for end in self.graph.ranges[v])
         return low, high
@@ -227,10 +229,10 @@ class HardwiredLane(WindowedLane):
         return Shape.cast(range(low, high + 1))
 
     def _rounded(self, m: Module, name: str, values: list[list[Value]], v: int) -> Exact:
-        """Output ``v`` divided by ``2**shift``, ties towards plus infinity."""
+        """Return output ``v`` divided by ``2**shift``, ties towards plus infinity."""
         shift, (low, high) = self.filter.shift, self._rounded_range(v)
         rounded = Signal(self._rounded_shape(v), name=f"{name}_rounded")
-        # Lint passes over signals called unused; kept, since nothing but the name makes it so.
+        # Lint passes over signals called unused, if they are kept: the dropped bits are such.
         dropped = Signal(shift, name=f"{name}_dropped_unused", attrs={"keep": 1})
         total = Cat(dropped, rounded)
         m.d.comb += total.eq(

@@ -20,19 +20,19 @@ SATURATORS = ("filter", "phi", "rotation")
 
 
 class Registers(Block):
-    """What a step reads, behind a memory-mapped port.
+    """The registers of a step behind a memory-mapped port.
 
-    Taps and K are held twice. A write goes to the set that waits; ``load_taps`` and ``load_kerr``
-    copy it to the one in use, at the next clock edge. Neither has a reset value. Address ``2 k``
-    is the I part of half tap ``k`` (the outermost is 0), ``2 k + 1`` its Q part; then come the K,
-    the outermost first, then a counter for each of `SATURATORS`. Hardwired taps leave their
-    addresses empty.
+    Taps and K have two sets of registers. A write goes to the waiting set; ``load_taps`` and
+    ``load_kerr`` copy it to the set in use, at the next clock edge. Neither has a reset value.
+    Address ``2 k`` is the I part of half tap ``k`` (the outermost is 0), ``2 k + 1`` its Q part;
+    then come the K, the outermost first, then a counter for each of `SATURATORS`. Hardwired taps
+    leave their addresses empty.
 
     A register takes the low bits of ``cfg_data`` at the clock edge where ``cfg_write`` is high.
     ``cfg_read_data`` follows ``cfg_address`` by one clock: the waiting set, sign-extended, or a
-    counter; nothing else, zero. A counter adds the samples whose bit of ``NAME_clipped`` is set
-    beside ``NAME_valid``, some clocks later; it stays at its largest value, and any write to it,
-    or reset, makes it zero.
+    counter; zero for an empty address. A counter adds, some clocks later, the samples whose bit of
+    ``NAME_clipped`` is set while ``NAME_valid`` is; it stops at its largest value. Any write to it,
+    and reset, make it zero.
     """
 
     latency = 1
@@ -81,11 +81,11 @@ class Registers(Block):
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to write or to read."""
+        """Whether there is no register to write or to read."""
         return not self.data_bits and not self.counted
 
     def address_map(self) -> dict[str, list[int]]:
-        """Addresses of the half taps, of half of K and of the counters; empty lists for none."""
+        """Return the addresses of half taps, of half of K and of counters; empty without them."""
         taps = range(0 if self.hardwired else self.half_taps)
         first_kerr = 2 * self.half_taps
         addresses = {
@@ -94,8 +94,8 @@ class Registers(Block):
             "kerr": [first_kerr + k for k in range(self.half_kerr)],
         }
         for k, name in enumerate(SATURATORS):
-            there = name in self.counted
-            addresses[f"{name}_clipped"] = [first_kerr + self.half_kerr + k] if there else []
+            address = first_kerr + self.half_kerr + k
+            addresses[f"{name}_clipped"] = [address] if name in self.counted else []
         return addresses
 
     def elaborate(self, platform: object) -> Module:
@@ -105,7 +105,7 @@ class Registers(Block):
         totals: list[Value] = []
 
         def reachable(address: int, x: Value, bits: int, among: list[Value]) -> Value:
-            """Whether the port points there; then ``x`` can be read, sign-extended to ``bits``."""
+            """Return whether the port addresses ``x``; let it be read then, sign-extended."""
             here = Signal(name=f"at_{address}")
             m.d.comb += here.eq(self.cfg_address == address)
             word = Cat(x, x[-1].replicate(bits - len(x)))
@@ -148,7 +148,7 @@ class Registers(Block):
         after = Signal(READ_BITS + 1, name=f"{name}_clipped_after")
         m.d.comb += after.eq(total + now)
         with m.If(clear):
-            # What was clipped in this very clock begins the new count.
+            # The samples clipped in this very clock begin the new count.
             m.d.sync += total.eq(now)
         with m.Else():
             m.d.sync += total.eq(after[:-1] | after[-1].replicate(READ_BITS))

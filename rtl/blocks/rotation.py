@@ -36,7 +36,7 @@ from dbp.rtl.blocks.streams import (
     with_history,
     words_to_fill,
 )
-from dbp.rtl.pipeline import RotationPipeline, cuts_name
+from dbp.rtl.pipeline import RotationPipeline, name_suffix
 
 # The registers of each cut, by their names below `RotationLanes`: see `dbp.rtl.blocks.component`.
 CUT_REGISTERS: Mapping[str, str] = MappingProxyType(
@@ -97,14 +97,14 @@ class _Outputs(NamedTuple):
 
 
 class RotationLane(Block):
-    """One sample per clock, rotated by phi = requantise(sum over K times the powers around it).
+    """One lane: a sample per clock, rotated by phi = requantise(sum of K times powers around it).
 
     ``in_i``, ``in_q``: the sample x[n - delay]; ``powers``: |x|^2 - offset of
     x[n - kerr_taps + 1] ... x[n], the oldest first; ``kerr``: half of K, the outermost first. The
     two powers that share a K are added first, as in a filter. To second order the cosine of phi is
     2^p - versine with the narrow versine = round_shift(phi^2, p + 1). ``phi_clipped`` and
-    ``out_clipped``: the requantiser of phi, or of I or Q, clipped what it gave this sample; the
-    port is there where samples can be clipped.
+    ``out_clipped``: the requantiser of phi, or that of I or of Q, clipped this sample; the ports
+    exist where samples can be clipped.
     """
 
     has_reset = False
@@ -126,7 +126,7 @@ class RotationLane(Block):
             f"s{input_bits}_b{branch_bits}_d{rotation.power_offset}_k{rotation.kerr_bits}"
             f"_t{rotation.kerr_taps}_r{rotation.phase_shift}_p{rotation.phase_bits}"
             f"_f{rotation.phase_fraction_bits}_n{rotation.taylor_order}_o{rotation.output_bits}"
-            + cuts_name(pipeline, RotationPipeline().of(rotation))
+            + name_suffix(pipeline, RotationPipeline().for_rotation(rotation))
         )
         self.module_name = f"rotation_lane_{self.format_name}"
         self.summary = (
@@ -268,15 +268,15 @@ class RotationLanes(StreamBlock):
     """P lanes of a nonlinear step, one set of K for all.
 
     Each |x|^2 is computed once. The powers of the last ``kerr_taps - 1`` samples and the last
-    ``delay`` samples themselves are kept. K meets a word ``kerr_after`` clocks after it came in.
-    ``phi_clipped`` and ``out_clipped``, where samples can be clipped, have a bit a lane, beside the
-    word that leaves.
+    ``delay`` samples themselves are kept. A word meets K ``kerr_after`` clocks after it came in.
+    ``phi_clipped`` and ``out_clipped``, where samples can be clipped, have a bit per lane, together
+    with the word that leaves.
     """
 
     def __init__(
         self, rotation: Rotation, input_bits: int, lanes: int, pipeline: RotationPipeline
     ) -> None:
-        self.rotation, self.pipeline = rotation, pipeline.of(rotation)
+        self.rotation, self.pipeline = rotation, pipeline.for_rotation(rotation)
         self.lane = RotationLane(rotation, input_bits, self.pipeline)
         self.saturators = self.lane.saturators
         self.lanes, self.input_bits, self.output_bits = lanes, input_bits, rotation.output_bits

@@ -17,11 +17,11 @@ from dbp.rtl.pipeline import Pipeline
 
 
 class Step(StreamBlock):
-    """``filters[k]`` and ``rotations[k]``, where there is one and it is wanted.
+    """``filters[k]``, and ``rotations[k]`` if there is one and ``rotation`` asks for it.
 
-    ``in_commit`` travels beside the words: those that come in with it, and all later ones, meet
-    the taps and the K that have been written, in all lanes at once, over the history as it is.
-    Write nothing more until ``out_commit``. For the registers see `dbp.rtl.blocks.registers`.
+    ``in_commit`` travels with the words: the word that comes in with it, and all later ones, meet
+    the taps and the K written before, in all lanes at once, over the history as it is. Write
+    nothing more until ``out_commit``. For the registers see `dbp.rtl.blocks.registers`.
     """
 
     def __init__(
@@ -47,13 +47,15 @@ class Step(StreamBlock):
                 design.rotations[k], filter_.output_bits, lanes, pipeline.rotation
             )
         blocks = [self.filter] + ([self.rotation] if self.rotation else [])
-        # Taps change at the clock edge behind ``in_commit``, so words must need them after it.
+        # Taps change at the clock edge after ``in_commit``; a word that meets them in the clock in
+        # which it came in would still meet the old ones, so words wait for a clock.
         self.input_register = isinstance(self.filter, FilterLanes) and self.filter.taps_after == 0
         self.latency = self.input_register + sum(block.latency for block in blocks)
         self.warm_up_words = sum(block.warm_up_words for block in blocks)
         self.lanes, self.input_bits = lanes, input_bits
         self.output_bits = blocks[-1].output_bits
-        # What counts, the block that says when, and its port that says which lanes.
+        # By requantiser: the block whose ``out_valid`` says when it clips, and the port that says
+        # in which lanes.
         self.flags = {
             name: (block, port) for block in blocks for name, port in block.saturators.items()
         }
@@ -76,7 +78,7 @@ class Step(StreamBlock):
 
     @property
     def cfg_ports(self) -> list[str]:
-        """The ports of its registers that are ports of its own; none where there is no register."""
+        """The ports of the registers that are ports of the step; empty without a register."""
         members = self.registers.signature.members
         return [] if self.registers.empty else [p for p in members if p.startswith("cfg_")]
 
@@ -128,13 +130,13 @@ class Step(StreamBlock):
                 m.d.comb += inner.eq(outer) if flow == In else outer.eq(inner)
         if not self.hardwired:
             m.d.comb += [
-                # As the commit bit behind it, nothing during reset.
+                # Nothing is loaded during reset, which clears the commit bits behind this one too.
                 registers.load_taps.eq(self.in_commit & ~ResetSignal()),
                 self.filter.taps_i.eq(registers.taps_i),
                 self.filter.taps_q.eq(registers.taps_q),
             ]
         if rotation:
-            # K changes at the clock edge before the word meets it.
+            # K changes at the last clock edge before the word of the commit meets it.
             clocks = self.input_register + self.filter.latency + rotation.kerr_after - 1
             m.d.comb += [
                 registers.load_kerr.eq(commit_after[clocks]),
