@@ -18,14 +18,15 @@ import pytest
 from dbp import cli, config
 from dbp.errors import InputError, MissingError, ToolError
 from dbp.synthesis import netlist
-from dbp.synthesis.cells import install, kits, liberty_reader, make_predictive28, wire_load
+from dbp.synthesis.cells import install, kits, liberty_reader, wire_load
 from dbp.synthesis.cells.install import Source
+from dbp.synthesis.cells.make_predictive28 import derive, gates, table, write_liberty
 from dbp.synthesis.mapping import yosys_map
 from dbp.synthesis.timing import opensta_timing
 
 ROOT = os.environ.get("DBP_PDK_ROOT")
 needs_both = pytest.mark.skipif(
-    not (ROOT and all((Path(ROOT) / name).is_dir() for name in make_predictive28.SOURCES)),
+    not (ROOT and all((Path(ROOT) / name).is_dir() for name in table.SOURCES)),
     reason="needs nangate45 and asap7 in DBP_PDK_ROOT",
 )
 
@@ -33,7 +34,7 @@ needs_both = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def sources():
     """The two kits that the shipped library comes from."""
-    return tuple(make_predictive28.Source(name) for name in make_predictive28.SOURCES)
+    return tuple(derive.KitFigures(name) for name in table.SOURCES)
 
 
 TEXT = b"library (standin) { nom_voltage : 1; }\n"
@@ -217,31 +218,29 @@ def test_the_length_rule_is_that_of_nangate45(sources):
 
 @pytest.fixture(scope="module")
 def shipped():
-    return liberty_reader.read(make_predictive28.LIBERTY)
+    return liberty_reader.read(table.LIBERTY)
 
 
 def test_the_shipped_kit_needs_nothing(monkeypatch):
     monkeypatch.delenv("DBP_PDK_ROOT", raising=False)
     kit, files = kits.find("predictive28")
-    assert kit.node_nm == 28 and files == [make_predictive28.LIBERTY]
+    assert kit.node_nm == 28 and files == [table.LIBERTY]
 
 
 def test_the_committed_library_is_what_its_table_makes():
-    assert make_predictive28.LIBERTY.read_text() == make_predictive28.liberty(
-        make_predictive28.read_table()
-    )
+    assert table.LIBERTY.read_text() == write_liberty.liberty(table.read_table())
 
 
 def test_the_rules_give_the_committed_values():
-    table = make_predictive28.read_table()
-    assert make_predictive28.valued(table) == table
+    figures = table.read_table()
+    assert table.valued(figures) == figures
 
 
 def test_every_value_follows_from_its_sources():
     """By hand: between 45 and 7 nm in the logarithm, at 0.9 V."""
     share = math.log(45 / 28) / math.log(45 / 7)
     volts = {"log": 0, "log/V": 1, "log/V2": 2}
-    with make_predictive28.TABLE.open(newline="") as file:
+    with table.TABLE.open(newline="") as file:
         rows = list(csv.DictReader(file))
     ratios = {}
     for row in rows:
@@ -269,12 +268,12 @@ def test_every_value_follows_from_its_sources():
 
 @needs_both
 def test_the_table_is_what_the_kits_say(sources):
-    assert make_predictive28.derive(*sources) == make_predictive28.read_table()
+    assert derive.derive(*sources) == table.read_table()
 
 
 def test_the_library_is_small_and_complete(shipped):
     assert shipped.voltage_v == 0.9
-    assert len(shipped.cells) == len(make_predictive28.GATES) <= 30
+    assert len(shipped.cells) == len(gates.GATES) <= 30
     kinds = {name.split("_X")[0].rstrip("0123456789") for name in shipped.cells}
     assert kinds == {"INV", "BUF", "NAND", "NOR", "AND", "OR", "AOI", "OAI", "XOR", "XNOR", "MUX",
                      "HA", "FA", "DFF"}  # fmt: skip
@@ -285,9 +284,9 @@ def test_the_library_is_small_and_complete(shipped):
             assert related == ({"CK"} if cell.sequential else set(out.function.variables))
             assert related == {item.related_pin for item in out.internal_power}
             for arc in out.arcs:
-                for table in (arc.rise_delay, arc.fall_delay, arc.rise_slew, arc.fall_slew):
-                    assert table.values.shape == (5, 5) and (table.values > 0).all()
-                    assert (np.diff(table.values, axis=1) > 0).all()
+                for lookup in (arc.rise_delay, arc.fall_delay, arc.rise_slew, arc.fall_slew):
+                    assert lookup.values.shape == (5, 5) and (lookup.values > 0).all()
+                    assert (np.diff(lookup.values, axis=1) > 0).all()
 
 
 def test_senses_are_those_of_the_functions(shipped):
@@ -336,14 +335,14 @@ def test_yosys_and_opensta_read_the_library(shipped, tmp_path):
         "module t(input clk, input [5:0] a, b, output reg [11:0] y);"
         " always @(posedge clk) y <= a * b; endmodule\n"
     )
-    shutil.copy(make_predictive28.LIBERTY, tmp_path)
-    files = [make_predictive28.LIBERTY.name]
+    shutil.copy(table.LIBERTY, tmp_path)
+    files = [table.LIBERTY.name]
     yosys_map.synthesize(tmp_path, files, "t.v", "t", shipped, ())
     mapped = netlist.read(tmp_path / "netlist.v")
     cells = {instance.cell for instance in mapped.instances}
     assert cells <= set(shipped.cells) and "DFF_X1" in cells and len(cells) > 8
     # OpenSTA takes a library's default wire load where none is set.
-    text = make_predictive28.LIBERTY.read_text()
+    text = table.LIBERTY.read_text()
     (tmp_path / "bare.lib").write_text(text.replace('default_wire_load : "per_fanout";', ""))
     ports = ["a", "b"], ["y"]
     bare = opensta_timing.analyse(tmp_path, ["bare.lib"], "netlist.v", "t", *ports, 2.4, None)
@@ -352,7 +351,7 @@ def test_yosys_and_opensta_read_the_library(shipped, tmp_path):
     assert 0 < result.slack_ns < bare.slack_ns < 2.4
     # The arrival at a register's input leaves its setup time free.
     arrival = result.critical_path[-1][2]
-    setup_ns = {figure.key: figure.value for figure in make_predictive28.read_table()}[
+    setup_ns = {figure.key: figure.value for figure in table.read_table()}[
         "DFF_X1", "D", "", "setup"
     ] / 1e3
     assert 2.4 - arrival - result.slack_ns == pytest.approx(setup_ns, abs=2e-4)
@@ -360,13 +359,13 @@ def test_yosys_and_opensta_read_the_library(shipped, tmp_path):
 
 def test_figures_that_have_no_logarithm_are_refused():
     with pytest.raises(InputError, match=r"must be positive for rule 'log'"):
-        make_predictive28.interpolate(0.0, 1.0, "log")
+        table.interpolate(0.0, 1.0, "log")
 
 
 def test_wires_go_with_any_corner(tmp_path):
     """The supply in a file without cells is no corner's; that of one with cells must be alike."""
     wires = wire_load.file_for("asap7")
-    text = make_predictive28.LIBERTY.read_text()
+    text = table.LIBERTY.read_text()
     (tmp_path / "first.lib").write_text(text)
     (tmp_path / "second.lib").write_text(text.replace("0.9", "0.8").replace("cell (", "cell (Y_"))
     library = liberty_reader.read(tmp_path / "first.lib", wires)
