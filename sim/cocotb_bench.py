@@ -1,7 +1,9 @@
-"""The bench that runs inside the simulator: plays a job's vectors and records what comes out.
+"""The bench inside the simulator: it plays the vectors of a job and records the outputs.
 
-It knows ports and integers only, no design; `dbp.sim.simulate` compares with golden afterwards.
-It is copied beside the job and imported from there: the package would take a second to import.
+It knows ports and integers only, no design; `dbp.sim.compare` compares with golden afterwards.
+The file is copied into the folder of the job and imported from there, without this package, which
+would take a second to import. So jobs and results are plain dictionaries here; `dbp.sim.job` has
+their types.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ PROGRESS_CLOCKS = 32
 
 @cocotb.test()
 async def play(dut: Any) -> None:
-    """Play ``job.json`` of this folder and write ``results.json`` beside it."""
+    """Play ``job.json`` of this folder and write ``results.json`` there."""
     folder = Path(__file__).parent
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     player = _Player(dut, job, folder / "progress")
@@ -36,7 +38,7 @@ async def play(dut: Any) -> None:
 
 
 class _Player:
-    """Drives and samples at falling edges, half a clock away from what the registers do."""
+    """Drives inputs and samples outputs at falling edges, when no register changes."""
 
     def __init__(self, dut: Any, job: dict[str, Any], progress: Path) -> None:
         self.dut, self.progress = dut, progress
@@ -54,23 +56,23 @@ class _Player:
             self.progress.write_text(str(self.clocks), encoding="utf-8")
 
     async def quiet_clock(self) -> None:
-        """A clock at the end of which nothing should leave."""
+        """Wait for the end of a clock in which no word and no commit is due."""
         await self.clock()
         self.stray += self.dut.out_valid.value != 0 or self.dut.out_commit.value != 0
 
     def address(self, step: int, address: int, data: int | None = None) -> None:
-        """Point the port at a register; write it at the next clock edge where there is data."""
+        """Point the port at a register; with ``data`` the next clock edge writes it."""
         self.dut.cfg_address.value = address
         self.dut.cfg_write.value = int(data is not None)
         if "cfg_step" in self.ports:
             self.dut.cfg_step.value = step
         if "cfg_data" in self.ports:
-            # What stands there without a write must not matter.
-            anything = self.garbage.getrandbits(len(self.dut.cfg_data))
-            self.dut.cfg_data.value = anything if data is None else data
+            # Without a write the data must not matter.
+            garbage = self.garbage.getrandbits(len(self.dut.cfg_data))
+            self.dut.cfg_data.value = garbage if data is None else data
 
     async def play(self, vector: dict[str, Any]) -> dict[str, Any]:
-        """Reset, write registers, stream, read back; the words out and when they came."""
+        """Reset, write registers, stream, read registers back, and clear counters."""
         dut = self.dut
         self.stray = 0
         dut.rst.value = 1
@@ -92,32 +94,33 @@ class _Player:
         return out
 
     async def read(self, step: int, address: int) -> str | None:
-        """The hexadecimal value of a register, None where it is unknown."""
+        """Return the value of a register in hexadecimal, None where a bit is unknown."""
         self.address(step, address)
         for _ in range(self.read_latency):
             await self.quiet_clock()
         return _hex(self.dut.cfg_read_data)
 
     async def stream(self, vector: dict[str, Any]) -> dict[str, Any]:
+        """Play all clocks of a vector; return the words that left and the clocks at which."""
         dut, width = self.dut, len(self.dut.in_i)
         words_i, words_q = (iter(vector[name]) for name in ("in_i", "in_q"))
         writes = {clock: row for clock, *row in vector["writes"]}
         commits = set(vector["commits"])
         probed: dict[int, list[int]] = {}
         out: dict[str, Any] = {"out_i": [], "out_q": [], "clocks": [], "commits": [], "probes": []}
-        # A few clocks more than needed, to see words that should not come.
+        # A few clocks more than needed, to notice words that should not come.
         more = self.latency + 8 if vector["drain"] else 0
         for n in range(len(vector["valid"]) + more):
             valid = vector["valid"][n : n + 1] == "1"
             dut.in_valid.value = int(valid)
             dut.in_commit.value = int(n in commits)
-            # What stands at the port between valid words must not matter.
+            # The samples between valid words must not matter.
             dut.in_i.value = int(next(words_i), 16) if valid else self.garbage.getrandbits(width)
             dut.in_q.value = int(next(words_q), 16) if valid else self.garbage.getrandbits(width)
             if n in writes:
                 self.address(*writes[n])
             elif vector["probes"]:
-                # Another address every clock: what is read must be that of ``read_latency`` ago.
+                # Another address every clock: a read must answer that of ``read_latency`` ago.
                 probed[n] = self.garbage.choice(vector["probes"])
                 self.address(*probed[n])
             elif self.configured:

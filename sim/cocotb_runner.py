@@ -1,7 +1,7 @@
-"""``python cocotb_runner.py FOLDER``: build and play the job in a folder, by cocotb's runner.
+"""``python cocotb_runner.py FOLDER``: build and play the job in a folder with cocotb's runner.
 
-A process of its own, since the runner takes its settings from the environment. It is no module of
-the package there, which would take a second to import.
+This runs in a process of its own, since cocotb's runner takes its settings from the environment,
+and without this package, which would take a second to import.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 
 from cocotb_tools.runner import get_runner
 
-# The bench touches the ports of the top alone, so only they are public (the runner makes all so).
-# Without the three optimisations equal steps share their C++ code: 1.6 instead of 11 MB for 33
-# filters of 25 taps and 4 lanes, and less than half the time for build and run together.
+# The bench uses the ports of the top only, so only they are public; cocotb's runner would make all
+# signals public. Without the three optimisations equal steps share their C++ code: 1.6 instead of
+# 11 MB for 33 filters of 25 taps and 4 lanes, and less than half the time for build and run.
 _VERILATOR_ARGUMENTS = [
     "--no-public-flat-rw",
     "--public-depth",
@@ -24,7 +24,8 @@ _VERILATOR_ARGUMENTS = [
     "-fno-inline",
     "-fno-gate",
     "-fno-dfg",
-    # Two states only: what nothing resets starts at random, so that a missing reset shows.
+    # Verilator knows 0 and 1 only: registers without reset start at random, so that a reset that is
+    # missing shows.
     "--x-initial",
     "unique",
 ]
@@ -40,7 +41,7 @@ endmodule
 
 
 def main(folder: Path) -> None:
-    """Run what ``run.json`` says, on all ``*.v`` of the folder, with its ``cocotb_bench.py``."""
+    """Build all ``*.v`` of the folder and run its ``cocotb_bench.py``, as ``run.json`` says."""
     settings = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     simulator, top, waves = settings["simulator"], settings["top"], settings["waves"]
     arguments = list(_VERILATOR_ARGUMENTS) if simulator == "verilator" else []

@@ -1,4 +1,4 @@
-"""What the bench recorded against golden: words, latencies, commits, and what registers hold."""
+"""Compare a record of the bench with golden: words, latencies, commits, values of registers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ READ_BITS = 32
 
 @dataclass(frozen=True)
 class Expected:
-    """Golden's values for one vector.
+    """Golden's values for one vector; blocks are counted from the first one of the top.
 
     ``wires``: the samples that enter the first block, and those that leave each block, as of
     `dbp.datapath.golden.trace_retuned`; ``clips``: for each block what `golden.clips_retuned`

@@ -1,4 +1,4 @@
-"""What goes between this package and the bench: a job to play, and what was recorded of it.
+"""The job that the bench plays, and the results that it records, as types and as JSON.
 
 The bench (`dbp.sim.cocotb_bench`) runs in a process of its own, inside the simulator and without
 this package. The two exchange JSON: `Job.to_json` writes it, `read_results` reads and checks it.
@@ -16,14 +16,14 @@ from dbp.errors import ToolError, one_line
 
 
 class Register(NamedTuple):
-    """Where a register lies: the number of its step, and its address there."""
+    """A register, by the number of its step and its address there."""
 
     step: int
     address: int
 
 
 class Write(NamedTuple):
-    """What is written to a register: ``data``, unsigned, as wide as the port."""
+    """A write to a register; ``data`` is unsigned and as wide as the port."""
 
     register: Register
     data: int
@@ -37,7 +37,7 @@ class Word(NamedTuple):
 
 
 class Clock(NamedTuple):
-    """What the bench drives in one clock: a word or a pause, a write, a commit."""
+    """The inputs of one clock: a word or a pause, a write, a commit."""
 
     word: Word | None
     write: Write | None = None
@@ -153,7 +153,7 @@ _Count = Annotated[int, Field(strict=True, ge=0)]
 
 
 class Probe(NamedTuple):
-    """What was read of a register while words streamed, in the clock ``clock``."""
+    """The value of a register that was read while words streamed, at the end of a clock."""
 
     clock: _Count
     step: _Count
@@ -168,7 +168,7 @@ class Probe(NamedTuple):
 
 @dataclass(frozen=True)
 class VectorResult:
-    """What the bench recorded of one vector.
+    """The record of one vector.
 
     ``out_i``, ``out_q``: the words that left, at the ``clocks``; ``commits``: the clocks at which
     commits left. ``reads`` and ``cleared`` are in the order of `PlayedVector.reads` and
@@ -186,7 +186,7 @@ class VectorResult:
 
 
 def read_results(text: str | bytes, job: Job) -> tuple[VectorResult, ...]:
-    """Read what the bench wrote of each vector of a job; `ToolError` where it does not fit."""
+    """Read the bench's record of each vector of a job; `ToolError` where it does not fit."""
     try:
         results = TypeAdapter(tuple[VectorResult, ...]).validate_json(text)
     except ValidationError as error:

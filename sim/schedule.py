@@ -1,4 +1,4 @@
-"""The clocks of a vector: where words, register writes and commits meet, for the bench to play."""
+"""Lay out vectors clock by clock, with register writes and commits between the words."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _STRAY_DATA = 0x5A5A5A5A
 
 
 class Requantizer(NamedTuple):
-    """What a counter counts: the clips of a requantiser, ``name``, of the block ``block``."""
+    """The requantiser ``name`` of the block ``block``, whose clips a counter counts."""
 
     block: int
     name: str
 
 
 def make_job(ports: Ports, vectors: Sequence[Vector]) -> Job:
-    """Return what `dbp.sim.cocotb_bench` plays of the vectors."""
+    """Return the job with which `dbp.sim.cocotb_bench` plays the vectors."""
     return Job(
         top=ports.top,
         latency_cycles=ports.latency_cycles,
@@ -46,8 +46,8 @@ def registers(ports: Ports, tuning: Tuning) -> dict[Register, int]:
 
 
 def counters(ports: Ports) -> dict[Register, Requantizer]:
-    """Return what each counter counts."""
-    counted = {}
+    """Return the requantiser of each counter."""
+    counted: dict[Register, Requantizer] = {}
     for step in ports.steps:
         k, addresses = step.step, step.addresses
         for name, block, own in (
@@ -60,7 +60,7 @@ def counters(ports: Ports) -> dict[Register, Requantizer]:
 
 
 def empty_addresses(ports: Ports) -> list[Register]:
-    """Return where there is no register: writes there must have no effect, and reads give zero."""
+    """Return the addresses without a register: writes there have no effect, and reads give zero."""
     widths = ports.widths
     if "cfg_address" not in widths:
         return []

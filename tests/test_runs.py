@@ -100,11 +100,20 @@ def test_a_folder_without_metrics_of_ours_stays(tmp_path, capsys, content):
     assert capsys.readouterr().out == ""
 
 
-def test_a_link_is_not_followed(run, tmp_path_factory):
-    elsewhere = tmp_path_factory.mktemp("elsewhere")
-    (run / "sim").rename(elsewhere / "sim")
-    (run / "sim").symlink_to(elsewhere / "sim")
+@pytest.mark.parametrize("name", ["sim", "synth", "synth/nangate45/place_and_route"])
+def test_a_link_is_not_followed(run, tmp_path_factory, name):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "folder"
+    (run / name).rename(elsewhere)
+    (run / name).symlink_to(elsewhere)
     before = files(elsewhere)
     runs.place(small_design(seed=1), SETTINGS, run)
     assert files(elsewhere) == before
-    assert (run / "sim").is_symlink()
+    assert (run / name).is_symlink()
+
+
+def test_empty_folders_of_others_stay(tmp_path):
+    (tmp_path / "synth").mkdir()
+    (tmp_path / "rtl" / "chain.v").mkdir(parents=True)
+    (tmp_path / "rtl" / "metrics.json").write_text(json.dumps(PROVENANCE))
+    runs.place(small_design(seed=1), SETTINGS, tmp_path)
+    assert files(tmp_path) == {"synth", "rtl", "rtl/chain.v", "design.json", "config.toml"}

@@ -31,7 +31,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def sim(run: Path, simulator: str | None, waves: bool, code_coverage: bool = False) -> None:
-    """Simulate a run's Verilog against the golden model, and say what that covered."""
+    """Simulate a run's Verilog against the golden model, and print what that covered."""
     from dbp.sim import simulate
 
     settings = config_of(run)
@@ -51,8 +51,7 @@ def sim(run: Path, simulator: str | None, waves: bool, code_coverage: bool = Fal
         f"{metrics.mismatches} mismatches; {metrics.registers_read} registers read; "
         f"{metrics.wall_time_s:.0f} s -> {run / 'sim'}"
     )
-    for kind, (total, *used) in (
-        (kind, counts.items()) for kind, counts in metrics.coverage.items()
-    ):
+    for kind, counts in metrics.coverage.items():
+        (_, total), *used = counts.items()
         words = ", ".join(f"{n} {how}" for how, n in used)
-        print(f"covered: {total[1]} {kind.replace('_', ' ')}: {words}", flush=True)
+        print(f"covered: {total} {kind.replace('_', ' ')}: {words}", flush=True)

@@ -22,10 +22,10 @@ MAX_SAMPLES = 1 << 24
 
 @dataclass(frozen=True)
 class Stimulus:
-    """One stream of converter codes, the launch power they belong to, and where they come from.
+    """One stream of converter codes, its launch power, and where it comes from.
 
     ``samples``: I and Q, shape ``(n,)``, ``design.signal_bits`` bits, 2 per symbol.
-    ``config_hash``: that of the configuration whose link was simulated.
+    ``config_hash``: the hash of the configuration whose link was simulated.
     """
 
     samples: Samples
@@ -48,7 +48,7 @@ class Stimulus:
 
     @classmethod
     def load(cls, path: str | Path, design: Design) -> Stimulus:
-        """Read the stimulus of ``design``; `InputError` where it does not fit."""
+        """Read the stimulus of ``design``; `InputError` where it does not fit the design."""
         content = read_npz(path)
         expected = {"samples_i", "samples_q", "launch_power_uw", "seed"}
         expected |= {"design_hash", "config_hash"}

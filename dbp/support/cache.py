@@ -1,9 +1,9 @@
-"""Arrays that are expensive to compute, kept on disk from one run to the next.
+"""Keep arrays that are expensive to compute on disk, from one run to the next.
 
 The cache lies in ``$DBP_CACHE``, else ``$XDG_CACHE_HOME/dbp``, else ``~/.cache/dbp``, and may be
-deleted at any time. An entry is a ``.npy`` file named by the SHA-256 of its key and followed by a
-checksum of key and content, so that a damaged one is found, removed and computed again. Entries
-appear whole or not at all; several processes may use the cache at once. It holds at most
+deleted at any time. An entry is a ``.npy`` file named by the SHA-256 of its key. A checksum of key
+and content follows the array, so that a damaged entry is noticed, removed and computed again.
+Entries appear whole or not at all; several processes may use the cache at once. It holds at most
 `LIMIT_BYTES`: the entries longest unused make room for new ones.
 """
 
@@ -26,36 +26,36 @@ from numpy.typing import NDArray
 from dbp.support.files import write_bytes
 
 LIMIT_BYTES = 8 << 30
-# Entries spread evenly over so many folders, each with its part of the limit: making room lists
-# one of them only.
+# Entries spread evenly over this number of folders, each with its part of the limit, so that making
+# room lists one folder only.
 _SHARDS = 256
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 
 
 def folder() -> Path:
-    """Where the entries are."""
+    """Return the folder that holds the entries."""
     if own := os.environ.get("DBP_CACHE"):
         return Path(own)
     if caches := os.environ.get("XDG_CACHE_HOME"):
         return Path(caches) / "dbp"
     try:
         return Path.home() / ".cache" / "dbp"
-    except RuntimeError:  # a user without a home: no folder either, so that nothing is kept
+    except RuntimeError:  # a user without a home: below this path nothing can be kept
         return Path(os.devnull) / "dbp"
 
 
 def array(key: Mapping[str, Any], compute: Callable[[], NDArray]) -> NDArray:
-    """What ``compute()`` gives, from disk where a call with the same key has left it.
+    """Return the array of a key from disk, or else compute and keep it.
 
-    ``key``: everything that the array depends on, as JSON can hold it. An array of objects is
-    refused. Where the cache cannot be written the array is computed, with one warning.
+    ``key``: everything that the array depends on, as JSON can hold it. An array of objects raises
+    `ValueError`. Where the cache cannot be written, every call computes, and one warning says so.
     """
     text = json.dumps(key, sort_keys=True, allow_nan=False).encode()
     name = hashlib.sha256(text).hexdigest()
     path = folder() / name[:2] / f"{name}.npy"
-    found = _read(path, text)
-    if found is not None:
-        return found
+    kept = _read(path, text)
+    if kept is not None:
+        return kept
     computed = compute()
     content = io.BytesIO()
     np.save(content, computed, allow_pickle=False)
@@ -78,7 +78,7 @@ def _read(path: Path, text: bytes) -> NDArray | None:
         with contextlib.suppress(OSError):
             path.unlink()
         return None
-    # The time of last use; in a folder that only others may write, nothing is evicted either.
+    # The time of last use. In a folder that only others may write, nothing is evicted either.
     with contextlib.suppress(OSError):
         os.utime(path)
     return np.load(io.BytesIO(body), allow_pickle=False)
@@ -89,7 +89,7 @@ def _checksum(text: bytes, body: bytes) -> bytes:
 
 
 def _make_room(shard: Path, size: int) -> None:
-    """Remove what was longest unused (and what killed writers left) until ``size`` bytes fit."""
+    """Remove what is longest unused, files of killed writers included, until ``size`` bytes fit."""
     shard.mkdir(parents=True, exist_ok=True)
     entries = []
     with os.scandir(shard) as files:

@@ -1,4 +1,4 @@
-"""Threads for independent tasks."""
+"""A pool of threads for independent tasks, one per core."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from contextlib import contextmanager
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 @contextmanager
 def pool(tasks: int) -> Iterator[ThreadPoolExecutor]:
-    """At most one thread per core; torch, where it is loaded, starts none of its own in them.
+    """Provide at most one thread per core; torch, if it is loaded, starts no others in them.
 
-    A core for each task: its data stay in its own cache.
+    A task then has a core to itself, and its data stay in the cache of that core.
     """
     count = max(1, min(tasks, cores()))
-    # Whoever computes with torch has loaded it by now; to load it here would cost all others.
+    # Tasks that use torch have loaded it by now; to load it here would cost all others seconds.
     torch = sys.modules.get("torch")
     if torch is None:
         with ThreadPoolExecutor(count) as executor:

@@ -1,9 +1,9 @@
-"""Named arrays and texts of files that others wrote: ``.npz``, MATLAB's ``.mat``, and HDF5.
+"""Read arrays and texts from files that others wrote: ``.npz``, MATLAB's ``.mat``, and HDF5.
 
 The libraries that read MATLAB and HDF5 files may crash, hang or fill the memory on a damaged one.
-So a process of its own reads every file (``python -m dbp.support.untrusted FILE NAME...``), within
-limits of time and memory, and hands over plain arrays; whatever happens to it is one `InputError`
-here.
+So a child process (``python -m dbp.support.untrusted FILE NAME...``) reads every file, within
+limits of time and memory, and hands over plain arrays. Whatever happens to the child is one
+`InputError` here.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ Fields = dict[str, np.ndarray]
 
 
 def read(path: str | Path, names: Sequence[str]) -> Fields:
-    """Those of the ``names`` that the file holds: arrays of numbers, or of one text (dtype U).
+    """Return those of the ``names`` that the file holds: arrays of numbers, or of one text.
 
-    Arrays have the shape that they have where they were written: MATLAB's are matrices. Raises
-    `InputError` for what is no regular file of the three kinds, is damaged, or is too large.
+    A text has dtype U. Arrays have the shape that they had where they were written: MATLAB's are
+    matrices. `InputError` for a file that is not a regular one of the three kinds, is damaged, or
+    is too large.
     """
     path = Path(path)
     check_suffix(path)
@@ -54,13 +55,13 @@ def read(path: str | Path, names: Sequence[str]) -> Fields:
 
 
 def check_suffix(path: Path) -> None:
-    """`InputError` where a file's name does not tell its kind."""
+    """Raise `InputError` where a file's name does not tell its kind."""
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"{path}: must end in {', '.join(SUFFIXES)}")
 
 
 def _in_a_process(arguments: list[str]) -> tuple[int, bytes, str]:
-    """Run `main`: exit status, output and message."""
+    """Run `main` in a child process, and return its exit status, output and message."""
     command = [sys.executable, "-P", "-m", "dbp.support.untrusted", *arguments]
     try:
         ended = processes.capture(command, TIME_LIMIT_S)
@@ -72,7 +73,10 @@ def _in_a_process(arguments: list[str]) -> tuple[int, bytes, str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Read the file ``arguments[0]``; its fields named by the others go to stdout as ``.npz``."""
+    """Read the file ``arguments[0]``, and write the fields named by the others to stdout as npz.
+
+    Return the exit status: 2 with a message on stderr where the file cannot be read.
+    """
     path, *names = arguments
     processes.limit_memory(MEMORY_BYTES)
     warnings.simplefilter("error", UserWarning)  # as scipy warns of what it could not read whole
@@ -94,13 +98,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _check_size(name: str, shape: Sequence[int], item_bytes: int) -> None:
-    """Before anything is allocated."""
+    """Raise `InputError` for an array too large to allocate."""
     if min(shape, default=0) < 0 or math.prod(shape) * item_bytes > MAX_BYTES:
         raise InputError(f"{name}: {tuple(shape)} of {item_bytes} bytes: at most {MAX_BYTES} bytes")
 
 
 def _checked(name: str, value: Any) -> np.ndarray:
-    """Numbers, or one text."""
+    """``value`` as an array of numbers, in the byte order of this machine, or of one text."""
     array = np.asarray(value)
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8")
@@ -116,10 +120,10 @@ def _read_npz(path: str, names: Collection[str]) -> Fields:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             name = member.filename.removesuffix(".npy")
-            # What numpy writes; others could unpack without bound.
+            # The two that numpy writes; others could unpack without bound.
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise InputError(f"{name}: must be stored or deflated")
-            # All of them: that compares both places where a member's name stands.
+            # Also the fields not asked for: opening a member compares the two places of its name.
             with archive.open(member) as stream:
                 if name in names:
                     fields[name] = _checked(name, _read_npy(name, stream))
@@ -145,23 +149,23 @@ def _read_npy(name: str, stream: Any) -> np.ndarray:
 def _read_mat(path: str, names: Collection[str]) -> Fields:
     with Path(path).open("rb") as file:
         start = file.read(1024)
-    # A file of MATLAB's -v7.3 is HDF5 behind 512 bytes.
+    # MATLAB's option -v7.3 writes HDF5 behind 512 bytes.
     if b"\x89HDF\r\n\x1a\n" in start:
         return _read_hdf5(path, names)
     from scipy import io as scipy_io
 
-    found = {name: shape for name, shape, _ in scipy_io.whosmat(path, appendmat=False)}
-    wanted = [name for name in found if name in names]
-    for name in wanted:
-        _check_size(name, found[name], 16)
-    if not wanted:  # which scipy would take for all
+    shapes = {name: shape for name, shape, _ in scipy_io.whosmat(path, appendmat=False)}
+    present = [name for name in shapes if name in names]
+    for name in present:
+        _check_size(name, shapes[name], 16)
+    if not present:  # scipy would take an empty list for all variables
         return {}
-    content = scipy_io.loadmat(path, appendmat=False, variable_names=wanted)
-    for name in wanted:
+    content = scipy_io.loadmat(path, appendmat=False, variable_names=present)
+    for name in present:
         if name not in content:
-            # So it is with the strings that MATLAB writes in double quotes: undocumented objects.
+            # Strings that MATLAB writes in double quotes are undocumented objects.
             raise InputError(f"{name}: must be numeric, or a char array in single quotes")
-    return {name: _checked(name, content[name]) for name in wanted}
+    return {name: _checked(name, content[name]) for name in present}
 
 
 def _read_hdf5(path: str, names: Collection[str]) -> Fields:

@@ -1,6 +1,6 @@
-"""Yosys in a process of its own: the one place that starts it (through the `pyosys` wheel).
+"""Run Yosys scripts in a child process, through the `pyosys` wheel.
 
-A script runs in a child so that a crash, a fatal Yosys error or a time limit ends the child only.
+A crash, a fatal Yosys error or a time limit ends the child only.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def run_yosys(script: str, cwd: str | Path, timeout_s: float) -> str:
 
     Files in the script are named relative to ``cwd``. The log holds the warnings too, as lines
     ``Warning: ...``. `ToolError` if Yosys is missing, fails (with its last error line) or takes
-    longer than ``timeout_s`` seconds; the child and what it started (ABC) are ended then.
+    longer than ``timeout_s`` seconds; then the child is killed with what it has started (ABC).
 
-    Yosys' ``abc`` gives a shell the paths of its files, ``cwd`` included, as they are: only a
-    folder that `shell_safe_folder` has made will do for it.
+    A script with the command ``abc`` needs a folder of `shell_safe_folder`: Yosys puts the paths of
+    its files, ``cwd`` included, into a shell command as they are.
     """
     if util.find_spec("pyosys") is None:
         raise MissingError("Yosys is missing: install it with `pip install pyosys`")
@@ -56,9 +56,9 @@ def run_yosys(script: str, cwd: str | Path, timeout_s: float) -> str:
 
 @contextmanager
 def shell_safe_folder(prefix: str) -> Iterator[Path]:
-    """A new folder whose path is nothing but a path to a shell, Tcl and Yosys; it goes in the end.
+    """Make a folder, for the block, whose path a shell, Tcl and Yosys read as it is written.
 
-    `ToolError` where the folder for temporary files has another name.
+    `ToolError` where the system's folder for temporary files has no such path.
     """
     with tempfile.TemporaryDirectory(prefix=prefix) as name:
         if re.search(r"[^A-Za-z0-9_./+-]", name):
@@ -70,6 +70,6 @@ def shell_safe_folder(prefix: str) -> Iterator[Path]:
 
 
 def yosys_warnings(log: str) -> list[str]:
-    """The warnings of a Yosys log, each once, in order."""
+    """Return the warnings of a Yosys log, each once, in order."""
     lines = (line.strip() for line in log.splitlines())
     return list(dict.fromkeys(line for line in lines if line.startswith("Warning:")))
