@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,13 @@ from dbp.datapath.overlap_save import Equalizer
 from dbp.evaluation import measures as detection
 from dbp.evaluation.receivers import Reference
 from dbp.link import modulation, transmission
-from dbp.records.provenance import Stopwatch, package_versions, write_metrics
+from dbp.records.provenance import (
+    Metrics,
+    Stopwatch,
+    package_versions,
+    provenance,
+    write_metrics,
+)
 from dbp.synthesis import linear_equalizer
 
 LOSS_DB = 0.1
@@ -33,6 +40,14 @@ BITS = range(5, 15)
 # Long blocks, so that their spectrum has no lines at the transform's resolution.
 LINK = config.Link(block_symbols=8192)
 BLOCKS, SEED = 4, 1
+
+
+class BenchmarkMetrics(Metrics):
+    """The ideal receiver, and a row for each size of the FFT and kit."""
+
+    launch_power_dbm: float
+    ideal: dict[str, float]
+    rows: list[dict[str, Any]]
 
 
 class Judge:
@@ -121,15 +136,19 @@ def main() -> None:
                 f"{row['pj_per_bit']:.3g} pJ/bit, slack {row['slack_ns']:+.2f} ns",
                 flush=True,
             )
-    write_metrics(
-        options.out / "metrics.json",
-        {"launch_power_dbm": options.launch_power_dbm, "ideal": judge.ideal, "rows": rows},
-        design_hash=None,
-        config_hash=config.Config(link=LINK).hash,
-        seed=SEED,
-        versions=package_versions("numpy", "torch", "amaranth", "pyosys"),
-        stopwatch=stopwatch,
+    metrics = BenchmarkMetrics(
+        launch_power_dbm=options.launch_power_dbm,
+        ideal=judge.ideal,
+        rows=rows,
+        **provenance(
+            design_hash=None,
+            config_hash=config.Config(link=LINK).hash,
+            seed=SEED,
+            versions=package_versions("numpy", "torch", "amaranth", "pyosys"),
+            stopwatch=stopwatch,
+        ),
     )
+    write_metrics(options.out / "metrics.json", metrics)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, overload
+from typing import Any, TypedDict, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -97,21 +97,15 @@ def package_versions(*packages: str) -> dict[str, str]:
     }
 
 
-@overload
-def write_metrics(path: str | Path, metrics: AnyMetrics) -> AnyMetrics: ...
-@overload
-def write_metrics(
-    path: str | Path, metrics: Mapping[str, Any], **provenance_: Any
-) -> dict[str, Any]: ...
-def write_metrics(path: str | Path, metrics: Any, **provenance_: Any) -> Any:
-    """Write a stage's metrics atomically as JSON, and return them."""
-    if isinstance(metrics, Metrics):
-        write_json(path, metrics.content())
-        return metrics
-    # The way of the stages whose models are not complete yet: goes as soon as they are.
-    content = {**metrics, **provenance(**provenance_)}
-    write_json(path, content)
-    return content
+def write_metrics(path: str | Path, metrics: AnyMetrics) -> AnyMetrics:
+    """Write a stage's metrics atomically as JSON, and return them.
+
+    `ValueError` for a key that is no field of the model: only files of others may have such.
+    """
+    if metrics.model_extra:
+        raise ValueError(f"{type(metrics).__name__}: no fields {', '.join(metrics.model_extra)}")
+    write_json(path, metrics.content())
+    return metrics
 
 
 def read_metrics(path: Path, kind: type[AnyMetrics]) -> AnyMetrics | None:

@@ -50,9 +50,10 @@ def middle_filter(design: Design) -> NDArray[np.complex128]:
     """Return the taps of the middle filter as the fractions that their codes stand for."""
     k = len(design.filters) // 2
     filter_ = design.filters[k]
-    half = np.array(filter_.half_taps_i) + 1j * np.array(filter_.half_taps_q)
+    half = np.array(filter_.half_taps_i, complex) + 1j * np.array(filter_.half_taps_q)
     shift = filter_.shift + filter_.output_bits - design.filter_input_bits(k)
-    return np.concatenate([half, half[-2::-1]]) / 2.0**shift
+    taps: NDArray[np.complex128] = np.concatenate([half, half[-2::-1]])
+    return taps / 2.0**shift
 
 
 def plot_filter_responses(

@@ -78,3 +78,10 @@ def test_missing_metrics_are_none_and_wrong_ones_name_their_field(tmp_path):
     path.write_text("{")
     with pytest.raises(InputError, match="the file: Invalid JSON"):
         read_metrics(path, RtlMetrics)
+
+
+def test_a_key_that_is_no_field_is_not_written(tmp_path):
+    metrics = RtlMetrics(**FIGURES, **origin(), lane=4)
+    with pytest.raises(ValueError, match=r"RtlMetrics: no fields lane$"):
+        write_metrics(tmp_path / "metrics.json", metrics)
+    assert not list(tmp_path.iterdir())
