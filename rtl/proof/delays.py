@@ -32,7 +32,7 @@ class Delays:
         self.origins, self.space = origins, space
         self.read_after: set[int] = set()
 
-    def of(
+    def delay(
         self, polynomial: Polynomial, bits: Sequence[Bit], *, static: bool = False
     ) -> int | None:
         """How many clocks ago all samples of a polynomial came in; None where it has no samples.
@@ -53,16 +53,16 @@ class Delays:
         """What a polynomial of the source becomes on the way that ``origin`` describes."""
         # Constants and static variables may pass any register.
         expected = origin.enabled_at
-        if expected is not None and self.of(polynomial, bits) not in (None, expected):
+        if expected is not None and self.delay(polynomial, bits) not in (None, expected):
             raise self.origins.fail("a history that advances with the valid of another word", bits)
         return self.space.move(polynomial, origin.words, origin.clocks)
 
     def at_entry(self, word: Polynomial, bits: Sequence[Bit]) -> Entry:
         """Shift a polynomial back to the clock at which its samples came in."""
-        delay = self.of(word, bits) or 0
+        delay = self.delay(word, bits) or 0
         total = self.space.move(word, 0, -delay)
         # Taps and K do not come in with a word; what counts is when, after it, they are read.
-        read = self.of(total, bits, static=True)
+        read = self.delay(total, bits, static=True)
         total = self.space.move(total, 0, -(read or 0), static=True)
         return Entry(total, delay, None if read is None else -read)
 

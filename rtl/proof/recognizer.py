@@ -49,7 +49,7 @@ class Proved(NamedTuple):
     cases: int
 
 
-class _Base(NamedTuple):
+class Base(NamedTuple):
     """The word that logic starts from: where it comes from, its width, its polynomial."""
 
     origin: Origin
@@ -84,9 +84,9 @@ class Recognizer:
             self._recognized[key] = self._prove(undelayed, bits, signed, flag)
         return self.delays.through_registers(self._recognized[key], origins[0], bits)
 
-    def bases(self, origins: Sequence[Origin], bits: Sequence[Bit]) -> dict[Origin, _Base]:
+    def bases(self, origins: Sequence[Origin], bits: Sequence[Bit]) -> dict[Origin, Base]:
         """The words that logic cells make these bits from, by their origin (of bit 0)."""
-        bases: dict[Origin, _Base] = {}
+        bases: dict[Origin, Base] = {}
         seen: set[Origin] = set()
         todo = list(origins)
         while todo:
@@ -97,7 +97,7 @@ class Recognizer:
             seen.add(key)
             polynomial = self.of_source(origin.source)
             if polynomial is not None:
-                bases[key] = _Base(key, self.origins.width(origin.source), polynomial)
+                bases[key] = Base(key, self.origins.width(origin.source), polynomial)
             # Inside, a register would join bits of different words.
             elif origin is not origins[0] and (origin.words or origin.clocks):
                 raise self.origins.fail("a register inside a requantiser", bits)
@@ -145,7 +145,7 @@ class Recognizer:
             raise self.origins.fail(f"overflow: {width} bits for {low}..{high}: {text}", bits)
         return readings
 
-    def _base(self, origins: Sequence[Origin], bits: Sequence[Bit]) -> _Base:
+    def _base(self, origins: Sequence[Origin], bits: Sequence[Bit]) -> Base:
         """The one word that logic cells make these bits from."""
         bases = self.bases(origins, bits)
         if len(bases) != 1:
