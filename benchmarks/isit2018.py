@@ -17,6 +17,7 @@ from dbp import config
 from dbp.evaluation.measures import effective_snr_db, matched_filter
 from dbp.evaluation.receivers import FloatReceiver, Receiver, Reference
 from dbp.learning import training
+from dbp.learning.checkpoint import State
 from dbp.link import transmission
 
 AUTHORS_SNR_DB, AUTHORS_CORE_SECONDS = 22.61, 330
@@ -62,13 +63,13 @@ def main() -> None:
         )
     print(f"simulation of the link: {time.process_time() - begin:.1f} core-seconds")
 
-    spent, add = [], training._State.add
+    spent, add = [], State.add
 
-    def watch(state: training._State, *step: object) -> None:
+    def watch(state: State, *step: object) -> None:
         add(state, *step)
         spent.append(time.process_time() - begin)
 
-    training._State.add = watch
+    State.add = watch
     begin = time.process_time()
     result = training.train(settings)
     print("step  phase    core-seconds  validated dB")

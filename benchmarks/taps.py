@@ -69,7 +69,7 @@ class Descent:
         self.objective = Objective(
             self.model, launch_power_mw, signal, sent, data.detector, data.pool
         )
-        self.data, self.damping, self.steps = data, training.DAMPING, 0
+        self.data, self.damping, self.steps = data, gauss_newton.DAMPING, 0
         taps, count = self.model.half_taps.numel(), self.objective.parameters.size
         limit = np.where(np.arange(count) < taps, LARGEST_TAP, np.inf)
         self.limits = -limit, limit
@@ -88,7 +88,7 @@ class Descent:
         blocks = random.permutation(self.objective.blocks)[: self.data.curvature_blocks]
         curvature = self.objective.curvature(blocks)
         self.steps += 1
-        _, self.damping = gauss_newton.step(
+        _, self.damping = gauss_newton.iterate(
             self.objective, curvature, self.damping, free, self.limits
         )
         return not np.array_equal(before, self.objective.parameters)
@@ -111,7 +111,7 @@ def learn(
     descent = Descent(filters, data, launch_power_mw)
     kept = descent.inside(lengths)
     descent.prune(descent.inside([taps.size for taps in filters.taps]), kept)
-    descent.damping = training.DAMPING
+    descent.damping = gauss_newton.DAMPING
     for _ in range(ITERATIONS):
         descent.step(kept)
     learned = descent.model.filters()

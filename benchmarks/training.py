@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from dbp import config
-from dbp.learning import float_filters, gauss_newton
+from dbp.learning import float_filters, gauss_newton, least_squares
+from dbp.learning.export import export
 from dbp.learning.float_model import Detector, Model, to_signal
-from dbp.learning.quantized_model import QuantizedModel, export
+from dbp.learning.quantized_model import QuantizedModel
 
 BLOCKS, SAMPLES = 64, 512
 REPEATS = 7
@@ -62,7 +63,7 @@ def main() -> None:
     print("form         Kerr taps   plain  compiled   ratio   Gauss-Newton, CPU-seconds")
     for kerr_taps in (1, 5):
         learned = config.Learned()
-        start = float_filters.receiver(learned, config.Link())
+        start = least_squares.unlearned_filters(learned, config.Link())
         kerr = np.pad(start.kerr_rad_per_mw, [(0, 0), (kerr_taps // 2, 0)])
         chain = float_filters.FloatFilters(start.taps, kerr)
         quantized = QuantizedModel(export(chain, learned, config.Datapath()), chain)
@@ -78,7 +79,7 @@ def main() -> None:
             x = convert(waveform(GAUSS_NEWTON_BLOCKS, GAUSS_NEWTON_SAMPLES))
             sent = detector.symbols(model(x, power)).detach()
             seconds = cpu_seconds(
-                partial(gauss_newton.gauss_newton, model, power, x, sent, detector)
+                partial(gauss_newton.curvature_and_slope, model, power, x, sent, detector)
             )
             print(
                 f"{name:12}{kerr_taps:10}{plain:8.3f}{compiled:10.2f}{compiled / plain:8.1f}"

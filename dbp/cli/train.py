@@ -43,11 +43,16 @@ def train(settings: Config, out: Path, device: str = "cpu") -> None:
     )
     checkpoint = out / "train" / "checkpoint.npz"
     result = training.train(settings, checkpoint, chosen)
+    unlearned, _ = training.baseline(settings)
+    snr_db_baseline = training.validated_snr_db(unlearned, settings, chosen)
     place(result.design, settings, out)
     result.filters.save(out / "train" / "float.npz")
     result.write_history(out / "train" / "history.csv")
     metrics = TrainMetrics(
-        **result.figures,
+        launch_power_dbm=result.launch_power_dbm,
+        snr_db_baseline=snr_db_baseline,
+        snr_db_float=result.snr_db_float,
+        snr_db_quantized=result.snr_db_quantized,
         design=result.design.name,
         **provenance(
             design_hash=result.design.hash,

@@ -1,6 +1,6 @@
 """The split-step chain on circular blocks, compiled: forward, adjoint and tangents, without torch.
 
-A chain is filter 0, rotation 0, filter 1, ..., filter N. Its blocks pass `LANES` at a time through
+A chain is filter 0, rotation 0, filter 1, ..., filter N. Its blocks pass `SIMD_BLOCKS` at a time through
 all of it, so that what is between lies in the second-level cache: a plane holds the samples of
 these blocks, one sample of all of them side by side, and in front of and behind it as many more as
 the longest filter reaches, copied from its other end. A loop over a plane is then one over vectors
@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import DTypeLike, NDArray
 
-LANES = 16
+SIMD_BLOCKS = 16
 # Samples over which a gradient is summed before the sum goes into a float64.
 TILE = 64
 
@@ -85,8 +85,8 @@ def _sine_cosine(x):
 
 @_compile
 def _wrap(x, reach, rows):
-    """Continue a plane, shape ``(reach + rows + reach) * LANES``, circularly at both ends."""
-    size, length = reach * LANES, rows * LANES
+    """Continue a plane, shape ``(reach + rows + reach) * SIMD_BLOCKS``, circularly at both ends."""
+    size, length = reach * SIMD_BLOCKS, rows * SIMD_BLOCKS
     for m in range(size):
         x[m] = x[m + length]
         x[m + size + length] = x[m + size]
@@ -94,26 +94,26 @@ def _wrap(x, reach, rows):
 
 @_compile
 def _load(x, first, pad, out):
-    """`LANES` blocks of a signal, shape ``(2, rows, blocks)``, from ``first`` on, to planes."""
+    """`SIMD_BLOCKS` blocks of a signal, shape ``(2, rows, blocks)``, from ``first`` on, to planes."""
     _, rows, blocks = x.shape
-    width = min(blocks - first, LANES)
+    width = min(blocks - first, SIMD_BLOCKS)
     for part in range(2):
-        plane = out[part, pad * LANES : (pad + rows) * LANES]
+        plane = out[part, pad * SIMD_BLOCKS : (pad + rows) * SIMD_BLOCKS]
         plane[:] = x.dtype.type(0)
         for n in range(rows):
             for lane in range(width):
-                plane[n * LANES + lane] = x[part, n, first + lane]
+                plane[n * SIMD_BLOCKS + lane] = x[part, n, first + lane]
 
 
 @_compile
 def _store(planes, first, out):
     """Planes without padding to the blocks of a signal from ``first`` on."""
     _, rows, blocks = out.shape
-    width = min(blocks - first, LANES)
+    width = min(blocks - first, SIMD_BLOCKS)
     for part in range(2):
         for n in range(rows):
             for lane in range(width):
-                out[part, n, first + lane] = planes[part, n * LANES + lane]
+                out[part, n, first + lane] = planes[part, n * SIMD_BLOCKS + lane]
 
 
 @_compile
@@ -122,12 +122,12 @@ def _add_four(left_i, left_q, right_i, right_q, h, y_i, y_q):
     a0, b0, a1, b1 = h[0, 0], h[0, 1], h[1, 0], h[1, 1]
     a2, b2, a3, b3 = h[2, 0], h[2, 1], h[3, 0], h[3, 1]
     for m in range(y_i.size):
-        i0, q0 = left_i[m] + right_i[m + 3 * LANES], left_q[m] + right_q[m + 3 * LANES]
-        i1 = left_i[m + LANES] + right_i[m + 2 * LANES]
-        q1 = left_q[m + LANES] + right_q[m + 2 * LANES]
-        i2 = left_i[m + 2 * LANES] + right_i[m + LANES]
-        q2 = left_q[m + 2 * LANES] + right_q[m + LANES]
-        i3, q3 = left_i[m + 3 * LANES] + right_i[m], left_q[m + 3 * LANES] + right_q[m]
+        i0, q0 = left_i[m] + right_i[m + 3 * SIMD_BLOCKS], left_q[m] + right_q[m + 3 * SIMD_BLOCKS]
+        i1 = left_i[m + SIMD_BLOCKS] + right_i[m + 2 * SIMD_BLOCKS]
+        q1 = left_q[m + SIMD_BLOCKS] + right_q[m + 2 * SIMD_BLOCKS]
+        i2 = left_i[m + 2 * SIMD_BLOCKS] + right_i[m + SIMD_BLOCKS]
+        q2 = left_q[m + 2 * SIMD_BLOCKS] + right_q[m + SIMD_BLOCKS]
+        i3, q3 = left_i[m + 3 * SIMD_BLOCKS] + right_i[m], left_q[m + 3 * SIMD_BLOCKS] + right_q[m]
         y_i[m] += a0 * i0 - b0 * q0 + a1 * i1 - b1 * q1 + a2 * i2 - b2 * q2 + a3 * i3 - b3 * q3
         y_q[m] += a0 * q0 + b0 * i0 + a1 * q1 + b1 * i1 + a2 * q2 + b2 * i2 + a3 * q3 + b3 * i3
 
@@ -147,16 +147,16 @@ def _convolve(x, half, pad, y):
     count, length = half.shape[0], y.shape[1]
     h = half.copy()
     h[count - 1] *= HALF  # the centre tap, too, is given a sum of two samples
-    for start in range(0, length, TILE * LANES):
-        stop = min(start + TILE * LANES, length)
+    for start in range(0, length, TILE * SIMD_BLOCKS):
+        stop = min(start + TILE * SIMD_BLOCKS, length)
         y_i, y_q = y[0, start:stop], y[1, start:stop]
         y_i[:] = half.dtype.type(0)
         y_q[:] = half.dtype.type(0)
         k = 0
         while k < count:
             group = 4 if (count - k) % 4 == 0 else 1
-            left = start + (pad - count + 1 + k) * LANES
-            right = start + (pad + count - k - group) * LANES
+            left = start + (pad - count + 1 + k) * SIMD_BLOCKS
+            right = start + (pad + count - k - group) * SIMD_BLOCKS
             window = x[0, left:], x[1, left:], x[0, right:], x[1, right:]
             if group == 4:
                 _add_four(*window, h[k:], y_i, y_q)
@@ -171,12 +171,12 @@ def _sum_four(left_i, left_q, right_i, right_q, g_i, g_q, total):
     a0 = b0 = a1 = b1 = a2 = b2 = a3 = b3 = zero
     for m in range(g_i.size):
         gi, gq = g_i[m], g_q[m]
-        i0, q0 = left_i[m] + right_i[m + 3 * LANES], left_q[m] + right_q[m + 3 * LANES]
-        i1 = left_i[m + LANES] + right_i[m + 2 * LANES]
-        q1 = left_q[m + LANES] + right_q[m + 2 * LANES]
-        i2 = left_i[m + 2 * LANES] + right_i[m + LANES]
-        q2 = left_q[m + 2 * LANES] + right_q[m + LANES]
-        i3, q3 = left_i[m + 3 * LANES] + right_i[m], left_q[m + 3 * LANES] + right_q[m]
+        i0, q0 = left_i[m] + right_i[m + 3 * SIMD_BLOCKS], left_q[m] + right_q[m + 3 * SIMD_BLOCKS]
+        i1 = left_i[m + SIMD_BLOCKS] + right_i[m + 2 * SIMD_BLOCKS]
+        q1 = left_q[m + SIMD_BLOCKS] + right_q[m + 2 * SIMD_BLOCKS]
+        i2 = left_i[m + 2 * SIMD_BLOCKS] + right_i[m + SIMD_BLOCKS]
+        q2 = left_q[m + 2 * SIMD_BLOCKS] + right_q[m + SIMD_BLOCKS]
+        i3, q3 = left_i[m + 3 * SIMD_BLOCKS] + right_i[m], left_q[m + 3 * SIMD_BLOCKS] + right_q[m]
         a0 += gi * i0 + gq * q0
         b0 += gq * i0 - gi * q0
         a1 += gi * i1 + gq * q1
@@ -209,17 +209,17 @@ def _sum_one(left_i, left_q, right_i, right_q, g_i, g_q, total):
 @_compile
 def _tap_gradient(x, g, pad, total):
     """Add the gradient by the half taps of `_convolve` to ``total``, float64; ``g`` has padding."""
-    count, length = total.shape[0], g.shape[1] - 2 * pad * LANES
+    count, length = total.shape[0], g.shape[1] - 2 * pad * SIMD_BLOCKS
     sums = np.zeros_like(total)
-    for start in range(0, length, TILE * LANES):
-        stop = min(start + TILE * LANES, length)
-        inner = slice(pad * LANES + start, pad * LANES + stop)
+    for start in range(0, length, TILE * SIMD_BLOCKS):
+        stop = min(start + TILE * SIMD_BLOCKS, length)
+        inner = slice(pad * SIMD_BLOCKS + start, pad * SIMD_BLOCKS + stop)
         g_i, g_q = g[0, inner], g[1, inner]
         k = 0
         while k < count:
             group = 4 if (count - k) % 4 == 0 else 1
-            left = start + (pad - count + 1 + k) * LANES
-            right = start + (pad + count - k - group) * LANES
+            left = start + (pad - count + 1 + k) * SIMD_BLOCKS
+            right = start + (pad + count - k - group) * SIMD_BLOCKS
             window = x[0, left:], x[1, left:], x[0, right:], x[1, right:]
             if group == 4:
                 _sum_four(*window, g_i, g_q, sums[k:])
@@ -234,11 +234,14 @@ def _tap_gradient(x, g, pad, total):
 def _convolve_real(p, half, pad, y):
     """Filter one wrapped plane with real taps; ``half``: the outermost first; ``y``: no padding."""
     count, length = half.shape[0], y.size
-    center, h = p[pad * LANES :], half[count - 1]
+    center, h = p[pad * SIMD_BLOCKS :], half[count - 1]
     for m in range(length):
         y[m] = h * center[m]
     for k in range(count - 1):
-        left, right = p[(pad - count + 1 + k) * LANES :], p[(pad + count - 1 - k) * LANES :]
+        left, right = (
+            p[(pad - count + 1 + k) * SIMD_BLOCKS :],
+            p[(pad + count - 1 - k) * SIMD_BLOCKS :],
+        )
         h = half[k]
         for m in range(length):
             y[m] += h * (left[m] + right[m])
@@ -248,11 +251,11 @@ def _convolve_real(p, half, pad, y):
 def _kerr_gradient(p, g, pad, total):
     """Add the gradient by the half taps of `_convolve_real` to ``total``, float64."""
     count = total.size
-    for start in range(0, g.size, TILE * LANES):
-        own = g[start : start + TILE * LANES]
+    for start in range(0, g.size, TILE * SIMD_BLOCKS):
+        own = g[start : start + TILE * SIMD_BLOCKS]
         for k in range(count):
-            left = p[start + (pad - count + 1 + k) * LANES :]
-            right = p[start + (pad + count - 1 - k) * LANES :]
+            left = p[start + (pad - count + 1 + k) * SIMD_BLOCKS :]
+            right = p[start + (pad + count - 1 - k) * SIMD_BLOCKS :]
             tile_sum = g.dtype.type(0)
             for m in range(own.size):
                 tile_sum += own[m] * (left[m] + right[m])
@@ -272,7 +275,7 @@ def _operating_point(u, half_kerr, quantized, fmt, pad, power, cosine, sine):
     ``power`` comes wrapped; the other planes have no padding.
     """
     u_i, u_q = u[0], u[1]
-    inner = power[pad * LANES : pad * LANES + u_i.size]
+    inner = power[pad * SIMD_BLOCKS : pad * SIMD_BLOCKS + u_i.size]
     if quantized:
         scale, middle, offset = fmt.branch_scale, fmt.branch_middle, fmt.power_offset
         for m in range(u_i.size):
@@ -281,7 +284,7 @@ def _operating_point(u, half_kerr, quantized, fmt, pad, power, cosine, sine):
     else:
         for m in range(u_i.size):
             inner[m] = u_i[m] * u_i[m] + u_q[m] * u_q[m]
-    _wrap(power, pad, u_i.size // LANES)
+    _wrap(power, pad, u_i.size // SIMD_BLOCKS)
     _convolve_real(power, half_kerr, pad, sine)
     if not quantized:
         for m in range(u_i.size):
@@ -305,7 +308,7 @@ def _turn(u, cosine, sine, quantized, fmt, pad, y):
     """The samples behind a rotation; ``y`` comes wrapped."""
     length = cosine.size
     u_i, u_q = u[0], u[1]
-    own = slice(pad * LANES, pad * LANES + length)
+    own = slice(pad * SIMD_BLOCKS, pad * SIMD_BLOCKS + length)
     y_i, y_q = y[0, own], y[1, own]
     if quantized:
         scale, low, high = fmt.output_scale, fmt.output_low, fmt.output_high
@@ -318,8 +321,8 @@ def _turn(u, cosine, sine, quantized, fmt, pad, y):
         for m in range(length):
             y_i[m] = cosine[m] * u_i[m] - sine[m] * u_q[m]
             y_q[m] = cosine[m] * u_q[m] + sine[m] * u_i[m]
-    _wrap(y[0], pad, length // LANES)
-    _wrap(y[1], pad, length // LANES)
+    _wrap(y[0], pad, length // SIMD_BLOCKS)
+    _wrap(y[1], pad, length // SIMD_BLOCKS)
 
 
 @_compile
@@ -355,24 +358,24 @@ def _turn_back(g, u, half_kerr, quantized, fmt, pad, power, cosine, sine, by_pha
         quantized, fmt, half_kerr.dtype.type(0)
     )
     g_i, g_q, u_i, u_q = g[0], g[1], u[0], u[1]
-    inner = by_phase[pad * LANES : pad * LANES + length]
+    inner = by_phase[pad * SIMD_BLOCKS : pad * SIMD_BLOCKS + length]
     scale = output_scale * unit
     for m in range(length):
         slope_i, slope_q = _slope(u_i[m], u_q[m], cosine[m], sine[m], exact, curved)
         inner[m] = (g_i[m] * slope_i + g_q[m] * slope_q) * scale
     _kerr_gradient(power, inner, pad, total)
-    _wrap(by_phase, pad, length // LANES)
-    by_power = power[pad * LANES : pad * LANES + length]
+    _wrap(by_phase, pad, length // SIMD_BLOCKS)
+    by_power = power[pad * SIMD_BLOCKS : pad * SIMD_BLOCKS + length]
     _convolve_real(by_phase, half_kerr, pad, by_power)
-    own = slice(pad * LANES, pad * LANES + length)
+    own = slice(pad * SIMD_BLOCKS, pad * SIMD_BLOCKS + length)
     out_i, out_q = out[0, own], out[1, own]
     twice = TWO * power_scale
     for m in range(length):
         c, s, w = cosine[m] * output_scale, sine[m] * output_scale, twice * by_power[m]
         out_i[m] = c * g_i[m] + s * g_q[m] + w * u_i[m]
         out_q[m] = c * g_q[m] - s * g_i[m] + w * u_q[m]
-    _wrap(out[0], pad, length // LANES)
-    _wrap(out[1], pad, length // LANES)
+    _wrap(out[0], pad, length // SIMD_BLOCKS)
+    _wrap(out[1], pad, length // SIMD_BLOCKS)
 
 
 @_compile
@@ -386,21 +389,21 @@ def _turn_tangent(t, u, half_kerr, quantized, fmt, pad, cosine, sine, power, pha
         quantized, fmt, half_kerr.dtype.type(0)
     )
     t_i, t_q, u_i, u_q = t[0], t[1], u[0], u[1]
-    inner = power[pad * LANES : pad * LANES + length]
+    inner = power[pad * SIMD_BLOCKS : pad * SIMD_BLOCKS + length]
     scale = TWO * power_scale * unit
     for m in range(length):
         inner[m] = scale * (u_i[m] * t_i[m] + u_q[m] * t_q[m])
-    _wrap(power, pad, length // LANES)
+    _wrap(power, pad, length // SIMD_BLOCKS)
     _convolve_real(power, half_kerr, pad, phase)
-    own = slice(pad * LANES, pad * LANES + length)
+    own = slice(pad * SIMD_BLOCKS, pad * SIMD_BLOCKS + length)
     out_i, out_q = out[0, own], out[1, own]
     for m in range(length):
         slope_i, slope_q = _slope(u_i[m], u_q[m], cosine[m], sine[m], exact, curved)
         c, s = cosine[m], sine[m]
         out_i[m] = (c * t_i[m] - s * t_q[m] + phase[m] * slope_i) * output_scale
         out_q[m] = (c * t_q[m] + s * t_i[m] + phase[m] * slope_q) * output_scale
-    _wrap(out[0], pad, length // LANES)
-    _wrap(out[1], pad, length // LANES)
+    _wrap(out[0], pad, length // SIMD_BLOCKS)
+    _wrap(out[1], pad, length // SIMD_BLOCKS)
 
 
 @_compile
@@ -426,21 +429,21 @@ def forward(x, half_taps, half_kerr, arithmetic, kept):
     ``x``: shape ``(2, rows, blocks)``. ``half_taps``: ``(filters, half, 2)``, ``half_kerr``:
     ``(filters - 1, half)``, each with the outermost first; rows must be as many as a filter has
     taps, at least. What leaves each filter but the last is left in ``kept``, shape ``(chunks of
-    LANES blocks, filters - 1, 2, rows * LANES)``, unless that is empty.
+    SIMD_BLOCKS blocks, filters - 1, 2, rows * SIMD_BLOCKS)``, unless that is empty.
     """
     _, rows, blocks = x.shape
     quantized, formats = arithmetic.quantized, arithmetic.formats
     filters = half_taps.shape[0]
     pad = max(half_taps.shape[1], half_kerr.shape[1]) - 1
-    length, padded = rows * LANES, (rows + 2 * pad) * LANES
+    length, padded = rows * SIMD_BLOCKS, (rows + 2 * pad) * SIMD_BLOCKS
     signal, power = np.empty((2, padded), x.dtype), np.empty(padded, x.dtype)
     cosine, sine = np.empty(length, x.dtype), np.empty(length, x.dtype)
     filtered = np.empty((2, length), x.dtype)
     y = np.empty_like(x)
-    for first in range(0, blocks, LANES):
+    for first in range(0, blocks, SIMD_BLOCKS):
         _load_wrapped(x, first, pad, signal)
         for k in range(filters - 1):
-            u = kept[first // LANES, k] if kept.size else filtered
+            u = kept[first // SIMD_BLOCKS, k] if kept.size else filtered
             _filter(signal, half_taps[k], pad, arithmetic, k, u)
             _operating_point(u, half_kerr[k], quantized, formats[k], pad, power, cosine, sine)
             _turn(u, cosine, sine, quantized, formats[k], pad, signal)
@@ -459,7 +462,7 @@ def adjoint(x, gradient, half_taps, half_kerr, arithmetic, kept):
     quantized, formats = arithmetic.quantized, arithmetic.formats
     filters = half_taps.shape[0]
     pad = max(half_taps.shape[1], half_kerr.shape[1]) - 1
-    length, padded = rows * LANES, (rows + 2 * pad) * LANES
+    length, padded = rows * SIMD_BLOCKS, (rows + 2 * pad) * SIMD_BLOCKS
     signal, g = np.empty((2, padded), x.dtype), np.empty((2, padded), x.dtype)
     power, by_phase = np.empty(padded, x.dtype), np.empty(padded, x.dtype)
     cosine, sine = np.empty(length, x.dtype), np.empty(length, x.dtype)
@@ -469,10 +472,10 @@ def adjoint(x, gradient, half_taps, half_kerr, arithmetic, kept):
     # The taps are symmetric, so the adjoint of a filter is that of the conjugate taps.
     conjugate = half_taps.copy()
     conjugate[:, :, 1] *= -ONE
-    for first in range(0, blocks, LANES):
+    for first in range(0, blocks, SIMD_BLOCKS):
         _load_wrapped(gradient, first, pad, g)
         for k in range(filters - 1, 0, -1):
-            u, fmt = kept[first // LANES, k - 1], formats[k - 1]
+            u, fmt = kept[first // SIMD_BLOCKS, k - 1], formats[k - 1]
             _operating_point(u, half_kerr[k - 1], quantized, fmt, pad, power, cosine, sine)
             _turn(u, cosine, sine, quantized, fmt, pad, signal)
             _tap_gradient(signal, g, pad, by_taps[k])
@@ -492,21 +495,21 @@ def adjoint(x, gradient, half_taps, half_kerr, arithmetic, kept):
 def linearize(x, half_taps, half_kerr, arithmetic):
     """The signal all along the chain, for `tap_tangents` and `kerr_tangents`.
 
-    Planes of every chunk of `LANES` blocks: what enters the filters, wrapped, what leaves all but
+    Planes of every chunk of `SIMD_BLOCKS` blocks: what enters the filters, wrapped, what leaves all but
     the last, and power (wrapped), cosine and sine of the rotations.
     """
     _, rows, blocks = x.shape
     quantized, formats = arithmetic.quantized, arithmetic.formats
-    filters, chunks = half_taps.shape[0], -(-blocks // LANES)
+    filters, chunks = half_taps.shape[0], -(-blocks // SIMD_BLOCKS)
     pad = max(half_taps.shape[1], half_kerr.shape[1]) - 1
-    length, padded = rows * LANES, (rows + 2 * pad) * LANES
+    length, padded = rows * SIMD_BLOCKS, (rows + 2 * pad) * SIMD_BLOCKS
     inputs = np.empty((chunks, filters, 2, padded), x.dtype)
     outputs = np.empty((chunks, filters - 1, 2, length), x.dtype)
     powers = np.empty((chunks, filters - 1, padded), x.dtype)
     cosines = np.empty((chunks, filters - 1, length), x.dtype)
     sines = np.empty((chunks, filters - 1, length), x.dtype)
     for n in range(chunks):
-        _load_wrapped(x, n * LANES, pad, inputs[n, 0])
+        _load_wrapped(x, n * SIMD_BLOCKS, pad, inputs[n, 0])
         for k in range(filters - 1):
             u, c, s, fmt = outputs[n, k], cosines[n, k], sines[n, k], formats[k]
             _filter(inputs[n, k], half_taps[k], pad, arithmetic, k, u)
@@ -531,8 +534,12 @@ def _propagate(t, n, k, half_taps, half_kerr, arithmetic, pad, chain, work):
 
 @_compile
 def _work(rows, pad, dtype):
-    padded = (rows + 2 * pad) * LANES
-    return np.empty((2, padded), dtype), np.empty(padded, dtype), np.empty(rows * LANES, dtype)
+    padded = (rows + 2 * pad) * SIMD_BLOCKS
+    return (
+        np.empty((2, padded), dtype),
+        np.empty(padded, dtype),
+        np.empty(rows * SIMD_BLOCKS, dtype),
+    )
 
 
 @_compile
@@ -546,11 +553,11 @@ def tap_tangents(k, half_taps, half_kerr, arithmetic, chain, out):
     half = half_taps.shape[1]
     pad = max(half, half_kerr.shape[1]) - 1
     work = _work(rows, pad, out.dtype)
-    t = np.empty((2, rows * LANES), out.dtype)
-    for n in range(-(-blocks // LANES)):
+    t = np.empty((2, rows * SIMD_BLOCKS), out.dtype)
+    for n in range(-(-blocks // SIMD_BLOCKS)):
         x = chain[0][n, k]
         for tap in range(half):
-            left, right = (pad - half + 1 + tap) * LANES, (pad + half - 1 - tap) * LANES
+            left, right = (pad - half + 1 + tap) * SIMD_BLOCKS, (pad + half - 1 - tap) * SIMD_BLOCKS
             weight = HALF if tap == half - 1 else ONE
             for part in range(2):
                 for m in range(t.shape[1]):
@@ -559,7 +566,7 @@ def tap_tangents(k, half_taps, half_kerr, arithmetic, chain, out):
                     t[0, m] = i if part == 0 else -q
                     t[1, m] = q if part == 0 else i
                 _propagate(t, n, k, half_taps, half_kerr, arithmetic, pad, chain, work)
-                _store(t, n * LANES, out[:, :, 2 * tap + part])
+                _store(t, n * SIMD_BLOCKS, out[:, :, 2 * tap + part])
 
 
 @_compile
@@ -572,21 +579,21 @@ def kerr_tangents(k, half_taps, half_kerr, arithmetic, chain, out):
     pad = max(half_taps.shape[1], half) - 1
     work = _work(rows, pad, out.dtype)
     signal = work[0]
-    t = np.empty((2, rows * LANES), out.dtype)
+    t = np.empty((2, rows * SIMD_BLOCKS), out.dtype)
     quantized, fmt = arithmetic.quantized, arithmetic.formats[k]
     exact, curved, output_scale, unit, _ = _scales(quantized, fmt, half_kerr.dtype.type(0))
-    for n in range(-(-blocks // LANES)):
+    for n in range(-(-blocks // SIMD_BLOCKS)):
         u, power, c, s = chain[1][n, k], chain[2][n, k], chain[3][n, k], chain[4][n, k]
         for tap in range(half):
-            left, right = (pad - half + 1 + tap) * LANES, (pad + half - 1 - tap) * LANES
+            left, right = (pad - half + 1 + tap) * SIMD_BLOCKS, (pad + half - 1 - tap) * SIMD_BLOCKS
             weight = output_scale * unit * (HALF if tap == half - 1 else ONE)
             for m in range(c.size):
                 i, q = _slope(u[0, m], u[1, m], c[m], s[m], exact, curved)
                 phase = weight * (power[left + m] + power[right + m])
-                signal[0, pad * LANES + m] = phase * i
-                signal[1, pad * LANES + m] = phase * q
+                signal[0, pad * SIMD_BLOCKS + m] = phase * i
+                signal[1, pad * SIMD_BLOCKS + m] = phase * q
             _wrap(signal[0], pad, rows)
             _wrap(signal[1], pad, rows)
             _convolve(signal, half_taps[k + 1], pad, t)
             _propagate(t, n, k + 1, half_taps, half_kerr, arithmetic, pad, chain, work)
-            _store(t, n * LANES, out[:, :, tap])
+            _store(t, n * SIMD_BLOCKS, out[:, :, tap])

@@ -1,6 +1,6 @@
 """The split-step model of digital backpropagation as a torch module, in floating point.
 
-A receiver filter is a chain of complex symmetric FIR filters with a Kerr rotation between each two
+A receiver filter is a chain of complex symmetric FIR filters with a Kerr rotation between every two
 (Haeger and Pfister, "Nonlinear Interference Mitigation via Deep Neural Networks", OFC 2018).
 `Model` computes it on circular blocks; `dbp.learning.quantized_model.QuantizedModel` is its
 fixed-point form. Both have two forms of equal results: on a CPU the compiled
@@ -12,7 +12,9 @@ independent blocks together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,15 +24,26 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from dbp.learning import _chain_kernels
-from dbp.learning._chain_kernels import Arithmetic
+from dbp.learning._chain_kernels import SIMD_BLOCKS, Arithmetic
 from dbp.learning.float_filters import FloatFilters
 from dbp.link.modulation import root_raised_cosine
 
-# For `Model.plain` on a GPU, where convolutions would else be computed in TF32: its 11 bits do not
-# hold the codes of `dbp.learning.quantized_model`. And some of their gradients differ from run to
-# run.
-torch.backends.cudnn.allow_tf32 = False
-torch.backends.cudnn.deterministic = True
+
+@contextmanager
+def exact_convolutions() -> Iterator[None]:
+    """Convolutions on a GPU in full float32 and the same in every run, while this is entered.
+
+    Learning on a GPU needs both: the 11 bits of TF32, cuDNN's default, do not hold the codes of
+    `dbp.learning.quantized_model`, and some of its gradients differ from run to run. The flags are
+    torch's own and global: they are what they were afterwards.
+    """
+    cudnn = torch.backends.cudnn
+    before = cudnn.allow_tf32, cudnn.deterministic
+    cudnn.allow_tf32, cudnn.deterministic = False, True
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, cudnn.deterministic = before
 
 
 def to_signal(waveform: NDArray[np.complexfloating], dtype: torch.dtype = torch.float32) -> Tensor:
@@ -83,7 +96,7 @@ def convolve(x: Tensor, half: Tensor) -> Tensor:
     return functional.conv1d(functional.pad(x, (reach, reach), mode="circular"), weight)
 
 
-def turn(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """(cosine + j sine) x; ``x``: shape ``(blocks, 2, samples)``."""
     i, q = x[:, :1], x[:, 1:]
     return torch.cat((cosine * i - sine * q, cosine * q + sine * i), 1)
@@ -93,21 +106,29 @@ class _Chain(torch.autograd.Function):
     """The compiled chain, ``apply(x, half_taps, half_kerr, arithmetic, differentiable)``."""
 
     @staticmethod
-    def forward(ctx, x, half_taps, half_kerr, arithmetic, differentiable):
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        half_taps: Tensor,
+        half_kerr: Tensor,
+        arithmetic: Arithmetic,
+        differentiable: bool,
+    ) -> Tensor:
         operands = _operands(x, half_taps, half_kerr)
         _, rows, blocks = x.shape
-        shape = (-(-blocks // _chain_kernels.LANES), len(half_kerr), 2, rows * _chain_kernels.LANES)
-        kept = np.empty(shape if differentiable else (0, 0, 0, 0), operands[0].dtype)
+        chunks, length = -(-blocks // SIMD_BLOCKS), rows * SIMD_BLOCKS
+        shape = (chunks, len(half_kerr), 2, length) if differentiable else (0, 0, 0, 0)
+        kept = np.empty(shape, operands[0].dtype)
         y = _chain_kernels.forward(*operands, arithmetic, kept)
         ctx.operands, ctx.arithmetic, ctx.kept = operands, arithmetic, kept
         return torch.from_numpy(y)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, *constants = ctx.operands
-        gradient = gradient.contiguous().numpy()
-        gradients = _chain_kernels.adjoint(x, gradient, *constants, ctx.arithmetic, ctx.kept)
+        by_output = gradient.contiguous().numpy()
+        gradients = _chain_kernels.adjoint(x, by_output, *constants, ctx.arithmetic, ctx.kept)
         return *(torch.from_numpy(g.astype(x.dtype, copy=False)) for g in gradients), None, None
 
 
@@ -130,13 +151,14 @@ def receive(x: Tensor, half_taps: Tensor, half_kerr: Tensor, arithmetic: Arithme
     return _Chain.apply(x, half_taps, half_kerr, arithmetic, torch.is_grad_enabled())
 
 
-class Tangents(Sequence[Tensor]):
+class Tangents:
     """The derivative of the received signal by every parameter of a model, filter by filter.
 
     Entry n below the number of filters belongs to filter n, those after it to the rotations, so
     that all of them are in the order of the flattened ``half_taps`` and ``kerr`` of the model. An
     entry has the shape ``(2, samples, parameters, blocks)``. It is computed when asked for; threads
-    may ask side by side. ``scales``: of what the chain computes with, by each parameter.
+    may ask side by side. ``scales``: the derivative of the chain's taps and Kerr constants by the
+    model's parameters, element by element.
     """
 
     def __init__(
@@ -147,16 +169,19 @@ class Tangents(Sequence[Tensor]):
         arithmetic: Arithmetic,
         scales: tuple[Tensor, Tensor],
     ) -> None:
-        x, *self._constants = _operands(x, half_taps, half_kerr)
-        self._chain = _chain_kernels.linearize(x, *self._constants, arithmetic)
-        self._constants.append(arithmetic)
-        self._shape = x.shape
+        signal, *constants = _operands(x, half_taps, half_kerr)
+        self._constants, self._arithmetic = constants, arithmetic
+        self._chain = _chain_kernels.linearize(signal, *constants, arithmetic)
+        self._shape = signal.shape
         self._scales = [
             row.flatten()[:, None] for scale in scales for row in scale.detach().unbind()
         ]
 
     def __len__(self) -> int:
         return len(self._scales)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[n] for n in range(len(self)))
 
     def __getitem__(self, n: int) -> Tensor:
         if not 0 <= n < len(self):
@@ -165,10 +190,11 @@ class Tangents(Sequence[Tensor]):
         parts, rows, blocks = self._shape
         out = np.empty((parts, rows, len(scale), blocks), self._constants[0].dtype)
         filters = len(self._constants[0])
+        operands = (*self._constants, self._arithmetic, self._chain, out)
         if n < filters:
-            _chain_kernels.tap_tangents(n, *self._constants, self._chain, out)
+            _chain_kernels.tap_tangents(n, *operands)
         else:
-            _chain_kernels.kerr_tangents(n - filters, *self._constants, self._chain, out)
+            _chain_kernels.kerr_tangents(n - filters, *operands)
         return torch.from_numpy(out).mul_(scale)
 
 
@@ -203,7 +229,7 @@ class Model(nn.Module):
             if k:
                 power = x.square().sum(1, keepdim=True)
                 phase = convolve(power, kerr[k - 1, :, None])
-                x = turn(x, torch.cos(phase), torch.sin(phase))
+                x = rotate(x, torch.cos(phase), torch.sin(phase))
             x = convolve(x, half)
         return x.permute(1, 2, 0)
 
@@ -224,9 +250,9 @@ class Model(nn.Module):
 
 
 class Detector:
-    """Matched filter, symbol timing and the effective SNR, as `dbp.evaluation.counting` has them.
+    """Matched filter, symbol timing and the effective SNR, as `dbp.evaluation.measures` has them.
 
-    ``samples``: of a block, 2 per symbol.
+    ``samples``: those of a block, 2 per symbol.
     """
 
     def __init__(self, roll_off: float, samples: int) -> None:

@@ -1,11 +1,13 @@
 """Levenberg-Marquardt: the optimiser that learns a receiver filter.
 
 A chain of filters is badly conditioned: in many directions its taps may move with hardly any
-effect, so a gradient descent (Adam among them) takes thousands of small steps. But a receiver
+effect, so a gradient descent (Adam among them) takes thousands of small moves. But a receiver
 filter has only some 600 parameters, and `dbp.learning._chain_kernels` differentiates every received
 symbol by all of them in a second, so the Gauss-Newton matrix of the symbol errors is at hand and
-five to ten damped steps end where Adam does after hundreds (Levenberg, 1944; Marquardt, 1963). The
-slope is that of all data; the curvature, which need not be exact, that of a few blocks.
+five to ten damped iterations end where Adam does after hundreds (Levenberg, 1944; Marquardt, 1963).
+The slope is that of all data; the curvature, which need not be exact, that of a few blocks.
+
+An iteration here is one move of all parameters; "step" is kept for a filter and its rotation.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,19 +25,23 @@ from torch import Tensor
 from dbp.learning.float_model import Detector, Model
 from dbp.learning.quantized_model import QuantizedModel
 
+# Damping of the first iteration; each finds that of the next.
+DAMPING = 1e-2
 # Blocks that are received together; each batch has a complex gain of its own. Fixed, so that sums
 # of floats are the same on any number of cores. The derivative needs more memory.
 BATCH_BLOCKS = 32
 CURVATURE_BATCH_BLOCKS = 16
-# A step is tried with a damping smaller and larger by this factor too; where none helps, the next
-# one is damped so much more.
+# An iteration tries a damping smaller and larger by this factor, too; where none of them helps, the
+# next iteration is damped more by the second.
 FACTOR = 4.0
 RETREAT = 16.0
 
 Vector = NDArray[np.float64]
+# A mean of it is of the same type.
+Value = TypeVar("Value", float, Vector)
 
 
-def gauss_newton(
+def curvature_and_slope(
     model: Model | QuantizedModel,
     launch_power: float,
     x: Tensor,
@@ -56,7 +63,7 @@ def gauss_newton(
         rows = [torch.view_as_real(received - sent).flatten()[None]]
         for tangent in model.tangents(x, launch_power):
             slope = detector.symbols(tangent.flatten(2)).unflatten(1, tangent.shape[2:]) / gain
-            # A complex gain common to all symbols is none of the error.
+            # A complex gain common to all symbols is no error: detection takes it out.
             common = torch.einsum("spb,sb->p", slope, sent.conj()) / energy
             slope -= received[:, None] * common[:, None]
             rows.append(torch.view_as_real(slope.transpose(0, 1)).flatten(1))
@@ -107,7 +114,10 @@ class Objective:
 
     @property
     def scales(self) -> Vector:
-        """What is a move of about equal weight: 1 for taps; K in proportion to their own size."""
+        """Typical size of each parameter, to precondition the normal equations.
+
+        1 for taps, the mean of the largest Kerr constant of each rotation for Kerr constants.
+        """
         kerr = self.model.kerr.detach().double().cpu().numpy()
         size = np.abs(kerr).max(1).mean() if kerr.size else 1.0
         return np.concatenate((np.ones(self.model.half_taps.numel()), np.full(kerr.size, size)))
@@ -122,7 +132,7 @@ class Objective:
         return self._mean(one)
 
     def slope(self) -> Vector:
-        """J^T e over all data, as `gauss_newton` has it, by the adjoint."""
+        """J^T e over all data, as in `curvature_and_slope`, but by the adjoint."""
         parameters = self.model.half_taps, self.model.kerr
 
         def one(batch: tuple[Tensor, Tensor]) -> Vector:
@@ -143,31 +153,32 @@ class Objective:
         def one(batch: NDArray[np.int64]) -> NDArray[np.float64]:
             chosen = torch.from_numpy(batch).to(self._signal.device)
             signal, sent = self._signal[..., chosen].cpu(), self._sent[:, chosen].cpu()
-            return gauss_newton(model, self._launch_power, signal, sent, self._detector)[0]
+            return curvature_and_slope(model, self._launch_power, signal, sent, self._detector)[0]
 
         batches = np.array_split(blocks, -(-blocks.size // CURVATURE_BATCH_BLOCKS))
-        return sum(self._pool.map(one, batches)) / len(batches)
+        return sum(self._pool.map(one, batches), np.zeros(())) / len(batches)
 
     def _loss(self, signal: Tensor, sent: Tensor) -> Tensor:
         return self._detector.loss(self.model(signal.contiguous(), self._launch_power), sent)
 
-    def _mean(self, one: Callable) -> float | Vector:
-        """Over batches, by their blocks: the last may have fewer."""
+    def _mean(self, one: Callable[[tuple[Tensor, Tensor]], Value]) -> Value:
+        """The mean over batches, weighted by their blocks: the last may have fewer."""
         sizes = [sent.shape[1] for _, sent in self._batches]
         values = self._pool.map(one, self._batches)
         return sum(size * value for size, value in zip(sizes, values, strict=True)) / self.blocks
 
 
-def step(
+def iterate(
     objective: Objective,
     curvature: NDArray[np.float64],
     damping: float,
     free: NDArray[np.bool_],
     limits: tuple[Vector, Vector],
 ) -> tuple[float, float]:
-    """One damped step of the parameters ``free``, kept within ``limits``, if it lessens the loss.
+    """Move the parameters ``free``, kept within ``limits``, by one damped Gauss-Newton iteration.
 
-    Returns the loss after it and the damping to go on with.
+    They move only where that lessens the loss. Returns the loss after it and the damping to go on
+    with.
     """
     start, scales = objective.parameters, objective.scales
     before, slope = objective.loss(), objective.slope()

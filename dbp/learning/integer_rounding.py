@@ -1,8 +1,8 @@
 """Rounding all taps of a receiver filter together: an integer least-squares problem.
 
 Rounded one by one, taps add up their errors over the whole chain. But a chain of filters has many
-directions in which taps may move with hardly any effect, so nearly every rounding error can be made
-up for by the way in which other taps are rounded. Near the learned taps the mean squared error of
+directions in which taps may move with hardly any effect, so the way in which other taps are rounded
+can compensate nearly every rounding error. Near the learned taps the mean squared error of
 the symbols is the quadratic form of its Gauss-Newton matrix; the lattice point that makes it
 small is found by successive interference cancellation with the ordering of V-BLAST (Wolniansky et
 al., ISSSE 1998; for weights of neural networks the same is optimal brain quantization, Frantar and
@@ -41,7 +41,7 @@ def round_together(
     inverse = np.linalg.inv(matrix)
     x, free = taps.copy(), np.ones(len(taps), dtype=bool)
     for _ in range(len(taps)):
-        # First those that the others can make up for the least.
+        # First the tap whose error the others can compensate the least.
         n = np.argmin(np.where(free, np.diagonal(inverse), np.inf))
         column, pivot = inverse[:, n].copy(), inverse[n, n]
         error = nearest(x)[n] - x[n]
@@ -51,8 +51,15 @@ def round_together(
     return _descend(nearest(x), taps, matrix, steps, low, high)
 
 
-def _descend(x, wanted, matrix, steps, low, high) -> NDArray[np.float64]:
-    """The best move of one tap or of two by a step each, again and again while one helps."""
+def _descend(
+    x: NDArray[np.float64],
+    target: NDArray[np.float64],
+    matrix: NDArray[np.float64],
+    steps: NDArray[np.float64],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Move one tap or two by a step each, the best of all such moves, while one helps."""
     count = len(x)
     tap = np.tile(np.arange(count), 2)
     move = np.concatenate((steps, -steps))
@@ -60,12 +67,12 @@ def _descend(x, wanted, matrix, steps, low, high) -> NDArray[np.float64]:
     cross[tap[:, None] == tap] = np.inf
     own = move**2 * np.diagonal(matrix)[tap]
     for _ in range(MAX_MOVES):
-        single = 2 * move * (matrix @ (x - wanted))[tap] + own
+        single = 2 * move * (matrix @ (x - target))[tap] + own
         code = np.rint((x[tap] + move) / steps[tap])
         single[(code < low[tap]) | (code > high[tap])] = np.inf
         one = int(np.argmin(single))
         pairs = single[:, None] + single + cross
-        two = np.unravel_index(int(np.argmin(pairs)), pairs.shape)
+        two = divmod(int(np.argmin(pairs)), len(pairs))
         if min(single[one], pairs[two]) >= -1e-12:
             break
         moves = [one] if single[one] <= pairs[two] else list(two)

@@ -1,8 +1,8 @@
 """Joint least squares of a chain of filters: a start for learning that needs no data.
 
 A filter too short for its span leaves an error; repeated in every span it ruins the receiver, but
-filters that differ can make up for each other. What the whole chain does to a linear channel
-follows from the frequency responses alone, so all filters are designed together in seconds: the
+filters that differ can compensate each other's errors. The effect of the whole chain on a linear
+channel follows from the frequency responses alone, so all filters are designed in seconds: the
 product of all responses must compensate the dispersion, the products up to each rotation nearly
 so, and none may grow out of band. Joint filter optimisation for digital backpropagation: Haeger and
 Pfister, "Wideband time-domain digital backpropagation via subband processing and deep learning",
@@ -17,16 +17,17 @@ from scipy import optimize
 from torch import Tensor
 
 from dbp import config
-from dbp.learning.float_filters import FloatFilters, dispersion
+from dbp.learning.float_filters import FloatFilters
 from dbp.learning.float_model import half_taps
+from dbp.learning.least_squares import dispersion
 from dbp.link.modulation import root_raised_cosine
 
 # Frequencies between 0 and half the sampling rate: many times the length of a filter.
 FREQUENCIES = 64
-# Weights relative to the error of the whole chain: of the error at each rotation (nonlinear
-# distortion that the rotation misses), of the out-of-band gain up to each rotation (noise of the
-# link in |x|^2), and of the out-of-band gain between any two rotations (rounding noise). The
-# best of those tried for the effective SNR of the nonlinear receiver.
+# Weights, relative to that of the error of the whole chain: the error at each rotation (nonlinear
+# distortion that the rotation misses), the out-of-band gain up to each rotation (noise of the link
+# in |x|^2), and the out-of-band gain between any two rotations (rounding noise). Those of the
+# highest effective SNR of the nonlinear receiver among all that were tried.
 ROTATION_WEIGHT = 2e-2
 HEAD_WEIGHT = 2e-4
 PAIR_WEIGHT = 6e-6
@@ -41,13 +42,13 @@ class Objective:
     than ``largest_tap`` in either part are punished, to keep one coefficient scale for all.
     """
 
-    def __init__(self, link_: config.Link, lengths_km: np.ndarray, largest_tap: float) -> None:
+    def __init__(self, link: config.Link, lengths_km: np.ndarray, largest_tap: float) -> None:
         omega = (np.arange(FREQUENCIES) + 0.5) / FREQUENCIES * np.pi
-        kappa = np.array([dispersion(link_, length) for length in np.cumsum(lengths_km)])
+        kappa = np.array([dispersion(link, length) for length in np.cumsum(lengths_km)])
         self._omega = torch.from_numpy(omega)
-        self._wanted = torch.from_numpy(np.exp(-1j * kappa[:, None] * omega**2))
+        self._target = torch.from_numpy(np.exp(-1j * kappa[:, None] * omega**2))
         # root_raised_cosine gives full circles: here the bins at odd multiples of half a bin.
-        pulse = root_raised_cosine(link_.roll_off, 2, 4 * FREQUENCIES)[1 : 2 * FREQUENCIES : 2]
+        pulse = root_raised_cosine(link.roll_off, 2, 4 * FREQUENCIES)[1 : 2 * FREQUENCIES : 2]
         self._in_band = torch.from_numpy(pulse**2 / np.sum(pulse**2))
         self._outside = torch.from_numpy(pulse**2 < 1e-9)
         self._largest_tap = largest_tap
@@ -65,7 +66,7 @@ class Objective:
         response = torch.complex(taps[..., 0] @ basis, taps[..., 1] @ basis)
         product = torch.cumprod(response, 0)
         # A constant phase is free: rotations do not see it and the receiver removes the last one.
-        match = torch.sum(product * self._wanted.conj() * self._in_band, 1).abs()
+        match = torch.sum(product * self._target.conj() * self._in_band, 1).abs()
         error = 1 + torch.sum(product.abs().square() * self._in_band, 1) - 2 * match
         gain = torch.cumsum(torch.log(response[:, self._outside].abs().square() + 1e-12), 0)
         pairs = (gain[None] - gain[:, None]).clamp(max=MAX_LOG_GAIN).exp().mean(2)
@@ -80,7 +81,7 @@ class Objective:
 
 def design(
     filters: FloatFilters,
-    link_: config.Link,
+    link: config.Link,
     rotation_offset_km: float,
     taps: int,
     kerr_taps: int,
@@ -89,14 +90,15 @@ def design(
     iterations: int,
     seed: int,
 ) -> FloatFilters:
-    """Filters of ``taps`` taps each, from those of `float_filters.receiver` as a start.
+    """Design filters of ``taps`` taps each, starting from ``filters``.
 
-    The filters over the power get ``kerr_taps``, new ones zero. L-BFGS for
-    ``iterations``. The seed breaks the symmetry of equal filters.
+    They are those of `dbp.learning.least_squares.unlearned_filters`. The filters over the power get
+    ``kerr_taps``, new ones zero. L-BFGS for ``iterations``. The seed breaks the symmetry of equal
+    filters.
     """
-    lengths_km = np.full(len(filters.taps), link_.span_km)
-    lengths_km[0], lengths_km[-1] = link_.span_km - rotation_offset_km, rotation_offset_km
-    objective = Objective(link_, lengths_km, largest_tap)
+    lengths_km = np.full(len(filters.taps), link.span_km)
+    lengths_km[0], lengths_km[-1] = link.span_km - rotation_offset_km, rotation_offset_km
+    objective = Objective(link, lengths_km, largest_tap)
     start = _resize(half_taps(filters).double().numpy(), taps // 2 + 1)
     start += np.random.default_rng(seed).normal(0, 3e-3, start.shape)
 
@@ -105,6 +107,7 @@ def design(
         # The logarithm keeps the steps useful over the orders of magnitude that the value falls.
         value = torch.log(objective(point))
         value.backward()
+        assert point.grad is not None
         return value.item(), point.grad.numpy().ravel()
 
     result = optimize.minimize(

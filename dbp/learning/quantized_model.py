@@ -1,4 +1,4 @@
-"""Fake quantization: the fixed-point datapath of a Design inside torch, and export to a Design.
+"""Fake quantization: the fixed-point datapath of a Design inside torch.
 
 `QuantizedModel` computes on the codes of `dbp.datapath.golden` carried as floating-point integers,
 in float32 where every exact intermediate stays below 2**24 and in float64 elsewhere: its output is
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,11 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from dbp import config
 from dbp.datapath import fixed, golden
-from dbp.datapath.design import Design, Filter, Rotation, launch_power_uw
-from dbp.errors import InputError
+from dbp.datapath.design import Design, Rotation
 from dbp.learning._chain_kernels import FORMAT, Arithmetic, format_type
+from dbp.learning.export import kerr_unit
 from dbp.learning.float_filters import FloatFilters
 from dbp.learning.float_model import (
     Tangents,
@@ -32,95 +32,9 @@ from dbp.learning.float_model import (
     from_signal,
     half_taps,
     receive,
+    rotate,
     to_signal,
-    turn,
 )
-
-# K is kerr_gain * launch power / 2**KERR_SHIFT.
-KERR_SHIFT = 20
-
-
-def export(filters: FloatFilters, formats: config.Filters, datapath: config.Datapath) -> Design:
-    """Round floating-point filters to a Design, named after its formats.
-
-    Every filter has the power-of-two coefficient scale at which its largest half tap just fits,
-    taps are rounded half up, and all rotations share the finest ``phase_shift`` at which no K
-    saturates up to ``datapath.max_launch_power_dbm``. The unit mean power of ``filters`` becomes
-    the loading of the converter. Raises `InputError` where a tap or a Kerr constant is beyond what
-    formats hold.
-    """
-    c, s = formats.coefficient_bits, formats.signal_bits
-    rows = []
-    for k, taps in enumerate(filters.taps):
-        guard = datapath.rotation_guard_bits if k + 1 < len(filters.taps) else 0
-        half = taps[: taps.size // 2 + 1]
-        largest = max(np.abs(half.real).max(), np.abs(half.imag).max())
-        scale = coefficient_shift(largest, c)
-        if scale < guard:
-            raise InputError(
-                f"datapath.rotation_guard_bits = {guard}: a tap of {largest:.3g} in {c} bits "
-                f"has only {scale} bits below one to give"
-            )
-        i, q = (_round(part * 2.0**scale) for part in (half.real, half.imag))
-        rows.append(Filter(c, scale - guard, s + guard, i, q))
-    input_bits = s + datapath.rotation_guard_bits
-    width = min(datapath.branch_bits, input_bits)
-    per_uw = filters.kerr_rad_per_mw * _kerr_unit(
-        datapath.adc_rms_permille, width, datapath.phase_fraction_bits
-    )
-    largest = launch_power_uw(datapath.max_launch_power_dbm) * np.abs(per_uw).max(initial=0)
-    high = fixed.code_range(datapath.kerr_bits)[1]
-    phase_shift = math.floor(math.log2(high / largest)) if largest else 0
-    if phase_shift < 0:
-        raise InputError(
-            f"datapath.kerr_bits = {datapath.kerr_bits}: too few for a rotation of "
-            f"{np.abs(filters.kerr_rad_per_mw).max():.3g} rad per mW"
-        )
-    phase_shift = min(phase_shift, 40)
-    offset = 0
-    if datapath.center_power:
-        # |x|^2 of a cut code leaves a constant out: a quarter of each quadrature's square.
-        left_out = 0.5 if width < input_bits else 0.0
-        offset = math.floor(_mean_power(datapath.adc_rms_permille, width) - left_out + 0.5)
-    rotations = tuple(
-        Rotation(
-            branch_bits=datapath.branch_bits,
-            power_offset=max(offset, 0),
-            kerr_bits=datapath.kerr_bits,
-            kerr_gains=_round(gains),
-            kerr_shift=KERR_SHIFT,
-            phase_shift=phase_shift,
-            phase_bits=datapath.phase_bits,
-            phase_fraction_bits=datapath.phase_fraction_bits,
-            taylor_order=datapath.taylor_order,
-            output_bits=s,
-        )
-        for gains in per_uw * 2.0 ** (phase_shift + KERR_SHIFT)
-    )
-    return Design(f"c{c}-s{s}", s, datapath.adc_rms_permille, tuple(rows), rotations)
-
-
-def _mean_power(adc_rms_permille: int, branch_bits: int) -> float:
-    """Mean \\|x\\|^2 in codes of the branch, of a signal of mean power 1."""
-    return 2 * (adc_rms_permille / 1000 * 2.0 ** (branch_bits - 1)) ** 2
-
-
-def _kerr_unit(adc_rms_permille: int, branch_bits: int, phase_fraction_bits: int) -> float:
-    """K / 2**phase_shift per microwatt for a rotation of 1 rad per mW."""
-    return 1e-3 * 2.0**phase_fraction_bits / _mean_power(adc_rms_permille, branch_bits)
-
-
-def coefficient_shift(largest: float, bits: int) -> int:
-    """The largest shift at which a half tap of this magnitude, rounded, fits ``bits`` bits."""
-    high = fixed.code_range(bits)[1]
-    for shift in range(bits + 8, -1, -1):
-        if math.floor(largest * 2.0**shift + 0.5) <= high:
-            return shift
-    raise InputError(f"a tap of {largest:.3g} does not fit {bits} coefficient bits at any scale")
-
-
-def _round(x: np.ndarray) -> tuple[int, ...]:
-    return tuple(int(v) for v in np.floor(x + 0.5))
 
 
 def _format(rotation: Rotation, input_bits: int) -> tuple[float, ...]:
@@ -139,12 +53,12 @@ class _Straight(torch.autograd.Function):
     """``apply(x, exact)``: forward the exact value, backward the gradient of x."""
 
     @staticmethod
-    def forward(ctx, x, exact):
+    def forward(ctx: Any, x: Tensor, exact: Tensor) -> Tensor:
         return exact
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return gradient, None
 
 
@@ -168,7 +82,7 @@ def _rotate(x: Tensor, half_kerr: Tensor, fmt: dict[str, float]) -> Tensor:
     if fmt["taylor_order"] == 2:
         square = phase.square() / 2
         cosine = cosine - unit * requantize(square / unit, -math.inf, math.inf)
-    y = turn(x, cosine, phase) * fmt["output_scale"]
+    y = rotate(x, cosine, phase) * fmt["output_scale"]
     return requantize(y, fmt["output_low"], fmt["output_high"])
 
 
@@ -179,9 +93,15 @@ class QuantizedModel(nn.Module):
     (K per microwatt, shape ``(rotations, half)``). They start at the values of the design; the
     taps start before their rounding where ``filters``, from which `export` made the design, are
     given. While ``rounded`` is false the taps pass unrounded, and only the signals and Kerr
-    constants are rounded. ``steps``, ``lowest`` and ``highest`` (in steps): of the coefficients of
-    each filter, shape ``(filters, 1, 1)``.
+    constants are rounded. ``steps``, ``lowest`` and ``highest`` (in steps) are those of the
+    coefficients of each filter, shape ``(filters, 1, 1)``.
     """
+
+    steps: Tensor
+    lowest: Tensor
+    highest: Tensor
+    _tap_scales: Tensor
+    _kerr_mask: Tensor
 
     def __init__(self, design: Design, filters: FloatFilters | None = None) -> None:
         super().__init__()
@@ -195,9 +115,9 @@ class QuantizedModel(nn.Module):
         steps = torch.tensor([2.0**-f.shift for f in design.filters], dtype=self._dtype)
         limits = [fixed.code_range(f.coefficient_bits) for f in design.filters]
         lowest, highest = torch.tensor(limits, dtype=self._dtype).T[:, :, None, None]
-        kerr = [np.array(r.kerr_gains) / 2.0**r.kerr_shift for r in design.rotations]
+        gains_per_uw = [np.array(r.kerr_gains) / 2.0**r.kerr_shift for r in design.rotations]
         none = torch.zeros(0, 1, dtype=torch.float64)
-        kerr, kerr_mask = _stacked(kerr) if kerr else (none, none)
+        kerr, kerr_mask = _stacked(gains_per_uw) if gains_per_uw else (none, none)
         for name, constant in (
             ("steps", steps[:, None, None] / gains),
             ("lowest", lowest),
@@ -250,7 +170,7 @@ class QuantizedModel(nn.Module):
     def stream(self, x: golden.Samples, launch_power_uw: int) -> golden.Samples:
         """`golden.receive` by this model: one causal stream, shape ``(n,)``, zero history."""
         delay, length = self._template.delay, x.i.size
-        # So many zeros behind the stream that the circle is a line, and longer than every filter.
+        # Enough zeros behind the stream that the circle is a line, and longer than every filter.
         behind = 2 * delay + 2 * max(self.half_taps.shape[1], self.kerr.shape[1])
         with torch.no_grad():
             signal = to_signal(np.pad(x.i + 1j * x.q, (0, behind))[None], self._dtype)
@@ -277,7 +197,7 @@ class QuantizedModel(nn.Module):
         """The taps before rounding and the Kerr constants, for `dbp.learning.float_model.Model`."""
         design = self._template
         units = [
-            _kerr_unit(
+            kerr_unit(
                 design.adc_rms_permille,
                 r.branch_width(design.rotation_input_bits(k)),
                 r.phase_fraction_bits,
@@ -314,13 +234,13 @@ class QuantizedModel(nn.Module):
 
     def _kerr(self, launch_power_uw: int) -> Tensor:
         """K / 2**phase_shift of every rotation, half of them, by the rule of `Rotation.kerr`."""
-        exact = np.zeros(self.kerr.shape)
+        rounded = np.zeros(self.kerr.shape)
         gains = self._kerr_gains() * launch_power_uw
-        for row, products, r in zip(exact, gains, self._template.rotations, strict=True):
+        for row, products, r in zip(rounded, gains, self._template.rotations, strict=True):
             k = fixed.requantize(products, r.kerr_shift, r.kerr_bits)
             row[:] = k * 2.0**-r.phase_shift
         scaled = self.kerr * self._kerr_scales(launch_power_uw)
-        exact = torch.from_numpy(exact).to(scaled) * self._kerr_mask
+        exact = torch.from_numpy(rounded).to(scaled) * self._kerr_mask
         return _Straight.apply(scaled, exact).to(self._dtype)
 
     def _kerr_scales(self, launch_power_uw: int) -> Tensor:
@@ -329,7 +249,7 @@ class QuantizedModel(nn.Module):
 
 
 def _stacked(rows: list[NDArray]) -> tuple[Tensor, Tensor]:
-    """Half filters of several lengths with zeros outside, and a mask of what is inside."""
+    """Half filters of several lengths with zeros outside, and a mask: 1 inside, 0 outside."""
     longest = max(len(row) for row in rows)
     outside = [[(longest - len(row), 0)] + [(0, 0)] * (row.ndim - 1) for row in rows]
     padded, inside = (
@@ -342,8 +262,8 @@ def _stacked(rows: list[NDArray]) -> tuple[Tensor, Tensor]:
 def _fits_float32(design: Design) -> bool:
     """Whether the 24 bits of float32 hold every exact intermediate.
 
-    Each is a sum of integers, at most so large, to which half of the step to which it will be
-    rounded is added; scaling by a power of two costs nothing.
+    Each is a sum of integers to which half of its rounding step is added; scaling by a power of two
+    costs no bit.
     """
 
     def fits(largest: int, shift: int) -> bool:

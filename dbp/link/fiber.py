@@ -84,12 +84,12 @@ def ase_w_per_ghz(gain: float, noise_figure_db: float, wavelength_nm: float) -> 
     return (gain - 1) * Planck * frequency_hz * emission_factor * 1e9
 
 
-def angular_frequency(samples: int, sample_rate_ghz: float) -> NDArray[np.float64]:
+def angular_frequency(samples: int, sample_rate_ghz: float) -> NDArray[np.floating]:
     """omega in rad/ps in FFT order, shape ``(samples,)``."""
     return 2e-3 * np.pi * np.fft.fftfreq(samples, 1 / sample_rate_ghz)
 
 
-def split(fiber: Fiber, steps: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def split(fiber: Fiber, steps: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Positions of the Kerr rotations, and the lengths for which they act: km, shape ``(steps,)``.
 
     A length is the integral of the power over the step, relative to the power at the rotation.
@@ -103,7 +103,7 @@ def split(fiber: Fiber, steps: int) -> tuple[NDArray[np.float64], NDArray[np.flo
 
 def operators(
     fiber: Fiber, steps: int, samples: int, sample_rate_ghz: float
-) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
+) -> tuple[NDArray[np.complex128], NDArray[np.floating]]:
     """Linear operators and Kerr constants of the steps of `dbp.link.split_step.SplitStep`.
 
     The linear ones, shape ``(steps + 1, samples)``, multiply the spectrum before, between and after

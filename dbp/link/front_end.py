@@ -1,10 +1,10 @@
-"""Lasers, optical hybrid and converter: what they do to an ideal waveform.
+"""Lasers, optical hybrid and converter, and their effect on an ideal waveform.
 
-The transmitter's laser turns our channel's field before the fibre (`launch`). At the receiver the
-order is that of the hardware (`receive`): mixing with the local laser, the I/Q imbalance of the
-hybrid, the converter. Mixing comes before the equaliser, whose dispersion then spreads the noise of
-the local laser's phase into the amplitude: equalisation-enhanced phase noise (Shieh and Ho, Optics
-Express 16(20), 2008) needs no model of its own.
+The transmitter's laser adds its phase to our channel's field before the fibre (`launch`). At the
+receiver the order is that of the hardware (`receive`): mixing with the local laser, the I/Q
+imbalance of the hybrid, the converter. Mixing comes before the equaliser, whose dispersion then
+spreads the noise of the local laser's phase into the amplitude: equalisation-enhanced phase noise
+(Shieh and Ho, Optics Express 16(20), 2008) needs no model of its own.
 
 Each laser of each block has its own random numbers, whatever else is switched on and at any
 linewidth: with twice the linewidth the same walk is sqrt(2) times as far. Nothing here touches the
@@ -116,6 +116,7 @@ def phase_walk(
     start = np.empty((len(generators), 1))
     for k, generator in enumerate(generators):
         source = generator.bit_generator.seed_seq
+        assert isinstance(source, np.random.SeedSequence)
         own = np.random.SeedSequence(source.entropy, spawn_key=(*source.spawn_key, *branch))
         drawing = np.random.Generator(np.random.SFC64(own))
         start[k] = drawing.uniform(0, 2 * np.pi)
@@ -126,7 +127,7 @@ def phase_walk(
 
 
 def offset_bins(link: config.Link) -> int:
-    """By how many whole cycles a block the local laser is above the transmitter's.
+    """Whole cycles a block by which the local laser is above the transmitter's.
 
     A circular block has no other frequencies: ``frequency_offset_mhz`` is rounded to a multiple of
     the symbol rate over ``block_symbols``, 19.5 MHz for the paper's link.
@@ -139,7 +140,7 @@ def imbalance(gain_db: float, phase_deg: float) -> tuple[complex, complex]:
     """Factors of x and of its conjugate, mean power kept, where Q is wrong against I.
 
     I + jQ becomes I + j g (Q cos p - I sin p), with the gain g and the angle p: Q is measured along
-    an axis turned by p. The image is |first|^2 / |second|^2 = (1 + 2 g cos p + g^2) /
+    an axis at the angle p to its own. The image is |first|^2 / |second|^2 = (1 + 2 g cos p + g^2) /
     (1 - 2 g cos p + g^2) below the signal (Valkama, Renfors, Koivunen, IEEE Trans. Signal Process.
     49(10), 2001).
     """

@@ -31,7 +31,8 @@ def constellation(modulation: str) -> NDArray[np.complex128]:
     level = np.empty(side)
     level[rank ^ (rank >> 1)] = 2 * rank - (side - 1)
     label = np.arange(side * side)
-    return (level[label // side] + 1j * level[label % side]) / _scale(side)
+    points = np.asarray(level[label // side] + 1j * level[label % side], np.complex128)
+    return points / _scale(side)
 
 
 def draw(

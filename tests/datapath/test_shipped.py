@@ -8,9 +8,9 @@ import pytest
 
 from dbp import cli, config, runs
 from dbp.datapath import shipped
-from dbp.learning import float_filters, training
+from dbp.learning import least_squares, training
+from dbp.learning.export import export
 from dbp.learning.float_filters import FloatFilters
-from dbp.learning.quantized_model import export
 
 # The loading of the converter of those that are the baseline of the preset paper in other formats.
 BASELINES = {
@@ -78,7 +78,7 @@ def test_the_baselines_are_those_of_their_presets_in_their_formats(name):
 def test_learned_designs_have_the_formats_of_their_presets(name):
     """Learning takes minutes: the formats and constants that a preset fixes must at least agree."""
     design, settings = shipped.designs()[name], config.load(LEARNED[name])
-    floats = float_filters.receiver(settings.learned, settings.link, settings.learned.taps)
+    floats = least_squares.unlearned_filters(settings.learned, settings.link, settings.learned.taps)
     kerr = np.zeros((len(design.rotations), settings.learned.kerr_taps // 2 + 1))
     kerr[:, -1:] = floats.kerr_rad_per_mw
     fresh = export(FloatFilters(floats.taps, kerr), settings.learned, settings.datapath)

@@ -15,7 +15,7 @@ from dbp.errors import InputError
 from dbp.evaluation import counting, groups, measures, plot
 from dbp.evaluation.intervals import interval
 from dbp.evaluation.receivers import FixedReceiver, FloatReceiver, Reference
-from dbp.learning import float_filters as filters
+from dbp.learning import least_squares
 from dbp.learning.float_filters import FloatFilters
 from dbp.link import modulation, transmission
 from dbp.support.svg import to_svg
@@ -145,7 +145,7 @@ def precise(float_filters, uw_at_one_mw=1000):
 def test_fixed_receiver_of_high_precision_equals_the_float_receiver():
     settings = config.Link(spans=2, block_symbols=512, steps_per_span=8)
     baseline = config.Baseline(rotation_offset_km=14.8)
-    floats = filters.receiver(baseline, settings)
+    floats = least_squares.unlearned_filters(baseline, settings)
     received = transmission.simulate(settings, 3.0, 16, seed=1, purpose="evaluate")
     one = FloatReceiver("float", floats)(received.waveform, 3.0)
     fixed = FixedReceiver("fixed", precise(floats))(received.waveform, 3.0)
@@ -166,7 +166,7 @@ def test_fixed_receiver_has_no_edges():
     phases = np.random.default_rng(1).uniform(0, 2 * np.pi, (2, 256))
     waveform = np.exp(1j * phases)
     settings = config.Link(spans=3)
-    design = precise(filters.receiver(config.Baseline(), settings))
+    design = precise(least_squares.unlearned_filters(config.Baseline(), settings))
     assert design.delay == 36
     receive = FixedReceiver("design", design)
     out = receive(waveform, 0.0)
@@ -186,7 +186,7 @@ def test_fixed_receiver_has_no_edges():
 def test_float_receiver_undoes_the_linear_link():
     settings = config.Link(spans=8, nonlinearity_per_w_km=0.0, steps_per_span=1, block_symbols=512)
     baseline = config.Baseline(taps=61, out_of_band_gain=0.9, bandwidth=0.6)
-    floats = FloatReceiver("floats", filters.receiver(baseline, settings))
+    floats = FloatReceiver("floats", least_squares.unlearned_filters(baseline, settings))
     power = power_for(settings, 15.0)
     ours, ideal = counting.evaluate(
         [floats, Reference("linear", settings)], settings, [power], **LIMITS

@@ -6,12 +6,12 @@ from scipy import integrate
 
 from dbp import config
 from dbp.errors import InputError
-from dbp.learning import float_filters
+from dbp.learning import least_squares
 from dbp.learning.float_filters import FloatFilters
 from dbp.link import model
 
 LINK = config.Link()
-KAPPA = float_filters.dispersion(LINK, 100.0)
+KAPPA = least_squares.dispersion(LINK, 100.0)
 
 
 def response(taps, w):
@@ -49,7 +49,7 @@ def test_in_band_transform_is_its_integral(kappa, edge):
     integrand = np.exp(-1j * kappa * w**2 + 1j * np.multiply.outer(n, w)) / (2 * np.pi)
     expected = integrate.simpson(integrand, x=w)
     np.testing.assert_allclose(
-        float_filters._in_band_transform(kappa, edge, n), expected, atol=1e-9
+        least_squares._in_band_transform(kappa, edge, n), expected, atol=1e-9
     )
 
 
@@ -57,7 +57,7 @@ def test_in_band_transform_is_its_integral(kappa, edge):
     ("taps", "bandwidth", "gain"), [(25, 0.525, 0.3), (15, 0.6, 0.1), (5, 0.5, 0.5)]
 )
 def test_least_squares_filter_is_the_best_within_its_gain(taps, bandwidth, gain):
-    h = float_filters.least_squares(KAPPA, taps, bandwidth, gain)
+    h = least_squares.least_squares(KAPPA, taps, bandwidth, gain)
     np.testing.assert_array_equal(h, h[::-1])
     assert out_of_band_gain(h, bandwidth) == pytest.approx(gain, rel=1e-6)
     error = in_band_error(h, KAPPA, bandwidth)
@@ -71,29 +71,29 @@ def test_least_squares_filter_is_the_best_within_its_gain(taps, bandwidth, gain)
 
 
 def test_a_loose_bound_leaves_plain_least_squares():
-    h = float_filters.least_squares(KAPPA, 7, 0.8, 10.0)
+    h = least_squares.least_squares(KAPPA, 7, 0.8, 10.0)
     assert out_of_band_gain(h, 0.8) < 10
-    tight = float_filters.least_squares(KAPPA, 7, 0.8, 0.2)
+    tight = least_squares.least_squares(KAPPA, 7, 0.8, 0.2)
     assert in_band_error(h, KAPPA, 0.8) < in_band_error(tight, KAPPA, 0.8)
 
 
 def test_error_of_the_papers_baseline():
     # Without a bound 25 taps approximate a span almost perfectly; the bound costs in-band error.
     errors = [
-        in_band_error(float_filters.least_squares(KAPPA, 25, 0.525, g), KAPPA, 0.525)
+        in_band_error(least_squares.least_squares(KAPPA, 25, 0.525, g), KAPPA, 0.525)
         for g in (0.1, 0.3, 0.5)
     ]
     assert errors[0] > 10 * errors[1] > 100 * errors[2]
 
 
 def test_full_band_is_the_truncated_inverse_transform():
-    h = float_filters.least_squares(KAPPA, 41, 1.0, 1.0)
-    expected = float_filters._in_band_transform(KAPPA, np.pi, np.arange(-20, 21))
+    h = least_squares.least_squares(KAPPA, 41, 1.0, 1.0)
+    expected = least_squares._in_band_transform(KAPPA, np.pi, np.arange(-20, 21))
     np.testing.assert_allclose(h, expected, atol=1e-12)
 
 
 def test_no_dispersion_needs_no_filter():
-    np.testing.assert_allclose(float_filters.least_squares(0.0, 3, 1.0, 1.0), [0, 1, 0], atol=1e-12)
+    np.testing.assert_allclose(least_squares.least_squares(0.0, 3, 1.0, 1.0), [0, 1, 0], atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_no_dispersion_needs_no_filter():
 )
 def test_receiver_undoes_every_kilometre_once(offset_km, lengths):
     baseline = config.Baseline(rotation_offset_km=offset_km, kerr_scale=0.9)
-    receiver = float_filters.receiver(baseline, LINK)
+    receiver = least_squares.unlearned_filters(baseline, LINK)
     assert len(receiver.taps) == 33
     assert (receiver.taps[0].size, receiver.taps[1].size, receiver.taps[-1].size) == lengths
     # Along a frequency inside the band the phases of all filters add up to that of the link.
@@ -111,11 +111,11 @@ def test_receiver_undoes_every_kilometre_once(offset_km, lengths):
     effective_km = model.span(LINK).effective_length_km
     assert receiver.kerr_rad_per_mw.shape == (32, 1)
     np.testing.assert_allclose(receiver.kerr_rad_per_mw, -0.9 * 1.3e-3 * effective_km)
-    assert float_filters.receiver(baseline, LINK, taps=31).taps[1].size == 31
+    assert least_squares.unlearned_filters(baseline, LINK, taps=31).taps[1].size == 31
 
 
 def test_filters_come_back_from_their_file(tmp_path):
-    receiver = float_filters.receiver(config.Baseline(rotation_offset_km=14.8), LINK)
+    receiver = least_squares.unlearned_filters(config.Baseline(rotation_offset_km=14.8), LINK)
     receiver.save(tmp_path / "float.npz")
     loaded = FloatFilters.load(tmp_path / "float.npz")
     assert len(loaded.taps) == 33

@@ -8,7 +8,7 @@ import torch
 
 from dbp import config
 from dbp.evaluation import measures, receivers
-from dbp.learning import float_filters, joint_start
+from dbp.learning import joint_start, least_squares
 from dbp.learning.float_filters import FloatFilters
 from dbp.learning.float_model import Detector, Model, convolve, from_signal, half_taps, to_signal
 
@@ -139,7 +139,7 @@ def whole_chain_error(chain, link_, lengths_km):
     """In-band error of the product of all responses, one complex gain taken out."""
     response = np.prod([receivers.frequency_response(h, 512) for h in chain.taps], axis=0)
     omega = 2 * np.pi * np.fft.fftfreq(512)
-    wanted = np.exp(-1j * float_filters.dispersion(link_, np.sum(lengths_km)) * omega**2)
+    wanted = np.exp(-1j * least_squares.dispersion(link_, np.sum(lengths_km)) * omega**2)
     band = np.abs(omega) < 0.5 * np.pi
     match = np.vdot(wanted[band], response[band]) / np.linalg.norm(wanted[band])
     return 1 - abs(match) ** 2 / np.linalg.norm(response[band]) ** 2
@@ -147,7 +147,7 @@ def whole_chain_error(chain, link_, lengths_km):
 
 def test_filters_too_short_alone_do_together():
     learned = config.Learned(taps=11)
-    alone = float_filters.receiver(learned, LINK)
+    alone = least_squares.unlearned_filters(learned, LINK)
     together = joint_start.design(
         alone, LINK, learned.rotation_offset_km, 11, 5, largest_tap=0.98, iterations=200, seed=1
     )
@@ -167,9 +167,9 @@ import hashlib
 import numpy as np
 import torch
 from dbp import config
-from dbp.learning import float_filters
+from dbp.learning import least_squares
 from dbp.learning.float_model import Model, to_signal
-model = Model(float_filters.receiver(config.Learned(taps=9), config.Link(spans=3)))
+model = Model(least_squares.unlearned_filters(config.Learned(taps=9), config.Link(spans=3)))
 x = np.random.default_rng(1).normal(size=(16, 128, 2)).view(np.complex128)[..., 0]
 y = model(to_signal(x), 1.0)
 slopes = torch.autograd.grad(y.square().sum(), (model.half_taps, model.kerr))

@@ -6,9 +6,10 @@ import torch
 
 from dbp import config
 from dbp.learning import gauss_newton
+from dbp.learning.export import export
 from dbp.learning.float_filters import FloatFilters
 from dbp.learning.float_model import Detector, Model, to_signal
-from dbp.learning.quantized_model import QuantizedModel, export
+from dbp.learning.quantized_model import QuantizedModel
 from dbp.support import threads
 
 SAMPLES = 128
@@ -47,7 +48,7 @@ def test_gauss_newton_predicts_the_effect_of_small_moves(error):
     # Symbols near the received ones as reference: little error, little but curvature.
     rng = np.random.default_rng(1)
     model, x, sent = task(rng, 4, error)
-    matrix, slope = gauss_newton.gauss_newton(model, 1.0, x, sent, DETECTOR)
+    matrix, slope = gauss_newton.curvature_and_slope(model, 1.0, x, sent, DETECTOR)
     parameters = model.half_taps, model.kerr
     with torch.no_grad():
         before = DETECTOR.loss(model(x, 1.0), sent).item()
@@ -71,7 +72,7 @@ def test_slope_and_curvature_are_those_of_gauss_newton(quantized):
     if quantized:
         model = QuantizedModel(export(chain, config.Learned(), config.Datapath()), chain)
         x, power = model.convert(np.ascontiguousarray(torch.complex(*x).numpy().T)), 1000
-    matrix, slope = gauss_newton.gauss_newton(model, power, x, sent, DETECTOR)
+    matrix, slope = gauss_newton.curvature_and_slope(model, power, x, sent, DETECTOR)
     with threads.pool(2) as pool:
         objective = gauss_newton.Objective(model, power, x, sent, DETECTOR, pool)
         np.testing.assert_allclose(
@@ -116,7 +117,7 @@ def free_run(objective, steps=4, free=None, limits=None):
     damping, losses = 1e-2, [objective.loss()]
     for _ in range(steps):
         curvature = objective.curvature(np.arange(objective.blocks))
-        loss, damping = gauss_newton.step(objective, curvature, damping, free, limits)
+        loss, damping = gauss_newton.iterate(objective, curvature, damping, free, limits)
         assert objective.loss() == loss
         losses.append(loss)
     return losses
@@ -146,7 +147,7 @@ def test_a_step_that_would_raise_the_loss_is_not_taken(objective):
     everything = np.ones(before.size, bool)
     limits = np.full(before.size, -np.inf), np.full(before.size, np.inf)
     uphill = -1e3 * np.eye(before.size)
-    after, damping = gauss_newton.step(objective, uphill, 1e-2, everything, limits)
+    after, damping = gauss_newton.iterate(objective, uphill, 1e-2, everything, limits)
     assert after == loss
     assert damping == gauss_newton.RETREAT * 1e-2
     assert np.array_equal(objective.parameters, before)

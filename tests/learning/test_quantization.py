@@ -11,9 +11,10 @@ from dbp import config
 from dbp.datapath import fixed, golden
 from dbp.datapath.design import launch_power_uw
 from dbp.errors import InputError
+from dbp.learning.export import export
 from dbp.learning.float_filters import FloatFilters
 from dbp.learning.float_model import Detector, Model, from_signal, to_signal
-from dbp.learning.quantized_model import QuantizedModel, export
+from dbp.learning.quantized_model import QuantizedModel
 
 
 def samples(design, length, seed):

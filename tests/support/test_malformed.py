@@ -30,7 +30,7 @@ from dbp.datapath.golden import Samples
 from dbp.datapath.stimulus import Stimulus
 from dbp.errors import DbpError, InputError, one_line
 from dbp.evaluation.store import Results
-from dbp.learning import training
+from dbp.learning.checkpoint import Row, State
 from dbp.learning.float_filters import FloatFilters
 from dbp.support import files
 
@@ -280,9 +280,9 @@ def stimulus():
 def checkpoint(steps=4):
     """A state of learning in its last phase."""
     phases = ["float", "float", "signals", "taps", "taps"][:steps]
-    rows = [training.Row(k, phase, 0.5 / k, 10.0 + k) for k, phase in enumerate(phases, 1)]
+    rows = [Row(k, phase, 0.5 / k, 10.0 + k) for k, phase in enumerate(phases, 1)]
     size = 3 * 2 * 2 + 2 * 2
-    return training._State(
+    return State(
         LEARNED.hash, rows, np.ones(size), 1e-3, FILTERS, best=np.zeros(size), best_snr_db=14.0
     )
 
@@ -290,7 +290,7 @@ def checkpoint(steps=4):
 ARCHIVES = {
     "stimulus": (stimulus, lambda path: Stimulus.load(path, DESIGN)),
     "float": (lambda: FILTERS, FloatFilters.load),
-    "checkpoint": (checkpoint, lambda path: training._State.load(path, LEARNED)),
+    "checkpoint": (checkpoint, lambda path: State.load(path, LEARNED)),
 }
 ARRAYS = [
     np.array(value).astype(dtype)
@@ -388,7 +388,7 @@ def test_archives(data, place):
         assert one_line(path) in tried.message
         return
     given = files.read_npz(path)
-    if isinstance(found, training._State) and str(given["config_hash"]) != LEARNED.hash:
+    if isinstance(found, State) and str(given["config_hash"]) != LEARNED.hash:
         assert not found.history  # of another configuration: learning begins anew
         return
     found.save(path)
@@ -408,7 +408,7 @@ def test_a_checkpoint_whose_parts_do_not_belong_together_is_refused(steps, tmp_p
             value = None if name in missing else getattr(checkpoint(), name)
             setattr(state, name, value)
         state.save(path)
-        found = tried(training._State.load, path, LEARNED)
+        found = tried(State.load, path, LEARNED)
         assert (found is not None) == (missing == begun)
         if found:
             assert found.history == state.history

@@ -1,9 +1,9 @@
-"""Rounding equal filters differently, at no cost: each is turned by a constant phase of its own.
+"""Constant phases that make equal filters round differently, at no cost.
 
 The unlearned filters of all spans are equal and round alike: over N spans the error of one grows
 N-fold. But a constant phase of a filter is free, as rotations see \\|x\\|^2 only and the receiver
-takes out the sum of all phases, and filters turned by different phases round differently. Here each
-phase is chosen so that its filter makes up for the errors of those before it.
+takes out the sum of all phases, and filters shifted by different phases round differently. Here
+each phase is chosen so that its filter compensates the rounding errors of those before it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dbp import config
+from dbp.learning.export import coefficient_shift
 from dbp.learning.float_filters import FloatFilters
-from dbp.learning.quantized_model import coefficient_shift
 
-# Phases to choose from, over a quarter turn: beyond it I and Q only trade places.
+# Phases to choose from, over a quarter of a circle: beyond it I and Q only trade places.
 PHASES = 64
 # Frequencies between 0 and the edge of the band: many times the length of a filter.
 FREQUENCIES = 256
 
 
-def turned(filters: FloatFilters, formats: config.Filters) -> FloatFilters:
-    """The same filters, turned so that those of ``formats.coefficient_bits`` are nearest to them.
+def phase_shifted(filters: FloatFilters, formats: config.Filters) -> FloatFilters:
+    """The same filters, each shifted by the constant phase with which the chain rounds best.
 
     In the order of the chain each takes the phase at which the product of the rounded responses is
     nearest to that of the exact ones, in the mean square over the band of ``formats.bandwidth``. A
@@ -50,6 +50,6 @@ def turned(filters: FloatFilters, formats: config.Filters) -> FloatFilters:
 
 
 def _nearest(half: NDArray[np.complex128], bits: int) -> NDArray[np.complex128]:
-    """Half taps as `dbp.learning.quantized_model.export` rounds them."""
+    """Half taps as `dbp.learning.export.export` rounds them."""
     scale = 2.0 ** coefficient_shift(max(np.abs(half.real).max(), np.abs(half.imag).max()), bits)
     return (np.floor(half.real * scale + 0.5) + 1j * np.floor(half.imag * scale + 0.5)) / scale

@@ -1,0 +1,150 @@
+"""The state of learning after every step, on disk: a killed run goes on from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dbp.config import Config
+from dbp.errors import InputError, shown
+from dbp.learning.float_filters import FloatFilters
+from dbp.learning.float_model import half_taps
+from dbp.learning.gauss_newton import DAMPING, Vector
+from dbp.support.files import read_npz, write_npz
+
+PHASES = ("float", "signals", "taps")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of ``history.csv``: the figures after an iteration.
+
+    ``loss``: 1 / SNR on the training data; ``snr_db``: the effective SNR on validation data.
+    """
+
+    iteration: int
+    phase: str
+    loss: float
+    snr_db: float
+
+
+def phase_lengths(settings: Config) -> tuple[int, int, int]:
+    """Iterations of each of `PHASES`."""
+    training = settings.training
+    return training.float_iterations, training.signal_iterations, training.tap_iterations
+
+
+@dataclass
+class State:
+    """All that learning needs to go on.
+
+    ``parameters``, ``damping``: of the present model, None and the default where its phase is new;
+    ``floats``: the filters that the float phase ended with; ``best``: the rounded parameters with
+    the highest validated effective SNR.
+    """
+
+    config_hash: str
+    history: list[Row] = field(default_factory=list)
+    parameters: Vector | None = None
+    damping: float = DAMPING
+    floats: FloatFilters | None = None
+    best: Vector | None = None
+    best_snr_db: float = -math.inf
+
+    def add(
+        self, phase: str, loss: float, snr_db: float, parameters: Vector, damping: float
+    ) -> None:
+        """Take the results of an iteration."""
+        self.history.append(Row(len(self.history) + 1, phase, loss, snr_db))
+        self.parameters, self.damping = parameters, damping
+        if phase == "taps" and snr_db > self.best_snr_db:
+            self.best, self.best_snr_db = parameters, snr_db
+
+    def begin_fixed_point(self, floats: FloatFilters) -> None:
+        """End the float phase with its filters."""
+        self.floats, self.parameters, self.damping = floats, None, DAMPING
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint."""
+        arrays: dict[str, Any] = {
+            "config_hash": self.config_hash,
+            "parameters": self.parameters,
+            "damping": self.damping,
+            "best_snr_db": self.best_snr_db,
+            **{key: [getattr(row, key) for row in self.history] for key in Row.__annotations__},
+        }
+        if self.floats is not None:
+            arrays |= self.floats.arrays()
+        if self.best is not None:
+            arrays["best"] = self.best
+        write_npz(path, **arrays)
+
+    @classmethod
+    def load(cls, path: Path | None, settings: Config) -> State:
+        """Read a checkpoint; a new state if there is none of this configuration.
+
+        Raises `InputError` where the file is no checkpoint.
+        """
+        new = cls(settings.hash)
+        if path is None or not path.is_file():
+            return new
+        try:
+            arrays = read_npz(path)
+            if str(arrays.pop("config_hash")) != new.config_hash:
+                return new
+            rows = zip(*(arrays.pop(key).tolist() for key in Row.__annotations__), strict=True)
+            state = cls(
+                new.config_hash,
+                [Row(*row) for row in rows],
+                arrays.pop("parameters"),
+                arrays.pop("damping").item(),
+                best=arrays.pop("best", None),
+                best_snr_db=arrays.pop("best_snr_db").item(),
+            )
+            if arrays:
+                state.floats = FloatFilters.from_arrays(arrays)
+            state._check(settings)
+        except (InputError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{path}: not a checkpoint: {error}; delete it to begin anew"
+            ) from None
+        return state
+
+    def _check(self, settings: Config) -> None:
+        """Raise ValueError where what was read does not fit the models of the configuration."""
+        learned, spans = settings.learned, settings.link.spans
+        size = (spans + 1) * 2 * (learned.taps // 2 + 1) + spans * (learned.kerr_taps // 2 + 1)
+        for name, values in (("parameters", self.parameters), ("best", self.best)):
+            if values is not None and (
+                values.dtype != np.float64
+                or values.shape != (size,)
+                or not np.isfinite(values).all()
+            ):
+                raise ValueError(f"{name}: must be {size} finite float64 in one dimension")
+        ends = list(accumulate(phase_lengths(settings)))
+        self._check_history(ends)
+        if not isinstance(self.best_snr_db, float) or math.isnan(self.best_snr_db):
+            raise ValueError(f"best_snr_db = {shown(self.best_snr_db)}: must be a number")
+        floats = self.floats
+        for name, value, start in (("filters", floats, ends[0]), ("best", self.best, ends[1])):
+            if (value is None) == (len(self.history) > start):
+                raise ValueError(f"{name}: must be there after {start} steps, and not before")
+        if floats and half_taps(floats).numel() + floats.kerr_rad_per_mw.size != size:
+            raise ValueError(f"filters: must have {size} half taps and Kerr constants in all")
+        if not 0 < self.damping < math.inf:
+            raise ValueError(f"damping = {self.damping}: must be greater than 0")
+
+    def _check_history(self, ends: list[int]) -> None:
+        """Check that the rows are those of phases which end after so many iterations each."""
+        for number, row in enumerate(self.history, 1):
+            phase = PHASES[sum(number > end for end in ends)] if number <= ends[-1] else None
+            if (row.iteration, row.phase) != (number, phase) or not all(
+                isinstance(figure, float) and math.isfinite(figure)
+                for figure in (row.loss, row.snr_db)
+            ):
+                raise ValueError(f"history: row {number} is none of this configuration")

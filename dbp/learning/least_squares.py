@@ -1,0 +1,97 @@
+"""Filters that no data have taught: least squares on the dispersion of the fibre, span by span."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special
+
+from dbp import config
+from dbp.learning.float_filters import FloatFilters
+from dbp.link import model
+
+
+def dispersion(link: config.Link, length_km: float) -> float:
+    """kappa of a length of fibre at 2 samples per symbol, in rad.
+
+    The fibre multiplies the spectrum by ``exp(1j * kappa * w**2)``, w in radians per sample.
+    """
+    samples_per_ps = 2e-3 * link.symbol_rate_gbd
+    return model.span(link).beta2_ps2_per_km / 2 * length_km * samples_per_ps**2
+
+
+def least_squares(
+    kappa: float, taps: int, bandwidth: float, out_of_band_gain: float
+) -> NDArray[np.complex128]:
+    """LS-CO: the FIR filter nearest to ``exp(-1j * kappa * w**2)`` with bounded gain elsewhere.
+
+    Minimises the mean squared error over the band ``abs(w) < pi * bandwidth``, subject to the mean
+    power gain, \\|H\\|^2, over the rest of the sampling band being at most ``out_of_band_gain``.
+    Returns ``taps`` (odd) coefficients, symmetric about the centre. Sheikh et al., "Dispersion
+    compensation FIR filter with improved robustness to coefficient quantization errors", JLT
+    34(22), 2016: with Q the Gram matrix of the complex exponentials in the band, I - Q that outside
+    and d the in-band transform of the target response, h = (Q + mu (I - Q))^-1 d. Both matrices
+    have the same eigenvectors, so the multiplier mu costs one scalar root.
+    """
+    half = taps // 2
+    target = _in_band_transform(kappa, np.pi * bandwidth, np.arange(-half, half + 1))
+    lag = np.arange(taps)
+    in_band, vectors = np.linalg.eigh(bandwidth * np.sinc(bandwidth * (lag[:, None] - lag)))
+    in_band = np.clip(in_band, 0, 1)
+    projected = vectors.T @ target
+
+    def excess(log_mu: float) -> float:
+        amplitude = projected / (in_band + math.exp(log_mu) * (1 - in_band))
+        power = np.sum((1 - in_band) * np.abs(amplitude) ** 2) / (1 - bandwidth)
+        return math.log(power / out_of_band_gain)
+
+    # The smallest multiplier regularises: without it the filter's gain has no bound in floats.
+    log_mu, highest = math.log(1e-12), math.log(1e12)
+    if bandwidth < 1 and excess(log_mu) > 0:
+        log_mu = optimize.brentq(excess, log_mu, highest)
+    h = vectors @ (projected / (in_band + math.exp(log_mu) * (1 - in_band)))
+    return (h + h[::-1]) / 2
+
+
+def unlearned_filters(
+    filters: config.Filters, link: config.Link, taps: int | None = None
+) -> FloatFilters:
+    """The unlearned receiver filter of a link: `least_squares` filters and Kerr rotations.
+
+    The receiver undoes the link backwards. Its rotations sit ``rotation_offset_km`` after each
+    amplifier, so the first filter undoes the rest of the last span, the filters between undo a
+    span each and the last one the offset of the first span. A filter of a part of a span has that
+    part of ``filters.taps`` (or of ``taps``), rounded up to an odd number; over no distance it is
+    the single tap 1.
+    """
+    taps = taps or filters.taps
+    offset_km, span_km = filters.rotation_offset_km, link.span_km
+
+    def compensate(length_km: float) -> NDArray[np.complex128]:
+        half = math.ceil(taps // 2 * length_km / span_km - 1e-9)
+        if half == 0:
+            return np.ones(1, np.complex128)
+        kappa = dispersion(link, length_km)
+        return least_squares(kappa, 2 * half + 1, filters.bandwidth, filters.out_of_band_gain)
+
+    between = (compensate(span_km),) * (link.spans - 1)
+    kerr = -1e-3 * model.kerr_rad_per_w(link) * filters.kerr_scale
+    return FloatFilters(
+        (compensate(span_km - offset_km), *between, compensate(offset_km)),
+        np.full((link.spans, 1), kerr),
+    )
+
+
+def _in_band_transform(kappa: float, edge: float, n: NDArray[np.integer]) -> NDArray[np.complex128]:
+    """Integral of exp(-1j kappa w^2 + 1j w n) / (2 pi) over -edge..edge; real ``n``, same shape.
+
+    Completing the square gives error functions of complex argument.
+    """
+    if abs(kappa) < 1e-12:
+        return edge / np.pi * np.sinc(edge / np.pi * n) + 0j
+    root = np.sqrt(1j * kappa)
+    center = n / (2 * kappa)
+    area = special.erf(root * (edge - center)) + special.erf(root * (edge + center))
+    return np.exp(1j * n * center / 2) * area / (4 * np.sqrt(np.pi) * root)
