@@ -1,37 +1,85 @@
 """The split-step chain on circular blocks, compiled: forward, adjoint and tangents, without torch.
 
-A chain is filter 0, rotation 0, filter 1, ..., filter N. Its blocks pass `SIMD_BLOCKS` at a time through
-all of it, so that what is between lies in the second-level cache: a plane holds the samples of
-these blocks, one sample of all of them side by side, and in front of and behind it as many more as
-the longest filter reaches, copied from its other end. A loop over a plane is then one over vectors
-of the processor, whatever the shift between samples. The symmetric taps share their products.
+The chain, its adjoint and its tangents
+---------------------------------------
+A chain is filter 0, rotation 0, filter 1, ..., filter N. Indices n of samples are circular. Half
+taps come outermost first; d(m) is the distance of tap m from the centre, and
+
+    (x)_m[n] = x[n - d(m)] + x[n + d(m)],  for the centre tap, d = 0, just x[n].
+
+*Forward.* A filter with complex half taps h, then a rotation with real half taps K:
+
+    u[n] = sum_m h_m (x)_m[n]
+    p[n] = |u[n]|^2
+    phi[n] = sum_m K_m (p)_m[n]
+    y[n] = r u[n],  r = exp(j phi[n]).
+
+*Fake-quantised*, on the codes of `dbp.datapath.golden`, with the scales b (branch), e (phase) and o
+(output), all powers of two, with Q = round and clip, and with middle and offset of a cut branch:
+
+    u[n] = Q(sum_m h_m (x)_m[n])
+    p[n] = i (i + middle) + q (q + middle) - offset,  i + j q = floor(b u[n])
+    phi[n] = e Q(sum_m K_m (p)_m[n])
+    y[n] = Q(o r u[n]),  r = 1 + j phi  or  (1 - e round(phi^2 / 2 e)) + j phi.
+
+Below, the floating-point chain has b = e = o = 1. Derivatives count every rounding and saturation
+as the identity (straight-through), so for them p = b^2 |u|^2 + const. The derivative of the factor,
+r' = dr/dphi, is j exp(j phi), j, or j - phi, for the three forms of r; v = r' u is the slope of y.
+
+*Tangents.* A small change t of a signal passes
+
+    a filter:    t_u = sum_m h_m (t_x)_m
+    a rotation:  t_phi = e sum_m K_m (2 b^2 Re(conj(u) t_u))_m,   t_y = o (r t_u + t_phi v)
+
+and begins behind a filter whose tap changes with (x)_m for the real and j (x)_m for the imaginary
+part of h_m, behind a rotation whose constant K_m changes with t_y = o e (p)_m v.
+
+*Adjoint.* g_z = dL/dRe(z) + j dL/dIm(z) is the gradient of a real loss L by a signal z, so that
+dL = sum_n Re(conj(g_z) dz). Transposing the tangents, and with symmetric taps, gives for
+
+    a rotation:  f = o e Re(conj(g_y) v),        g_K_m = sum_n f (p)_m,
+                 g_u = o conj(r) g_y + 2 b^2 (sum_m K_m (f)_m) u
+    a filter:    g_x = sum_m conj(h_m) (g_u)_m,  g_h_m = sum_n g_u conj((x)_m).
+
+How it is computed
+------------------
+`SIMD_BLOCKS` blocks at a time pass through the whole chain, so that the signal between filters
+stays in the second-level cache. A plane holds the samples of these blocks, one sample of all of
+them side by side; before and behind them it has as many more as the longest filter reaches, copied
+from the other end ("wrapped"). A loop over a plane is then one over vectors of the processor,
+whatever the shift between samples. The two samples of (x)_m share a product, and four taps share a
+pass.
 
 Every sum of `_convolve` and of the forward rotation has few enough terms that integers of
 `dbp.learning.quantized_model` stay exact in any order; only the adjoint sums over samples are
 reassociated. Arrays may be float32 or float64, all those of one call alike. Nothing is checked
-here.
+here. All of it is one file, since numba's cache of machine code notices changes of the file of a
+compiled function, not of files that it imports from.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import DTypeLike, NDArray
 
+# Blocks side by side in a plane: a vector of AVX-512 in float32, two of AVX2.
 SIMD_BLOCKS = 16
 # Samples over which a gradient is summed before the sum goes into a float64.
 TILE = 64
 
 # No fused multiply-adds ("contract"): which sums get one differs between the process that compiles
 # and those that load what it compiled, and with it the numbers of a seed.
-_compile = njit(cache=True, nogil=True, error_model="numpy")
-_compile_sum = njit(
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+_compile: Decorator = njit(cache=True, nogil=True, error_model="numpy")
+_compile_sum: Decorator = njit(
     cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}
 )
 
-# How a rotation of `dbp.datapath.design.Rotation` computes on codes: factors, scales and limits.
+# How a `dbp.datapath.design.Rotation` computes on codes: scales (b, e, o above) and limits.
 FORMAT = (
     *("branch_scale", "branch_middle", "power_offset"),
     *("phase_low", "phase_high", "phase_unit", "taylor_order"),
@@ -40,7 +88,7 @@ FORMAT = (
 
 
 class Arithmetic(NamedTuple):
-    """How a chain rounds, where it is ``quantized``, and nothing but shapes otherwise.
+    """How a chain rounds where it is ``quantized``; otherwise only the shapes matter.
 
     ``limits``: lowest and highest code behind each filter, shape ``(filters, 2)``. ``formats``:
     records of `FORMAT`, shape ``(filters - 1,)``. All of the type of the signals.
@@ -51,6 +99,50 @@ class Arithmetic(NamedTuple):
     formats: NDArray
 
 
+class Kerr(NamedTuple):
+    """The constants of one rotation: half of K, a record of `FORMAT`; and the padding of planes."""
+
+    half: NDArray
+    quantized: bool
+    fmt: Any
+    pad: int
+
+
+class Point(NamedTuple):
+    """The operating point of a rotation: planes of p, wrapped, and of r without padding."""
+
+    power: NDArray
+    cosine: NDArray
+    sine: NDArray
+
+
+class Slopes(NamedTuple):
+    """How the factor r depends on phi, and the scales o, e and b^2, by the type of the signals.
+
+    ``exact``: 1 where r is exp(j phi), 0 for a Taylor series; ``curved``: 0 for its first order.
+    """
+
+    exact: Any
+    curved: Any
+    output: Any
+    phase: Any
+    power: Any
+
+
+class Linearized(NamedTuple):
+    """The signal along the chain, for every chunk of `SIMD_BLOCKS` blocks.
+
+    ``inputs``: planes that enter the filters, wrapped; ``outputs``: those that leave all filters
+    but the last; ``powers``, ``cosines``, ``sines``: the `Point` of every rotation.
+    """
+
+    inputs: NDArray
+    outputs: NDArray
+    powers: NDArray
+    cosines: NDArray
+    sines: NDArray
+
+
 def format_type(dtype: DTypeLike) -> np.dtype:
     """The record of `FORMAT` for signals of a type."""
     return np.dtype([(name, dtype) for name in FORMAT])
@@ -58,7 +150,7 @@ def format_type(dtype: DTypeLike) -> np.dtype:
 
 # A Python literal is a float64 to the compiler and would widen all that it meets.
 HALF, ONE, TWO, QUARTER = (np.float32(x) for x in (0.5, 1, 2, 0.25))
-TURN = np.float32(2 / np.pi)
+QUADRANTS_PER_RAD = np.float32(2 / np.pi)
 # pi / 2 in three parts, the first two of so few bits that small multiples of them are exact.
 PI_2_A, PI_2_B = np.float32(1.5703125), np.float32(4.837512969970703125e-4)
 PI_2_C = np.float32(np.pi / 2 - 1.5703125 - 4.837512969970703125e-4)
@@ -72,7 +164,8 @@ C4, C6, C8 = (
 @_compile
 def _sine_cosine(x):
     """sin and cos to the accuracy of float32, without branches."""
-    quadrant = np.floor(x * TURN + HALF)
+    # A branch would keep the compiler from vectors: 0 and 1 choose by the quadrant.
+    quadrant = np.floor(x * QUADRANTS_PER_RAD + HALF)
     r = ((x - quadrant * PI_2_A) - quadrant * PI_2_B) - quadrant * PI_2_C
     z = r * r
     sine = ((S7 * z + S5) * z + S3) * z * r + r
@@ -94,7 +187,7 @@ def _wrap(x, reach, rows):
 
 @_compile
 def _load(x, first, pad, out):
-    """`SIMD_BLOCKS` blocks of a signal, shape ``(2, rows, blocks)``, from ``first`` on, to planes."""
+    """Copy blocks of a signal, shape ``(2, rows, blocks)``, from ``first`` on, to planes."""
     _, rows, blocks = x.shape
     width = min(blocks - first, SIMD_BLOCKS)
     for part in range(2):
@@ -107,7 +200,7 @@ def _load(x, first, pad, out):
 
 @_compile
 def _store(planes, first, out):
-    """Planes without padding to the blocks of a signal from ``first`` on."""
+    """Copy planes without padding to the blocks of a signal from ``first`` on."""
     _, rows, blocks = out.shape
     width = min(blocks - first, SIMD_BLOCKS)
     for part in range(2):
@@ -118,7 +211,11 @@ def _store(planes, first, out):
 
 @_compile
 def _add_four(left_i, left_q, right_i, right_q, h, y_i, y_q):
-    """Four neighbouring taps: ``left`` begins at the outermost of them, ``right`` at the last."""
+    """Add the products of four neighbouring half taps to ``y``.
+
+    ``left`` begins at the outermost of them on the left, ``right`` at the innermost on the right.
+    """
+    # Four taps a pass: y is loaded and stored once, and the samples stay in registers.
     a0, b0, a1, b1 = h[0, 0], h[0, 1], h[1, 0], h[1, 1]
     a2, b2, a3, b3 = h[2, 0], h[2, 1], h[3, 0], h[3, 1]
     for m in range(y_i.size):
@@ -143,7 +240,7 @@ def _add_one(left_i, left_q, right_i, right_q, h, y_i, y_q):
 
 @_compile
 def _convolve(x, half, pad, y):
-    """Filter wrapped planes with complex taps; ``half``: the outermost first; ``y``: no padding."""
+    """u = sum_m h_m (x)_m: filter wrapped planes with complex half taps; ``y`` has no padding."""
     count, length = half.shape[0], y.shape[1]
     h = half.copy()
     h[count - 1] *= HALF  # the centre tap, too, is given a sum of two samples
@@ -208,7 +305,10 @@ def _sum_one(left_i, left_q, right_i, right_q, g_i, g_q, total):
 
 @_compile
 def _tap_gradient(x, g, pad, total):
-    """Add the gradient by the half taps of `_convolve` to ``total``, float64; ``g`` has padding."""
+    """g_h_m = sum_n g_u conj((x)_m): add it to ``total``, float64; ``g`` has padding.
+
+    With g = a + j b and (x)_m = i + j q, the product is (a i + b q) + j (b i - a q).
+    """
     count, length = total.shape[0], g.shape[1] - 2 * pad * SIMD_BLOCKS
     sums = np.zeros_like(total)
     for start in range(0, length, TILE * SIMD_BLOCKS):
@@ -226,13 +326,13 @@ def _tap_gradient(x, g, pad, total):
             else:
                 _sum_one(*window, g_i, g_q, sums[k:])
             k += group
-    sums[count - 1] *= 0.5
+    sums[count - 1] *= 0.5  # the centre tap was given its sample twice
     total += sums
 
 
 @_compile
 def _convolve_real(p, half, pad, y):
-    """Filter one wrapped plane with real taps; ``half``: the outermost first; ``y``: no padding."""
+    """sum_m K_m (p)_m: filter one wrapped plane with real half taps; ``y`` has no padding."""
     count, length = half.shape[0], y.size
     center, h = p[pad * SIMD_BLOCKS :], half[count - 1]
     for m in range(length):
@@ -249,13 +349,14 @@ def _convolve_real(p, half, pad, y):
 
 @_compile_sum
 def _kerr_gradient(p, g, pad, total):
-    """Add the gradient by the half taps of `_convolve_real` to ``total``, float64."""
+    """g_K_m = sum_n f (p)_m: add it to ``total``, float64; ``g`` is f, without padding."""
     count = total.size
     for start in range(0, g.size, TILE * SIMD_BLOCKS):
         own = g[start : start + TILE * SIMD_BLOCKS]
         for k in range(count):
             left = p[start + (pad - count + 1 + k) * SIMD_BLOCKS :]
             right = p[start + (pad + count - 1 - k) * SIMD_BLOCKS :]
+            # A tile in the type of the signals, which vectors add fast; tiles in float64.
             tile_sum = g.dtype.type(0)
             for m in range(own.size):
                 tile_sum += own[m] * (left[m] + right[m])
@@ -269,27 +370,38 @@ def _requantize(x, low, high):
 
 
 @_compile
-def _operating_point(u, half_kerr, quantized, fmt, pad, power, cosine, sine):
-    """What a rotation does to the samples ``u``: a factor cosine + j sine, and its ``power``.
-
-    ``power`` comes wrapped; the other planes have no padding.
-    """
-    u_i, u_q = u[0], u[1]
-    inner = power[pad * SIMD_BLOCKS : pad * SIMD_BLOCKS + u_i.size]
-    if quantized:
-        scale, middle, offset = fmt.branch_scale, fmt.branch_middle, fmt.power_offset
-        for m in range(u_i.size):
-            i, q = np.floor(u_i[m] * scale), np.floor(u_q[m] * scale)
-            inner[m] = (i * (i + middle) + q * (q + middle)) - offset
+def _operating_point(kerr, u, point):
+    """p, and r = cosine + j sine, of a rotation of the samples ``u``, into ``point``."""
+    if kerr.quantized:
+        _quantized_point(kerr, u, point)
     else:
-        for m in range(u_i.size):
-            inner[m] = u_i[m] * u_i[m] + u_q[m] * u_q[m]
-    _wrap(power, pad, u_i.size // SIMD_BLOCKS)
-    _convolve_real(power, half_kerr, pad, sine)
-    if not quantized:
-        for m in range(u_i.size):
-            sine[m], cosine[m] = _sine_cosine(sine[m])
-        return
+        _float_point(kerr, u, point)
+
+
+@_compile
+def _float_point(kerr, u, point):
+    """p = |u|^2, r = exp(j sum_m K_m (p)_m)."""
+    u_i, u_q, cosine, sine = u[0], u[1], point.cosine, point.sine
+    power = point.power[kerr.pad * SIMD_BLOCKS : kerr.pad * SIMD_BLOCKS + u_i.size]
+    for m in range(u_i.size):
+        power[m] = u_i[m] * u_i[m] + u_q[m] * u_q[m]
+    _wrap(point.power, kerr.pad, u_i.size // SIMD_BLOCKS)
+    _convolve_real(point.power, kerr.half, kerr.pad, sine)
+    for m in range(u_i.size):
+        sine[m], cosine[m] = _sine_cosine(sine[m])
+
+
+@_compile
+def _quantized_point(kerr, u, point):
+    """p of the cut branch, phi = e Q(sum_m K_m (p)_m), r = 1 + j phi or its second order."""
+    fmt, u_i, u_q, cosine, sine = kerr.fmt, u[0], u[1], point.cosine, point.sine
+    power = point.power[kerr.pad * SIMD_BLOCKS : kerr.pad * SIMD_BLOCKS + u_i.size]
+    scale, middle, offset = fmt.branch_scale, fmt.branch_middle, fmt.power_offset
+    for m in range(u_i.size):
+        i, q = np.floor(u_i[m] * scale), np.floor(u_q[m] * scale)
+        power[m] = (i * (i + middle) + q * (q + middle)) - offset
+    _wrap(point.power, kerr.pad, u_i.size // SIMD_BLOCKS)
+    _convolve_real(point.power, kerr.half, kerr.pad, sine)
     _requantize(sine, fmt.phase_low, fmt.phase_high)
     unit = fmt.phase_unit
     if fmt.taylor_order == ONE:
@@ -304,13 +416,15 @@ def _operating_point(u, half_kerr, quantized, fmt, pad, power, cosine, sine):
 
 
 @_compile
-def _turn(u, cosine, sine, quantized, fmt, pad, y):
-    """The samples behind a rotation; ``y`` comes wrapped."""
+def _rotate(kerr, u, point, y):
+    """y = r u, on codes y = Q(o r u); ``y`` comes wrapped."""
+    cosine, sine, pad = point.cosine, point.sine, kerr.pad
     length = cosine.size
     u_i, u_q = u[0], u[1]
     own = slice(pad * SIMD_BLOCKS, pad * SIMD_BLOCKS + length)
     y_i, y_q = y[0, own], y[1, own]
-    if quantized:
+    if kerr.quantized:
+        fmt = kerr.fmt
         scale, low, high = fmt.output_scale, fmt.output_low, fmt.output_high
         for m in range(length):
             i = (cosine[m] * u_i[m] - sine[m] * u_q[m]) * scale
@@ -326,52 +440,55 @@ def _turn(u, cosine, sine, quantized, fmt, pad, y):
 
 
 @_compile
-def _slope(u_i, u_q, cosine, sine, exact, curved):
-    """The derivative of (cosine + j sine) u by the phase.
+def _slope(u_i, u_q, cosine, sine, slopes):
+    """v = r' u, with r' = j exp(j phi) = -sine + j cosine, or j, or j - phi where sine is phi.
 
-    That of the factor is j exp(j phi) where it is ``exact`` and j, to second order j - phi, for
-    the Taylor series; ``curved`` is zero for the first order. Both are 0 or 1.
+    One formula for the three, so that the loops around it have no branch.
     """
-    real, imaginary = -curved * sine, ONE + exact * (cosine - ONE)
+    real, imaginary = -slopes.curved * sine, ONE + slopes.exact * (cosine - ONE)
     return real * u_i - imaginary * u_q, real * u_q + imaginary * u_i
 
 
 @_compile
-def _scales(quantized, fmt, zero):
-    """exact and curved of `_slope`, then of output, phase and power: by their codes."""
+def _slopes(kerr):
+    """`Slopes` of a rotation; those of the exact one are all 1."""
+    zero = kerr.half.dtype.type(0)
     one = zero + ONE
-    if not quantized:
-        return one, one, one, one, one
+    fmt = kerr.fmt
+    if not kerr.quantized:
+        return Slopes(one, one, one, one, one)
     curved = zero if fmt.taylor_order == ONE else one
-    return zero, curved, fmt.output_scale, fmt.phase_unit, fmt.branch_scale * fmt.branch_scale
+    power = fmt.branch_scale * fmt.branch_scale
+    return Slopes(zero, curved, fmt.output_scale, fmt.phase_unit, power)
 
 
 @_compile
-def _turn_back(g, u, half_kerr, quantized, fmt, pad, power, cosine, sine, by_phase, out, total):
-    """The adjoint of a rotation: gradient ``g`` behind it to ``out`` before it, which is wrapped.
+def _rotation_adjoint(kerr, u, point, g, by_phase, out, total):
+    """The adjoint of a rotation: the gradient ``g`` by its output to ``out`` by its input.
 
-    ``by_phase`` is a plane to work on. The gradient by the Kerr constants is added to
-    ``total``. Roundings and saturations count as the identity.
+        f = o e Re(conj(g) v),   g_K_m = sum_n f (p)_m,
+        out = o conj(r) g + 2 b^2 (sum_m K_m (f)_m) u
+
+    ``g`` has no padding, ``out`` comes wrapped, g_K is added to ``total``. ``by_phase`` is a padded
+    plane to work on, for f; ``point.power`` is used up: it then holds sum_m K_m (f)_m.
     """
-    length = cosine.size
-    exact, curved, output_scale, unit, power_scale = _scales(
-        quantized, fmt, half_kerr.dtype.type(0)
-    )
+    cosine, sine, pad = point.cosine, point.sine, kerr.pad
+    length, slopes = cosine.size, _slopes(kerr)
     g_i, g_q, u_i, u_q = g[0], g[1], u[0], u[1]
-    inner = by_phase[pad * SIMD_BLOCKS : pad * SIMD_BLOCKS + length]
-    scale = output_scale * unit
-    for m in range(length):
-        slope_i, slope_q = _slope(u_i[m], u_q[m], cosine[m], sine[m], exact, curved)
-        inner[m] = (g_i[m] * slope_i + g_q[m] * slope_q) * scale
-    _kerr_gradient(power, inner, pad, total)
-    _wrap(by_phase, pad, length // SIMD_BLOCKS)
-    by_power = power[pad * SIMD_BLOCKS : pad * SIMD_BLOCKS + length]
-    _convolve_real(by_phase, half_kerr, pad, by_power)
     own = slice(pad * SIMD_BLOCKS, pad * SIMD_BLOCKS + length)
-    out_i, out_q = out[0, own], out[1, own]
-    twice = TWO * power_scale
+    inner = by_phase[own]
+    scale = slopes.output * slopes.phase
     for m in range(length):
-        c, s, w = cosine[m] * output_scale, sine[m] * output_scale, twice * by_power[m]
+        v_i, v_q = _slope(u_i[m], u_q[m], cosine[m], sine[m], slopes)
+        inner[m] = (g_i[m] * v_i + g_q[m] * v_q) * scale
+    _kerr_gradient(point.power, inner, pad, total)
+    _wrap(by_phase, pad, length // SIMD_BLOCKS)
+    by_power = point.power[own]
+    _convolve_real(by_phase, kerr.half, pad, by_power)
+    out_i, out_q = out[0, own], out[1, own]
+    output, twice = slopes.output, TWO * slopes.power
+    for m in range(length):
+        c, s, w = cosine[m] * output, sine[m] * output, twice * by_power[m]
         out_i[m] = c * g_i[m] + s * g_q[m] + w * u_i[m]
         out_q[m] = c * g_q[m] - s * g_i[m] + w * u_q[m]
     _wrap(out[0], pad, length // SIMD_BLOCKS)
@@ -379,29 +496,30 @@ def _turn_back(g, u, half_kerr, quantized, fmt, pad, power, cosine, sine, by_pha
 
 
 @_compile
-def _turn_tangent(t, u, half_kerr, quantized, fmt, pad, cosine, sine, power, phase, out):
-    """The linearised rotation: a small change ``t`` before it to ``out`` behind it, wrapped.
+def _rotation_tangent(kerr, u, point, t, work, out):
+    """The tangent of a rotation: a small change ``t`` of its input to ``out`` of its output.
 
-    ``power`` (padded) and ``phase`` are planes to work on.
+        t_phi = e sum_m K_m (2 b^2 Re(conj(u) t))_m,   out = o (r t + t_phi v)
+
+    ``t`` has no padding, ``out`` comes wrapped. ``work``: a padded plane and one without padding.
     """
-    length = cosine.size
-    exact, curved, output_scale, unit, power_scale = _scales(
-        quantized, fmt, half_kerr.dtype.type(0)
-    )
+    cosine, sine, pad = point.cosine, point.sine, kerr.pad
+    length, slopes = cosine.size, _slopes(kerr)
+    power, phase = work
     t_i, t_q, u_i, u_q = t[0], t[1], u[0], u[1]
-    inner = power[pad * SIMD_BLOCKS : pad * SIMD_BLOCKS + length]
-    scale = TWO * power_scale * unit
+    own = slice(pad * SIMD_BLOCKS, pad * SIMD_BLOCKS + length)
+    inner = power[own]
+    scale = TWO * slopes.power * slopes.phase
     for m in range(length):
         inner[m] = scale * (u_i[m] * t_i[m] + u_q[m] * t_q[m])
     _wrap(power, pad, length // SIMD_BLOCKS)
-    _convolve_real(power, half_kerr, pad, phase)
-    own = slice(pad * SIMD_BLOCKS, pad * SIMD_BLOCKS + length)
-    out_i, out_q = out[0, own], out[1, own]
+    _convolve_real(power, kerr.half, pad, phase)
+    out_i, out_q, output = out[0, own], out[1, own], slopes.output
     for m in range(length):
-        slope_i, slope_q = _slope(u_i[m], u_q[m], cosine[m], sine[m], exact, curved)
+        v_i, v_q = _slope(u_i[m], u_q[m], cosine[m], sine[m], slopes)
         c, s = cosine[m], sine[m]
-        out_i[m] = (c * t_i[m] - s * t_q[m] + phase[m] * slope_i) * output_scale
-        out_q[m] = (c * t_q[m] + s * t_i[m] + phase[m] * slope_q) * output_scale
+        out_i[m] = (c * t_i[m] - s * t_q[m] + phase[m] * v_i) * output
+        out_q[m] = (c * t_q[m] + s * t_i[m] + phase[m] * v_q) * output
     _wrap(out[0], pad, length // SIMD_BLOCKS)
     _wrap(out[1], pad, length // SIMD_BLOCKS)
 
@@ -415,6 +533,7 @@ def _load_wrapped(x, first, pad, out):
 
 @_compile
 def _filter(x, half, pad, arithmetic, k, y):
+    """u = sum_m h_m (x)_m, on codes rounded and clipped."""
     _convolve(x, half, pad, y)
     if arithmetic.quantized:
         low, high = arithmetic.limits[k, 0], arithmetic.limits[k, 1]
@@ -423,30 +542,40 @@ def _filter(x, half, pad, arithmetic, k, y):
 
 
 @_compile
+def _padding(half_taps, half_kerr):
+    """Samples by which the longest filter reaches beyond a block on either side."""
+    return max(half_taps.shape[1], half_kerr.shape[1]) - 1
+
+
+@_compile
+def _new_point(rows, pad, dtype):
+    length, padded = rows * SIMD_BLOCKS, (rows + 2 * pad) * SIMD_BLOCKS
+    return Point(np.empty(padded, dtype), np.empty(length, dtype), np.empty(length, dtype))
+
+
+@_compile
 def forward(x, half_taps, half_kerr, arithmetic, kept):
     """A signal through the chain; same shape back.
 
     ``x``: shape ``(2, rows, blocks)``. ``half_taps``: ``(filters, half, 2)``, ``half_kerr``:
-    ``(filters - 1, half)``, each with the outermost first; rows must be as many as a filter has
-    taps, at least. What leaves each filter but the last is left in ``kept``, shape ``(chunks of
-    SIMD_BLOCKS blocks, filters - 1, 2, rows * SIMD_BLOCKS)``, unless that is empty.
+    ``(filters - 1, half)``, each with the outermost first; a block must have at least as many rows
+    as a filter has taps. The outputs of all filters but the last are left in ``kept``, shape
+    ``(chunks of SIMD_BLOCKS blocks, filters - 1, 2, rows * SIMD_BLOCKS)``, unless that is empty.
     """
     _, rows, blocks = x.shape
-    quantized, formats = arithmetic.quantized, arithmetic.formats
-    filters = half_taps.shape[0]
-    pad = max(half_taps.shape[1], half_kerr.shape[1]) - 1
-    length, padded = rows * SIMD_BLOCKS, (rows + 2 * pad) * SIMD_BLOCKS
-    signal, power = np.empty((2, padded), x.dtype), np.empty(padded, x.dtype)
-    cosine, sine = np.empty(length, x.dtype), np.empty(length, x.dtype)
-    filtered = np.empty((2, length), x.dtype)
+    filters, pad = half_taps.shape[0], _padding(half_taps, half_kerr)
+    signal = np.empty((2, (rows + 2 * pad) * SIMD_BLOCKS), x.dtype)
+    filtered = np.empty((2, rows * SIMD_BLOCKS), x.dtype)
+    point = _new_point(rows, pad, x.dtype)
     y = np.empty_like(x)
     for first in range(0, blocks, SIMD_BLOCKS):
         _load_wrapped(x, first, pad, signal)
         for k in range(filters - 1):
+            kerr = Kerr(half_kerr[k], arithmetic.quantized, arithmetic.formats[k], pad)
             u = kept[first // SIMD_BLOCKS, k] if kept.size else filtered
             _filter(signal, half_taps[k], pad, arithmetic, k, u)
-            _operating_point(u, half_kerr[k], quantized, formats[k], pad, power, cosine, sine)
-            _turn(u, cosine, sine, quantized, formats[k], pad, signal)
+            _operating_point(kerr, u, point)
+            _rotate(kerr, u, point, signal)
         _filter(signal, half_taps[-1], pad, arithmetic, filters - 1, filtered)
         _store(filtered, first, y)
     return y
@@ -454,36 +583,34 @@ def forward(x, half_taps, half_kerr, arithmetic, kept):
 
 @_compile
 def adjoint(x, gradient, half_taps, half_kerr, arithmetic, kept):
-    """The gradients by signal, half taps and Kerr constants, from that behind the chain.
+    """The gradients by signal, half taps and Kerr constants, from that by the chain's output.
 
-    Arguments as `forward` has and leaves them. Sums over all samples are float64.
+    Arguments as `forward` has and leaves them. From the last filter to the first, each turns g_u
+    behind it into g_h and into g_x before it, and each rotation g_y into g_K and g_u. Operating
+    points are computed again from the kept u: to keep them, too, would take more time than that.
+    Sums over all samples are float64.
     """
     _, rows, blocks = x.shape
-    quantized, formats = arithmetic.quantized, arithmetic.formats
-    filters = half_taps.shape[0]
-    pad = max(half_taps.shape[1], half_kerr.shape[1]) - 1
+    filters, pad = half_taps.shape[0], _padding(half_taps, half_kerr)
     length, padded = rows * SIMD_BLOCKS, (rows + 2 * pad) * SIMD_BLOCKS
     signal, g = np.empty((2, padded), x.dtype), np.empty((2, padded), x.dtype)
-    power, by_phase = np.empty(padded, x.dtype), np.empty(padded, x.dtype)
-    cosine, sine = np.empty(length, x.dtype), np.empty(length, x.dtype)
+    point, by_phase = _new_point(rows, pad, x.dtype), np.empty(padded, x.dtype)
     filtered = np.empty((2, length), x.dtype)
     by_signal = np.empty_like(x)
     by_taps, by_kerr = np.zeros(half_taps.shape), np.zeros(half_kerr.shape)
-    # The taps are symmetric, so the adjoint of a filter is that of the conjugate taps.
+    # The taps are symmetric, so the adjoint of a filter is the filter with the conjugate taps.
     conjugate = half_taps.copy()
     conjugate[:, :, 1] *= -ONE
     for first in range(0, blocks, SIMD_BLOCKS):
         _load_wrapped(gradient, first, pad, g)
         for k in range(filters - 1, 0, -1):
-            u, fmt = kept[first // SIMD_BLOCKS, k - 1], formats[k - 1]
-            _operating_point(u, half_kerr[k - 1], quantized, fmt, pad, power, cosine, sine)
-            _turn(u, cosine, sine, quantized, fmt, pad, signal)
+            kerr = Kerr(half_kerr[k - 1], arithmetic.quantized, arithmetic.formats[k - 1], pad)
+            u = kept[first // SIMD_BLOCKS, k - 1]
+            _operating_point(kerr, u, point)
+            _rotate(kerr, u, point, signal)
             _tap_gradient(signal, g, pad, by_taps[k])
             _convolve(g, conjugate[k], pad, filtered)
-            _turn_back(
-                *(filtered, u, half_kerr[k - 1], quantized, fmt, pad),
-                *(power, cosine, sine, by_phase, g, by_kerr[k - 1]),
-            )
+            _rotation_adjoint(kerr, u, point, filtered, by_phase, g, by_kerr[k - 1])
         _load_wrapped(x, first, pad, signal)
         _tap_gradient(signal, g, pad, by_taps[0])
         _convolve(g, conjugate[0], pad, filtered)
@@ -493,15 +620,10 @@ def adjoint(x, gradient, half_taps, half_kerr, arithmetic, kept):
 
 @_compile
 def linearize(x, half_taps, half_kerr, arithmetic):
-    """The signal all along the chain, for `tap_tangents` and `kerr_tangents`.
-
-    Planes of every chunk of `SIMD_BLOCKS` blocks: what enters the filters, wrapped, what leaves all but
-    the last, and power (wrapped), cosine and sine of the rotations.
-    """
+    """The signal all along the chain, `Linearized`, for `tap_tangents` and `kerr_tangents`."""
     _, rows, blocks = x.shape
-    quantized, formats = arithmetic.quantized, arithmetic.formats
     filters, chunks = half_taps.shape[0], -(-blocks // SIMD_BLOCKS)
-    pad = max(half_taps.shape[1], half_kerr.shape[1]) - 1
+    pad = _padding(half_taps, half_kerr)
     length, padded = rows * SIMD_BLOCKS, (rows + 2 * pad) * SIMD_BLOCKS
     inputs = np.empty((chunks, filters, 2, padded), x.dtype)
     outputs = np.empty((chunks, filters - 1, 2, length), x.dtype)
@@ -511,89 +633,89 @@ def linearize(x, half_taps, half_kerr, arithmetic):
     for n in range(chunks):
         _load_wrapped(x, n * SIMD_BLOCKS, pad, inputs[n, 0])
         for k in range(filters - 1):
-            u, c, s, fmt = outputs[n, k], cosines[n, k], sines[n, k], formats[k]
+            kerr = Kerr(half_kerr[k], arithmetic.quantized, arithmetic.formats[k], pad)
+            u, point = outputs[n, k], Point(powers[n, k], cosines[n, k], sines[n, k])
             _filter(inputs[n, k], half_taps[k], pad, arithmetic, k, u)
-            _operating_point(u, half_kerr[k], quantized, fmt, pad, powers[n, k], c, s)
-            _turn(u, c, s, quantized, fmt, pad, inputs[n, k + 1])
-    return inputs, outputs, powers, cosines, sines
+            _operating_point(kerr, u, point)
+            _rotate(kerr, u, point, inputs[n, k + 1])
+    return Linearized(inputs, outputs, powers, cosines, sines)
 
 
 @_compile
-def _propagate(t, n, k, half_taps, half_kerr, arithmetic, pad, chain, work):
+def _propagate(t, n, k, half_taps, half_kerr, arithmetic, chain, work):
     """A small change ``t`` behind filter ``k`` becomes that behind the last filter, in place."""
-    quantized, formats = arithmetic.quantized, arithmetic.formats
-    _, outputs, _, cosines, sines = chain
-    signal, power, phase = work
+    signal, planes = work
+    pad = _padding(half_taps, half_kerr)
     for j in range(k, half_taps.shape[0] - 1):
-        _turn_tangent(
-            *(t, outputs[n, j], half_kerr[j], quantized, formats[j], pad),
-            *(cosines[n, j], sines[n, j], power, phase, signal),
-        )
+        kerr = Kerr(half_kerr[j], arithmetic.quantized, arithmetic.formats[j], pad)
+        point = Point(chain.powers[n, j], chain.cosines[n, j], chain.sines[n, j])
+        _rotation_tangent(kerr, chain.outputs[n, j], point, t, planes, signal)
         _convolve(signal, half_taps[j + 1], pad, t)
 
 
 @_compile
 def _work(rows, pad, dtype):
+    """Planes to work on: a wrapped signal; a padded plane and one without padding."""
     padded = (rows + 2 * pad) * SIMD_BLOCKS
-    return (
-        np.empty((2, padded), dtype),
-        np.empty(padded, dtype),
-        np.empty(rows * SIMD_BLOCKS, dtype),
-    )
+    planes = np.empty(padded, dtype), np.empty(rows * SIMD_BLOCKS, dtype)
+    return np.empty((2, padded), dtype), planes
 
 
 @_compile
 def tap_tangents(k, half_taps, half_kerr, arithmetic, chain, out):
-    """What leaves the chain per change of the half taps of filter ``k``, as `forward` has them.
+    """The changes of the chain's output per change of the half taps of filter ``k``.
 
+    Behind filter k they begin as (x)_m for the real and j (x)_m for the imaginary part of tap m.
     ``chain``: of `linearize`. ``out``: shape ``(2, rows, 2 * half, blocks)``, in the order of the
     flattened half taps.
     """
     rows, blocks = out.shape[1], out.shape[3]
-    half = half_taps.shape[1]
-    pad = max(half, half_kerr.shape[1]) - 1
+    half, pad = half_taps.shape[1], _padding(half_taps, half_kerr)
     work = _work(rows, pad, out.dtype)
     t = np.empty((2, rows * SIMD_BLOCKS), out.dtype)
     for n in range(-(-blocks // SIMD_BLOCKS)):
-        x = chain[0][n, k]
+        x = chain.inputs[n, k]
         for tap in range(half):
-            left, right = (pad - half + 1 + tap) * SIMD_BLOCKS, (pad + half - 1 - tap) * SIMD_BLOCKS
-            weight = HALF if tap == half - 1 else ONE
+            left = (pad - half + 1 + tap) * SIMD_BLOCKS
+            right = (pad + half - 1 - tap) * SIMD_BLOCKS
+            weight = HALF if tap == half - 1 else ONE  # the centre's sample is summed twice
             for part in range(2):
                 for m in range(t.shape[1]):
                     i = weight * (x[0, left + m] + x[0, right + m])
                     q = weight * (x[1, left + m] + x[1, right + m])
                     t[0, m] = i if part == 0 else -q
                     t[1, m] = q if part == 0 else i
-                _propagate(t, n, k, half_taps, half_kerr, arithmetic, pad, chain, work)
+                _propagate(t, n, k, half_taps, half_kerr, arithmetic, chain, work)
                 _store(t, n * SIMD_BLOCKS, out[:, :, 2 * tap + part])
 
 
 @_compile
 def kerr_tangents(k, half_taps, half_kerr, arithmetic, chain, out):
-    """What leaves the chain per change of the Kerr constants of rotation ``k``; see `tap_tangents`.
+    """The changes of the chain's output per change of the Kerr constants of rotation ``k``.
 
-    ``out``: shape ``(2, rows, half, blocks)``.
+    Behind rotation k they begin as o e (p)_m v. See `tap_tangents`; ``out``: shape
+    ``(2, rows, half, blocks)``.
     """
     _, rows, half, blocks = out.shape
-    pad = max(half_taps.shape[1], half) - 1
+    pad = _padding(half_taps, half_kerr)
     work = _work(rows, pad, out.dtype)
     signal = work[0]
     t = np.empty((2, rows * SIMD_BLOCKS), out.dtype)
-    quantized, fmt = arithmetic.quantized, arithmetic.formats[k]
-    exact, curved, output_scale, unit, _ = _scales(quantized, fmt, half_kerr.dtype.type(0))
+    slopes = _slopes(Kerr(half_kerr[k], arithmetic.quantized, arithmetic.formats[k], pad))
     for n in range(-(-blocks // SIMD_BLOCKS)):
-        u, power, c, s = chain[1][n, k], chain[2][n, k], chain[3][n, k], chain[4][n, k]
+        u, power = chain.outputs[n, k], chain.powers[n, k]
+        c, s = chain.cosines[n, k], chain.sines[n, k]
         for tap in range(half):
-            left, right = (pad - half + 1 + tap) * SIMD_BLOCKS, (pad + half - 1 - tap) * SIMD_BLOCKS
-            weight = output_scale * unit * (HALF if tap == half - 1 else ONE)
+            left = (pad - half + 1 + tap) * SIMD_BLOCKS
+            right = (pad + half - 1 - tap) * SIMD_BLOCKS
+            weight = slopes.output * slopes.phase * (HALF if tap == half - 1 else ONE)
             for m in range(c.size):
-                i, q = _slope(u[0, m], u[1, m], c[m], s[m], exact, curved)
+                v_i, v_q = _slope(u[0, m], u[1, m], c[m], s[m], slopes)
                 phase = weight * (power[left + m] + power[right + m])
-                signal[0, pad * SIMD_BLOCKS + m] = phase * i
-                signal[1, pad * SIMD_BLOCKS + m] = phase * q
+                signal[0, pad * SIMD_BLOCKS + m] = phase * v_i
+                signal[1, pad * SIMD_BLOCKS + m] = phase * v_q
             _wrap(signal[0], pad, rows)
             _wrap(signal[1], pad, rows)
             _convolve(signal, half_taps[k + 1], pad, t)
-            _propagate(t, n, k + 1, half_taps, half_kerr, arithmetic, pad, chain, work)
+            _propagate(t, n, k + 1, half_taps, half_kerr, arithmetic, chain, work)
             _store(t, n * SIMD_BLOCKS, out[:, :, tap])
