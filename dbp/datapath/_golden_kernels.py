@@ -1,26 +1,28 @@
-"""The datapath compiled: filters and rotations on vectors of 32-bit integers.
+"""The golden model's filters and rotations, compiled: on vectors of 32-bit integers.
 
 A sample is one int32, I in its low half and Q in its high half. One `dot` with the pair (h_i, -h_q)
 gives I of a product, another with (h_q, h_i) gives Q. A piece of the stream stays in the cache
 through all blocks. Every block computes only where its whole history is at hand, in place: output
-n, of inputs n .. n + taps - 1, takes the place of the first of them. What is left is shorter by the
-chain's memory, so each piece begins that much before its first output. Zeros before the start of
-the stream are then the zero history of every block, since zeros pass all of them as zeros.
+n, of inputs n .. n + taps - 1, takes the place of the first of them. The last outputs are fewer
+than the first inputs by the chain's memory, so each piece begins that much before its first output.
+Zeros before the start of the stream are then the zero history of every block, since zeros pass all
+blocks as zeros.
 
 numba would widen every product of integers to 64 bits, and LLVM does not narrow such loops again;
-hence a type of its own for vectors of `COUNT` int32. ``+ - * << >> & |`` act on every lane and
-wrap, and a number on the right stands in all lanes. The instructions are LLVM's own, of no
-processor; on x86 `dot` becomes ``vpmaddwd``, or with the sum that it enters ``vpdpwssd``.
+hence a type of its own for vectors of `SIMD_LANES` int32. ``+ - * << >> & |`` act on every lane and
+wrap, and a number on the right counts for all lanes. The instructions are LLVM's own, not those of
+one processor; on x86 `dot` becomes ``vpmaddwd``, or with the sum that it enters ``vpdpwssd``.
 
 Nothing is checked here: `dbp.datapath.golden_fast` does. All that is compiled together is in this
-file, for numba's cache of machine code looks at the content of the file of a function and at no
-other.
+file, for numba's cache of machine code notices changes of the file of a compiled function, not of
+files that it imports from.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -40,20 +42,23 @@ ROTATION = [
     )
 ]
 
-# Lanes of a vector: two registers of AVX-512, four of AVX2, whose sums run beside each other.
-COUNT = 32
+# Two registers of AVX-512, four of AVX2: their sums do not wait for each other.
+SIMD_LANES = 32
 
-_compile = njit(cache=True, nogil=True)
+# numba types a decorated function as one of no known arguments.
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+_compile: Decorator = njit(cache=True, nogil=True)
+_intrinsic: Decorator = intrinsic
 
 _WORD = ir.IntType(32)
-_WORDS = ir.VectorType(_WORD, COUNT)
-_HALVES = ir.VectorType(ir.IntType(16), 2 * COUNT)
-_PRODUCTS = ir.VectorType(_WORD, 2 * COUNT)
+_WORDS = ir.VectorType(_WORD, SIMD_LANES)
+_HALVES = ir.VectorType(ir.IntType(16), 2 * SIMD_LANES)
+_PRODUCTS = ir.VectorType(_WORD, 2 * SIMD_LANES)
 
 
 class _Vector(types.Type):
     def __init__(self) -> None:
-        super().__init__(name=f"int32x{COUNT}")
+        super().__init__(name=f"int32x{SIMD_LANES}")
 
 
 _VECTOR = _Vector()
@@ -77,9 +82,9 @@ def _pointer(context, builder, signature, arguments):
     return builder.bitcast(element, _WORDS.as_pointer())
 
 
-@intrinsic
+@_intrinsic
 def load(typing_context, x, start):
-    """``x[start : start + COUNT]`` of a contiguous int32 array. Nothing checks its bounds."""
+    """``x[start : start + SIMD_LANES]`` of a contiguous int32 array. Nothing checks its bounds."""
 
     def generate(context, builder, signature, arguments):
         return builder.load(_pointer(context, builder, signature, arguments), align=4)
@@ -87,9 +92,9 @@ def load(typing_context, x, start):
     return _VECTOR(x, types.intp), generate
 
 
-@intrinsic
+@_intrinsic
 def store(typing_context, x, start, vector):
-    """``x[start : start + COUNT] = vector``. Nothing checks the bounds."""
+    """``x[start : start + SIMD_LANES] = vector``. Nothing checks the bounds."""
 
     def generate(context, builder, signature, arguments):
         pointer = _pointer(context, builder, signature, arguments)
@@ -99,19 +104,19 @@ def store(typing_context, x, start, vector):
     return types.void(x, types.intp, _VECTOR), generate
 
 
-@intrinsic
+@_intrinsic
 def splat(typing_context, number):
-    """A number, cut to 32 bits, in all lanes."""
+    """A vector with a number, cut to 32 bits, in all lanes."""
 
     def generate(context, builder, signature, arguments):
         word = context.cast(builder, arguments[0], number, types.int32)
         vector = builder.insert_element(ir.Constant(_WORDS, ir.Undefined), word, _WORD(0))
-        return builder.shuffle_vector(vector, vector, _lanes([0] * COUNT))
+        return builder.shuffle_vector(vector, vector, _lanes([0] * SIMD_LANES))
 
     return _VECTOR(number), generate
 
 
-@intrinsic
+@_intrinsic
 def add_halves(typing_context, x, y):
     """Sums of the low halves and of the high halves; each wraps for itself."""
 
@@ -122,7 +127,7 @@ def add_halves(typing_context, x, y):
     return _VECTOR(x, y), generate
 
 
-@intrinsic
+@_intrinsic
 def dot(typing_context, x, y):
     """low(x) low(y) + high(x) high(y), exact unless all four are -2^15."""
 
@@ -131,7 +136,7 @@ def dot(typing_context, x, y):
         wide = (builder.sext(builder.bitcast(a, _HALVES), _PRODUCTS) for a in arguments)
         products = builder.mul(*wide)
         low, high = (
-            builder.shuffle_vector(products, products, _lanes(range(first, 2 * COUNT, 2)))
+            builder.shuffle_vector(products, products, _lanes(range(first, 2 * SIMD_LANES, 2)))
             for first in (0, 1)
         )
         return builder.add(low, high)
@@ -139,9 +144,9 @@ def dot(typing_context, x, y):
     return _VECTOR(x, y), generate
 
 
-@intrinsic
+@_intrinsic
 def clamp(typing_context, x, low, high):
-    """Each lane, or the limit beyond which it lies; vectors all."""
+    """Each lane of ``x`` within the limits; all three are vectors."""
 
     def generate(context, builder, signature, arguments):
         x, low, high = arguments
@@ -152,9 +157,9 @@ def clamp(typing_context, x, low, high):
 
 
 def _define(function: Callable, instruction: Callable) -> None:
-    """An operator on vectors, of a vector and a number."""
+    """Define an operator of Python for two vectors, and for a vector and a number."""
 
-    @intrinsic
+    @_intrinsic
     def on_vectors(typing_context, x, y):
         def generate(context, builder, signature, arguments):
             return instruction(builder, *arguments)
@@ -194,9 +199,9 @@ def receive_streams(streams, taps, filters, kerr, rotations):
     memory = 2 * (filters.half_taps.sum() - filters.size)
     memory += 2 * (rotations.half_kerr.sum() - rotations.size)
     samples = streams.shape[2]
-    x = np.zeros(PIECE + memory + COUNT, np.int32)
+    x = np.zeros(PIECE + memory + SIMD_LANES, np.int32)
     for stream in range(streams.shape[1]):
-        # From behind, since the outputs of a piece take the place of what later ones begin with.
+        # From the end, since outputs replace the inputs with which the next piece would begin.
         for start in range((samples - 1) // PIECE * PIECE, -1, -PIECE):
             count = min(PIECE, samples - start) + memory
             for n in range(count):
@@ -217,9 +222,9 @@ def receive_streams(streams, taps, filters, kerr, rotations):
 
 @_compile
 def _filter(x, count, taps, f):
-    """The first ``count`` outputs at least."""
+    """Filter ``x`` in place: at least the first ``count`` outputs."""
     last = 2 * (f.half_taps - 1)
-    for n in range(0, count, COUNT):
+    for n in range(0, count, SIMD_LANES):
         center = load(x, n + last // 2)
         i, q = dot(center, splat(taps[0, -1])), dot(center, splat(taps[1, -1]))
         for k in range(last // 2):
@@ -230,10 +235,10 @@ def _filter(x, count, taps, f):
 
 @_compile
 def _rotate(x, count, kerr, r):
-    """The first ``count`` outputs at least."""
+    """Rotate ``x`` in place: at least the first ``count`` outputs."""
     last = 2 * (r.half_kerr - 1)
     one = splat(1 << r.phase_fraction_bits)
-    for n in range(0, count, COUNT):
+    for n in range(0, count, SIMD_LANES):
         center = load(x, n + last // 2)
         total = _power(center, r) * kerr[-1]
         for k in range(last // 2):
@@ -250,6 +255,7 @@ def _rotate(x, count, kerr, r):
 @_compile
 def _power(x, r):
     """\\|x\\|^2 of the cut quadratures, less the offset."""
+    # Arithmetic shifts take each half out of its lane with its sign, and cut it on the way.
     i, q = (x << 16) >> (16 + r.cut), x >> (16 + r.cut)
     middle = 1 if r.cut else 0
     return i * (i + middle) + q * (q + middle) - r.power_offset

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dbp.datapath import fixed
 from dbp.datapath.limits import MAX_BITS, MAX_HALF_KERR, MAX_HALF_TAPS, MIN_BITS
 from dbp.errors import InputError, shown
@@ -173,7 +176,7 @@ class Rotation:
         return self.phase_fraction_bits + input_bits - self.output_bits
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Design:
     """The whole receiver filter: ``len(filters) == len(rotations) + 1``.
 
@@ -227,6 +230,23 @@ class Design:
                     f"most {rotation.output_bits + shift} (phase_fraction_bits + input bits)"
                 )
 
+    def __repr__(self) -> str:
+        count, length = len(self.filters), max(filter_.taps for filter_ in self.filters)
+        bits = max(filter_.coefficient_bits for filter_ in self.filters)
+        filters = "1 filter" if count == 1 else f"{count} filters"
+        rotations = "1 rotation" if count == 2 else f"{count - 1} rotations"
+        return (
+            f"Design({self.name!r}: {filters} x {length} taps, {bits}/{self.signal_bits} bits, "
+            f"{rotations}, hash {self.hash[:6]})"
+        )
+
+    def taps(self, k: int) -> NDArray[np.complex128]:
+        """All taps of ``filters[k]`` as numbers: the gain from input to output full scale."""
+        filter_ = self.filters[k]
+        half = np.array(filter_.half_taps_i) + 1j * np.array(filter_.half_taps_q)
+        shift = filter_.shift + filter_.output_bits - self.filter_input_bits(k)
+        return np.concatenate((half, half[-2::-1])) / 2.0**shift
+
     def filter_input_bits(self, k: int) -> int:
         """Signal bits that enter ``filters[k]``."""
         return self.signal_bits if k == 0 else self.rotations[k - 1].output_bits
@@ -243,7 +263,9 @@ class Design:
     @property
     def delay(self) -> int:
         """Group delay of the whole chain in samples (the hardware adds its pipeline latency)."""
-        return sum(block.delay for block in (*self.filters, *self.rotations))
+        return sum(filter_.delay for filter_ in self.filters) + sum(
+            rotation.delay for rotation in self.rotations
+        )
 
     @property
     def hash(self) -> str:
@@ -313,12 +335,12 @@ def _plain(design: Design) -> dict[str, Any]:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     # JSON leaves open which of two equal keys counts.
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
         raise InputError(f"design: {shown(twice)}: stands twice in an object")
-    return found
+    return fields
 
 
 def _build(kind: type, row: Any, where: str) -> Any:
@@ -326,8 +348,8 @@ def _build(kind: type, row: Any, where: str) -> Any:
         raise InputError(f"{where}: must be an object")
     allowed = [field.name for field in dataclasses.fields(kind)]
     if sorted(row) != sorted(allowed):
-        odd = sorted(set(row) ^ set(allowed))
-        raise InputError(f"{where}: missing or unknown fields {shown(odd)}: must be {allowed}")
+        wrong = sorted(set(row) ^ set(allowed))
+        raise InputError(f"{where}: missing or unknown fields {shown(wrong)}: must be {allowed}")
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
     try:
         return kind(**values)

@@ -8,8 +8,8 @@ overflows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,14 @@ from dbp.datapath import fixed
 from dbp.datapath.design import Design, Filter, Rotation
 from dbp.datapath.fixed import Codes
 
+Array = TypeVar("Array", Codes, NDArray[np.bool_])
+
 
 class Clips(NamedTuple):
-    """Where a requantiser's rounded input lies below its range, and where above, by quadrature."""
+    """Where a requantiser's rounded input lies below its range, and where above.
+
+    One array for each of its values: I and Q, or phi alone.
+    """
 
     below: tuple[NDArray[np.bool_], ...]
     above: tuple[NDArray[np.bool_], ...]
@@ -64,6 +69,7 @@ def filter_clips(filter_: Filter, x: Samples) -> dict[str, Clips]:
 
 
 def _filter_sums(filter_: Filter, x: Samples) -> tuple[Codes, Codes]:
+    """sum_k h[k] x[n - k], exact: real and imaginary part."""
     sum_i, sum_q = np.zeros_like(x.i), np.zeros_like(x.q)
     pairs = zip(_folded(x.i, filter_.taps), _folded(x.q, filter_.taps), strict=True)
     half_taps = zip(filter_.half_taps_i, filter_.half_taps_q, strict=True)
@@ -83,7 +89,7 @@ def rotate(rotation: Rotation, kerr: Sequence[int], input_bits: int, x: Samples)
         _phase_sum(rotation, kerr, input_bits, x), rotation.phase_shift, rotation.phase_bits
     )
     shift, bits = rotation.output_shift(input_bits), rotation.output_bits
-    return Samples(*(fixed.requantize(y, shift, bits) for y in _turned(rotation, phi, x)))
+    return Samples(*(fixed.requantize(y, shift, bits) for y in _rotated(rotation, phi, x)))
 
 
 def rotation_clips(
@@ -92,26 +98,31 @@ def rotation_clips(
     """``phi`` and ``rotation``: where `rotate` clips phi, and where I and where Q."""
     total = _phase_sum(rotation, kerr, input_bits, x)
     phi = fixed.requantize(total, rotation.phase_shift, rotation.phase_bits)
-    turned = _turned(rotation, phi, x)
+    products = _rotated(rotation, phi, x)
     return {
         "phi": _clips([total], rotation.phase_shift, rotation.phase_bits),
-        "rotation": _clips(turned, rotation.output_shift(input_bits), rotation.output_bits),
+        "rotation": _clips(products, rotation.output_shift(input_bits), rotation.output_bits),
     }
 
 
 def _phase_sum(rotation: Rotation, kerr: Sequence[int], input_bits: int, x: Samples) -> Codes:
-    # The power of the history, zeros, counts as that of any other sample.
-    padded = (_padded(part, rotation.kerr_taps) for part in x)
-    power = fixed.squared_magnitude(*padded, input_bits, rotation.branch_bits)
+    """sum_m K[m] (\\|x[n - m]\\|^2 - offset), exact."""
+    # The history is zeros, whose power less the offset counts as that of any other sample.
+    i, q = (_padded(part, rotation.kerr_taps) for part in x)
+    power = fixed.squared_magnitude(i, q, input_bits, rotation.branch_bits)
+    total = np.zeros_like(x.i)
     pairs = _folded(power - rotation.power_offset, rotation.kerr_taps, padded=True)
-    return sum(k * pair for k, pair in zip(kerr, pairs, strict=True))
+    for k, pair in zip(kerr, pairs, strict=True):
+        total += k * pair
+    return total
 
 
-def _turned(rotation: Rotation, phi: Codes, x: Samples) -> tuple[Codes, Codes]:
+def _rotated(rotation: Rotation, phi: Codes, x: Samples) -> tuple[Codes, Codes]:
+    """The exact product of the delayed samples and the Taylor series of exp(j phi)."""
     length = x.i.shape[-1]
     i, q = (_padded(part, rotation.delay + 1)[..., :length] for part in x)
     fraction = rotation.phase_fraction_bits
-    cosine = 1 << fraction
+    cosine = np.full_like(phi, 1 << fraction)
     if rotation.taylor_order == 2:
         cosine = cosine - fixed.round_shift(phi * phi, fraction + 1)
     return cosine * i - phi * q, cosine * q + phi * i
@@ -124,7 +135,7 @@ def _clips(sums: Sequence[Codes], shift: int, bits: int) -> Clips:
 
 
 def _padded(x: Codes, taps: int) -> Codes:
-    """The stream behind the zero history of a filter of ``taps`` taps."""
+    """The stream, preceded by the zero history of a filter of ``taps`` taps."""
     return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(taps - 1, 0)])
 
 
@@ -139,7 +150,7 @@ def _folded(x: Codes, taps: int, *, padded: bool = False) -> Iterator[Codes]:
 
 
 class Tuning(NamedTuple):
-    """From sample ``start`` on every block computes with the taps and the K of these."""
+    """The design and launch power whose taps and K all blocks use from sample ``start`` on."""
 
     start: int
     design: Design
@@ -161,51 +172,62 @@ def trace(design: Design, x: Samples, launch_power_uw: int) -> list[Samples]:
 
 
 def trace_retuned(tunings: Sequence[Tuning], x: Samples, blocks: Sequence[int]) -> list[Samples]:
-    """`trace` where taps and K change while samples stream: ``x``, then what each block puts out.
+    """`trace` where taps and K change while samples stream: ``x``, then the output of each block.
 
     ``blocks`` are numbered in the order of the samples: ``2 k`` is ``filters[k]``, ``2 k + 1`` is
-    ``rotations[k]``; ``x`` enters the first. At sample ``start`` of a tuning, each block in turn
-    meets its taps and K, over the history as it is. ``tunings`` in order, the first from 0; they
-    differ in taps and gains only. Time along the last axis.
+    ``rotations[k]``; ``x`` enters the first. From sample ``start`` of a tuning on, each block
+    computes with its taps and K, over the history as it is. ``tunings`` in order, the first from 0;
+    they differ in taps and gains only. Time along the last axis.
     """
     wires = [x]
     for block in blocks:
-        outputs = [
-            _of_block(tuning, block, wires[-1], filter_samples, rotate) for tuning in tunings
-        ]
-        wires.append(Samples(*(_in_turn(tunings, parts) for parts in zip(*outputs, strict=True))))
+        outputs = [_output(tuning, block, wires[-1]) for tuning in tunings]
+        i = _spliced(tunings, [output.i for output in outputs])
+        q = _spliced(tunings, [output.q for output in outputs])
+        wires.append(Samples(i, q))
     return wires
 
 
 def clips_retuned(
     tunings: Sequence[Tuning], wires: Sequence[Samples], blocks: Sequence[int]
 ) -> list[dict[str, Clips]]:
-    """What each requantiser clips, for each block, given the ``wires`` of `trace_retuned`."""
+    """Where each requantiser of each block clips, given the ``wires`` of `trace_retuned`."""
     clips = []
     for block, x in zip(blocks, wires, strict=False):
-        found = [_of_block(tuning, block, x, filter_clips, rotation_clips) for tuning in tunings]
-        clips.append(
-            {
-                name: Clips(
-                    *(
-                        tuple(
-                            _in_turn(tunings, parts)
-                            for parts in zip(*(f[name][side] for f in found), strict=True)
-                        )
-                        for side in (0, 1)
-                    )
-                )
-                for name in found[0]
-            }
-        )
+        of_tunings = [_block_clips(tuning, block, x) for tuning in tunings]
+        of_block = {}
+        for name in of_tunings[0]:
+            requantizer = [of_tuning[name] for of_tuning in of_tunings]
+            below = _each_spliced(tunings, [clips.below for clips in requantizer])
+            above = _each_spliced(tunings, [clips.above for clips in requantizer])
+            of_block[name] = Clips(below, above)
+        clips.append(of_block)
     return clips
+
+
+def _block_clips(tuning: Tuning, block: int, x: Samples) -> dict[str, Clips]:
+    """Where a block clips that computes with one tuning throughout."""
+    design, k = tuning.design, block // 2
+    if block % 2 == 0:
+        return filter_clips(design.filters[k], x)
+    kerr = design.rotations[k].kerr(tuning.launch_power_uw)
+    return rotation_clips(design.rotations[k], kerr, design.rotation_input_bits(k), x)
+
+
+def _output(tuning: Tuning, block: int, x: Samples) -> Samples:
+    """The output of a block that computes with one tuning throughout."""
+    design, k = tuning.design, block // 2
+    if block % 2 == 0:
+        return filter_samples(design.filters[k], x)
+    kerr = design.rotations[k].kerr(tuning.launch_power_uw)
+    return rotate(design.rotations[k], kerr, design.rotation_input_bits(k), x)
 
 
 def warm_up_words(design: Design, lanes: int, blocks: Sequence[int]) -> int:
     """Words of ``lanes`` samples that fill the histories of ``blocks`` after reset.
 
-    The hardware puts out nothing for them; so the first sample that leaves it is sample ``lanes *
-    warm_up_words`` of `trace`, and depends on no sample before the reset.
+    The hardware puts out nothing for them, so its first output is sample ``lanes * warm_up_words``
+    of `trace` and depends on no sample before the reset.
     """
     histories = [
         design.rotations[b // 2].kerr_taps - 1 if b % 2 else design.filters[b // 2].taps - 1
@@ -214,25 +236,21 @@ def warm_up_words(design: Design, lanes: int, blocks: Sequence[int]) -> int:
     return sum(-(-history // lanes) for history in histories)
 
 
-def _of_block(
-    tuning: Tuning, block: int, x: Samples, of_filter: Callable, of_rotation: Callable
-) -> Any:
-    """What one of two functions says of a block that ``x`` enters."""
-    design, k = tuning.design, block // 2
-    if block % 2 == 0:
-        return of_filter(design.filters[k], x)
-    kerr = design.rotations[k].kerr(tuning.launch_power_uw)
-    return of_rotation(design.rotations[k], kerr, design.rotation_input_bits(k), x)
-
-
-def _in_turn(tunings: Sequence[Tuning], parts: Sequence[NDArray]) -> NDArray:
-    """The samples of each tuning from its start to that of the next."""
+def _spliced(tunings: Sequence[Tuning], parts: Sequence[Array]) -> Array:
+    """One stream: of each tuning's ``part`` the samples from its start to that of the next."""
     ends = [tuning.start for tuning in tunings[1:]] + [parts[0].shape[-1]]
     pieces = [
         part[..., tuning.start : end]
         for tuning, end, part in zip(tunings, ends, parts, strict=True)
     ]
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=-1)
+
+
+def _each_spliced(
+    tunings: Sequence[Tuning], values: Sequence[tuple[NDArray[np.bool_], ...]]
+) -> tuple[NDArray[np.bool_], ...]:
+    """`_spliced` for each of several values, such as I and Q."""
+    return tuple(_spliced(tunings, parts) for parts in zip(*values, strict=True))
 
 
 def receive(design: Design, x: Samples, launch_power_uw: int) -> Samples:

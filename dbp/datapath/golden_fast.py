@@ -1,8 +1,8 @@
 """The golden model's fast form, compiled: the same samples, some forty times faster.
 
-`dbp.datapath._golden_kernels` computes with 32-bit integers; here is which designs fit them, and
-what it computes with. `dbp.datapath.golden` is the specification and serves the designs that do not
-fit.
+`dbp.datapath._golden_kernels` computes with 32-bit integers. This module decides which designs fit
+them, and makes the tables that the kernels read. `dbp.datapath.golden` is the specification and
+serves the designs that do not fit.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _rotation_fits(rotation: Rotation, input_bits: int) -> bool:
 
 @lru_cache
 def _tables(design: Design, launch_power_uw: int) -> tuple[np.ndarray, ...]:
-    """What `dbp.datapath._golden_kernels.receive_streams` computes with.
+    """The tables of `dbp.datapath._golden_kernels.receive_streams`.
 
     Pairs of taps, for I and for Q, shape ``(filters, 2, half taps)``; a record of each filter; K,
     shape ``(rotations, half of K)``; a record of each rotation.

@@ -4,12 +4,14 @@ import contextlib
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 from helpers.designs import DESIGN, FILTER, ROTATION, designs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbp.datapath.design import Design
+from dbp.datapath import shipped
+from dbp.datapath.design import Design, Filter
 from dbp.errors import InputError
 
 
@@ -122,3 +124,20 @@ def test_delay_and_widths():
     assert ROTATION.kerr_taps == 3
     assert DESIGN.delay == 2 + 1 + 2
     assert FILTER.accumulator_bits(9) == 9 + 6 + 1 + 3
+
+
+def test_a_design_says_in_one_line_what_it_is():
+    design = shipped.designs()["learned-c6-s9"]
+    assert repr(design) == (
+        "Design('learned-c6-s9': 33 filters x 15 taps, 6/9 bits, 32 rotations, "
+        f"hash {design.hash[:6]})"
+    )
+    alone = dataclasses.replace(design, filters=design.filters[:1], rotations=())
+    assert "1 filter x" in repr(alone) and "0 rotations" in repr(alone)
+
+
+def test_taps_are_gains_of_full_scale():
+    # Two bits more at the output, shifted by 5: codes of 8 are 2, fractions of 8 / 2^5 / 2^2.
+    filter_ = Filter(6, 5, 11, (4, 8), (-2, 0))
+    design = Design("taps", 9, 250, (filter_,), ())
+    np.testing.assert_array_equal(design.taps(0), np.array([4 - 2j, 8, 4 - 2j]) / 2**7)
