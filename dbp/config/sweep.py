@@ -1,4 +1,4 @@
-"""What an evaluation goes through: designs, launch powers, and any keys of the link.
+"""Sweeps of an evaluation: over designs, launch powers, and any keys of the link.
 
 The table ``[sweep]`` of a configuration, or ``--sweep KEY=VALUES``, names keys of ``[link]`` and
 their values; every combination is a link of its own.
@@ -17,7 +17,7 @@ MAX_LINKS = 10_000
 
 
 def number(text: str) -> int | float:
-    """An integer where the text is one, else a float; `ValueError` where it is none or huge."""
+    """An integer where the text is one, else a float; `ValueError` for others and huge ones."""
     try:
         value: int | float = int(text)
     except ValueError:
@@ -59,14 +59,14 @@ def parse(text: str) -> tuple[str, tuple[Any, ...]]:
 
 
 def link_keys(swept: Iterable[str]) -> list[str]:
-    """Those of a sweep's keys that are the link's."""
+    """The keys of a sweep that belong to the link."""
     return [key for key in swept if key not in config.SWEPT_BESIDE_LINK]
 
 
 def links(
     link: config.Link, swept: Mapping[str, Sequence[Any]]
 ) -> list[tuple[dict[str, Any], config.Link]]:
-    """What each combination sets, and its link, in the order of the keys, the last fastest.
+    """The changes of each combination, and its link, in the order of the keys, the last fastest.
 
     Raises `InputError` where a key is unknown, a value does not fit, or combinations are too many.
     """

@@ -7,7 +7,7 @@ of it is for one complex sample through the whole chain.
 
 - Everything is reconfigurable: a tap or a K counts whatever its code, zero included. The exception
   is a filter of one real tap that is a power of two (z0 = 0 has one at the end): a shift, no cost.
-- A square counts as a product, in a cut branch too, where c (c + 1) takes its place.
+- A square counts as a product, in a cut branch too, where c (c + 1) replaces it.
 - Shifts, requantisers (rounding and saturation), registers and control count nothing.
 """
 
@@ -63,7 +63,7 @@ def complexity(design: Design) -> Complexity:
 
 
 class _Count:
-    """Adds up the operations that it is asked for, and answers with the interval of each result."""
+    """Adds up operations; each method returns the interval of its result."""
 
     def __init__(self) -> None:
         self.multiplier_bits = self.adder_bits = 0

@@ -10,7 +10,7 @@ and 9).
 All words are of ``data_bits``. A butterfly of radix 4 halves its exact sums: a sum of four is twice
 as large in the rms, so the level of a noise-like signal stays. One of radix 2 halves them in the
 transform and does not in the inverse. Behind it, and behind each multiplication, is the one
-requantiser of `dbp.datapath.fixed`. Multiplications by 1, -1, j and -j are none. The gain is 1.
+requantiser of `dbp.datapath.fixed`. Multiplications by 1, -1, j and -j cost nothing. The gain is 1.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from dbp.datapath.golden import Samples
 from dbp.errors import InputError
 
 _LIGHT_NM_PER_PS = speed_of_light / 1000
-# Quadratures' rms, of full scale: the best for linear compensation with 9-bit words.
+# The rms of a quadrature as a fraction of full scale: the best for linear compensation in 9 bits.
 ADC_RMS = 0.2
 SIZES = tuple(2**k for k in range(2, 17))
 
@@ -56,16 +56,16 @@ def stages(size: int) -> tuple[Stage, ...]:
     """The stages of a transform, radix 4 as long as four points are left."""
     if size not in SIZES:
         raise InputError(f"size = {size!r}: must be a power of two in {SIZES[0]}..{SIZES[-1]}")
-    found = []
+    chain = []
     while size > 1:
-        found.append(Stage(4 if size >= 4 else 2, size))
-        size //= found[-1].radix
-    return tuple(found)
+        chain.append(Stage(4 if size >= 4 else 2, size))
+        size //= chain[-1].radix
+    return tuple(chain)
 
 
 @dataclass(frozen=True)
 class Operations:
-    """Of a block or, divided by its new samples, of a sample; all complex.
+    """Complex operations per block; divided by its new samples, per sample.
 
     ``butterflies_4``, ``butterflies_2``: of 8 and of 2 additions. ``fixed_twiddles``,
     ``changing_twiddles``: multiplications by a twiddle that its place in the hardware never changes
@@ -112,10 +112,10 @@ class Equalizer:
         return self.size - self.overlap
 
     def operations(self, lanes: int) -> Operations:
-        """Of one block: transform, response and inverse.
+        """The operations of one block: transform, response and inverse.
 
-        ``lanes``: samples of a transform that the hardware takes in a clock. Twiddles of stages of
-        no more points stand still, since a whole sub-transform lies within a clock.
+        ``lanes``: samples of a transform that the hardware takes in a clock. The twiddles of a
+        stage of no more points are fixed, since a whole sub-transform lies within a clock.
         """
         twiddles, butterflies = {True: 0, False: 0}, {4: 0, 2: 0}
         for stage in stages(self.size):
@@ -163,11 +163,11 @@ class Equalizer:
         return Samples(*(np.where(chosen, p, o) for p, o in zip(product, plain, strict=True)))
 
     def trace(self, blocks: Samples) -> Iterator[tuple[str, Stage | None, Samples]]:
-        """What enters each operation of blocks of shape ``(blocks, size)``; at last the output.
+        """The samples that enter each operation on ``blocks``, and at last the output.
 
-        Kinds: ``butterfly`` and ``inverse butterfly`` with samples of shape ``(..., radix, points /
-        radix)``, ``twiddle`` and ``inverse twiddle`` alike, ``response`` and ``output`` as the
-        blocks.
+        ``blocks``: shape ``(blocks, size)``. Yields kind, stage and samples. Butterflies and
+        twiddles, ``inverse`` ones too, have samples of shape ``(..., radix, points / radix)``,
+        ``response`` and ``output`` the shape of the blocks.
         """
         shape, x = blocks.i.shape, blocks
         for stage in stages(self.size):
@@ -228,8 +228,8 @@ def butterfly(x: Samples, bits: int, sign: int, shift: int) -> Samples:
 def times_power_of_j(x: Samples, quarters: NDArray[np.int64], bits: int) -> Samples:
     """``x`` times j to the ``quarters``; the lowest code, negated, clips."""
     i, q = np.broadcast_arrays(*x)
-    turns = ([i, -q, -i, q], [q, i, -q, -i])
-    return Samples(*(fixed.saturate(np.choose(quarters % 4, turn), bits) for turn in turns))
+    choices = ([i, -q, -i, q], [q, i, -q, -i])
+    return Samples(*(fixed.saturate(np.choose(quarters % 4, c), bits) for c in choices))
 
 
 def _reshaped(x: Samples, shape: tuple[int, ...]) -> Samples:
@@ -257,7 +257,7 @@ def memory_samples(
 def dispersion_response(
     size: int, dispersion_ps_per_nm: float, wavelength_nm: float, sample_rate_ghz: float
 ) -> NDArray[np.complex128]:
-    """What undoes the dispersion, exp(-j beta2 L omega^2 / 2), in FFT order, shape ``(size,)``.
+    """The response that undoes dispersion, exp(-j beta2 L omega^2 / 2), in FFT order, ``(size,)``.
 
     beta2 L = -D L lambda^2 / (2 pi c); signs as in `dbp.link.fiber`.
     """
