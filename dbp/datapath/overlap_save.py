@@ -134,7 +134,7 @@ class Equalizer:
 
     def response_codes(self) -> Samples:
         """The codes of the response in the order in which the transform has the bins."""
-        order = np.arange(self.size)
+        order: NDArray[np.int64] = np.arange(self.size)
         for stage in stages(self.size):
             order = order.reshape(-1, stage.points // stage.radix, stage.radix)
             order = order.swapaxes(1, 2)

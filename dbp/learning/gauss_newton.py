@@ -52,8 +52,9 @@ def curvature_and_slope(
 
     J is the derivative by all parameters, the flattened ``half_taps`` and then ``kerr`` of the
     model, at its operating point; symmetric, float64. Near it the loss of ``detector`` after a move
-    d is e^T e + 2 d^T J^T e + d^T J^T J d. ``launch_power``: as the model takes it. ``x``: a signal
-    of the model; ``sent``: its symbols, shape ``(symbols, blocks)``.
+    d is e^T e + 2 d^T J^T e + d^T J^T J d. ``launch_power``: in the unit of the model, a
+    `QuantizedModel`'s in whole microwatts. ``x``: a signal of the model; ``sent``: its symbols,
+    shape ``(symbols, blocks)``.
     """
     with torch.no_grad():
         received = detector.symbols(model(x, launch_power))
@@ -61,7 +62,11 @@ def curvature_and_slope(
         gain = torch.vdot(sent.flatten(), received.flatten()) / energy
         received /= gain
         rows = [torch.view_as_real(received - sent).flatten()[None]]
-        for tangent in model.tangents(x, launch_power):
+        if isinstance(model, QuantizedModel):
+            tangents = model.tangents(x, int(launch_power))
+        else:
+            tangents = model.tangents(x, launch_power)
+        for tangent in tangents:
             slope = detector.symbols(tangent.flatten(2)).unflatten(1, tangent.shape[2:]) / gain
             # A complex gain common to all symbols is no error: detection takes it out.
             common = torch.einsum("spb,sb->p", slope, sent.conj()) / energy
