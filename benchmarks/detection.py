@@ -3,8 +3,8 @@
     pip install opticommpy
     OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python benchmarks/detection.py
 
-Both count errors and estimate SNR, EVM and GMI of the same symbols. OptiCommPy sets the power of
-what it received to 1 where we fit a gain, which costs its figures some noise of the decisions.
+Both count errors and estimate SNR, EVM and GMI of the same symbols. OptiCommPy sets the
+received power to 1 where we fit a gain, which costs its figures some noise of the decisions.
 """
 
 import time
@@ -43,9 +43,9 @@ def per_s(function, *arguments):
     times = []
     for _ in range(ROUNDS):
         start = time.process_time()
-        found = function(*arguments)
+        result = function(*arguments)
         times.append(time.process_time() - start)
-    return BLOCKS * SYMBOLS / min(times), found
+    return BLOCKS * SYMBOLS / min(times), result
 
 
 def main():

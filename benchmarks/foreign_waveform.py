@@ -1,4 +1,4 @@
-"""A design on a waveform that OptiCommPy has simulated, beside one of ours.
+"""Count a design on a waveform that OptiCommPy has simulated, and on one of ours.
 
     pip install opticommpy
     python benchmarks/foreign_waveform.py --symbols 32768
@@ -37,7 +37,7 @@ def settings_of(**values):
 
 
 def theirs(symbols, launch_power_dbm, seed):
-    """The fields of a waveform file, of OptiCommPy's functions alone."""
+    """Return the fields of a waveform file, made by OptiCommPy's functions alone."""
     bits = bitSource(settings_of(nBits=4 * symbols, seed=seed))
     sent = modulateGray(bits, 16, "qam")
     # An odd number of taps: with an even one their pulse is a little too long.
@@ -59,7 +59,7 @@ def theirs(symbols, launch_power_dbm, seed):
         prgsBar=False,
     )
     for span in range(LINK.spans):
-        # Span by span: of one seed it would add the same noise after each.
+        # Span by span: with one seed it would add the same noise after each.
         settings.seed = 1000 * seed + span
         field = ssfm(field, settings)
     return {
@@ -74,7 +74,7 @@ def theirs(symbols, launch_power_dbm, seed):
 
 
 def points_of(symbols, launch_power_dbm, seed, designs, folder):
-    """Points of the designs on OptiCommPy's waveform and on ours."""
+    """Return the points of the designs on OptiCommPy's waveform and on ours."""
     files = {"OptiCommPy": folder / "theirs.mat", "dbp": folder / "ours.npz"}
     io.savemat(files["OptiCommPy"], theirs(symbols, launch_power_dbm, seed))
     power = f"--launch-power-dbm={launch_power_dbm}"
@@ -95,13 +95,14 @@ def main():
     parser.add_argument("--symbols", type=int, default=32768)
     parser.add_argument("--launch-power-dbm", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
+    options = parser.parse_args()
+    power_dbm = options.launch_power_dbm
     designs = ["learned-c6-s9", "enhanced-c5-s9", "lsco-paper-c9-s9"]
     with tempfile.TemporaryDirectory() as folder:
-        points = points_of(given.symbols, given.launch_power_dbm, given.seed, designs, Path(folder))
+        points = points_of(options.symbols, power_dbm, options.seed, designs, Path(folder))
     for one, other in zip(*points.values(), strict=True):
         print(
-            f"{one['design']:18} at {given.launch_power_dbm:+g} dBm, effective SNR on OptiCommPy's "
+            f"{one['design']:18} at {power_dbm:+g} dBm, effective SNR on OptiCommPy's "
             f"waveform {one['snr_db']:.2f} dB, on ours {other['snr_db']:.2f} dB; BER "
             f"{one['ber']:.2e} and {other['ber']:.2e}"
         )

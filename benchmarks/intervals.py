@@ -1,10 +1,10 @@
-"""How often the 95 % interval of `intervals` covers the true bit error ratio, by Monte Carlo.
+"""Measure how often the 95 % interval covers the true bit error ratio, by Monte Carlo.
 
     OMP_NUM_THREADS=1 python benchmarks/intervals.py [--trials 4000]
 
 Blocks of 4096 bits (1024 16-QAM symbols) are counted in groups of 8 until there are at least N
-errors, as `dbp ber` counts. Columns: blocks and bad blocks counted in the mean; by how much the
-estimate exceeds the truth in the mean; how often the truth lies within, above and below the
+errors, as `dbp ber` counts. Columns: blocks and bad blocks counted in the mean; the mean excess of
+the estimate over the truth; how often the truth lies within, above and below the
 interval of the blocks; its median upper end over the estimate; how often plain Clopper-Pearson
 covers.
 """
@@ -29,7 +29,7 @@ def awgn(generator, ber, shape):
 
 
 def bursts(probability, ratio):
-    """A block is bad with a probability, and then has so many times the ratio of the good ones."""
+    """Bad blocks, with a probability, have ``ratio`` times the error ratio of the good ones."""
 
     def draw(generator, ber, shape):
         good = ber / (1 - probability + probability * ratio)
@@ -40,7 +40,7 @@ def bursts(probability, ratio):
 
 
 def fading(variance):
-    """Beta-binomial; the variance of a block's ratio over its mean's square, all but."""
+    """Beta-binomial errors; ``variance``: nearly that of a block's ratio over its squared mean."""
 
     def draw(generator, ber, shape):
         return generator.binomial(
@@ -64,7 +64,7 @@ CHANNELS = (
 
 
 def count(draw, ber, min_errors, trials, generator):
-    """Points of the stopping rule: errors, squared errors, blocks; shape ``(3, trials)``."""
+    """Count by the stopping rule: errors, squared errors, blocks; shape ``(3, trials)``."""
     sums = np.zeros((3, trials), np.int64)
     live = np.arange(trials)
     while live.size:
@@ -75,7 +75,7 @@ def count(draw, ber, min_errors, trials, generator):
 
 
 def coverage(draw, ber, min_errors, trials, seed):
-    """What one line of the table says."""
+    """Return the figures of one line of the table."""
     sums = count(draw, ber, min_errors, trials, np.random.default_rng(seed))
     points = [tuple(map(int, point)) for point in sums.T]
     of_blocks = np.array(

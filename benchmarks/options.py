@@ -1,4 +1,4 @@
-"""What each option of the datapath buys: BER against multiplier and adder bits per sample.
+"""State the gain of each option of the datapath: BER against multiplier and adder bits.
 
 Learns the paper's link with each option at the same small effort (about half a minute each) and
 counts bit errors of the golden model at three launch powers; the best counts.
@@ -41,7 +41,7 @@ OPTIONS = (
     ),
 )
 POWERS_DBM = 0.5, 1.0, 1.5
-OF_POINT = "ber", "ber_low", "ber_high", "launch_power_dbm", "errors"
+POINT_KEYS = "ber", "ber_low", "ber_high", "launch_power_dbm", "errors"
 
 
 def main() -> None:
@@ -68,7 +68,7 @@ def main() -> None:
         cost = complexity(design)
         row = {
             "option": label,
-            **{key: getattr(best, key) for key in OF_POINT},
+            **{key: getattr(best, key) for key in POINT_KEYS},
             "multiplier_bits": cost.multiplier_bits,
             "adder_bits": cost.adder_bits,
         }

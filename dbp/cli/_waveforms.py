@@ -27,12 +27,12 @@ def prefix_errors(source: object) -> Iterator[None]:
 
 
 def design_receiver(
-    name: str, label: str, found: tuple[Design, Path | None], arithmetic: str
+    name: str, label: str, design_and_folder: tuple[Design, Path | None], arithmetic: str
 ) -> FixedReceiver | FloatReceiver:
-    """Return the receiver of a design that `dbp.runs.find_design` has found under that name."""
+    """Return the receiver of a design that `dbp.runs.find_design` returned for that name."""
     from dbp.evaluation.receivers import FixedReceiver, FloatReceiver
 
-    design, folder = found
+    design, folder = design_and_folder
     if arithmetic == "fixed":
         return FixedReceiver(label, design)
     return FloatReceiver(label, float_filters(name, folder))

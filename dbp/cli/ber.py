@@ -193,12 +193,12 @@ def resolve(request: Request) -> EvaluationPlan:
     if request.seed is not None:
         settings = settings.model_copy(update={"seed": request.seed})
     kinds = ("fixed", "float") if request.arithmetic == "both" else (request.arithmetic,)
-    wanted = [(name, kind) for name in names for kind in (kinds if name in designs else ("float",))]
+    chosen = [(name, kind) for name in names for kind in (kinds if name in designs else ("float",))]
     request = replace(
         request,
         launch_powers_dbm=request.launch_powers_dbm or swept.get("launch_power_dbm"),
     )
-    return _plan(request, wanted, designs, settings, swept)
+    return _plan(request, chosen, designs, settings, swept)
 
 
 def resolve_reproduction(request: Request, curves: Sequence[paper.Curve]) -> EvaluationPlan:
@@ -209,27 +209,27 @@ def resolve_reproduction(request: Request, curves: Sequence[paper.Curve]) -> Eva
             f"link.modulation = {settings.link.modulation!r}: must be that of the paper, "
             f"{paper.MODULATION!r}"
         )
-    wanted = [(curve.receiver, curve.arithmetic) for curve in curves]
-    designs = {name: find_design(name) for name, _ in wanted if name != "linear"}
-    return _plan(request, wanted, designs, settings, {})
+    chosen = [(curve.receiver, curve.arithmetic) for curve in curves]
+    designs = {name: find_design(name) for name, _ in chosen if name != "linear"}
+    return _plan(request, chosen, designs, settings, {})
 
 
 def _plan(
     request: Request,
-    wanted: Sequence[tuple[str, str]],
+    chosen: Sequence[tuple[str, str]],
     designs: Mapping[str, FoundDesign],
     settings: Config,
     swept: Mapping[str, Sequence[Any]],
 ) -> EvaluationPlan:
-    """``wanted``: name and arithmetic of each receiver; names not in ``designs``: references."""
+    """Return a plan; ``chosen``: names and arithmetics; names not in ``designs`` are references."""
     from dbp.evaluation.counting import Rule
     from dbp.evaluation.evaluate import Candidate, EvaluationPlan
 
     evaluation = settings.evaluation
     links = config_sweep.links(settings.link, swept)
-    labels = labels_of([name for name, _ in wanted], designs)
+    labels = labels_of([name for name, _ in chosen], designs)
     candidates = []
-    for name, arithmetic in wanted:
+    for name, arithmetic in chosen:
         if name not in designs:
             candidates.append(Candidate(labels[name], arithmetic))
             continue

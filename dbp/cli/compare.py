@@ -94,7 +94,7 @@ class _Key(NamedTuple):
 
 @dataclass(frozen=True)
 class _Comparison:
-    """The designs by the names that they were given by, each with a folder for its syntheses."""
+    """The designs by their names on the command line, each with a folder for its syntheses."""
 
     designs: dict[str, Design]
     labels: dict[str, str]
@@ -109,7 +109,7 @@ class _Comparison:
         return cls(
             designs={name: design for name, (design, _) in found.items()},
             labels=labels_of(list(found), found),
-            # A design that was given as a path may have any name.
+            # A design from a path may have any name.
             folders={n: out / f"{k}-{found[n][0].name}" for k, n in enumerate(found)},
             settings=config_of(next(folder for _, folder in found.values())),
             candidates=candidates,

@@ -107,7 +107,7 @@ def _run_all(jobs: dict[str, Job]) -> tuple[dict[str, str], dict[str, str]]:
     failed: dict[str, str] = {}
     workers = min(len(jobs), os.cpu_count() or 1)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        running = {name: pool.submit(job, *given) for name, (job, given) in jobs.items()}
+        running = {name: pool.submit(job, *arguments) for name, (job, arguments) in jobs.items()}
         for name, job in running.items():
             try:
                 job.result()

@@ -87,9 +87,9 @@ def paper_step(design: Design, filters: str) -> StepFigures | None:
 
 
 class _Step(NamedTuple):
-    """A step of ours and the paper's figures of it; ``index`` of its row."""
+    """A step of ours and the paper's figures of it; ``row``: its number."""
 
-    index: int
+    row: int
     ours: StepFigures
     paper: StepFigures
 
@@ -121,7 +121,7 @@ def calibrate(
         area, area_errors = _fit(steps, lambda figures: figures.area_mm2)
         calibrations.append(Calibration(pdk=kit, rows=len(steps), power_w=power, area_mm2=area))
         for step, power_error, area_error in zip(steps, power_errors, area_errors, strict=True):
-            calibrated[step.index] = Calibrated(
+            calibrated[step.row] = Calibrated(
                 power_w=power.factor * step.ours.power_w,
                 power_w_left_out_error=power_error,
                 area_mm2=area.factor * step.ours.area_mm2,
