@@ -62,6 +62,7 @@ def run(settings: Config, out: Path, device: str = "cpu") -> None:
     jobs: dict[str, Job] = {}
     kit, instead = _kit_or_shipped(settings.hardware.pdk)
     for folder in folders:
+        # Here, since two of the jobs would simulate the link at the same time.
         stimulus_source(folder)(0)
         jobs[f"{folder.name}/sim"] = (_emit_prove_simulate, (folder,))
         jobs[f"{folder.name}/synth/{kit}"] = (synth, (folder, kit, None, None))

@@ -77,7 +77,7 @@ class Stimulus:
         if str(content["design_hash"]) != design.hash:
             raise InputError(
                 f"{path}: belongs to the design {str(content['design_hash'])[:12]}, "
-                f"not to {design.hash[:12]}: make it anew"
+                f"not to {design.hash[:12]}: make it again"
             )
         samples = Samples(i.astype(np.int64), q.astype(np.int64))
         return cls(samples, int(power), design.hash, str(content["config_hash"]), int(seed))

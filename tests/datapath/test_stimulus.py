@@ -28,7 +28,7 @@ def test_round_trip(tmp_path):
 
 def test_another_design_is_refused(tmp_path):
     STIMULUS.save(tmp_path / "stimulus.npz")
-    with pytest.raises(InputError, match="make it anew"):
+    with pytest.raises(InputError, match="make it again"):
         Stimulus.load(tmp_path / "stimulus.npz", dataclasses.replace(DESIGN, adc_rms_permille=200))
 
 

@@ -27,7 +27,7 @@ def never():
 
 
 def ramp(key, size=100):
-    """An array that its key fixes."""
+    """Return the cached array of a key; its elements depend on the key only."""
     return cache.array({"key": key}, lambda: np.arange(size) * (1 + 1j) + key)
 
 
@@ -87,7 +87,7 @@ def test_the_longest_unused_entries_make_room(cache_folder, monkeypatch):
     monkeypatch.setattr(cache, "write_bytes", spy)
     for key in range(2000):
         ramp(key, 1)
-    # Room is made folder by folder: six keys of one of them.
+    # Room is made folder by folder: these six keys share one.
     mates = [key for key, path in enumerate(written) if path.parent == written[0].parent][:6]
     paths = [written[key] for key in mates]
     assert len(mates) == 6
@@ -178,7 +178,7 @@ def test_a_read_only_cache_is_read(cache_folder, monkeypatch, caplog):
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    # By name: the superuser of the tests may write to a folder without the right to.
+    # An error by name: the superuser, who may run the tests, can write to any folder.
     monkeypatch.setattr(os, "utime", refuse)
     monkeypatch.setattr(cache, "write_bytes", refuse)
     np.testing.assert_array_equal(cache.array({"key": 1}, never), expected)
@@ -250,7 +250,7 @@ def test_the_key_changes_with_all_that_link_data_depend_on(transmitted, monkeypa
         "block_symbols": 66,
         "precision": "complex128",
     }
-    # Of the impairments, those before the receiver's front end.
+    # The impairments before the receiver's front end.
     others |= {
         "transmitter_linewidth_khz": 1.0,
         "wdm_neighbors": 1,

@@ -1,5 +1,7 @@
-"""Files appear whole or not at all."""
+"""Files are written whole or not at all, and read only where that is safe."""
 
+import gzip
+import os
 import stat
 from pathlib import Path
 
@@ -74,3 +76,30 @@ def test_what_zipfile_says_of_a_name_that_is_none_is_cut(tmp_path, monkeypatch):
     with pytest.raises(InputError) as raised:
         files.read_npz(tmp_path / "a.npz")
     assert len(str(raised.value)) < 2000 and str(raised.value).isprintable()
+
+
+def test_gzip_is_unpacked_and_plain_files_are_read_as_they_are(tmp_path):
+    content = b"module m; endmodule\n" * 100
+    (tmp_path / "plain").write_bytes(content)
+    # The kind is read from the file, whatever its name.
+    (tmp_path / "packed").write_bytes(gzip.compress(content))
+    for name in ("plain", "packed"):
+        path = tmp_path / name
+        assert files.read_gzip_or_plain(path, len(content), "Verilog") == content
+        with files.open_gzip_or_plain(path) as file:
+            assert file.read() == content
+        with pytest.raises(InputError, match=f"{name}: more than 0 MiB of Verilog text"):
+            files.read_gzip_or_plain(path, len(content) - 1, "Verilog")
+
+
+def test_a_damaged_or_missing_file_and_a_pipe_are_refused(tmp_path):
+    packed = gzip.compress(b"x" * 10_000)
+    (tmp_path / "cut").write_bytes(packed[:-20])
+    (tmp_path / "wrong").write_bytes(packed[:15] + bytes([packed[15] ^ 255]) + packed[16:])
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("cut", "wrong", "pipe", "missing"):
+        with pytest.raises(InputError, match=f"{name}: cannot be read: "):
+            files.read_gzip_or_plain(tmp_path / name, 1 << 20, "Verilog")
+    for name in ("pipe", "missing"):
+        with pytest.raises(InputError, match=f"{name}: cannot be read: "):
+            files.read_bytes(tmp_path / name)

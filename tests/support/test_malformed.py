@@ -1,4 +1,4 @@
-"""What comes from outside and is malformed: refused in one line, or meant as it was read.
+"""Malformed files and options: refused in one line, or read as they were meant.
 
 Valid files and command lines are changed at random, with an eye on their structure. Each is then
 refused with one line that says where the fault is, or accepted: then it says the same as what
@@ -41,12 +41,12 @@ CONTROL = "\x00\x07\n\r\x1b[31m\x7f\x85\u2028\u202e\ud800\ufeff\U0001f600"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """One folder for all cases: each writes its file anew."""
+    """One folder for all cases: each overwrites the file."""
     return tmp_path_factory.mktemp("malformed")
 
 
 def tried(read, *arguments, kind=InputError):
-    """What ``read`` returns; None where it refuses, in a message that is fit for a terminal."""
+    """Return what ``read`` returns; None where it refuses with a message fit for a terminal."""
     try:
         return read(*arguments)
     except kind as error:
@@ -57,7 +57,7 @@ def tried(read, *arguments, kind=InputError):
         return None
 
 
-# Text as TOML or JSON writes it, valid and not.
+# Values as TOML or JSON writes them, valid and invalid.
 NUMBERS = (
     "0 -0 1 -1 2 3 7 16 64 255 1e400 -1e400 1e-400 0.5 -0.0 00 1_0 0x10 0x 1e 9223372036854775808"
 )
@@ -110,7 +110,7 @@ def edited_toml(draw):
 
 @st.composite
 def edited_bytes(draw, content):
-    """Bytes of a file: cut, overwritten, put in or taken out."""
+    """The bytes of a file with some cut off, overwritten, inserted or removed."""
     content = bytearray(draw(content) if isinstance(content, st.SearchStrategy) else content)
     for _ in range(draw(st.integers(1, 3))):
         start = draw(st.integers(0, len(content)))
@@ -189,7 +189,7 @@ def test_every_key_of_a_configuration_is_named_where_its_value_is_of_another_kin
 
 
 def paths(content, way=()):
-    """All places of a JSON value."""
+    """Yield the path of every value inside a JSON value."""
     yield way
     if isinstance(content, dict | list):
         inner = content.items() if isinstance(content, dict) else enumerate(content)
@@ -389,7 +389,7 @@ def test_archives(data, place):
         return
     given = files.read_npz(path)
     if isinstance(found, State) and str(given["config_hash"]) != LEARNED.hash:
-        assert not found.history  # of another configuration: learning begins anew
+        assert not found.history  # of another configuration: learning begins again
         return
     found.save(path)
     again = files.read_npz(path)

@@ -94,12 +94,18 @@ def test_a_process_that_takes_too_long_ends_with_what_it_has_started(tmp_path):
 
 
 def test_an_interrupt_ends_what_a_child_has_started(tmp_path):
-    program = "from pathlib import Path; from dbp.support import processes; "
-    program += f"processes.run(['sh', '-c', {STARTS_ANOTHER!r}], Path('.'), 'log', 60)"
+    program = f"""
+from pathlib import Path
+from dbp.support import processes
+command = ["sh", "-c", {STARTS_ANOTHER!r}]
+processes.run_logged(command, Path("log"), 60, poll=Path("waiting").touch)
+"""
     parent = subprocess.Popen(
         [sys.executable, "-P", "-c", program], cwd=tmp_path, stderr=subprocess.PIPE
     )
     pid = started(tmp_path)
+    # Before, the parent may not know yet that there is a child.
+    assert wait_for((tmp_path / "waiting").exists)
     parent.send_signal(signal.SIGINT)
     _, errors = parent.communicate(timeout=30)
     assert b"KeyboardInterrupt" in errors
