@@ -1,10 +1,10 @@
-"""How long the paper's eight rows take in one kit: at most 25 minutes on two cores are asked for.
+"""How long the paper's eight rows take in one kit: they must take at most 25 minutes on two cores.
 
     DBP_PDK_ROOT=... OMP_NUM_THREADS=1 python benchmarks/eight_rows.py --out DIR [--pdk NAME]
 
 `dbp compare` of the eight designs with 4 and 8 lanes, in an empty folder and with an empty cache:
 bit errors, links, fits to the clock, syntheses, gate-level simulations, watts. States wall time,
-processor time of all processes, and what that comes to on two cores that have nothing else to do.
+processor time of all processes, and the time that this is on two idle cores.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ REQUIRED_MINUTES = 25
 
 
 def main() -> int:
+    """Time the command."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="an empty folder, or none yet")
     parser.add_argument("--pdk", default="nangate45")
     options = parser.parse_args()
     if options.out.is_dir() and any(options.out.iterdir()):
-        parser.error(f"--out {options.out}: must be empty: what is kept there takes no time")
+        parser.error(f"--out {options.out}: must be empty: figures kept there take no time")
     command = [sys.executable, "-m", "dbp.cli", "compare", *DESIGNS, "--pdk", options.pdk]
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="dbp-cache-") as cache:
@@ -48,7 +49,7 @@ def main() -> int:
     cores = len(os.sched_getaffinity(0))
     print(
         f"{wall:.1f} minutes on {cores} cores, {processor:.1f} of processor time: "
-        f"{processor / 2:.1f} on two cores at best ({REQUIRED_MINUTES} are asked for)"
+        f"{processor / 2:.1f} on two cores at best (at most {REQUIRED_MINUTES} are allowed)"
     )
     return 0
 

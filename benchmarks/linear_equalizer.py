@@ -61,34 +61,34 @@ class Judge:
         self.ideal = self.measures(ideal)
 
     def measures(self, equalized: np.ndarray) -> dict[str, float]:
-        """Of an equalised waveform."""
+        """Return SNR and BER of an equalised waveform."""
         sent = self.received.symbols
         symbols = detection.matched_filter(equalized, LINK.roll_off)
         aligned = detection.align(sent, symbols)
-        found = detection.summarize(
+        summary = detection.summarize(
             [detection.measure(LINK.modulation, sent, self.received.labels, aligned)]
         )
         return {
-            "snr_db": found.snr_db,
-            "ber": found.ber,
-            "ber_low": found.ber_low,
-            "ber_high": found.ber_high,
+            "snr_db": summary.snr_db,
+            "ber": summary.ber,
+            "ber_low": summary.ber_low,
+            "ber_high": summary.ber_high,
         }
 
     def fixed(self, equalizer: Equalizer, adc_rms: float) -> dict[str, float]:
-        """Of a fixed-point equaliser, with a level at the converter."""
+        """Return the same for a fixed-point equaliser, with a level at the converter."""
         codes = overlap_save.convert(self.received.waveform, equalizer.data_bits, adc_rms)
         i, q = equalizer(codes)
         return self.measures(i + 1j * q)
 
     def best(self, size: int, data_bits: int, twiddle_bits: int) -> dict[str, float]:
-        """At the best level."""
+        """Return the same at the best of `LEVELS`."""
         equalizer = overlap_save.of_link(LINK, size, data_bits, twiddle_bits)
-        found = [self.fixed(equalizer, level) | {"adc_rms": level} for level in LEVELS]
-        return max(found, key=lambda row: row["snr_db"])
+        rows = [self.fixed(equalizer, level) | {"adc_rms": level} for level in LEVELS]
+        return max(rows, key=lambda row: row["snr_db"])
 
     def fewest_bits(self, size: int) -> dict[str, float]:
-        """Data first, with twiddles as good as exact; then twiddles."""
+        """Return the fewest bits of data, with almost exact twiddles, then those of twiddles."""
 
         def enough(data_bits: int, twiddle_bits: int) -> bool:
             snr_db = self.best(size, data_bits, twiddle_bits)["snr_db"]
@@ -113,21 +113,19 @@ def main() -> None:
     print(f"ideal: {judge.ideal['snr_db']:.2f} dB, BER {judge.ideal['ber']:.2e}")
     rows = []
     for size in options.size:
-        found = {"size": size} | judge.fewest_bits(size)
+        bits = {"size": size} | judge.fewest_bits(size)
         print(
-            f"{size}: {found['data_bits']}-bit data, {found['twiddle_bits']}-bit twiddles, level "
-            f"{found['adc_rms']}: {found['snr_db']:.2f} dB, BER {found['ber']:.2e}",
+            f"{size}: {bits['data_bits']}-bit data, {bits['twiddle_bits']}-bit twiddles, level "
+            f"{bits['adc_rms']}: {bits['snr_db']:.2f} dB, BER {bits['ber']:.2e}",
             flush=True,
         )
-        equalizer = overlap_save.of_link(LINK, size, found["data_bits"], found["twiddle_bits"])
-        stream = overlap_save.convert(
-            judge.received.waveform, equalizer.data_bits, found["adc_rms"]
-        )
+        equalizer = overlap_save.of_link(LINK, size, bits["data_bits"], bits["twiddle_bits"])
+        stream = overlap_save.convert(judge.received.waveform, equalizer.data_bits, bits["adc_rms"])
         for pdk in options.pdk:
             estimate = linear_equalizer.estimate(
                 pdk, equalizer, stream, options.out / f"{pdk}-{size}"
             )
-            row = found | asdict(estimate)
+            row = bits | asdict(estimate)
             bits_per_sample = modulation.bits_per_symbol(LINK.modulation) / 2
             row["pj_per_bit"] = row["pj_per_sample"] / bits_per_sample
             rows.append(row)

@@ -4,9 +4,9 @@
     DBP_PDK_ROOT=... OMP_NUM_THREADS=1 python benchmarks/linear_equalizer_parts.py [PDK]
 
 The transform takes 16 samples a clock: 8 butterflies of radix 4 and 8 multiplications by constants,
-each with registers before and behind it, and words that wait beside those. It is mapped, timed,
-simulated with delays on blocks of the received waveform and costed like the operations by
-themselves, whose sum stands beside it.
+each with registers before and behind it, and words that wait as long as those take. It is mapped,
+timed, simulated with delays on blocks of the received waveform and costed like the operations by
+themselves, and compared with their sum.
 """
 
 from __future__ import annotations
@@ -88,11 +88,9 @@ def main(pdk: str) -> None:
     stream = overlap_save.convert(received.waveform, DATA_BITS)
     blocks = equalizer.blocks(stream)
     blocks = Samples(*(part[: CLOCKS + linear_equalizer.WARM_UP_CLOCKS] for part in blocks))
-    (wanted,) = (x for kind, _, x in equalizer.trace(blocks) if kind == "response")
-    whole = Unit(
-        "whole", ParallelTransform(equalizer), {"in_i": blocks.i, "in_q": blocks.q}, wanted
-    )
-    # With 16 lanes and one changing kind that this size has not: its responses stand for it.
+    (bins,) = (x for kind, _, x in equalizer.trace(blocks) if kind == "response")
+    whole = Unit("whole", ParallelTransform(equalizer), {"in_i": blocks.i, "in_q": blocks.q}, bins)
+    # With 16 lanes no twiddle of this size changes: its responses take the place of such twiddles.
     parts = linear_equalizer.units(equalizer, stream, SIZE, CLOCKS)
     with tempfile.TemporaryDirectory() as folder:
         measured = linear_equalizer.measure(pdk, [*parts, whole], folder, CLOCK_MHZ)

@@ -73,7 +73,7 @@ class Cuts:
         return f"{part}.{field}" if field else ""
 
     def _registers(self, pipeline: Pipeline, part: str) -> Mapping[str, str]:
-        """Return the cut that a bank of registers is; empty for none, such as histories."""
+        """Return the names of the registers of each cut of a part, as its block states them."""
         if part == "rotation":
             return rotation.CUT_REGISTERS
         if part == "hardwired":
