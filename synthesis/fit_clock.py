@@ -1,8 +1,9 @@
-"""``dbp synth --fit-clock``: registers are put where a step misses the clock, and taken out again
-where it has time to spare and that saves power.
+"""``dbp synth --fit-clock``: fit the pipeline of a step to its clock.
 
-Registers keep their names through mapping. So timing says for each bank of registers whether the
-logic before it is late, and every late stretch of logic gets a register in one trial.
+Cuts are added where the step misses the clock, and taken out again where it still meets the clock
+without them and that saves power. Registers keep their names through mapping. So timing says for
+each bank of registers whether the logic before it is late, and every late stretch of logic gets a
+cut in one trial.
 """
 
 from __future__ import annotations

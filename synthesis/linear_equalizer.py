@@ -34,7 +34,7 @@ from dbp.synthesis.whole_receiver import RECEIVER_LANES
 WARM_UP_CLOCKS = 16
 CONSTANTS = 12
 DELAY_CLOCKS = 16
-# The place of the hardware whose words are taken; twiddles of an odd place are never trivial.
+# The blocks get the words at this place of the hardware. Twiddles of an odd place are not trivial.
 _PLACE = 5
 
 # The samples that enter each operation: see `dbp.datapath.overlap_save.Equalizer.trace`.
