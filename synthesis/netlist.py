@@ -35,10 +35,12 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Netlist:
-    """One flat module. Nets are named as in Verilog, bits of vectors as ``name[3]``; the nets
-    ``1'b0`` and ``1'b1`` are the constants. ``ports`` gives the bit names of each port, most
-    significant first; ``outputs`` the net behind each bit of the output ports; ``inouts`` are as a
-    rule supplies."""
+    """One flat module.
+
+    Nets are named as in Verilog, bits of vectors as ``name[3]``; the nets ``1'b0`` and ``1'b1`` are
+    the constants. ``ports``: the bit names of each port, most significant first. ``outputs``: the
+    net that drives each bit of the output ports. ``inouts``: as a rule supplies.
+    """
 
     module: str
     ports: Mapping[str, tuple[str, ...]]
@@ -75,7 +77,7 @@ def parse(text: str) -> Netlist:
 
 def write(netlist: Netlist, path: str | Path) -> None:
     """Write a netlist as Verilog that `read`, Yosys and OpenSTA read; atomically."""
-    # Of the bits of vectors only those of ports are selects; other names hold their brackets.
+    # Bits of port vectors are selects; every other bit is a net whose name includes its brackets.
     selects = {bit for port, bits in netlist.ports.items() if bits != (port,) for bit in bits}
     driven = dict.fromkeys(net for i in netlist.instances for net in i.nets.values())
     known = {bit for bits in netlist.ports.values() for bit in bits} | set(CONSTANTS)
@@ -110,6 +112,8 @@ def _identifier(name: str) -> str:
 
 
 class _Parser:
+    """Recursive descent over the tokens; ``token`` is the next one."""
+
     def __init__(self, text: str) -> None:
         self.text = text
         self.position = 0
@@ -130,8 +134,8 @@ class _Parser:
     def _refused(self, problem: str) -> InputError:
         return InputError(f"line {self.text.count(chr(10), 0, self.position) + 1}: {problem}")
 
-    def _error(self, found: str) -> InputError:
-        return self._refused(f"{found!r}: not flat structural Verilog")
+    def _error(self, text: str) -> InputError:
+        return self._refused(f"{text!r}: not flat structural Verilog")
 
     def _expect(self, token: str) -> None:
         if self._next() != token:
@@ -186,7 +190,7 @@ class _Parser:
         )
 
     def _header(self) -> dict[str, str]:
-        """The directions of the ports where the list of ports declares them."""
+        """Return the directions of the ports where the list of ports declares them."""
         directions: dict[str, str] = {}
         direction, indices = "", None
         while (word := self._next()) != ";":
@@ -244,7 +248,7 @@ class _Parser:
         return [name] if indices is None else [f"{name}[{k}]" for k in indices]
 
     def _operand(self, depth: int = 0) -> list[str]:
-        """Single-bit nets of a name, a bit, a range, a constant or a concatenation."""
+        """Return the single-bit nets of a name, a bit, a range, a constant or a concatenation."""
         if self.token == "{":
             if depth > MAX_NESTING:
                 raise self._error("{")
@@ -287,14 +291,14 @@ class _Parser:
                 raise self._refused(f"{name}[{bit}]: must be within the declared {span}")
 
     def _constant(self, token: str) -> list[str]:
-        found = re.fullmatch(r"(\d{1,9})'[sS]?([bhdBHD])([0-9a-fA-F_]+)", token)
-        if found is None or int(found[1]) > MAX_BITS:
+        match = re.fullmatch(r"(\d{1,9})'[sS]?([bhdBHD])([0-9a-fA-F_]+)", token)
+        if match is None or int(match[1]) > MAX_BITS:
             raise self._error(token[:20])
         try:
-            value = int(found[3], {"b": 2, "h": 16, "d": 10}[found[2].lower()])
+            value = int(match[3], {"b": 2, "h": 16, "d": 10}[match[2].lower()])
         except ValueError:  # a digit that the base does not have, or none at all
             raise self._error(token[:20]) from None
-        return [f"1'b{value >> k & 1}" for k in reversed(range(int(found[1])))]
+        return [f"1'b{value >> k & 1}" for k in reversed(range(int(match[1])))]
 
     def _assign(self) -> None:
         left = self._operand()

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,37 +44,37 @@ class Expression:
         return np.broadcast_to(_Parser(self.text).parse(values), states.shape).copy()
 
     def probability(self, of: Mapping[str, Probability]) -> Probability:
-        """Probability of truth where the variables are independent and true with ``of[name]``.
+        """Return the probability of 1 where the variables are independent, 1 with ``of[name]``.
 
         The probabilities are numbers or arrays of one shape; exact, by Shannon expansion.
         """
         return _expand(self.truth, self.variables, of)
 
     def independent(self, of: Mapping[str, Probability]) -> Probability:
-        """Probability of truth where the operands of each operator count as independent.
+        """Return the probability of 1 where the operands of each operator count as independent.
 
-        That is `probability` unless a variable stands in several places.
+        It equals `probability` unless a variable occurs more than once.
         """
         value = _Parser(self.text).parse({name: _Chance(of[name]) for name in self.variables})
         return value.of if isinstance(value, _Chance) else float(value)
 
     def difference(self, variable: str, of: Mapping[str, Probability]) -> Probability:
-        """Probability that the value changes with ``variable`` (Boolean difference).
+        """Return the probability that the value changes with ``variable`` (Boolean difference).
 
-        Both cofactors are taken as `independent`, within themselves and of each other.
+        Each cofactor is taken by `independent`, and the two as independent of each other.
         """
         high, low = (self.independent({**of, variable: value}) for value in (1.0, 0.0))
         return high * (1 - low) + low * (1 - high)
 
     def decides(self, variable: str, of: Mapping[str, Probability]) -> Probability:
-        """The same, exact where the other variables are independent."""
+        """Return the same as `difference`, but exact where the other variables are independent."""
         k = self.variables.index(variable)
         states = np.arange(1 << len(self.variables))
         changes = self.truth ^ self.truth[states ^ (1 << k)]
         return _expand(changes, self.variables, of)
 
     def substitute(self, functions: Mapping[str, Expression]) -> Expression:
-        """The same expression with functions in the place of some of its variables."""
+        """Return the same expression with functions in the place of some of its variables."""
         if not functions.keys() & set(self.variables):
             return self
         return parse(
@@ -120,7 +121,7 @@ def _expand(
 
 @cache
 def parse(text: str) -> Expression:
-    """Parse a Liberty expression; `InputError` where it is none."""
+    """Parse a Liberty expression; `InputError` where the text is not one."""
     parser = _Parser(text)
     parser.parse(None)
     if len(parser.names) > MAX_VARIABLES:
@@ -142,7 +143,10 @@ def _tokens(text: str) -> tuple[str, ...]:
 
 
 class _Parser:
-    """Recursive descent. With values it evaluates; without, it collects names and Verilog."""
+    """Recursive descent. With values it evaluates; without, it collects names and Verilog.
+
+    A value may be anything with ``&``, ``|`` and ``^``: arrays of bools and `_Chance` here.
+    """
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -152,7 +156,8 @@ class _Parser:
         self._at = 0
         self._depth = 0
 
-    def parse(self, values: Mapping[str, NDArray[np.bool_]] | None) -> NDArray[np.bool_] | bool:
+    def parse(self, values: Mapping[str, Any] | None) -> Any:
+        """Return the value of the whole expression; sets ``names`` and ``verilog``."""
         self._values = values
         value, self.verilog = self._or()
         if self._at != len(self._tokens):
@@ -166,7 +171,7 @@ class _Parser:
         self._at += 1
         return self._tokens[self._at - 1]
 
-    def _or(self):
+    def _or(self) -> tuple[Any, str]:
         value, text = self._and()
         while self._peek() in ("+", "|"):
             self._take()
@@ -174,7 +179,7 @@ class _Parser:
             value, text = value | right, f"({text} | {right_text})"
         return value, text
 
-    def _and(self):
+    def _and(self) -> tuple[Any, str]:
         value, text = self._xor()
         while self._peek() and self._peek() not in ("+", "|", ")"):
             if self._peek() in ("*", "&"):
@@ -183,7 +188,7 @@ class _Parser:
             value, text = value & right, f"({text} & {right_text})"
         return value, text
 
-    def _xor(self):
+    def _xor(self) -> tuple[Any, str]:
         value, text = self._unary()
         while self._peek() == "^":
             self._take()
@@ -191,7 +196,7 @@ class _Parser:
             value, text = value ^ right, f"({text} ^ {right_text})"
         return value, text
 
-    def _unary(self):
+    def _unary(self) -> tuple[Any, str]:
         token = self._peek()
         self._depth += 1
         if self._depth > MAX_NESTING:

@@ -1,6 +1,6 @@
 """``dbp pdk install``: a kit's Liberty files, from a pinned public commit into the cache.
 
-The checksums are those of the content, unpacked, so that nothing hangs on how a file was packed.
+The checksums are those of the uncompressed content, whatever the compression of the file fetched.
 A kit appears in the cache whole or not at all.
 """
 
@@ -102,21 +102,21 @@ SOURCES: Mapping[str, Source] = {
 
 
 def install(name: str, sources: Mapping[str, Source] = SOURCES) -> Path:
-    """Fetch a kit into the cache and return its folder; what lay there before is replaced.
+    """Fetch a kit into the cache and return its folder; an earlier copy is replaced.
 
     `InputError` for a name that cannot be installed; `ToolError` where a file cannot be fetched or
-    is not the one that was pinned. The cache is then as it was.
+    differs from the pinned one. The cache is then as it was.
     """
     if name not in sources:
         raise InputError(f"kit {name!r}: must be one of {', '.join(sources)}")
     source, target = sources[name], kits.installed(name)
-    # Beside its place, so that it can take it by a rename.
+    # In the same folder as its final place, so that a rename can move it there.
     half = target.with_name(f".{name}.{secrets.token_hex(8)}")
     try:
         for file, checksum in source.files.items():
-            packed = _fetch(f"{source.folder}/{file}")
-            _check(file, packed, checksum)
-            write_bytes(half / "new" / file, packed)
+            content = _fetch(f"{source.folder}/{file}")
+            _check(file, content, checksum)
+            write_bytes(half / "new" / file, content)
         if target.exists():
             target.rename(half / "old")
         (half / "new").rename(target)
@@ -126,7 +126,7 @@ def install(name: str, sources: Mapping[str, Source] = SOURCES) -> Path:
 
 
 def _fetch(url: str) -> bytes:
-    """The body of a web address; `ToolError` in one line where it does not come whole."""
+    """Return the body of a web address; `ToolError` in one line where it does not arrive whole."""
     content = io.BytesIO()
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
@@ -151,10 +151,11 @@ def _fetch(url: str) -> bytes:
     return content.getvalue()
 
 
-def _check(name: str, packed: bytes, checksum: str) -> None:
+def _check(name: str, fetched: bytes, checksum: str) -> None:
+    """Compare the checksum of a file's uncompressed content; `ToolError` where it differs."""
     digest = hashlib.sha256()
     try:
-        stream = io.BytesIO(packed)
+        stream = io.BytesIO(fetched)
         with gzip.open(stream) if name.endswith(".gz") else stream as content:
             read = 0
             while chunk := content.read(1 << 20):

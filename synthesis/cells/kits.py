@@ -1,4 +1,4 @@
-"""Process design kits: which Liberty files they have, and what the flow must know beside them."""
+"""Process design kits: where their Liberty files are, and which of their cells logic may use."""
 
 from __future__ import annotations
 
@@ -78,13 +78,13 @@ KITS = {
 
 
 def find(name: str) -> tuple[Kit, list[Path]]:
-    """A kit and its Liberty files, in the order of their names, from the first place that has it.
+    """Return a kit and its Liberty files, by name, from the first place that has it.
 
     The places: ``$DBP_PDK_ROOT/NAME``, what ``dbp pdk install`` has put into the cache, and the
     package itself. A kit without wires of its own also gets the file of
     `dbp.synthesis.cells.wire_load`.
 
-    `InputError` for a name that is no kit, `MissingError` where the kit is not there.
+    `InputError` for a name that is not a kit's, `MissingError` where no place has the kit.
     """
     if name not in KITS:
         raise InputError(f"pdk = {name!r}: must be one of {', '.join(KITS)}")
@@ -102,19 +102,22 @@ def find(name: str) -> tuple[Kit, list[Path]]:
 
 
 def places(name: str) -> Iterator[Path]:
-    """The folders where a kit is looked for, the first one first."""
+    """Yield the folders where a kit is looked for, in order."""
     if root := os.environ.get(ROOT):
         yield Path(root) / name
     yield installed(name)
 
 
 def installed(name: str) -> Path:
-    """Where ``dbp pdk install`` puts a kit."""
+    """Return the folder into which ``dbp pdk install`` puts a kit."""
     return cache.folder() / "pdk" / name
 
 
 def unpack(file: Path, folder: Path) -> str:
-    """Lay a kit's file, unpacked, under its own name into ``folder``: OpenSTA takes no gzip."""
+    """Write a kit's file, uncompressed, into ``folder``; return its name there.
+
+    OpenSTA does not read gzip.
+    """
     name = file.name.removesuffix(".gz")
     content = file.read_bytes()
     write_bytes(folder / name, gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)

@@ -1,4 +1,4 @@
-"""Liberty files to the model of `dbp.synthesis.cells.library`.
+"""Read Liberty files into the model of `dbp.synthesis.cells.library`.
 
 `read` takes one or several files (``.lib`` or ``.lib.gz``) as one library.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ from dbp.synthesis.cells.library import (
     WireLoad,
 )
 
+_Value = TypeVar("_Value")
 _PREFIX = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15, "k": 1e3, "a": 1e-18}
 _SLEW_AXES = ("input_net_transition", "input_transition_time")
 _LOAD_AXES = ("total_output_net_capacitance", "equal_or_opposite_output_net_capacitance")
@@ -68,11 +70,11 @@ def read(*paths: str | Path) -> Library:
 
 
 def parse(text: str) -> Library:
-    """`read` for text at hand."""
+    """Read one library from text."""
     return _library(liberty_syntax.parse(text))
 
 
-def _merge(maps: Iterable[Mapping]) -> Mapping:
+def _merge(maps: Iterable[Mapping[str, _Value]]) -> Mapping[str, _Value]:
     return MappingProxyType({k: v for mapping in maps for k, v in mapping.items()})
 
 
@@ -98,11 +100,11 @@ def _number(text: str, what: str) -> float:
 
 
 def _scale(text: str, unit: str, what: str) -> float:
-    """ "10ps" -> 1e-11."""
-    found = re.fullmatch(rf"\s*([\d.]+(?:[eE][+-]?\d+)?)\s*([munpfka]?){unit}\s*", text, re.I)
-    if found is None:
+    """Return 1e-11 for "10ps"."""
+    match = re.fullmatch(rf"\s*([\d.]+(?:[eE][+-]?\d+)?)\s*([munpfka]?){unit}\s*", text, re.I)
+    if match is None:
         raise InputError(f"{what} = {text!r}: must be a number and a unit of {unit}")
-    return _number(found[1], what) * _PREFIX[found[2].lower()]
+    return _number(match[1], what) * _PREFIX[match[2].lower()]
 
 
 def _library(group: Group) -> Library:
@@ -211,15 +213,17 @@ def _sequential(group: Group) -> Sequential:
     if len(group.arguments) != 2:
         raise InputError(f"{group.kind} {group.arguments}: must name two states")
     zero = expressions.parse("0")
-    both = tuple(group.attributes.get(f"clear_preset_var{k}", "X").upper() for k in (1, 2))
+    state, inverted_state = group.arguments
+    first, second = (group.attributes.get(f"clear_preset_var{k}", "X").upper() for k in (1, 2))
     return Sequential(
         group.kind,
-        *group.arguments,
+        state,
+        inverted_state,
         next_state=_expression(group, data) or zero,
         clocked_on=_expression(group, clock) or zero,
         clear=_expression(group, "clear"),
         preset=_expression(group, "preset"),
-        both_active=both,
+        both_active=(first, second),
     )
 
 
@@ -233,13 +237,15 @@ def _pins(group: Group, units: _Units) -> Iterable[Pin]:
             pins = ", ".join(group.arguments)
             raise InputError(f"pin {pins}: capacitance = {text!r}: must be at least 0")
         capacitances.append(capacitance * units.capacitance)
+    rise, fall = capacitances
     arcs = tuple(a for inner in group.of_kind("timing") for a in _arcs(inner, units))
     powers = tuple(p for g in group.of_kind("internal_power") for p in _powers(g, units))
     for name in group.arguments:
         yield Pin(
             name,
             get("direction", "input"),
-            *capacitances,
+            rise,
+            fall,
             get("clock") == "true",
             _expression(group, "function"),
             arcs,
@@ -268,7 +274,8 @@ def _powers(group: Group, units: _Units) -> Iterable[InternalPower]:
     rise = _table(group, "rise_power", units, units.energy) or both
     fall = _table(group, "fall_power", units, units.energy) or both
     when, supply = _expression(group, "when"), group.attributes.get("related_pg_pin")
-    for related in group.attributes.get("related_pin", "").split() or [None]:
+    related_pins: list[str | None] = [*group.attributes.get("related_pin", "").split()]
+    for related in related_pins or [None]:
         yield InternalPower(related, when, supply, rise, fall)
 
 
@@ -289,7 +296,7 @@ def _read_table(group: Group, units: _Units, scale: float) -> LookupTable:
     order = []
     for k in (1, 2, 3):
         variable = template.attributes.get(f"variable_{k}") if template else None
-        if variable is None:
+        if template is None or variable is None:
             break
         key = f"index_{k}"
         index = group.complex_attributes.get(key) or template.complex_attributes.get(key) or [()]

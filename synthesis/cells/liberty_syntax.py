@@ -55,7 +55,7 @@ def parse(text: str) -> Group:
     """Parse Liberty text, one ``library`` group and nothing else."""
     top = Group("", ())
     position = _parse_group(text, 0, top, depth=0)
-    position = _TRAILING.match(text, position).end()
+    position = _after_blank(text, position)
     if position != len(text):
         raise _unexpected(text, position)
     if len(top.groups) != 1 or top.groups[0].kind != "library" or top.attributes:
@@ -67,36 +67,42 @@ def _parse_group(text: str, position: int, group: Group, depth: int) -> int:
     if depth > 32:
         raise InputError("groups nested deeper than 32")
     match = _STATEMENT.match
-    while (found := match(text, position)) is not None:
-        kind = found.lastgroup
-        position = found.end()
+    while (statement := match(text, position)) is not None:
+        kind = statement.lastgroup
+        position = statement.end()
         if kind == "end":
             if depth == 0:
                 raise _unexpected(text, position - 1)
             return position
-        name = found["name"]
+        name = statement["name"]
         if kind == "open":
-            inner = Group(name, _arguments(found["arguments"]))
+            inner = Group(name, _arguments(statement["arguments"]))
             position = _parse_group(text, position, inner, depth + 1)
             group.groups.append(inner)
         elif kind == "arguments":
-            values = _arguments(found["arguments"])
+            values = _arguments(statement["arguments"])
             group.complex_attributes.setdefault(name, []).append(values)
         else:
-            quoted = found["text"]
-            group.attributes[name] = found["word"].rstrip() if quoted is None else quoted[1:-1]
+            quoted, word = statement["text"], statement["word"]
+            group.attributes[name] = word.rstrip() if quoted is None else quoted[1:-1]
     if depth:
-        raise _unexpected(text, _TRAILING.match(text, position).end())
+        raise _unexpected(text, _after_blank(text, position))
     return position
+
+
+def _after_blank(text: str, position: int) -> int:
+    """Return the position behind blanks and comments, of which there may be none."""
+    match = _TRAILING.match(text, position)
+    return position if match is None else match.end()
 
 
 def _arguments(text: str) -> tuple[str, ...]:
     return tuple(
-        found[1][1:-1] if found[1] is not None else found[2] for found in _ARGUMENT.finditer(text)
+        match[1][1:-1] if match[1] is not None else match[2] for match in _ARGUMENT.finditer(text)
     )
 
 
 def _unexpected(text: str, position: int) -> InputError:
     line = text.count("\n", 0, position) + 1
-    found = text[position : position + 20].split("\n")[0]
-    return InputError(f"line {line}: unexpected {found!r}" if found else "ends too early")
+    excerpt = text[position : position + 20].split("\n")[0]
+    return InputError(f"line {line}: unexpected {excerpt!r}" if excerpt else "ends too early")

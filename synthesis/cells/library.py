@@ -1,6 +1,6 @@
 """Cell libraries: the part of Liberty that timing, simulation and power need.
 
-Everything is frozen and in seconds, farads, joules, watts and volts; only area stays in square
+Everything is frozen and in seconds, farads, joules, watts and volts; area alone is in square
 micrometres. `dbp.synthesis.cells.liberty_reader` makes it from files.
 """
 
@@ -65,7 +65,10 @@ class TimingArc:
 
 @dataclass(frozen=True, slots=True)
 class InternalPower:
-    """Energy per edge of the pin, in joules; ``when`` and ``supply`` (related_pg_pin) may lack."""
+    """Energy per edge of the pin, in joules.
+
+    ``related_pin``, ``when`` and ``supply`` (``related_pg_pin``) are None where not stated.
+    """
 
     related_pin: str | None
     when: Expression | None
@@ -121,9 +124,12 @@ class Sequential:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell. ``sequential`` is None for combinational cells; ``has_state`` also counts cells
-    whose state is described otherwise (clock gates), which only area and leakage understand.
-    ``supplies``: its power and ground pins (``pg_pin``), of which ``pins`` has none."""
+    """A cell. ``sequential`` is None for combinational cells.
+
+    ``has_state`` is also true for cells whose state is described otherwise (clock gates); only
+    their area and leakage are understood. ``supplies``: the power and ground pins (``pg_pin``),
+    which ``pins`` leaves out.
+    """
 
     name: str
     area_um2: float
@@ -141,7 +147,7 @@ class Cell:
 
     @property
     def is_buffer(self) -> bool:
-        """Whether it has one input and one output, and passes the one on to the other."""
+        """Whether the cell has one input and one output, which has the input's value."""
         if self.has_state or len(self.pins) != 2 or len(self.inputs) != 1 or len(self.outputs) != 1:
             return False
         function = self.outputs[0].function
@@ -149,7 +155,7 @@ class Cell:
 
     @property
     def clock_pins(self) -> set[str]:
-        """Marked as such, or read by a register's clock or enable."""
+        """The pins marked as clocks, or read by a register's clock or enable."""
         read = self.sequential.clocked_on.variables if self.sequential else ()
         return {pin.name for pin in self.pins.values() if pin.is_clock or pin.name in read}
 
@@ -199,7 +205,7 @@ class Library:
     operating_conditions: Mapping[str, OperatingConditions]
 
     def wire_load(self, name: str | None) -> WireLoad | None:
-        """The wire load of that name; None for None (no wires). `InputError` if there is none."""
+        """Return the wire load of that name, None for None (no wires); `InputError` if unknown."""
         if name is None:
             return None
         if name not in self.wire_loads:

@@ -1,12 +1,12 @@
-"""Wires before there is a layout: a length per fan-out, for kits whose Liberty files state none.
+"""Wires before there is a layout: a length per fan-out, for kits whose Liberty files lack one.
 
-Those are asap7 and the shipped predictive28; the others name a default wire load.
+These kits are asap7 and the shipped predictive28; the others name a default wire load.
 
-A net of n loads is taken to be 2.5 n gate pitches long, a gate pitch being the square root of the
-area of the kit's smallest two-input NAND. 2.5 is what nangate45's own default wire load
-(``5K_hvratio_1_1``) has over fan-outs of 1 to 5, in its gate pitches: 2.0 to 2.7. Capacitance and
+A net of n loads is taken to be 2.5 n gate pitches long; a gate pitch is the square root of the
+area of the kit's smallest two-input NAND. The figure 2.5 is that of nangate45's own default wire
+load (``5K_hvratio_1_1``) over fan-outs of 1 to 5, in its gate pitches: 2.0 to 2.7. Capacitance and
 resistance per micrometre are those that the OpenROAD flow sets for the kit (its ``setRC.tcl``).
-The file that stands beside asap7's own holds a wire load and no cells, so that OpenSTA and our
+The file that is read with asap7's own holds a wire load and no cells, so that OpenSTA and our
 reader get it from the same place; ``python -m dbp.synthesis.cells.make_predictive28`` writes it.
 """
 
@@ -30,7 +30,7 @@ class Wires:
     nand2_area_um2: float
 
     def group(self) -> str:
-        """The ``wire_load`` group, for a Liberty file in fF and kOhm, as its default."""
+        """Return the ``wire_load`` group, for a Liberty file in fF and kOhm, as its default."""
         length_um = PITCHES_PER_FANOUT * math.sqrt(self.nand2_area_um2)
         return f"""  default_wire_load : "{NAME}";
   default_wire_load_mode : top;
@@ -49,7 +49,7 @@ class Wires:
 WIRES = {"asap7": Wires(0.165790, 2.65684e-2, 0.05832)}
 VOLTAGE_V = {"asap7": 0.7}
 
-# What OpenSTA wants of every library, beside its units: where delays and slews are measured.
+# OpenSTA requires these of every library: the units, and where delays and slews are measured.
 HEADER = """  delay_model : table_lookup;
   time_unit : "1ps";
   voltage_unit : "1V";
@@ -72,12 +72,12 @@ HEADER = """  delay_model : table_lookup;
 
 
 def file_for(kit: str) -> Path | None:
-    """The Liberty file with the wire load of a kit that has none of its own; else None."""
+    """Return the Liberty file with the wires of a kit that has no wire load; None for others."""
     return DATA / f"{kit}_wires.lib" if kit in WIRES else None
 
 
 def liberty(kit: str) -> str:
-    """The text of that file."""
+    """Return the text of that file."""
     return (
         f"/* Wires of {kit} by fan-out; made by dbp.synthesis.cells.wire_load,"
         " which explains them. */\n"

@@ -1,6 +1,6 @@
-"""Fan-out: buffers in trees behind nets that drive too many pins, registers that can drive them.
+"""Fan-out: trees of buffers on nets that drive too many pins, and registers that drive the rest.
 
-ABC puts buffers behind gates, but none behind registers, and those it puts form chains. Here each
+ABC puts buffers behind gates, but not behind registers, and its buffers form chains. Here each
 net with more than `MAX_FANOUT` pins gets a balanced tree, so that its delay grows with the
 logarithm of its pins.
 """
@@ -17,14 +17,14 @@ from dbp.synthesis.cells.library import Cell, Library, Pin, WireLoad
 from dbp.synthesis.netlist import CONSTANTS, Instance, Netlist
 
 MAX_FANOUT = 16
-# Of the cells that do the same, the smallest whose delay is at most so many times the least.
+# Among cells of one function, the smallest whose delay is at most this multiple of the least.
 _TOLERANCE = 1.5
 
 
 def buffered(
     netlist: Netlist, library: Library, unwanted: Iterable[str], wire_load: str | None
 ) -> Netlist:
-    """The same circuit, no net but clocks and constants with more than `MAX_FANOUT` pins.
+    """Return the same circuit with at most `MAX_FANOUT` pins on a net, but clocks and constants.
 
     Cells in ``unwanted`` are not used. New instances and nets are called ``fanout_N``; pins share a
     buffer in the order of the netlist, where neighbours tend to be near each other.
@@ -33,6 +33,8 @@ def buffered(
 
 
 class _Buffering:
+    """The netlist while buffers are added; ``_alike``: the registers that may replace each one."""
+
     def __init__(
         self, netlist: Netlist, library: Library, unwanted: set[str], wires: WireLoad | None
     ) -> None:
@@ -40,7 +42,7 @@ class _Buffering:
         usable = [cell for name, cell in library.cells.items() if name not in unwanted]
         self._cells = library.cells
         self._buffers = [cell for cell in usable if cell.is_buffer]
-        by_interface: dict[tuple, list[Cell]] = {}
+        by_interface: dict[tuple[object, ...], list[Cell]] = {}
         for cell in usable:
             if cell.sequential is not None:
                 by_interface.setdefault(_interface(cell), []).append(cell)
@@ -50,6 +52,7 @@ class _Buffering:
         self._new: list[Instance] = []
 
     def result(self) -> Netlist:
+        """Add all buffers, resize the registers, and return the netlist."""
         sinks: dict[str, list[tuple[int, str]]] = {}
         clocks = set()
         for k, instance in enumerate(self._netlist.instances):
@@ -73,7 +76,7 @@ class _Buffering:
         return replace(self._netlist, instances=(*instances, *self._new))
 
     def _drive(self, net: str, pins: Sequence[tuple[int, str]]) -> float:
-        """Put buffers between a net and its pins, the leaves first; farads that stay on it."""
+        """Put buffers between a net and its pins, the leaves first; return the farads it keeps."""
         level: list[tuple[dict[str, str], str, float]] = [
             (self._nets[k], name, self._pin(k, name).capacitance_f) for k, name in pins
         ]
@@ -102,7 +105,7 @@ class _Buffering:
         return wire + sum(capacitance for _, _, capacitance in members)
 
     def _strong_enough(self, instance: Instance, loads: Mapping[str, float]) -> Cell:
-        """A register that drives its load well enough; what is no register stays as it is."""
+        """Return a cell that drives a register's load well enough; other cells stay as they are."""
         cell = self._cells[instance.cell]
         if cell.name not in self._alike:
             return cell
@@ -110,7 +113,10 @@ class _Buffering:
         return self._drive_for(cell.name, self._alike[cell.name], load)
 
     def _drive_for(self, kind: str, cells: Sequence[Cell], load_f: float) -> Cell:
-        """The smallest of ``cells`` that is fast enough; kept by attofarads."""
+        """Return the smallest of ``cells`` that is fast enough.
+
+        The answers are kept by ``kind`` and the load in attofarads.
+        """
         key = kind, round(load_f * 1e18)
         if key not in self._chosen:
             delays = [max(_delay_s(pin, load_f) for pin in cell.outputs) for cell in cells]
@@ -120,8 +126,8 @@ class _Buffering:
         return self._chosen[key]
 
 
-def _interface(cell: Cell) -> tuple:
-    """Equal for cells that may stand for one another."""
+def _interface(cell: Cell) -> tuple[object, ...]:
+    """Return a key that is equal for cells that may replace one another."""
     sequential = cell.sequential
     if sequential is None:
         return ()
@@ -136,6 +142,6 @@ def _interface(cell: Cell) -> tuple:
 
 
 def _delay_s(pin: Pin, load_f: float) -> float:
-    """The slowest edge through the pin's arcs, at the library's fastest input."""
+    """Return the slowest edge through the pin's arcs, at the library's fastest input."""
     tables = [t for arc in pin.arcs for t in (arc.rise_delay, arc.fall_delay) if t is not None]
     return max((float(table(table.slews_s[0], load_f)) for table in tables), default=0.0)

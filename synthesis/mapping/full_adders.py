@@ -1,11 +1,11 @@
 """The order in which full adders add the bits of a sum.
 
-Yosys adds words three by three; a bit that is there waits for one that is not, and what has been
-added to it moves once more. Here each column of a sum adds the three bits that are there first, and
-an adder's outputs are there one delay after its inputs (Oklobdzija, Villeger, Liu: "A method for
-speed optimized partial product reduction and generation of fast parallel multipliers using an
-algorithmic approach", IEEE Trans. Computers 45 (3), 1996). All bits that enter the sum are taken to
-be there at once: it is for sums of registers.
+Yosys compresses three words at a time. A full adder whose inputs arrive at different times toggles
+more than once a clock, and those glitches cost power. Here each column of a sum adds the three bits
+that arrive first, and an adder's outputs arrive one delay after its inputs (Oklobdzija, Villeger,
+Liu: "A method for speed optimized partial product reduction and generation of fast parallel
+multipliers using an algorithmic approach", IEEE Trans. Computers 45 (3), 1996). All bits that enter
+the sum are assumed to arrive together: it is for sums of registers.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class Adder(NamedTuple):
 
 
 def reordered(module: Mapping[str, Any]) -> dict[str, Any]:
-    """The same function with the trees of its full adders built anew.
+    """Return a module of the same function with the trees of its full adders rebuilt.
 
-    ``module``: one of Yosys' `write_json`, its ``$fa`` of one bit each. A tree is of full adders
-    joined by nets that nothing else reads. It stays as it is where its outputs are not the digits
-    of one sum: where a net has two weights, or two outputs have the same.
+    ``module``: one of Yosys' `write_json`, its ``$fa`` of one bit each. A tree consists of full
+    adders joined by nets that nothing else reads. It stays as it is where its outputs are not the
+    digits of one sum: where a net has two weights, or two outputs have the same one.
     """
     cells = dict(module["cells"])
     adders = {name: _adder(cell) for name, cell in cells.items() if cell["type"] == "$fa"}
@@ -44,21 +44,21 @@ def reordered(module: Mapping[str, Any]) -> dict[str, Any]:
         numbers += [bit for bit in ends if isinstance(bit, int)]
     fresh = itertools.count(max(numbers) + 1)
     reader = {bit: name for name, adder in adders.items() for bit in adder.inputs}
-    made = {bit for adder in adders.values() for bit in (adder.sum, adder.carry)}
-    inner = {bit for bit in made if read[bit] == 1 and bit in reader}
+    driven = {bit for adder in adders.values() for bit in (adder.sum, adder.carry)}
+    inner = {bit for bit in driven if read[bit] == 1 and bit in reader}
     for tree in _trees(adders, reader, inner):
-        found = _sum_of(tree, adders, read, inner)
-        if found is None:
+        whole_sum = _sum_of(tree, adders, read, inner)
+        if whole_sum is None:
             continue
         for name in tree:
             del cells[name]
-        for k, adder in enumerate(_built(*found, fresh)):
+        for k, adder in enumerate(_built(*whole_sum, fresh)):
             cells[f"{min(tree)}_{k}"] = _cell(adder)
     return {**module, "cells": cells}
 
 
 def _ends(module: Mapping[str, Any]) -> Iterator[tuple[Sequence[Bit], bool]]:
-    """The bits at each port, of the module and of its cells, and whether it reads them."""
+    """Yield the bits at each port of the module and its cells, and whether the port reads them."""
     for port in module["ports"].values():
         yield port["bits"], port["direction"] != "input"
     for cell in module["cells"].values():
@@ -88,27 +88,28 @@ def _cell(adder: Adder) -> dict[str, Any]:
 def _trees(
     adders: Mapping[str, Adder], reader: Mapping[Bit, str], inner: set[Bit]
 ) -> Iterator[dict[str, int]]:
-    """Each tree whose weights agree: its adders, with the power of two of their inputs.
+    """Yield each tree whose weights agree: its adders, with the power of two of their inputs.
 
     ``inner``: the nets within trees, each with one ``reader``.
     """
-    made = {adder.sum: (name, 0) for name, adder in adders.items()}
-    made |= {adder.carry: (name, 1) for name, adder in adders.items()}
-    left = dict.fromkeys(adders)
-    while left:
-        first = next(iter(left))
-        tree, to_see, agree = {first: 0}, [first], True
-        while to_see:
-            name = to_see.pop()
-            del left[name]
+    driver = {adder.sum: (name, 0) for name, adder in adders.items()}
+    driver |= {adder.carry: (name, 1) for name, adder in adders.items()}
+    unseen = dict.fromkeys(adders)
+    while unseen:
+        first = next(iter(unseen))
+        tree, to_visit, agree = {first: 0}, [first], True
+        while to_visit:
+            name = to_visit.pop()
+            del unseen[name]
             adder, weight = adders[name], tree[name]
-            beside = [(made[bit][0], weight - made[bit][1]) for bit in adder.inputs if bit in inner]
+            drivers = (driver[bit] for bit in adder.inputs if bit in inner)
+            neighbours = [(other, weight - carries) for other, carries in drivers]
             outputs = ((adder.sum, weight), (adder.carry, weight + 1))
-            beside += [(reader[bit], at) for bit, at in outputs if bit in inner]
-            for other, at in beside:
+            neighbours += [(reader[bit], at) for bit, at in outputs if bit in inner]
+            for other, at in neighbours:
                 if other not in tree:
                     tree[other] = at
-                    to_see.append(other)
+                    to_visit.append(other)
                 agree &= tree[other] == at
         if agree:
             yield tree
@@ -117,10 +118,11 @@ def _trees(
 def _sum_of(
     tree: Mapping[str, int], adders: Mapping[str, Adder], read: Mapping[Bit, int], inner: set[Bit]
 ) -> tuple[dict[int, list[Bit]], dict[int, Bit]] | None:
-    """The bits that a tree adds, by weight, and its digits that are read; None where it has others.
+    """Return the bits that a tree adds, by weight, and its digits that are read, by weight.
 
-    What leaves the tree at each weight is the digit there, if it is one bit, and if so are all
-    below it: the sum has no other digits. Above the highest that is read anything may be left.
+    None where the outputs of the tree are not the digits of its sum. They are if at each weight, up
+    to the highest that is read, one bit leaves the tree: this bit is the digit there. Above the
+    highest digit that is read any bits may leave it.
     """
     inputs: dict[int, list[Bit]] = defaultdict(list)
     leaving: dict[int, list[Bit]] = defaultdict(list)
@@ -139,14 +141,17 @@ def _sum_of(
 def _built(
     inputs: Mapping[int, Sequence[Bit]], digits: Mapping[int, Bit], fresh: Iterator[int]
 ) -> list[Adder]:
-    """Full adders from the bits to the digits of their sum; ``fresh`` numbers new nets."""
+    """Build full adders from the bits to the digits of their sum; ``fresh`` numbers new nets."""
     adders: list[Adder] = []
     carries: list[tuple[int, Bit]] = []
+    # A carry that is the last digit itself, without an adder, takes that digit's name.
     named: dict[Bit, Bit] = {}
     for weight in range(min(inputs, default=0), max(digits, default=-1) + 1):
-        # When a bit is there, constants before all, then its place in the column.
-        given = [(0 if isinstance(bit, int) else -1, bit) for bit in inputs.get(weight, ())]
-        column = [(at, k, bit) for k, (at, bit) in enumerate([*given, *carries])]
+        # When a bit arrives, constants before all others, then its place in the column.
+        summands = [(0 if isinstance(bit, int) else -1, bit) for bit in inputs.get(weight, ())]
+        column: list[tuple[int, int, Bit]] = [
+            (at, k, bit) for k, (at, bit) in enumerate([*summands, *carries])
+        ]
         if weight in digits and len(column) == len(carries) == 1:
             named[carries[0][1]] = digits[weight]
             column = []
@@ -159,7 +164,9 @@ def _built(
                 break
             first = [heapq.heappop(column) for _ in range(min(len(column), 3))]
             a, b, c = [*(bit for _, _, bit in first), "0"][:3]
-            at, sum_, carry = max(first)[0] + 1, next(fresh), next(fresh)
+            at = max(first)[0] + 1
+            sum_: Bit = next(fresh)
+            carry = next(fresh)
             if not column and weight in digits:
                 sum_ = digits[weight]
             heapq.heappush(column, (at, place, sum_))

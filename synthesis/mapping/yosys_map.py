@@ -23,15 +23,16 @@ from dbp.synthesis.netlist import Netlist
 
 TIMEOUT_S = 1800
 LOG, SCRIPT = "yosys.log", "yosys.ys"
-# Sums of registers: their full adders are put in order. Elsewhere bits come at times of their own.
+# Sums of registers, whose bits arrive together: their full adders are put in order.
 HARDWIRED = "hardwired_lane_"
-LANES = ("filter_lane_*", f"{HARDWIRED}*", "rotation_lane_*")
+# The modules that are mapped once for all lanes.
+LANE_MODULES = ("filter_lane_*", f"{HARDWIRED}*", "rotation_lane_*")
 
 # &nf weighs area flow against depth; then come buffers for fan-outs over 16, and sizing. Measured
 # against ABC's default script: 6 % smaller and thirty times faster where the taps are registers.
 _ABC = "+&get,-n;&st;&dch;&nf;&put;buffer,-c,-N,16;upsize;dnsize"
 
-# A carry that ripples glitches less than one that looks ahead, and takes a cell a bit.
+# A carry that ripples glitches less than one that looks ahead, and takes one cell for each bit.
 _RIPPLE = """
 (* techmap_celltype = "$alu" *)
 module ripple (A, B, CI, BI, X, Y, CO);
@@ -59,7 +60,7 @@ module ripple (A, B, CI, BI, X, Y, CO);
 endmodule
 """
 
-# Full adders bit by bit, then of gates where an input is constant: they are smaller.
+# Full adders of one bit each; then gates for those with a constant input, which are smaller.
 _BITS = """
 (* techmap_celltype = "$fa" *)
 module bits (A, B, C, X, Y);
@@ -87,9 +88,9 @@ module gates (A, B, C, X, Y);
   assign X = (A & B) | (C & (A ^ B));
 endmodule
 """
-# What is constant behind such gates shows after the next round only.
+# A constant behind such gates shows only in the next round.
 _ROUNDS = 4
-# ABC finds more of them.
+# The same for full-adder cells whose inputs ABC finds to be constant.
 _CONSTANTS = """
 module {cell} ({a}, {b}, {c}, {carry}, {sum});
   parameter _TECHMAP_CONSTMSK_{a}_ = 0;
@@ -130,8 +131,8 @@ def run_gates(
     """Run Yosys from Verilog to simple gates and, where there is one, full-adder cells.
 
     ``before`` and ``after`` are commands around that. Writes ``yosys.log``, the script that it logs
-    (``yosys.ys``) and the technology maps into ``folder``. ``adder``: of `full_adder`; None leaves
-    full adders to gates.
+    (``yosys.ys``) and the technology maps into ``folder``. ``adder``: what `full_adder`
+    returns; None makes full adders of gates.
     """
     for name in (LOG, SCRIPT):
         (folder / name).unlink(missing_ok=True)
@@ -151,7 +152,7 @@ def run_gates(
         # Marks that served lint and waveforms only; they would keep unused gates alive.
         "setattr -unset keep w:*",
         # All lanes are alike: each kind is mapped once, and flattened when it is.
-        *(f"setattr -mod -set keep_hierarchy 1 {lane}" for lane in LANES),
+        *(f"setattr -mod -set keep_hierarchy 1 {lane}" for lane in LANE_MODULES),
         f"{synth} -run :fine",
         "opt -fast -full",
         # Sums of products and of many terms: carry-save adders, and one carry that ripples.
@@ -178,12 +179,12 @@ def run_gates(
 
 
 def full_adder(library: Library, unwanted: Collection[str]) -> dict[str, str] | None:
-    """The kit's smallest full adder; None where it has none.
+    """Return the kit's smallest full adder, None where it has none.
 
     ``cell``, its pins ``a``, ``b``, ``c``, ``carry`` and ``sum``, and ``carry_is`` and ``sum_is``:
     "~" for an output that is inverted, else nothing.
     """
-    found = []
+    candidates = []
     for cell in library.cells.values():
         inputs = [pin.name for pin in cell.inputs]
         if cell.has_state or cell.name in unwanted or len(inputs) != 3 or len(cell.outputs) != 2:
@@ -199,17 +200,17 @@ def full_adder(library: Library, unwanted: Collection[str]) -> dict[str, str] | 
                 elif (pin.function.truth != truth).all():
                     adder |= {name: pin.name, f"{name}_is": "~"}
         if "carry" in adder and "sum" in adder:
-            found.append((cell.area_um2, cell.name, adder))
-    if not found:
+            candidates.append((cell.area_um2, cell.name, adder))
+    if not candidates:
         return None
-    _, _, adder = min(found, key=lambda row: row[:2])
+    _, _, adder = min(candidates, key=lambda candidate: candidate[:2])
     for key in ("cell", "a", "b", "c", "carry", "sum"):
         processes.checked_name(adder[key], "cell or pin")
     return adder
 
 
 def recipe(library: Library, dont_use: Sequence[str]) -> dict[str, Any]:
-    """How `synthesize` maps to a library, for the metrics; its script is ``yosys.ys``."""
+    """Say how `synthesize` maps to a library, for the metrics; its script is ``yosys.ys``."""
     adder = full_adder(library, _unwanted(library, dont_use))
     return {
         "multipliers": "booth",
@@ -283,9 +284,9 @@ def _unwanted(library: Library, dont_use: Sequence[str]) -> list[str]:
 
 @contextmanager
 def _apart(folder: Path, inputs: Sequence[str]) -> Iterator[Path]:
-    """A folder of a harmless name with files of ``folder``; what is new then goes to ``folder``.
+    """Give a folder with links to files of ``folder``; move new files to ``folder`` at the end.
 
-    A user may call a folder anything.
+    Its name is harmless in a Yosys script; a user may call a folder anything.
     """
     with shell_safe_folder("dbp-mapping-") as work:
         for name in inputs:

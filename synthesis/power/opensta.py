@@ -1,6 +1,6 @@
-"""Power by a current OpenSTA: its script, and what it answers.
+"""Power by a current OpenSTA: write its script, run it, read its report.
 
-Never run against a real one: Debian's is 2.0.17, whose power is wrong, and which is refused.
+It has never been run against a real one: Debian's is 2.0.17, whose power is wrong, and is refused.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _ROW = re.compile(r"^\s*(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)$", re.MULTILINE)
 
 
 def find() -> tuple[str, str]:
-    """The program to ask (``sta`` of 2.5 or later, else ``openroad``) and its version.
+    """Return the program to run (``sta`` of 2.5 or later, else ``openroad``) and its version.
 
-    `MissingError` where there is none, or only an older ``sta``.
+    `MissingError` where neither is installed, or only an older ``sta``.
     """
     refused = ""
     if shutil.which("sta") is not None:
         version = processes.version(["sta", "-version"])
-        found = re.search(r"(\d+)\.(\d+)", version)
-        if found and (int(found[1]), int(found[2])) >= OLDEST:
+        numbers = re.search(r"(\d+)\.(\d+)", version)
+        if numbers and (int(numbers[1]), int(numbers[2])) >= OLDEST:
             return "sta", f"OpenSTA {version}"
         refused = f"sta {version} is too old, its power is wrong; "
     if shutil.which("openroad") is not None:
@@ -54,9 +54,10 @@ def calculate(
     liberty: Sequence[str | Path],
     folder: Path,
 ) -> power.Power:
-    """`dbp.synthesis.power.calculate.calculate`, by the program that `find` finds, in ``folder``.
+    """Return what `dbp.synthesis.power.calculate.calculate` does, by the program that `find` names.
 
-    ``own`` is our own calculation of the same: clocks and groups are taken from it. ``verilog`` and
+    ``own``: our own calculation of the same, from which clocks and groups are taken. ``folder``:
+    where script and log go. ``verilog`` and
     ``liberty`` are the files that netlist and library were read from. `ToolError` where the answer
     lacks an instance.
     """
@@ -97,7 +98,7 @@ def calculate(
 def activity_commands(
     netlist: Netlist, library: Library, activity: Activity, clocks: Collection[str]
 ) -> list[str]:
-    """The Tcl that sets the activity of every input but the clocks, and of every driven pin.
+    """Return the Tcl that sets the activity of every input but the clocks, and every driven pin.
 
     `InputError` for a name that Tcl or OpenSTA would take for something else.
     """
@@ -110,15 +111,17 @@ def activity_commands(
             lines.append(_activity(f"-input_ports [get_ports {{{name}}}]", activity, net))
     for instance in netlist.instances:
         for pin in library.cells[instance.cell].outputs:
-            net = instance.nets.get(pin.name)
-            if net is not None and net not in CONSTANTS and net in activity.toggles_per_clock:
+            driven = instance.nets.get(pin.name)
+            if driven is None or driven in CONSTANTS:
+                continue
+            if driven in activity.toggles_per_clock:
                 name = f"{_escaped(instance.name)}/{processes.checked_name(pin.name, 'pin')}"
-                lines.append(_activity(f"-pins [get_pins {{{name}}}]", activity, net))
+                lines.append(_activity(f"-pins [get_pins {{{name}}}]", activity, driven))
     return lines
 
 
 def _escaped(name: str) -> str:
-    """A name as OpenSTA writes it: brackets and dividers inside a name with a backslash."""
+    """Return a name as OpenSTA writes it: a backslash before brackets and dividers inside it."""
     if re.search(r"[{}*?\s]", name):
         raise InputError(f"name {name!r}: no braces, * or ? where OpenSTA is asked")
     return re.sub(r"([\[\]/\\])", r"\\\1", name)
@@ -130,7 +133,7 @@ def _activity(what: str, activity: Activity, net: str) -> str:
 
 
 def _read(log: str, own: power.Power, path: Path) -> power.Power:
-    """The rows "internal switching leakage total instance" of the log."""
+    """Read the rows "internal switching leakage total instance" of the log."""
     rows: dict[str, tuple[float, ...]] = {}
     for match in _ROW.finditer(log):
         try:

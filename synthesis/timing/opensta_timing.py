@@ -1,6 +1,6 @@
 """Static timing by OpenSTA, and the delays of every cell that it writes as SDF.
 
-Debian's OpenSTA is asked for timing only; its power figures are wrong (``docs/power.md``).
+Debian's OpenSTA serves for timing only; its power figures are wrong (``docs/power.md``).
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ def setup(
     outputs: Sequence[str],
     period_ns: float,
 ) -> list[str]:
-    """The Tcl that reads a design and constrains it, times in ns.
+    """Return the Tcl that reads a design and constrains it, times in ns.
 
     Inputs change at the clock edge, outputs are due at the next one, the clock is ideal. The clock
-    port is ``clk``, and none of ``inputs``. `InputError` for a name that may not stand in a script.
+    port is ``clk``, which ``inputs`` leaves out. `InputError` for a name unfit for a script.
     """
     for name in (*liberty, netlist, top, *inputs, *outputs):
         processes.checked_name(name, "name in a timing script")
@@ -115,7 +115,7 @@ def analyse(
     lines += [
         "report_checks -path_delay max -digits 4 -fields {slew cap}",
         'puts "worst slack [worst_slack -max]"',
-        # More than any netlist has; as many as there are with so small a slack.
+        # The count is more than any netlist has: all endpoints with so small a slack.
         f"report_checks -path_delay max -format end -group_count 1000000 -digits 4 "
         f"-slack_max {late_below_ns:.6f}",
         "write_sdf -divider . -digits 6 delays.sdf",
@@ -124,20 +124,20 @@ def analyse(
     # Without the user's own ~/.sta, which no run depends on.
     command = ["sta", "-no_init", "-no_splash", "-exit", "timing.tcl"]
     log = processes.run(command, folder, "timing.log", TIMEOUT_S)
-    bare, found = (
+    without_wires, with_wires = (
         re.search(rf"^worst slack {words}(\S+)$", log, re.MULTILINE)
         for words in ("without wires ", "")
     )
-    if bare is None or found is None or not re.search(r"data required time", log):
+    if without_wires is None or with_wires is None or not re.search(r"data required time", log):
         raise ToolError(f"sta reported no slack; log: {folder / 'timing.log'}")
     path = log[: log.index("data arrival time")]
     steps = tuple((m[2], m[3], float(m[1])) for m in _STEP.finditer(path))
     late = {m[1].rpartition("/")[0] or m[1]: float(m[2]) for m in _LATE.finditer(log)}
-    return Timing(float(found[1]), float(bare[1]), steps, late)
+    return Timing(float(with_wires[1]), float(without_wires[1]), steps, late)
 
 
 def read_sdf(path: Path) -> Delays:
-    """Read what `analyse` wrote: the late value of every cell arc and wire."""
+    """Read the ``delays.sdf`` of `analyse`: the late value of every cell arc and wire."""
     with path.open(encoding="utf-8") as file:
         return _parse(file, str(path))
 
@@ -147,23 +147,23 @@ def _parse(lines: Iterable[str], name: str) -> Delays:
     wires: dict[str, float] = {}
     arcs: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     for line in lines:
-        if (found := _IOPATH.match(line)) is not None:
-            values = (_late(found[3]), _late(found[4]))
-            arcs.setdefault((instance, found[1], found[2]), []).append(values)
-        elif (found := _INTERCONNECT.match(line)) is not None:
-            wires[found[1]] = max(_late(found[2]), _late(found[3]))
-        elif (found := _INSTANCE.match(line)) is not None:
-            instance = found[1].replace("\\", "")
+        if (match := _IOPATH.match(line)) is not None:
+            edges = (_late(match[3]), _late(match[4]))
+            arcs.setdefault((instance, match[1], match[2]), []).append(edges)
+        elif (match := _INTERCONNECT.match(line)) is not None:
+            wires[match[1]] = max(_late(match[2]), _late(match[3]))
+        elif (match := _INSTANCE.match(line)) is not None:
+            instance = match[1].replace("\\", "")
         elif "TIMESCALE" in line:
-            found = re.search(r"\(TIMESCALE\s+(1|10|100)(?:\.0)?\s*([munpf]?)s\)", line)
-            if found is not None:
+            match = re.search(r"\(TIMESCALE\s+(1|10|100)(?:\.0)?\s*([munpf]?)s\)", line)
+            if match is not None:
                 unit = (
-                    float(found[1])
-                    * {"": 1, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}[found[2]]
+                    float(match[1])
+                    * {"": 1, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}[match[2]]
                 )
     if unit is None:
         raise ToolError(f"{name}: not a delay file: no TIMESCALE")
-    paths = {}
+    paths: dict[tuple[str, str, str], tuple[float, float]] = {}
     for (instance, source, target), values in arcs.items():
         wire = wires.get(f"{instance}.{source}", 0.0)
         rise, fall = (sum(v[k] for v in values) / len(values) + wire for k in (0, 1))
@@ -172,5 +172,6 @@ def _parse(lines: Iterable[str], name: str) -> Delays:
 
 
 def _late(triple: str) -> float:
+    """Return the last number of ``early:typical:late``; 0 where there is none."""
     numbers = [float(part) for part in triple.split(":") if part]
     return numbers[-1] if numbers else 0.0
