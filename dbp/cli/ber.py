@@ -152,7 +152,7 @@ def _check_for_waveform(options: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class Request:
-    """What an evaluation is asked for; what is None or empty comes from the configuration.
+    """What an evaluation is to do; what is None or empty comes from the configuration.
 
     ``designs``: names, files or run folders, and names of reference receivers. ``config``: the name
     or file of a configuration; None: that of the first design's run folder, else the paper's.
@@ -249,7 +249,7 @@ def _plan(
 
 
 def labels_of(names: Sequence[str], designs: Mapping[str, FoundDesign]) -> dict[str, str]:
-    """Short names of all; designs of the same name are told apart as they were typed."""
+    """Return a short name for each; designs of one name keep the names that were typed."""
     short = {name: designs[name][0].name if name in designs else name for name in names}
     return {
         name: name if list(short.values()).count(label) > 1 else label

@@ -74,7 +74,7 @@ def _run(options: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class Candidates:
-    """In which hardware each design is compared: kits, kinds of filters, lanes to synthesise.
+    """The hardware in which each design is compared: kits, kinds of filters, lanes to synthesise.
 
     Receivers are estimated from the first two widths; further ones check the estimate.
     """
@@ -116,7 +116,7 @@ class _Comparison:
         )
 
     def plans(self) -> dict[_Key, list[StepSynthesis]]:
-        """Return the syntheses of each row; a wrong argument is told before any begins."""
+        """Return the syntheses of each row; wrong arguments are refused before any of them runs."""
         from dbp.synthesis import whole_receiver
 
         plans: dict[_Key, list[StepSynthesis]] = {}
@@ -182,7 +182,7 @@ def compare(
     *,
     min_errors: int | None = None,
 ) -> ComparisonMetrics:
-    """BER, watts and square millimetres of designs in one or more kits, to files and a table.
+    """Write and print BER, watts and square millimetres of designs in one or more kits.
 
     Bit errors are counted on the link of the first design's configuration, at its launch powers;
     for the rest see `dbp.synthesis.whole_receiver`. What an earlier call has left in ``out``, of
@@ -265,7 +265,7 @@ def _scaled(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
     return scaled
 
 
-# Of a row: the key of its band, the quantity that is scaled, and the figure.
+# The key of a band, the quantity by which it is scaled, and the figure of a row.
 _Figure = Callable[[ComparisonRow], float | None]
 _SCALED_FIGURES: tuple[tuple[str, Literal["energy", "area"], _Figure], ...] = (
     ("power_28nm_w", "energy", lambda row: row.power_w.total),
@@ -276,7 +276,7 @@ _SCALED_FIGURES: tuple[tuple[str, Literal["energy", "area"], _Figure], ...] = (
 
 
 def _bands(rows: Sequence[ComparisonRow]) -> dict[str, Band | None]:
-    """Bands of one design from a row for each kit; None without a scaled kit or such a figure."""
+    """Return bands of one design, from a row for each kit; None without a scaled kit or figure."""
     from dbp.synthesis.cells import scaling
 
     voltages_v = {row.pdk: row.voltage_v for row in rows if row.voltage_v is not None}
@@ -289,10 +289,10 @@ def _bands(rows: Sequence[ComparisonRow]) -> dict[str, Band | None]:
 
 
 def _flat(rows: Sequence[ComparisonRow]) -> list[dict[str, Any]]:
-    """Tables within rows as columns of their own, ``power_w.total``; empty where a row has none."""
+    """Make tables within rows columns such as ``power_w.total``, empty where a row has no table."""
     dumped = (row.model_dump(mode="json", exclude_unset=True) for row in rows)
     flat = [dict(_leaves(row)) for row in dumped]
-    # Where another row has a table, None stands for it.
+    # A row without the table has None in its place: no column of its own.
     tables = {column.split(".")[0] for row in flat for column in row if "." in column}
     columns = dict.fromkeys(column for row in flat for column in row if column not in tables)
     return [{column: row.get(column) for column in columns} for row in flat]

@@ -1,4 +1,4 @@
-"""``dbp run``: all of it: learned design and baseline, side by side."""
+"""``dbp run``: every stage, for the learned design and the baseline, side by side."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def run(settings: Config, out: Path, device: str = "cpu") -> None:
-    """Learned design and baseline, both through every stage, and one report over both.
+    """Take a learned design and the baseline through every stage, and write one report over both.
 
-    A stage that lacks a tool is left out and named in the report, as is a kit that is not there:
-    the shipped one stands in for it. A stage that fails does not stop the others, but makes the
+    A stage that lacks a tool is left out and named in the report, as is a missing kit, which the
+    shipped one replaces. A stage that fails does not stop the others, but makes the
     whole run fail in the end.
     """
     if settings.link.modulation == "gaussian":
@@ -82,7 +82,7 @@ def run(settings: Config, out: Path, device: str = "cpu") -> None:
 
 
 def _kit_or_shipped(name: str) -> tuple[str, dict[str, str]]:
-    """The configured kit, or the shipped one where it is missing, and then what to say of it."""
+    """Return the configured kit, or the shipped one and the reason where that kit is missing."""
     from dbp.synthesis.cells import kits
 
     try:

@@ -1,4 +1,4 @@
-"""Where the work of an evaluation is done: threads here, processes here, a cluster.
+"""The places where an evaluation is counted: threads or processes of this machine, a cluster.
 
 `executor` gives a `concurrent.futures.Executor` and the number of tasks that it does at a time.
 The clusters are Dask's (`distributed`). What travels between its processes is in Dask's own wire
@@ -30,7 +30,7 @@ _ADDRESS = re.compile(r"tcp://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9
 
 @dataclass(frozen=True)
 class Workplace:
-    """Where an evaluation is counted: ``cluster`` and ``workers`` as `executor` takes them.
+    """The place where an evaluation is counted: ``cluster`` and ``workers`` as of `executor`.
 
     ``database``: a file that keeps every counted group. With ``resume``, groups that it holds are
     not counted again; else it starts empty.
@@ -130,7 +130,7 @@ def _local(count: int) -> Iterator[Any]:
 
 
 def dask_setup(worker: object) -> None:
-    """What Dask calls in each worker process of this machine, since this module is preloaded there.
+    """Prepare a worker process: Dask calls this in each of them, since it preloads this module.
 
     A terminal sends Ctrl-C to all processes: the one that counts ends the others.
     """
@@ -139,8 +139,8 @@ def dask_setup(worker: object) -> None:
 
 
 def _quiet() -> None:
-    # Dask logs every worker that comes or goes and every task given up, and its event loop what
-    # Ctrl-C cuts short; errors are raised. Dask's configuration sets a level for each of these, so
+    # Dask logs every worker that comes or goes and every task given up; its event loop logs what
+    # Ctrl-C cuts short. Errors are raised. Dask's configuration sets a level for each of these, so
     # that of a logger above would not count.
     for name in ("distributed", "tornado", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

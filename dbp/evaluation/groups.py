@@ -73,7 +73,7 @@ class Scenario:
 
 
 def identity(scenario: Scenario) -> dict[str, str]:
-    """Return what must be the same wherever groups of the scenario are counted."""
+    """Return the versions that must be the same wherever groups of the scenario are counted."""
     return {
         "sources": hash_of(*SOURCES)[:12],
         **{name: metadata.version(name) for name in LIBRARIES},

@@ -45,7 +45,7 @@ class CountedGroup(NamedTuple):
 
 
 class Results:
-    """The database at ``path``, made where there is none; a context manager that closes it.
+    """The database at ``path``, made if it is missing; a context manager that closes it.
 
     Raises `InputError` where the file is damaged or no database of ours, `DbpError` where it
     cannot be written.
@@ -125,7 +125,7 @@ class Results:
         try:
             yield
         except sqlite3.OperationalError as error:  # full, read-only, locked by another process
-            # What SQLite says of a full disk where it cannot make its files beside the database.
+            # SQLite reports a full disk so, too, if it cannot make its files beside the database.
             hint = (
                 " (is the disk full?)"
                 if getattr(error, "sqlite_errorcode", 0) & 255 == sqlite3.SQLITE_IOERR

@@ -450,7 +450,7 @@ class SynthMetrics(Metrics):
 
 
 class ReceiverPowerW(BaseModel):
-    """Watts by kind, of a receiver; only the total of one that was not estimated by kind."""
+    """Watts of a receiver by kind; the total alone where the kinds were not estimated."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
@@ -461,7 +461,7 @@ class ReceiverPowerW(BaseModel):
 
 
 class FitCheck(BaseModel):
-    """What the line through two widths predicts over what was measured of a wider synthesis."""
+    """The ratio of what the line through two widths predicts to a wider synthesis."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 

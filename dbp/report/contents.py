@@ -123,7 +123,7 @@ class Contents:
 
 
 def summary(folder: Path) -> str:
-    """The figures that matter of all designs in a folder, as a table for a terminal."""
+    """Return a table for a terminal with the main figures of all designs in a folder."""
     content = Contents.load([folder])
     best = best_points(content.points)
     rows = [["design", "taps", "bits c/s", "BER", "at dBm", "RTL mismatches", "um2", "mW"]]

@@ -185,7 +185,7 @@ def _formats(runs: Sequence[DesignRun]) -> str:
 
 
 def _options(design: Design) -> dict[str, set[int]]:
-    """The options of the datapath, with the values that a design's rotations have."""
+    """Return the options of the datapath, with the values in a design's rotations."""
     rotations = design.rotations
     return {
         "K taps": {rotation.kerr_taps for rotation in rotations},
@@ -196,7 +196,7 @@ def _options(design: Design) -> dict[str, set[int]]:
 
 
 def _each(values: set[int]) -> str:
-    """The values of all filters or rotations of a design, the largest first."""
+    """Join the values of all filters or rotations of a design, the largest first."""
     return " / ".join(map(str, sorted(values, reverse=True))) or "-"
 
 
@@ -231,7 +231,7 @@ def _hardware(runs: Sequence[DesignRun]) -> list[str]:
 
 
 def _synthesis(kit: str, synths: Mapping[str, SynthMetrics]) -> list[str]:
-    """Area, power and timing in one kit, by the names of the runs."""
+    """Return tables of area, power and timing in one kit; ``synths`` by the names of the runs."""
     header = [f"one step in {kit}", "step", "lanes", "area (µm²)", "cells"]
     header += ["power (mW)", "switching", "internal", "leakage", "gate-level mismatches"]
     lines = [_table(header, [_synthesis_row(name, synth) for name, synth in synths.items()])]
@@ -289,7 +289,7 @@ def _ratio(first: SynthMetrics, second: SynthMetrics) -> str:
 
 
 def _comparison(folders: Sequence[Path]) -> list[str]:
-    """The comparisons that `dbp compare` has written into these folders."""
+    """Show the comparisons that `dbp compare` has written into these folders."""
     parts: list[str] = []
     for folder in folders:
         metrics = read_metrics(folder / f"{merit.FILE}.json", ComparisonMetrics)
@@ -308,7 +308,7 @@ def _comparison(folders: Sequence[Path]) -> list[str]:
 
 
 def _published(runs: Sequence[DesignRun]) -> list[str]:
-    """The paper's figures for designs of these taps and formats, on its own link and process."""
+    """Show the paper's figures for designs of these taps and formats, on its link and process."""
     ber, power = (paper.rows(name) for name in ("paper_ber.csv", "paper_power.csv"))
     rows = []
     for run in runs:
