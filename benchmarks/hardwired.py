@@ -1,13 +1,13 @@
 # amaranth: UnusedElaboratable=no
-"""Area and power of hardwired filters, in several forms, beside the reconfigurable one.
+"""Area and power of hardwired filters, in several forms, and of the reconfigurable one.
 
     OMP_NUM_THREADS=1 python benchmarks/hardwired.py [DESIGN [STEP [LANES]]]
 
 Needs nangate45 in ``DBP_PDK_ROOT``, and ``sta``; the rows of da4ml need that package (the extra
 ``benchmark``). Each form is mapped as `dbp synth` does, timed at 416.7 MHz, and simulated gate by
 gate with delays on band-limited Gaussian samples that golden has brought to the input of the
-filter; what comes out is compared with golden. Then counts adders of one graph over all lanes of a
-word, and of the graphs of the whole design.
+filter, and its outputs are compared with golden. Then the adders of one graph over all lanes of a
+word are counted, and those of the graphs of the whole design.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ BANDWIDTH = 0.26  # of the sampling rate, one side: 2 samples per symbol, little
 
 
 def stimulus(design: Design, step: int, samples: int) -> Samples:
-    """What enters ``filters[step]`` when band-limited Gaussian noise enters the converter."""
+    """Return the input of ``filters[step]`` for band-limited Gaussian noise at the converter."""
     rng = np.random.default_rng(0)
     spectrum = np.fft.fft(rng.normal(size=samples) + 1j * rng.normal(size=samples))
     spectrum[np.abs(np.fft.fftfreq(samples)) > BANDWIDTH] = 0
@@ -99,7 +99,7 @@ def shared(filter_: Filter, input_bits: int) -> Graph:
 
 
 def broadcast(filter_: Filter, input_bits: int) -> Graph:
-    """Each sample times each constant once; synthesis merges the products that lanes share."""
+    """Multiply each sample by each constant once; synthesis merges products that lanes share."""
     inputs = unshared(filter_, input_bits).inputs
     sums: list[Sum] = []
     products: dict[tuple[int, int], int] = {}
@@ -121,7 +121,7 @@ def broadcast(filter_: Filter, input_bits: int) -> Graph:
 
 
 def products_first(filter_: Filter, input_bits: int) -> Graph:
-    """Each sample times each complex tap once; the two lanes that need a product share it."""
+    """Multiply each sample by each complex tap once; the two lanes that need a product share it."""
     inputs = unshared(filter_, input_bits).inputs
     sums: list[Sum] = []
     outputs: tuple[list[Term], list[Term]] = ([], [])
@@ -138,7 +138,7 @@ def products_first(filter_: Filter, input_bits: int) -> Graph:
 
 
 def of_da4ml(filter_: Filter, input_bits: int, *, stage: int) -> Graph:
-    """The two-input adders that da4ml finds for the folded samples, all in one ``stage``."""
+    """Return the two-input adders that da4ml finds for the folded samples, all in one ``stage``."""
     from da4ml.cmvm import solve
 
     plain = unshared(filter_, input_bits)
@@ -200,8 +200,10 @@ def _pack(codes: np.ndarray, bits: int) -> int:
     return sum((int(code) & ((1 << bits) - 1)) << (bits * k) for k, code in enumerate(codes))
 
 
-def measure(verilog: str, block: StreamBlock, x: Samples, y: Samples, held: dict[str, int]) -> str:
-    """Area, power per lane, slack and mismatches of a block, as the cells of a table's row."""
+def measure(
+    verilog: str, block: StreamBlock, x: Samples, y: Samples, tap_ports: dict[str, int]
+) -> str:
+    """Return area, power per lane, slack and mismatches of a block as cells of a table's row."""
     kit, files = kits.find("nangate45")
     library = liberty_reader.read(*files)
     lanes, bits = block.lanes, block.input_bits
@@ -218,7 +220,7 @@ def measure(verilog: str, block: StreamBlock, x: Samples, y: Samples, held: dict
             folder, liberty, "netlist.v", block.module_name, inputs, outputs, PERIOD_S * 1e9, wires
         )
         delays = opensta_timing.read_sdf(folder / "delays.sdf")
-    idle = dict.fromkeys(inputs, 0) | held
+    idle = dict.fromkeys(inputs, 0) | tap_ports
     rows = [idle | {"rst": 1}] * 2
     for k in range(WARM_UP_CLOCKS + CLOCKS):
         word = slice(k * lanes, (k + 1) * lanes)
@@ -247,7 +249,7 @@ def measure(verilog: str, block: StreamBlock, x: Samples, y: Samples, held: dict
 
 
 def count_over_lanes(filter_: Filter, input_bits: int, lanes: int) -> float:
-    """Adders per lane that da4ml needs where it may share between all lanes of a word."""
+    """Return the adders per lane that da4ml needs if all lanes of a word may share."""
     from da4ml.cmvm import solve
 
     samples = filter_.taps - 1 + lanes
@@ -274,9 +276,9 @@ def main(name: str = "learned-c6-s8", step: str = "16", lanes: str = "8") -> Non
     )
     print("| --- " * 7 + "|", flush=True)
 
-    def rows(label: str, counts: str, block: StreamBlock, held: dict[str, int]) -> None:
+    def rows(label: str, counts: str, block: StreamBlock, tap_ports: dict[str, int]) -> None:
         verilog = "\n".join(to_verilog(block).values())
-        cells = measure(verilog, block, x, y, held)
+        cells = measure(verilog, block, x, y, tap_ports)
         print(f"| {label} | {counts} | {cells} |", flush=True)
 
     c = filter_.coefficient_bits

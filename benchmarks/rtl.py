@@ -4,7 +4,7 @@
 
 Emission: seconds and peak memory (of Python and of Yosys, whichever is larger) of chains cut from
 `learned-c6-s9`. Simulation: one step at 96 lanes and the whole chain at 8, in each simulator that
-is installed: the samples of all vectors over the time to play them, and what the build took before.
+is installed: the samples of all vectors over the time to play them, and the time of the build.
 """
 
 from __future__ import annotations
@@ -31,14 +31,17 @@ SIZES = (9, 96), (17, 96), (33, 24), (33, 48), (33, 96)
 
 
 def cut(design: Design, filters: int) -> Design:
-    """The chain of the first filters."""
+    """Return the chain of the first ``filters`` filters."""
     return replace(
         design, filters=design.filters[:filters], rotations=design.rotations[: filters - 1]
     )
 
 
 def emission(filters: int, lanes: int, kind: str) -> None:
-    """In a process of its own, since the peak of memory is that of a process."""
+    """Print the figures of an emission.
+
+    It runs in a process of its own, since the peak of memory is that of a process.
+    """
     design, _ = runs.find_design(DESIGN)
     with tempfile.TemporaryDirectory() as folder:
         written = emit(cut(design, filters), folder, Target(lanes, kind))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value, ValueLike
 from amaranth.lib import wiring
 
-# A register that every block has at its outputs: the key of its name beside those of the cuts.
+# The key, in tables of registers by cut, of the registers that every block has at its outputs.
 OUTPUT = "output"
 
 

@@ -208,7 +208,7 @@ class WindowedLanes(StreamBlock, Generic[Lane]):
     """P equal lanes of a filter over a common history: a word of P samples in and out per clock.
 
     Lane 0 has the oldest sample. The history of ``taps - 1`` samples advances with every valid
-    word. ``out_clipped``, where samples can be clipped, has a bit per lane, beside the word.
+    word. ``out_clipped``, where samples can be clipped, has a bit per lane, together with the word.
     """
 
     kind: str  # the first part of the module's name

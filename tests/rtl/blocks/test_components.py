@@ -14,9 +14,6 @@ from dbp.rtl.blocks.rotation import RotationLanes
 from dbp.rtl.blocks.step import Step
 from dbp.rtl.pipeline import FilterPipeline, HardwiredPipeline, Pipeline, RotationPipeline
 
-# Mostly few, which take less time and differ as much.
-
-
 SEEDS = st.integers(0, 2**32 - 1)
 POWERS = st.sampled_from([0, 300, 5000, 10**6])
 PIPELINES = st.builds(
