@@ -208,62 +208,67 @@ def _wheel(gates: int, longest_delay: int) -> Wheel:
 @_inline
 def _toggle(net, now, counting, wires, gates, count):
     """Change a net; note the gates that it drives. Returns how many gates are noted now."""
-    value = wires.rows[net, _VALUE] ^ 1
-    wires.rows[net, _VALUE] = value
+    nets, fanout, at_one = wires
+    rows, noted = gates.rows, gates.noted
+    value = nets[net, _VALUE] ^ 1
+    nets[net, _VALUE] = value
     if counting:
-        wires.rows[net, _TOGGLES] += 1
-        wires.at_one[net] += -now if value else now
-    for k in range(wires.rows[net, _FANOUT], wires.rows[net + 1, _FANOUT]):
-        gate = wires.fanout[k] >> _PIN_BITS
-        bit = 1 << (wires.fanout[k] & ((1 << _PIN_BITS) - 1))
-        gates.rows[gate, _STATE] ^= bit
+        nets[net, _TOGGLES] += 1
+        at_one[net] += -now if value else now
+    for k in range(nets[net, _FANOUT], nets[net + 1, _FANOUT]):
+        gate, bit = fanout[k] >> _PIN_BITS, 1 << (fanout[k] & ((1 << _PIN_BITS) - 1))
+        rows[gate, _STATE] ^= bit
         # No input had changed yet, so that the gate is not noted yet.
-        if gates.rows[gate, _CHANGED] == 0:
-            gates.noted[count] = gate
+        if rows[gate, _CHANGED] == 0:
+            noted[count] = gate
             count += 1
-        gates.rows[gate, _CHANGED] |= bit
+        rows[gate, _CHANGED] |= bit
     return count
 
 
 @_inline
 def _evaluate(now, count, gates, wheel):
     """Schedule those of the noted gates whose function changed. Returns the wheel."""
+    # Unpacked once: the compiler counts references whenever an array is taken out of a tuple.
+    rows, tables, delays, noted = gates
+    head, events, free = wheel
     for k in range(count):
-        gate = gates.noted[k]
-        value = np.int32(gates.tables[gates.rows[gate, _TABLE] + gates.rows[gate, _STATE]])
-        if value != gates.rows[gate, _NEXT]:
-            gates.rows[gate, _NEXT] = value
-            wheel = _schedule(gate, now + _delay(gate, value, gates), wheel)
-        gates.rows[gate, _CHANGED] = 0
-    return wheel
+        gate = noted[k]
+        value = np.int32(tables[rows[gate, _TABLE] + rows[gate, _STATE]])
+        if value != rows[gate, _NEXT]:
+            rows[gate, _NEXT] = value
+            if free[0] == len(events):
+                events = _grown(events)
+            # A free row becomes the head of the list of its time.
+            event = free[0]
+            free[0] = events[event, 0]
+            delay = _delay(rows[gate, _PINS], rows[gate, _CHANGED], value, delays)
+            slot = (now + delay) & (len(head) - 1)
+            events[event, 0], events[event, 1] = head[slot], gate
+            head[slot] = event
+        rows[gate, _CHANGED] = 0
+    return Wheel(head, events, free)
 
 
 @_inline
-def _delay(gate, value, gates):
-    """The shortest delay to ``value`` from those pins of a gate that changed."""
-    delay, changed = np.int64(1) << 40, gates.rows[gate, _CHANGED]
-    pin = gates.rows[gate, _PINS]
+def _delay(pin, changed, value, delays):
+    """The shortest delay to ``value`` from the changed pins of a gate; ``pin``: its first pin."""
+    delay = np.int64(1) << 40
     while changed:
         if changed & 1:
-            delay = min(delay, np.int64(gates.delays[pin, value]))
+            delay = min(delay, np.int64(delays[pin, value]))
         changed >>= 1
         pin += 1
     return delay
 
 
-@_inline
-def _schedule(gate, time, wheel):
-    """Put an event into the list of its time. Returns the wheel, larger where it was full."""
-    head, events, free = wheel
-    if free[0] == len(events):
-        events = np.concatenate((events, np.empty_like(events)))
-        events[free[0] :, 0] = np.arange(free[0] + 1, len(events) + 1)
-    event = free[0]
-    free[0] = events[event, 0]
-    slot = time & (len(head) - 1)
-    events[event, 0], events[event, 1] = head[slot], gate
-    head[slot] = event
-    return Wheel(head, events, free)
+@njit(cache=True)
+def _grown(events):
+    """Twice as many rows; the new ones are free, each the next of the one before it."""
+    rows = len(events)
+    events = np.concatenate((events, np.empty_like(events)))
+    events[rows:, 0] = np.arange(rows + 1, len(events) + 1)
+    return events
 
 
 @njit(cache=True)
@@ -277,23 +282,25 @@ def _next_due(now, end, head):
 @_inline
 def _pass_slot(now, counting, wires, gates, wheel):
     """Let all happen that is due now. Returns the wheel."""
-    head, slot = wheel.head, now & (len(wheel.head) - 1)
+    nets, rows = wires.rows, gates.rows
+    head, events, free = wheel
+    slot = now & (len(head) - 1)
     # Again while a delay of 0 adds events to the list that has just been emptied.
     while head[slot] >= 0:
         event = head[slot]
         head[slot] = -1
         count = 0
         while event >= 0:
-            following, gate = wheel.events[event, 0], wheel.events[event, 1]
-            net = gates.rows[gate, _TARGET]
+            following, gate = events[event, 0], events[event, 1]
+            net = rows[gate, _TARGET]
             # The value of this moment: equal where a pulse has come and gone meanwhile.
-            if wires.rows[net, _VALUE] != gates.rows[gate, _NEXT]:
+            if nets[net, _VALUE] != rows[gate, _NEXT]:
                 count = _toggle(net, now, counting, wires, gates, count)
-            wheel.events[event, 0] = wheel.free[0]
-            wheel.free[0] = event
+            events[event, 0] = free[0]
+            free[0] = event
             event = following
-        wheel = _evaluate(now, count, gates, wheel)
-    return wheel
+        head, events, free = _evaluate(now, count, gates, Wheel(head, events, free))
+    return Wheel(head, events, free)
 
 
 @njit(cache=True)
