@@ -4,7 +4,7 @@
 
 The preset's link (Haeger and Pfister, ISIT 2018) at 0 dBm. The authors' public code goes from 20.81
 to 22.61 dB there in 1,500 iterations of 0.22 core-seconds: 330. Compilation and the simulation of
-the link stand apart; the rest is all that learning costs in this process, on any number of threads.
+the link are stated apart; the rest is all that learning costs here, on any number of threads.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def fresh_snr_db(receiver: Receiver, settings: config.Config, launch_power_dbm: 
 def main() -> None:
     settings = config.load("isit2018")
     power_dbm = settings.training.launch_power_dbm
-    # One step on few data: compiles everything.
+    # One iteration of each phase on few data: compiles everything.
     few = {"symbols": 4096, "validation_symbols": 4096, "curvature_symbols": 1024}
     once = {"start_iterations": 1, "float_iterations": 1, "signal_iterations": 0}
     first = settings.training.model_copy(update=few | once | {"tap_iterations": 1})
@@ -72,7 +72,7 @@ def main() -> None:
     State.add = watch
     begin = time.process_time()
     result = training.train(settings)
-    print("step  phase    core-seconds  validated dB")
+    print("iter  phase    core-seconds  validated dB")
     for row, seconds in zip(result.history, spent, strict=True):
         print(f"{row.iteration:4}  {row.phase:7}  {seconds:12.1f}  {row.snr_db:12.2f}")
 

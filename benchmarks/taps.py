@@ -4,9 +4,10 @@
 
 On the paper's link (preset demo) and on that of isit2018, each at its launch power. The longest
 filters are learned as `dbp train` does, from the joint least squares of all of them. Where that
-start fails, filters are pruned: a penalty on the outermost taps grows from one Gauss-Newton step to
-the next until they are gone ("prune the outer taps while descending", Fougstedt et al., ECOC 2018),
-first those of every other filter, then those of the rest. Writes ``taps.csv`` and ``taps.svg``.
+start fails, filters are pruned: a penalty on the outermost taps grows from one Gauss-Newton
+iteration to the next until they are gone ("prune the outer taps while descending", Fougstedt et
+al., ECOC 2018), first those of every other filter, then those of the rest. Writes ``taps.csv`` and
+``taps.svg``.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ from dbp.support.svg import to_svg
 # Preset, taps learned from a joint start, and the taps down to which the last of them are pruned.
 LINKS = ("demo", (25, 19, 17), 11), ("isit2018", (9,), 3)
 ITERATIONS = 12
-# Enough for steps, where the path from one length to the next matters more than its end.
+# Enough where the path from one length to the next matters more than its end.
 CURVATURE_SYMBOLS = 8192
-# Of the penalty, relative to the loss; the taps are gone when their squares sum to less than this.
-FIRST_WEIGHT, GROWTH, MAX_STEPS = 1e-3, 1.4, 80
+# The penalty relative to the loss; taps are gone when their squares sum to less than `GONE`.
+FIRST_WEIGHT, GROWTH, MAX_ITERATIONS = 1e-3, 1.4, 80
 GONE = 1e-5
 # On the way to fewer taps the others grow, for a while; in floating point that costs nothing.
 LARGEST_TAP = 1.6
@@ -60,7 +61,7 @@ class Objective(gauss_newton.Objective):
 
 
 class Descent:
-    """Gauss-Newton steps of some filters, of which only the taps within ``lengths`` stay."""
+    """Gauss-Newton iterations of some filters, of which only the taps within ``lengths`` stay."""
 
     def __init__(self, filters: FloatFilters, data: training._Data, launch_power_mw: float) -> None:
         self.model = Model(filters)
@@ -69,36 +70,36 @@ class Descent:
         self.objective = Objective(
             self.model, launch_power_mw, signal, sent, data.detector, data.pool
         )
-        self.data, self.damping, self.steps = data, gauss_newton.DAMPING, 0
+        self.data, self.damping, self.iterations = data, gauss_newton.DAMPING, 0
         taps, count = self.model.half_taps.numel(), self.objective.parameters.size
         limit = np.where(np.arange(count) < taps, LARGEST_TAP, np.inf)
         self.limits = -limit, limit
 
     def inside(self, lengths: list[int]) -> np.ndarray:
-        """Which parameters are of filters so long."""
+        """Whether each parameter belongs to filters of these lengths."""
         half = self.model.half_taps.shape[1]
         rows = [np.arange(half) >= half - n // 2 - 1 for n in lengths]
         taps = np.repeat(np.concatenate(rows), 2)
         return np.concatenate((taps, np.ones(self.model.kerr.numel(), bool)))
 
-    def step(self, free: np.ndarray) -> bool:
-        """One step; whether it went anywhere."""
+    def iterate(self, free: np.ndarray) -> bool:
+        """Do one iteration; returns whether any parameter moved."""
         before = self.objective.parameters
-        random = np.random.default_rng((self.data.seed, self.steps))
+        random = np.random.default_rng((self.data.seed, self.iterations))
         blocks = random.permutation(self.objective.blocks)[: self.data.curvature_blocks]
         curvature = self.objective.curvature(blocks)
-        self.steps += 1
+        self.iterations += 1
         _, self.damping = gauss_newton.iterate(
             self.objective, curvature, self.damping, free, self.limits
         )
         return not np.array_equal(before, self.objective.parameters)
 
     def prune(self, inside: np.ndarray, kept: np.ndarray) -> None:
-        """Drive what is not to be kept to zero."""
+        """Drive the parameters that are not ``kept`` to zero."""
         objective, going, weight = self.objective, inside & ~kept, FIRST_WEIGHT
-        while np.sum(objective.parameters[going] ** 2) > GONE and self.steps < MAX_STEPS:
+        while np.sum(objective.parameters[going] ** 2) > GONE and self.iterations < MAX_ITERATIONS:
             objective.penalties = weight * going
-            if self.step(inside):
+            if self.iterate(inside):
                 weight *= GROWTH
         objective.penalties = 0.0
         objective.parameters = np.where(going, 0.0, objective.parameters)
@@ -113,7 +114,7 @@ def learn(
     descent.prune(descent.inside([taps.size for taps in filters.taps]), kept)
     descent.damping = gauss_newton.DAMPING
     for _ in range(ITERATIONS):
-        descent.step(kept)
+        descent.iterate(kept)
     learned = descent.model.filters()
     middle = learned.taps[0].size // 2
     return FloatFilters(

@@ -1,8 +1,8 @@
-"""Speed of a training step: the compiled chain beside torch's own operations, in one run.
+"""Speed of learning: the compiled chain and torch's own operations, in one run.
 
 Forward and backward through the 33 filters of the paper's link, 15 taps each, a batch of 64 blocks
-of 512 samples, on one thread. Million samples (MS) per CPU-second, the best of `REPEATS`. Beside
-it the Gauss-Newton matrix of all parameters on 8,192 symbols.
+of 512 samples, on one thread. Million samples (MS) per CPU-second, the best of `REPEATS`. Then the
+Gauss-Newton matrix of all parameters on 8,192 symbols.
 
     python benchmarks/training.py
 """
@@ -30,7 +30,7 @@ GAUSS_NEWTON_SAMPLES = 1024
 
 
 def cpu_seconds(run: Callable[[], object]) -> float:
-    """The least of some runs, after one that compiles."""
+    """The shortest of several runs, after one that compiles."""
     run()
     times = []
     for _ in range(REPEATS):
