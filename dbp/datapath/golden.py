@@ -122,7 +122,7 @@ def _rotated(rotation: Rotation, phi: Codes, x: Samples) -> tuple[Codes, Codes]:
     length = x.i.shape[-1]
     i, q = (_padded(part, rotation.delay + 1)[..., :length] for part in x)
     fraction = rotation.phase_fraction_bits
-    cosine = np.full_like(phi, 1 << fraction)
+    cosine: int | Codes = 1 << fraction
     if rotation.taylor_order == 2:
         cosine = cosine - fixed.round_shift(phi * phi, fraction + 1)
     return cosine * i - phi * q, cosine * q + phi * i
