@@ -22,15 +22,14 @@ def _run(options: argparse.Namespace) -> None:
     pdk(options.install)
 
 
-def pdk(install: str | None) -> None:
+def pdk(kit_to_install: str | None) -> None:
     """List the kits and where each one is, or install one from its pinned commit."""
-    from dbp.synthesis.cells import install as pdk_install
-    from dbp.synthesis.cells import kits
+    from dbp.synthesis.cells import install, kits
 
-    if install is not None:
-        folder = pdk_install.install(install)
-        license = pdk_install.SOURCES[install].license
-        print(f"{install} (licence {license}) -> {folder}", flush=True)
+    if kit_to_install is not None:
+        folder = install.install(kit_to_install)
+        licence = install.SOURCES[kit_to_install].license
+        print(f"{kit_to_install} (licence {licence}) -> {folder}", flush=True)
         return
     for kit in kits.KITS.values():
         try:

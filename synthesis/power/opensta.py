@@ -19,7 +19,7 @@ from dbp.support.files import open_gzip_or_plain, write_bytes, write_text
 from dbp.synthesis.activity.activity import Activity
 from dbp.synthesis.cells.library import Library
 from dbp.synthesis.netlist import CONSTANTS, Netlist
-from dbp.synthesis.power import calculate as power
+from dbp.synthesis.power.calculate import Power
 
 TIMEOUT_S = 3600
 OLDEST = (2, 5)
@@ -44,7 +44,7 @@ def find() -> tuple[str, str]:
 
 
 def calculate(
-    own: power.Power,
+    own: Power,
     netlist: Netlist,
     library: Library,
     activity: Activity,
@@ -53,7 +53,7 @@ def calculate(
     verilog: str | Path,
     liberty: Sequence[str | Path],
     folder: Path,
-) -> power.Power:
+) -> Power:
     """Return what `dbp.synthesis.power.calculate.calculate` does, by the program that `find` names.
 
     ``own``: our own calculation of the same, from which clocks and groups are taken. ``folder``:
@@ -132,7 +132,7 @@ def _activity(what: str, activity: Activity, net: str) -> str:
     return f"set_power_activity {what} -activity {toggles:.9g} -duty {probability:.9g}"
 
 
-def _read(log: str, own: power.Power, path: Path) -> power.Power:
+def _read(log: str, own: Power, path: Path) -> Power:
     """Read the rows "internal switching leakage total instance" of the log."""
     rows: dict[str, tuple[float, ...]] = {}
     for match in _ROW.finditer(log):
