@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dbp import config
 from dbp.cli._waveforms import design_receiver, prefix_errors, print_synchronization
@@ -188,7 +189,7 @@ def resolve(request: Request) -> EvaluationPlan:
     settings = settings or config_of(next((folder for _, folder in designs.values()), None))
     swept: Mapping[str, Any] = {}
     if request.sweep is not None:
-        settings = config.with_sweep(settings, settings.sweep | request.sweep)
+        settings = config.with_sweep(settings, {**settings.sweep, **request.sweep})
         swept = settings.sweep
     if request.seed is not None:
         settings = settings.model_copy(update={"seed": request.seed})
@@ -359,7 +360,8 @@ def ber_of_waveform(names: Sequence[str], arithmetic: str, file: Path, out: Path
             print(f"Note: {note}")
     with prefix_errors(file):
         waveform = on_waveform.stream(recording)
-    points, clouds = [], {}
+    points: list[Point] = []
+    clouds: dict[str, NDArray[np.complex64]] = {}
     for (name, kind), receiver in receivers.items():
         design, label = designs[name][0], labels[name]
         with prefix_errors(f"{file}: {label}"):
