@@ -13,15 +13,26 @@ RANDOM_DESIGNS := $(addprefix tests/, datapath/test_golden.py rtl/blocks/test_co
 
 DEBIAN_PACKAGES := g++ iverilog opensta python3-venv
 
-.PHONY: demo test test-long setup tools clean
+# What needs no hardware tool (simulators, Yosys, OpenSTA) and no installation.
+FAST_TESTS := $(addprefix tests/, api architecture comparison config datapath evaluation learning \
+  link report support waveforms)
+
+.PHONY: demo test test-fast test-long setup tools clean
 
 demo: setup
 	$(BIN)/dbp run demo --out runs/demo
 
+# Style, types and every test; the last lines say how much of the code the tests have run.
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=
+
+# Under two minutes on two cores.
+test-fast: setup
+	$(BIN)/ruff check .
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow" $(FAST_TESTS)
 
 # Ten times as many random designs, some thousands, from a seed: about half an hour on two cores.
 test-long: setup

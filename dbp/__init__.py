@@ -1,3 +1,82 @@
-"""Time-domain digital backpropagation for coherent optical receivers, from learning to watts."""
+"""Time-domain digital backpropagation for coherent optical receivers, from learning to watts.
+
+`import dbp` is quick: every public name below is loaded when it is first used.
+
+    link = dbp.Link(spans=32)
+    design = dbp.Design.load("learned-c6-s9")
+    received = link.transmit(launch_power_dbm=0.5, symbols=65_536, seed=1)
+    print(dbp.measure(received, design.receive(received)))
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# Each public name, and the module that holds it.
+_HOMES = {
+    "Config": "dbp.config",
+    "DbpError": "dbp.errors",
+    "Design": "dbp.api.design",
+    "FloatFilters": "dbp.learning.float_filters",
+    "InputError": "dbp.errors",
+    "LearnedDesign": "dbp.api.learning",
+    "Link": "dbp.api.link",
+    "Receiver": "dbp.evaluation.receivers",
+    "Recording": "dbp.waveforms.recording",
+    "check_receiver": "dbp.evaluation.receivers",
+    "evaluate": "dbp.api.evaluation",
+    "learn": "dbp.api.learning",
+    "load_waveform": "dbp.api.evaluation",
+    "measure": "dbp.api.evaluation",
+    "prove": "dbp.api.hardware",
+    "simulate": "dbp.api.hardware",
+    "synthesize": "dbp.api.hardware",
+}
+
+__all__ = [
+    "Config",
+    "DbpError",
+    "Design",
+    "FloatFilters",
+    "InputError",
+    "LearnedDesign",
+    "Link",
+    "Receiver",
+    "Recording",
+    "__version__",
+    "check_receiver",
+    "evaluate",
+    "learn",
+    "load_waveform",
+    "measure",
+    "prove",
+    "simulate",
+    "synthesize",
+]
+
+if TYPE_CHECKING:
+    from dbp.api.design import Design
+    from dbp.api.evaluation import evaluate, load_waveform, measure
+    from dbp.api.hardware import prove, simulate, synthesize
+    from dbp.api.learning import LearnedDesign, learn
+    from dbp.api.link import Link
+    from dbp.config import Config
+    from dbp.errors import DbpError, InputError
+    from dbp.evaluation.receivers import Receiver, check_receiver
+    from dbp.learning.float_filters import FloatFilters
+    from dbp.waveforms.recording import Recording
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dbp' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,6 +2,7 @@
 
 from dbp.config._checks import (
     MAX_SPAN_LOSS_DB,
+    checked,
     link_with,
     require_one_polarization,
     with_sweep,
@@ -38,6 +39,7 @@ __all__ = [
     "Link",
     "Modulation",
     "Training",
+    "checked",
     "link_with",
     "load",
     "parse",

@@ -1,0 +1,149 @@
+"""`dbp.prove`, `dbp.simulate`, `dbp.synthesize`: the Verilog of a design, and what it costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from dbp.datapath.design import Design, launch_power_uw
+from dbp.datapath.stimulus import Stimulus, StimulusSource
+from dbp.errors import InputError
+
+if TYPE_CHECKING:
+    from dbp.link.transmission import Received
+    from dbp.records.schemas import ProofMetrics, SimMetrics, SynthMetrics
+
+CLOCK_MHZ = 416.7  # the paper's: 96 samples a clock at 20 GBd and 2 samples per symbol
+
+
+def prove(
+    rtl: str | Path,
+    design: Design,
+    *,
+    folder: str | Path | None = None,
+    config_hash: str | None = None,
+) -> ProofMetrics:
+    """Prove the Verilog in the folder ``rtl`` equal to ``design`` for all inputs.
+
+    `dbp.Design.to_verilog` has filled ``rtl``. ``folder``: where ``metrics.json`` is written, if
+    anywhere. ``config_hash``: of the configuration that the design comes from, for the metrics.
+    Returns what was proved. Raises `InputError` where the folder holds no emission of this design,
+    `dbp.errors.DbpError` where a module differs.
+    """
+    from dbp.rtl.proof import prove as prove_verilog
+
+    return prove_verilog(Path(rtl), design, folder=_folder(folder), config_hash=config_hash)
+
+
+def simulate(
+    rtl: str | Path,
+    design: Design,
+    *,
+    stimulus: Received | Stimulus | StimulusSource,
+    simulator: Literal["verilator", "icarus"] | None = None,
+    samples: int = 4096,
+    waves: bool = False,
+    code_coverage: bool = False,
+    folder: str | Path | None = None,
+    config_hash: str | None = None,
+) -> SimMetrics:
+    """Simulate the Verilog in the folder ``rtl`` and compare every sample with the golden model.
+
+    ``stimulus``: what `dbp.Link.transmit` returns, of which the first ``samples`` samples are
+    streamed through the top, before corner cases and changes of taps. ``simulator``: the first
+    that is installed by default. ``code_coverage``: count lines and toggles too (Verilator only).
+    ``folder``: where ``metrics.json`` and, with ``waves``, a waveform (VCD) are written, if
+    anywhere. ``config_hash``: as in `prove`. Raises `dbp.errors.DbpError` where a sample differs,
+    and `dbp.errors.ToolError` where no simulator is installed.
+    """
+    from dbp.sim import simulate as simulate_verilog
+
+    return simulate_verilog(
+        Path(rtl),
+        design,
+        source(stimulus, design),
+        folder=_folder(folder),
+        simulator=simulator,
+        samples=samples,
+        waves=waves,
+        code_coverage=code_coverage,
+        config_hash=config_hash,
+    )
+
+
+def synthesize(
+    design: Design,
+    *,
+    stimulus: Received | Stimulus | StimulusSource,
+    kit: str = "predictive28",
+    step: int | None = None,
+    lanes: int = 2,
+    filters: Literal["reconfigurable", "hardwired"] = "reconfigurable",
+    pipeline: str = "",
+    clock_mhz: float = CLOCK_MHZ,
+    folder: str | Path | None = None,
+    progress: bool = True,
+) -> SynthMetrics:
+    """Map one step of a design to a kit and return its area, slack, activity and power.
+
+    ``kit``: ``nangate45``, ``asap7``, ``sky130hd``, ``ihp-sg13g2`` (`dbp pdk` says where they are)
+    or ``predictive28``, which comes with the package, for demonstration only. ``step``: the middle
+    one by default. ``lanes``, ``filters``, ``pipeline``: as in `dbp.Design.to_verilog`.
+    ``stimulus``: what `dbp.Link.transmit` returns; the gates are simulated with delays on its
+    samples, and every output sample is compared with the golden model. ``folder``: where netlist,
+    activity, power per instance and scripts are written, if anywhere.
+
+    Returns `dbp.records.schemas.SynthMetrics`: ``power_w.total``, ``area_um2``, ``slack_ns``, ...
+    Raises `InputError` for what does not fit, `dbp.errors.MissingError` for a kit or a tool that is
+    not there.
+    """
+    from dbp.rtl.pipeline import parse
+    from dbp.rtl.target import Target
+    from dbp.synthesis import synthesize as synthesize_step
+
+    middle = len(design.filters) // 2
+    target = Target(lanes, filters, parse(pipeline), "step", middle if step is None else step)
+    return synthesize_step(
+        design,
+        source(stimulus, design),
+        kit,
+        target,
+        clock_mhz=clock_mhz,
+        folder=_folder(folder),
+        progress=progress,
+    )
+
+
+def source(stimulus: Received | Stimulus | StimulusSource, design: Design) -> StimulusSource:
+    """Return the function by which a bench asks for converter samples of a received waveform.
+
+    A waveform that is shorter than the bench needs is an `InputError` that says how long it must
+    be.
+    """
+    from dbp.datapath import golden
+
+    if callable(stimulus):
+        return stimulus
+    if not isinstance(stimulus, Stimulus):
+        received = stimulus
+        if received.waveform.ndim != 2:
+            raise InputError("stimulus: two polarisations: must be one, as the hardware has")
+        samples = golden.convert(received.waveform.reshape(-1), design)
+        power_uw = launch_power_uw(received.launch_power_dbm)
+        stimulus = Stimulus(samples, power_uw, design.hash, "", received.seed)
+    made = stimulus
+
+    def take(at_least: int) -> Stimulus:
+        held = len(made.samples.i)
+        if held < at_least:
+            raise InputError(
+                f"stimulus: {held} samples: must be at least {at_least}: transmit "
+                f"{-(-at_least // 2)} symbols or more"
+            )
+        return made
+
+    return take
+
+
+def _folder(folder: str | Path | None) -> Path | None:
+    return None if folder is None else Path(folder)

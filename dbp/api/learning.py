@@ -1,0 +1,87 @@
+"""`dbp.learn`: from a link to a design."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dbp import config
+from dbp.api.design import Design
+from dbp.config import Config
+from dbp.errors import InputError
+
+if TYPE_CHECKING:
+    from dbp.learning.float_filters import FloatFilters
+    from dbp.learning.training import Row
+
+# The tables of a configuration whose keys `learn` takes as keywords.
+TABLES = ("learned", "datapath", "training")
+
+
+class LearnedDesign(Design):
+    """A `dbp.Design` that remembers how it was learned.
+
+    ``float_filters``: the filters in floating point that were rounded to it. ``history``: what each
+    step of learning led to. ``figures``: effective SNR in dB on unseen data, of the baseline, in
+    floating point and quantized, with the launch power in dBm. None of the three is part of the
+    design's hash or of its file.
+    """
+
+    float_filters: FloatFilters
+    history: tuple[Row, ...]
+    figures: Mapping[str, float]
+
+
+def learn(
+    link: config.Link | None = None,
+    *,
+    settings: Config | None = None,
+    seed: int | None = None,
+    checkpoint: str | Path | None = None,
+    device: str = "cpu",
+    **keys: Any,
+) -> LearnedDesign:
+    """Learn and quantize the filters of a receiver for ``link``, and return its design.
+
+    ``settings``: where values come from that are not named here (default: the paper's
+    configuration). ``keys``: keys of ``[learned]``, ``[datapath]`` and ``[training]``, such as
+    ``taps=13, coefficient_bits=6, symbols=32_768`` (`dbp.config` lists them). ``checkpoint``: a
+    file from which a killed call goes on. ``device``: where torch computes. The same arguments
+    give the same design on the same machine.
+
+    Method: Fougstedt et al., ECOC 2018, with damped Gauss-Newton steps
+    (`dbp.learning.training`). Raises `InputError` for what does not fit.
+    """
+    from dbp.learning import training
+
+    settings = _settings(settings or config.load("paper"), link, seed, keys)
+    path = None if checkpoint is None else Path(checkpoint)
+    result = training.train(settings, path, training.find_device(device))
+    learned = LearnedDesign.of(result.design)
+    # The design is frozen; these three are no fields of it.
+    for name, value in (
+        ("float_filters", result.filters),
+        ("history", result.history),
+        ("figures", result.figures),
+    ):
+        object.__setattr__(learned, name, value)
+    return learned
+
+
+def _settings(
+    base: Config, link: config.Link | None, seed: int | None, keys: Mapping[str, Any]
+) -> Config:
+    """The configuration with another link, seed and other values of some keys; checked."""
+    content = base.model_dump()
+    if link is not None:
+        content["link"] = link.model_dump()
+    if seed is not None:
+        content["seed"] = seed
+    for key, value in keys.items():
+        tables = [table for table in TABLES if key in content[table]]
+        if not tables:
+            known = ", ".join(sorted({key for table in TABLES for key in content[table]}))
+            raise InputError(f"{key}: unknown key; the keys here are {known}")
+        content[tables[0]][key] = value
+    return config.checked(content)

@@ -1,0 +1,57 @@
+"""`dbp.Link`: the fibre link as an object that transmits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dbp import config
+from dbp.errors import InputError
+
+if TYPE_CHECKING:
+    from dbp.link.transmission import Received
+
+
+class Link(config.Link):
+    """A fibre link, the paper's by default; keywords are the keys of ``[link]`` in a configuration.
+
+    The paper is Fougstedt et al., ECOC 2018: 32 spans of 100 km, 20 GBd 16-QAM, one channel, one
+    polarisation. `dbp.config.Link` lists the keys with units and limits. Raises `InputError` that
+    names the key, its value and what is allowed.
+
+        link = dbp.Link(spans=10, modulation="64qam", impairments={"receiver_linewidth_khz": 100})
+    """
+
+    def __init__(self, **keys: Any) -> None:
+        impairments = keys.pop("impairments", {})
+        if isinstance(impairments, config.Impairments):
+            impairments = impairments.model_dump()
+        checked = config.link_with(config.Link(), {**keys, **impairments})
+        super().__init__(**checked.model_dump())
+
+    def transmit(
+        self,
+        launch_power_dbm: float,
+        symbols: int = 65_536,
+        seed: int = 1,
+        *,
+        progress: bool = True,
+    ) -> Received:
+        """Transmit random symbols over the link and return what was sent and what arrived.
+
+        ``symbols``: at least this number, in whole blocks of ``block_symbols``. The same ``seed``
+        gives the same symbols and noise at every launch power. Returns
+        `dbp.link.transmission.Received`: ``symbols`` of shape ``(blocks, block_symbols)`` and
+        ``waveform`` of shape ``(blocks, 2 * block_symbols)``, complex, both of mean power 1.
+        """
+        from dbp.link import transmission
+
+        if symbols < 1:
+            raise InputError(f"symbols = {symbols!r}: must be at least 1")
+        return transmission.simulate(
+            config.link_with(self, {}),
+            float(launch_power_dbm),
+            -(-symbols // self.block_symbols),
+            seed=seed,
+            purpose="evaluate",
+            progress=progress,
+        )
