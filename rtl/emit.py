@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 
 from amaranth.lib import wiring
@@ -17,7 +18,7 @@ from dbp.rtl.blocks.hardwired import graph_sizes
 from dbp.rtl.blocks.step import Step
 from dbp.rtl.ports import Addresses, Port, Ports, StepPorts
 from dbp.rtl.target import Target
-from dbp.rtl.verilog import to_verilog
+from dbp.rtl.verilog import HEADER_LINES, MARK, to_verilog
 from dbp.support.files import write_json, write_text
 
 
@@ -32,13 +33,12 @@ def emit(
     """Write ``*.v``, one module a file, ``ports.json`` and ``metrics.json``.
 
     Verilog files that an earlier emission left in ``out_dir`` are removed. Returns the metrics.
-    `InputError` as from `Target.check`.
+    `InputError` as from `Target.check`, and where ``out_dir`` holds Verilog that dbp did not write.
     """
     stopwatch, out_dir = Stopwatch(), Path(out_dir)
     block, steps = _build(design, target)
     modules = to_verilog(block)
-    for stale in out_dir.glob("*.v"):
-        stale.unlink()
+    _remove_earlier(out_dir)
     for name, text in modules.items():
         write_text(out_dir / f"{name}.v", text)
     write_json(out_dir / "ports.json", _describe(design, target, block, steps).to_json())
@@ -62,6 +62,19 @@ def emit(
         **origin,
     )
     return write_metrics(out_dir / "metrics.json", metrics)
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Remove the modules of an earlier emission, and refuse a folder with anybody else's."""
+    earlier = sorted(folder.glob("*.v"))
+    for path in earlier:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            if not any(MARK in line for line in islice(file, HEADER_LINES)):
+                raise InputError(
+                    f"{path}: Verilog that dbp did not write: choose a folder without any"
+                )
+    for path in earlier:
+        path.unlink()
 
 
 def emit_step(design: Design, path: str | Path, target: Target) -> Ports:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from dbp.api import hardware as api
 from dbp.cli.options import Commands, Parser, add_command, run_folder
 from dbp.datapath.design import Design
 from dbp.runs import config_of
@@ -28,12 +29,10 @@ def _run(options: argparse.Namespace) -> None:
 
 def prove(run: Path, pdk: str | None) -> None:
     """Prove a run's Verilog equal to the golden model; with ``pdk`` its netlist of that kit too."""
-    from dbp.rtl import proof
-
     config_hash = config_of(run).hash
     design = Design.load(run / "design.json")
     print(f"Proving {run / 'rtl'} equal to the golden model", flush=True)
-    metrics = proof.prove(run / "rtl", design, folder=run / "proof", config_hash=config_hash)
+    metrics = api.prove(run / "rtl", design, folder=run / "proof", config_hash=config_hash)
     rows = metrics.modules
     print(
         f"{len(rows)} modules proved: {sum(r.sums.sums for r in rows)} sums of "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from dbp.api import hardware as api
 from dbp.cli.options import Commands, Parser, add_command, run_folder
 from dbp.datapath.design import Design
 from dbp.runs import config_of, stimulus_source
@@ -32,14 +33,12 @@ def _run(options: argparse.Namespace) -> None:
 
 def sim(run: Path, simulator: str | None, waves: bool, code_coverage: bool = False) -> None:
     """Simulate a run's Verilog against the golden model, and print what that covered."""
-    from dbp.sim import simulate
-
     settings = config_of(run)
     print(f"Simulating {run / 'rtl'} against the golden model", flush=True)
-    metrics = simulate(
+    metrics = api.simulate(
         run / "rtl",
         Design.load(run / "design.json"),
-        stimulus_source(run),
+        stimulus=stimulus_source(run),
         folder=run / "sim",
         simulator=simulator,
         waves=waves,

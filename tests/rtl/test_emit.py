@@ -139,6 +139,16 @@ def test_emission_is_reproducible_and_leaves_nothing_stale(tmp_path):
     assert not any("_x3_" in p.name for p in tmp_path.glob("rtl/*.v"))
 
 
+def test_verilog_of_somebody_else_is_neither_removed_nor_mixed_with_ours(tmp_path):
+    target = Target(1, top="filter")
+    emit(small_design(), tmp_path, target)
+    ours = {path.name for path in tmp_path.iterdir()}
+    (tmp_path / "theirs.v").write_text("// A line.\nmodule theirs; endmodule\n")
+    with pytest.raises(InputError, match=r"theirs\.v: Verilog that dbp did not write"):
+        emit(small_design(), tmp_path, target)
+    assert {path.name for path in tmp_path.iterdir()} == ours | {"theirs.v"}
+
+
 def test_registers_of_taps_and_data_have_no_reset(tmp_path):
     ports = emit_step(small_design(), tmp_path / "step.v", Target(2, top="step"))
     verilog = (tmp_path / "step.v").read_text()
