@@ -8,6 +8,7 @@ A stage builds its model of `dbp.records.schemas`, which checks the figures, and
 
 from __future__ import annotations
 
+import html
 import platform
 import time
 from collections.abc import Mapping
@@ -20,6 +21,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 import dbp
 from dbp.errors import InputError
 from dbp.support.files import write_json
+
+
+# What a line about a stage's figures holds.
+MOST_FIGURES = 10
+LONGEST_FIGURE = 24
 
 
 class Metrics(BaseModel):
@@ -44,6 +50,33 @@ class Metrics(BaseModel):
         fields = self.model_dump(mode="json", exclude_unset=True)
         last = {name: fields.pop(name) for name in Metrics.model_fields}
         return fields | last
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{name}={_short(value)}" for name, value in self._figures())
+        return f"{type(self).__name__}({figures})"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(_short(value))}</td></tr>"
+            for name, value in self._figures()
+        )
+        return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"
+
+    def _figures(self) -> list[tuple[str, object]]:
+        """The single values among the figures: what fits a line. Tables and texts are left out."""
+        return [
+            (name, getattr(self, name))
+            for name in type(self).model_fields
+            if name not in Metrics.model_fields
+            and isinstance(getattr(self, name), bool | int | float | str)
+            and len(str(getattr(self, name))) <= LONGEST_FIGURE
+        ][:MOST_FIGURES]
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 AnyMetrics = TypeVar("AnyMetrics", bound=Metrics)

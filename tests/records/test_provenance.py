@@ -85,3 +85,10 @@ def test_a_key_that_is_no_field_is_not_written(tmp_path):
     with pytest.raises(ValueError, match=r"RtlMetrics: no fields lane$"):
         write_metrics(tmp_path / "metrics.json", metrics)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_result_is_one_line_and_a_table_in_a_notebook():
+    metrics = RtlMetrics(**FIGURES, **origin())
+    figures = "lanes=4, filters=reconfigurable, top=chain, steps=33, latency_cycles=264, modules=35"
+    assert repr(metrics) == str(metrics) == f"RtlMetrics({figures}, lines=9000)"
+    assert "<th>latency_cycles</th><td>264</td>" in metrics._repr_html_()
