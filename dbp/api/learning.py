@@ -23,14 +23,16 @@ class LearnedDesign(Design):
     """A `dbp.Design` that remembers how it was learned.
 
     ``float_filters``: the filters in floating point that were rounded to it. ``history``: what each
-    step of learning led to. ``figures``: effective SNR in dB on unseen data, of the baseline, in
-    floating point and quantized, with the launch power in dBm. None of the three is part of the
-    design's hash or of its file.
+    step of learning led to. ``snr_db_float``, ``snr_db_quantized``: effective SNR on unseen data at
+    ``launch_power_dbm``, of the filters and of the design. None of these is part of the design's
+    hash or of its file.
     """
 
     float_filters: FloatFilters
     history: tuple[Row, ...]
-    figures: Mapping[str, float]
+    launch_power_dbm: float
+    snr_db_float: float
+    snr_db_quantized: float
 
 
 def learn(
@@ -59,12 +61,14 @@ def learn(
     path = None if checkpoint is None else Path(checkpoint)
     result = training.train(settings, path, training.find_device(device))
     learned = LearnedDesign.of(result.design)
-    # The design is frozen; these three are no fields of it.
-    for name, value in (
-        ("float_filters", result.filters),
-        ("history", result.history),
-        ("figures", result.figures),
-    ):
+    # The design is frozen; these are no fields of it.
+    for name, value in {
+        "float_filters": result.filters,
+        "history": result.history,
+        "launch_power_dbm": result.launch_power_dbm,
+        "snr_db_float": result.snr_db_float,
+        "snr_db_quantized": result.snr_db_quantized,
+    }.items():
         object.__setattr__(learned, name, value)
     return learned
 
