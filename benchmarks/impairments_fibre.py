@@ -29,19 +29,19 @@ DESIGN, SEED = "learned-c6-s9", 1
 CHANNELS = {
     "one channel": {},
     "3 channels, 50 GHz": {
-        "wdm_neighbors": 1,
+        "wdm_neighbours": 1,
         "wdm_spacing_ghz": 50.0,
         "samples_per_symbol": 8,
         "steps_per_span": 64,
     },
-    "3 channels, 25 GHz": {"wdm_neighbors": 1, "wdm_spacing_ghz": 25.0},
+    "3 channels, 25 GHz": {"wdm_neighbours": 1, "wdm_spacing_ghz": 25.0},
 }
 CHANNEL_POWERS_DBM = -4.0, -3.0, -2.0, -1.0, 0.0, 0.5, 1.0
 ERRORS_PERCENT = -0.2, -0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2
 BEST_POWER_DBM = 0.5
 POLARISATIONS = {
     "one": ({}, (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0)),
-    "both": ({"dual_polarization": True}, (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)),
+    "both": ({"dual_polarisation": True}, (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)),
 }
 
 

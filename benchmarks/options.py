@@ -18,7 +18,7 @@ from dbp.learning import training
 from dbp.support.files import write_csv
 
 # Label, [learned], [datapath] on top of the preset demo; K with headroom up to +3 dBm only.
-OFFSET = "center_power = true\n"
+OFFSET = "centre_power = true\n"
 GUARD = "rotation_guard_bits = 2\n"
 OPTIONS = (
     ("as the paper", "", ""),

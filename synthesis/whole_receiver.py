@@ -269,7 +269,7 @@ class ReceiverEstimate:
 
     lanes: int
     step: int
-    synthesized_lanes: tuple[int, int]
+    synthesised_lanes: tuple[int, int]
     step_power_w: float
     step_area_mm2: float
     power_w: dict[str, float]
@@ -313,7 +313,7 @@ def estimate(
     return ReceiverEstimate(
         lanes=lanes,
         step=first.step,
-        synthesized_lanes=(widths[0], widths[1]),
+        synthesised_lanes=(widths[0], widths[1]),
         step_power_w=power_line(lanes),
         step_area_mm2=1e-6 * area_line(lanes),
         power_w={kind: total for kind, (_, total) in lines.items()},

@@ -37,7 +37,7 @@ def prove(run: Path, pdk: str | None) -> None:
     print(
         f"{len(rows)} modules proved: {sum(r.sums.sums for r in rows)} sums of "
         f"{sum(r.sums.monomials for r in rows)} products, and what becomes of "
-        f"{sum(r.requantizers.values for r in rows)} values; "
+        f"{sum(r.requantisers.values for r in rows)} values; "
         f"{metrics.wall_time_s:.0f} s -> {run / 'proof'}",
         flush=True,
     )

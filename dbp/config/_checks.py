@@ -61,9 +61,9 @@ def link_with(link: Link, changes: Mapping[str, Any]) -> Link:
 
 def require_one_polarization(link: Link, purpose: str) -> None:
     """Refuse a link of two polarisations for what knows only one, with `InputError`."""
-    if link.impairments.dual_polarization:
+    if link.impairments.dual_polarisation:
         raise InputError(
-            f"link.impairments.dual_polarization = true: must be false for {purpose}: both "
+            f"link.impairments.dual_polarisation = true: must be false for {purpose}: both "
             "polarisations are received in floating point only"
         )
 
@@ -137,7 +137,7 @@ def _check_bands(link: Link) -> None:
             f"link.impairments.frequency_offset_mhz = {impairments.frequency_offset_mhz:g}: must "
             f"be at most {spare_mhz:g} MHz, or the signal leaves 2 samples per symbol"
         )
-    if not impairments.wdm_neighbors:
+    if not impairments.wdm_neighbours:
         return
     spacing_ghz = impairments.wdm_spacing_ghz
     if spacing_ghz < signal_ghz:
@@ -145,11 +145,11 @@ def _check_bands(link: Link) -> None:
             f"link.impairments.wdm_spacing_ghz = {spacing_ghz:g}: must be at least a channel's "
             f"width, (1 + roll_off) symbol_rate_gbd = {signal_ghz:g} GHz"
         )
-    band_ghz = 2 * impairments.wdm_neighbors * spacing_ghz + signal_ghz
+    band_ghz = 2 * impairments.wdm_neighbours * spacing_ghz + signal_ghz
     simulated_ghz = link.samples_per_symbol * rate_ghz
     if band_ghz > simulated_ghz:
         raise InputError(
-            f"link.impairments: {2 * impairments.wdm_neighbors + 1} channels take "
+            f"link.impairments: {2 * impairments.wdm_neighbours + 1} channels take "
             f"{band_ghz:g} GHz: must be at most samples_per_symbol * symbol_rate_gbd = "
             f"{simulated_ghz:g} GHz"
         )

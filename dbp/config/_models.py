@@ -31,9 +31,9 @@ class Impairments(_Table):
     Lasers: Lorentzian linewidths and a constant offset of the receiver's laser. Converter:
     ``adc_bits`` (0: ideal) with its full scale at ``adc_full_scale_rms`` times the rms of a
     quadrature. Hybrid: ``iq_gain_db`` and ``iq_phase_deg`` by which Q is wrong against I. Fibre:
-    ``wdm_neighbors`` channels on each side, ``wdm_spacing_ghz`` apart, launched at the same power;
+    ``wdm_neighbours`` channels on each side, ``wdm_spacing_ghz`` apart, launched at the same power;
     ``dispersion_error_percent`` more dispersion than the receiver assumes; with
-    ``dual_polarization`` the launch power is that of both polarisations.
+    ``dual_polarisation`` the launch power is that of both polarisations.
     """
 
     transmitter_linewidth_khz: float = Field(0.0, ge=0, le=10_000)
@@ -43,14 +43,14 @@ class Impairments(_Table):
     adc_full_scale_rms: float = Field(4.0, ge=0.5, le=20)
     iq_gain_db: float = Field(0.0, ge=-6, le=6)
     iq_phase_deg: float = Field(0.0, ge=-30, le=30)
-    wdm_neighbors: int = Field(0, ge=0, le=10)
+    wdm_neighbours: int = Field(0, ge=0, le=10)
     wdm_spacing_ghz: float = Field(25.0, gt=0, le=1000)
     dispersion_error_percent: float = Field(0.0, ge=-10, le=10)
-    dual_polarization: bool = False
+    dual_polarisation: bool = False
 
     @property
     def polarizations(self) -> int:
-        return 2 if self.dual_polarization else 1
+        return 2 if self.dual_polarisation else 1
 
 
 class Link(_Table):
@@ -150,7 +150,7 @@ class Datapath(_Table):
     """Formats that both designs share; ``docs/datapath.md`` says where each applies.
 
     A filter that a rotation follows puts out ``rotation_guard_bits`` more bits than the signal has.
-    ``center_power`` takes the mean of \\|x\\|^2 out of the phase. K does not saturate up to
+    ``centre_power`` takes the mean of \\|x\\|^2 out of the phase. K does not saturate up to
     ``max_launch_power_dbm``; each 3 dB less gives K one more significant bit.
     """
 
@@ -161,7 +161,7 @@ class Datapath(_Table):
     phase_fraction_bits: int = Field(9, ge=0, le=20)
     taylor_order: int = Field(1, ge=1, le=2)
     rotation_guard_bits: int = Field(0, ge=0, le=4)
-    center_power: bool = False
+    centre_power: bool = False
     max_launch_power_dbm: float = Field(6.0, ge=-30, le=20)
 
 

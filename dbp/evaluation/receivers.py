@@ -181,7 +181,7 @@ class Reference:
         spans, samples = self.link.spans, waveform.shape[-1]
         rate_ghz = 2 * self.link.symbol_rate_gbd
         inverse = model.span(self.link).inverse()
-        manakov = self.link.impairments.dual_polarization
+        manakov = self.link.impairments.dual_polarisation
         root_w = float(np.sqrt(model.received_power_w(self.link, launch_power_dbm)))
         field = torch.from_numpy(waveform * root_w)
         spectrum = torch.fft.fft(field)
@@ -258,7 +258,7 @@ _CHECKED_POWER_DBM = 0.0
 
 def _call_problems(receiver: Receiver, link: config.Link) -> list[str]:
     shape: tuple[int, ...] = (2, 2 * link.block_symbols)
-    if link.impairments.dual_polarization:
+    if link.impairments.dual_polarisation:
         shape = (2, 2, 2 * link.block_symbols)
     normal = np.random.default_rng(1).normal(scale=np.sqrt(0.5), size=(*shape, 2))
     waveform = normal.view(np.complex128)[..., 0].astype(link.precision)

@@ -90,7 +90,7 @@ def _phase_shift(
 
 def _power_offset(datapath: config.Datapath, width: int, input_bits: int) -> int:
     """The mean of \\|x\\|^2 in codes of a branch of ``width`` bits, if it is to be taken out."""
-    if not datapath.center_power:
+    if not datapath.centre_power:
         return 0
     # |x|^2 of a cut code leaves a constant out: a quarter of each quadrature's square.
     left_out = 0.5 if width < input_bits else 0.0

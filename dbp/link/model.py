@@ -48,7 +48,7 @@ def received_band_ghz(link: config.Link) -> float:
     """Optical bandwidth of the receiver: 2 symbol rates, or its channel's slot if that is less."""
     band_ghz = 2 * link.symbol_rate_gbd
     impairments = link.impairments
-    return min(band_ghz, impairments.wdm_spacing_ghz) if impairments.wdm_neighbors else band_ghz
+    return min(band_ghz, impairments.wdm_spacing_ghz) if impairments.wdm_neighbours else band_ghz
 
 
 def kerr_rad_per_w(link: config.Link) -> float:

@@ -171,7 +171,7 @@ class _Source:
         before = front_end.without_receiver(self.link)
 
         def transmit() -> NDArray[np.complexfloating]:
-            neighbors = range(1, 1 + 2 * self.link.impairments.wdm_neighbors)
+            neighbors = range(1, 1 + 2 * self.link.impairments.wdm_neighbours)
             return _channel(before, self.device).transmit(
                 self.launch_power_dbm,
                 self.generators(blocks),
@@ -216,7 +216,7 @@ def _of_lasers(
 
 def _by_polarization(link: config.Link, rows: NDArray) -> NDArray:
     """Shape ``(blocks, 2, ...)`` where there are two polarisations, else as it is."""
-    if not link.impairments.dual_polarization:
+    if not link.impairments.dual_polarisation:
         return rows
     return rows.reshape(-1, 2, rows.shape[-1])
 
@@ -262,7 +262,7 @@ class _Channel:
             link.precision == "complex64"
             and torch.device(device).type == "cpu"
             and _is_short(link)
-            and not impairments.dual_polarization
+            and not impairments.dual_polarisation
             and _split_step_kernels.fits(self._samples)
         )
         steps = link.steps_per_span, self._samples, rate_ghz
@@ -273,7 +273,7 @@ class _Channel:
         else:
             dtype = getattr(torch, link.precision)
             self._fiber = SplitStep(
-                span, *steps, dtype, device, manakov=impairments.dual_polarization
+                span, *steps, dtype, device, manakov=impairments.dual_polarisation
             )
             self._propagate = self._on_torch
         # Each bin of an unnormalised transform holds the noise power of the whole band, times N.

@@ -190,7 +190,7 @@ class ProvedModule(BaseModel):
     warm_up_words: int
     registers_read_after_cycles: int | None
     sums: ProvedSums
-    requantizers: ProvedRequantizers
+    requantisers: ProvedRequantizers
     tables: ProvedTables
     cpu_seconds: float
 
@@ -514,7 +514,7 @@ class ComparisonRow(BaseModel):
     ber_high: float
     lanes: int | None = None
     step: int | None = None
-    synthesized_lanes: tuple[int, int] | None = None
+    synthesised_lanes: tuple[int, int] | None = None
     step_power_w: float | None = Field(default=None, gt=0)
     step_area_mm2: float | None = Field(default=None, gt=0)
     power_w: ReceiverPowerW

@@ -46,8 +46,8 @@ def _receivers(rows: Sequence[ComparisonRow]) -> Table:
         )
     notes = []
     for made in rows:
-        if made.lanes and made.synthesized_lanes:
-            narrow, wide = made.synthesized_lanes
+        if made.lanes and made.synthesised_lanes:
+            narrow, wide = made.synthesised_lanes
             notes.append(
                 f"{made.lanes} lanes, estimated from syntheses of {narrow} and {wide}; without "
                 "clock tree and layout. Ratios are to the first design in the same kit."

@@ -206,7 +206,7 @@ class _Block:
                 sums=len(sums),
                 monomials=sum(len(total.terms) for total in sums.values()),
             ),
-            requantizers=ProvedRequantizers(
+            requantisers=ProvedRequantizers(
                 method="case split",
                 functions=len(proved),
                 values=sum(row.words for row in proved),

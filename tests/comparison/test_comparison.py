@@ -40,7 +40,7 @@ def row(design, watts=1.0, ber=1e-3, pdk="nangate45", filters="reconfigurable", 
         "ber": ber, "ber_low": 0.9 * ber, "ber_high": 1.1 * ber,
         "power_w": {"switching": 0.0, "internal": 0.0, "leakage": 0.0, "total": 33 * watts},
         "area_mm2": 66 * watts, "pj_per_bit": 80.0, "pj_per_sample": 160.0,
-        "lanes": 96, "synthesized_lanes": [8, 16],
+        "lanes": 96, "synthesised_lanes": [8, 16],
         "step_power_w": watts, "step_area_mm2": 2 * watts, "paper_step": None, "slack_ns": 0.1,
         "voltage_v": {"nangate45": 1.1, "asap7": 0.7}.get(pdk, 1.8), "fit_check": {}, **others,
     }  # fmt: skip

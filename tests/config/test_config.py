@@ -44,7 +44,7 @@ def test_isit2018_has_the_noise_of_the_authors_code():
         ("[learned]\ntaps = 24", "learned.taps = 24: must be odd"),
         ("[learned]\nkerr_taps = 2", "learned.kerr_taps = 2: must be odd"),
         ("[datapath]\ntaylor_order = 3", "datapath.taylor_order = 3: .* less than or equal to 2"),
-        ("[datapath]\ncenter_power = 1", "datapath.center_power = 1: .* boolean"),
+        ("[datapath]\ncenter_power = 1", "datapath.centre_power = 1: .* boolean"),
         (
             "[baseline]\nsignal_bits = 14\n[datapath]\nrotation_guard_bits = 3",
             "datapath.rotation_guard_bits = 3: with baseline.signal_bits = 14 at most 16",
@@ -118,9 +118,9 @@ def test_toml_round_trips(name):
     "text, words",
     [
         ("frequency_offset_mhz = 9500", "frequency_offset_mhz = 9500"),
-        ("wdm_neighbors = 1\nwdm_spacing_ghz = 21", "wdm_spacing_ghz = 21"),
-        ("wdm_neighbors = 3\nwdm_spacing_ghz = 25", "7 channels take 172 GHz"),
-        ("wdm_neighbors = 11", "impairments.wdm_neighbors = 11"),
+        ("wdm_neighbours = 1\nwdm_spacing_ghz = 21", "wdm_spacing_ghz = 21"),
+        ("wdm_neighbours = 3\nwdm_spacing_ghz = 25", "7 channels take 172 GHz"),
+        ("wdm_neighbours = 11", "impairments.wdm_neighbours = 11"),
         ("adc_bit = 6", "impairments.adc_bit: unknown key"),
     ],
 )

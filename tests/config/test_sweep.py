@@ -43,7 +43,7 @@ def test_ranges_and_words():
     assert sweep.parse("spans=1:7:3") == ("spans", (1, 4, 7))
     assert sweep.parse("noise_figure_db=4,5.5") == ("noise_figure_db", (4, 5.5))
     assert sweep.parse("modulation=qpsk,16qam") == ("modulation", ("qpsk", "16qam"))
-    assert sweep.parse("dual_polarization=false,true") == ("dual_polarization", (False, True))
+    assert sweep.parse("dual_polarisation=false,true") == ("dual_polarisation", (False, True))
     for text in (
         "spans",
         "=1",

@@ -67,7 +67,7 @@ def test_the_documented_receiver_fits_and_is_evaluated_beside_ours():
 
 
 @pytest.mark.parametrize("name", ["linear", "dbp1"])
-@pytest.mark.parametrize("changes", [{}, {"dual_polarization": True}])
+@pytest.mark.parametrize("changes", [{}, {"dual_polarisation": True}])
 def test_our_references_fit(name, changes):
     link = config.link_with(AWGN.model_copy(update={"block_symbols": 256}), changes)
     check_receiver(Reference(name, link), link)

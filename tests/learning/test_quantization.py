@@ -74,7 +74,7 @@ def test_both_forms_have_the_same_derivatives(design, power_uw, blocks, seed):
 def test_both_forms_have_the_same_derivatives_in_float32(taylor_order, half_kerr):
     rng = np.random.default_rng(10)
     chain = random_filters(rng, (15,) * 6, half_kerr, size=0.15)
-    datapath = config.Datapath(taylor_order=taylor_order, rotation_guard_bits=1, center_power=True)
+    datapath = config.Datapath(taylor_order=taylor_order, rotation_guard_bits=1, centre_power=True)
     model = QuantizedModel(export(chain, config.Learned(), datapath), chain)
     x = rng.normal(size=(20, 128, 2)).view(np.complex128)[..., 0]
     signal = model.convert(x)
@@ -149,11 +149,11 @@ def test_rotations_follow_the_launch_power_without_saturation():
 
 
 @pytest.mark.parametrize(
-    ("taylor_order", "guard_bits", "half_kerr", "center_power"),
+    ("taylor_order", "guard_bits", "half_kerr", "centre_power"),
     [(1, 0, 1, False), (2, 0, 1, False), (1, 2, 3, False), (2, 2, 3, True), (1, 0, 2, True)],
 )
 def test_fine_formats_compute_what_real_numbers_do(
-    taylor_order, guard_bits, half_kerr, center_power
+    taylor_order, guard_bits, half_kerr, centre_power
 ):
     """Scales of taps, rotations, loading, offset and power, against complex arithmetic."""
     rng = np.random.default_rng(3)
@@ -168,7 +168,7 @@ def test_fine_formats_compute_what_real_numbers_do(
         phase_fraction_bits=15,
         taylor_order=taylor_order,
         rotation_guard_bits=guard_bits,
-        center_power=center_power,
+        centre_power=centre_power,
     )
     design = export(chain, formats, datapath)
     assert [f.output_bits for f in design.filters] == [16, 16, 16 - guard_bits]
@@ -177,7 +177,7 @@ def test_fine_formats_compute_what_real_numbers_do(
     expected = x[0]
     for k, taps in enumerate(chain.taps):
         if k:
-            power = np.abs(expected) ** 2 - center_power
+            power = np.abs(expected) ** 2 - centre_power
             half = chain.kerr_rad_per_mw[k - 1] * 10**0.3
             kerr = np.concatenate((half, half[-2::-1]))
             phase = convolve(power, kerr)
@@ -198,7 +198,7 @@ def convolve(x, taps):
 
 def test_the_offset_is_the_mean_of_the_power_in_the_branch():
     chain = random_filters(np.random.default_rng(7), (1, 1))
-    design = export(chain, config.Learned(), config.Datapath(center_power=True))
+    design = export(chain, config.Learned(), config.Datapath(centre_power=True))
     rng = np.random.default_rng(8)
     x = golden.convert(rng.normal(size=(100_000, 2)).view(np.complex128)[:, 0], design)
     power = fixed.squared_magnitude(*x, design.signal_bits, design.rotations[0].branch_bits)
@@ -215,7 +215,7 @@ def test_more_guard_bits_than_the_taps_leave_are_refused():
 
 def test_floats_are_what_export_takes():
     chain = random_filters(np.random.default_rng(4), (5, 5, 5), half_kerr=2)
-    datapath = config.Datapath(rotation_guard_bits=1, taylor_order=2, center_power=True)
+    datapath = config.Datapath(rotation_guard_bits=1, taylor_order=2, centre_power=True)
     design = export(chain, config.Learned(), datapath)
     back = QuantizedModel(design, chain).floats()
     for given_, taps in zip(chain.taps, back.taps, strict=True):

@@ -74,7 +74,7 @@ def test_neighbours_leave_no_trace_in_a_linear_fibre(neighbors, spacing_ghz):
     changes = {"nonlinearity_per_w_km": 0.0, "attenuation_db_per_km": 0.0, "samples_per_symbol": 8}
     linear = config.link_with(QUIET, changes)
     alone = simulate(linear)
-    beside = simulate(linear, wdm_neighbors=neighbors, wdm_spacing_ghz=spacing_ghz)
+    beside = simulate(linear, wdm_neighbours=neighbors, wdm_spacing_ghz=spacing_ghz)
     assert error_db(beside.waveform, alone.waveform) < -250
     np.testing.assert_array_equal(beside.labels, alone.labels)
 
@@ -88,7 +88,7 @@ def test_received_power_is_that_of_the_channel_and_the_noise_in_its_slot(
 ):
     # As much noise as signal.
     power_dbm = 10 * np.log10(1e3 * 2 * model.ase_w_per_ghz(SMALL) * band_ghz * (1 + dual))
-    changes = {"wdm_neighbors": 1, "wdm_spacing_ghz": spacing_ghz, "dual_polarization": dual}
+    changes = {"wdm_neighbours": 1, "wdm_spacing_ghz": spacing_ghz, "dual_polarisation": dual}
     received = simulate(SMALL, power_dbm, 32, **changes)
     signal_w = model.watts(power_dbm) / (1 + dual)
     assert received.power_w == pytest.approx(2 * signal_w)
@@ -109,7 +109,7 @@ def comb(settings, power_dbm, blocks):
     pulse = modulation.root_raised_cosine(settings.roll_off, 8, samples)
     frequency = np.fft.fftfreq(samples) * 8
     field = np.zeros((blocks, samples), complex)
-    for channel in range(1 + 2 * impairments.wdm_neighbors):
+    for channel in range(1 + 2 * impairments.wdm_neighbours):
         offset = (channel + 1) // 2 * (1 if channel % 2 else -1)
         for block in range(blocks):
             key = (2, block, 1, 0, channel) if channel else (2, block)
@@ -135,7 +135,7 @@ def test_the_comb_without_dispersion_turns_by_its_power(spacing_ghz):
             "spans": 1,
             "dispersion_ps_per_nm_km": 0.0,
             "samples_per_symbol": 8,
-            "wdm_neighbors": 1,
+            "wdm_neighbours": 1,
             "wdm_spacing_ghz": spacing_ghz,
         },
     )
@@ -148,7 +148,7 @@ def test_the_comb_without_dispersion_turns_by_its_power(spacing_ghz):
     expected = np.fft.ifft(np.where(kept, spectrum, 0))[:, ::4]
     # The band of the receiver has one more bin at its edge.
     assert error_db(received.waveform * np.sqrt(received.power_w), expected) < -60
-    alone = simulate(settings, 3.0, 2, wdm_neighbors=0)
+    alone = simulate(settings, 3.0, 2, wdm_neighbours=0)
     assert error_db(alone.waveform, received.waveform) > -20
 
 
@@ -169,7 +169,7 @@ def test_cross_phase_modulation_of_neighbours_on_the_link():
     one = QUIET.model_copy(update={"spans": 1, "steps_per_span": 32, "block_symbols": 1024})
     power_dbm, receiver = -3.0, Reference("linear", one)
     alone, beside = (
-        receiver(simulate(one, power_dbm, 4, wdm_neighbors=n, wdm_spacing_ghz=40.0).waveform, 0.0)
+        receiver(simulate(one, power_dbm, 4, wdm_neighbours=n, wdm_spacing_ghz=40.0).waveform, 0.0)
         for n in (0, 1)
     )
     turned = np.angle(np.vdot(alone, beside))
@@ -186,7 +186,7 @@ def test_a_channel_is_the_same_beside_any_number_of_others(monkeypatch):
             return np.fft.ifft(spectrum)
 
         monkeypatch.setattr(transmission._Channel, "_on_torch", keep)
-        simulate(QUIET, blocks=1, samples_per_symbol=8, wdm_neighbors=neighbors)
+        simulate(QUIET, blocks=1, samples_per_symbol=8, wdm_neighbours=neighbors)
         transmission._channel.cache_clear()
     frequency = np.fft.fftfreq(launched[0].shape[-1], 1 / 160)
     own, near = np.abs(frequency) < 12.4, np.abs(frequency) < 37.4
@@ -221,9 +221,9 @@ def test_each_polarisation_of_each_channel_draws_its_own_numbers():
 @pytest.mark.parametrize(
     "change",
     [
-        {"wdm_neighbors": 1},
-        {"dual_polarization": True},
-        {"wdm_neighbors": 1, "dual_polarization": True},
+        {"wdm_neighbours": 1},
+        {"dual_polarisation": True},
+        {"wdm_neighbours": 1, "dual_polarisation": True},
     ],
 )
 def test_single_precision_is_double(change):
@@ -314,7 +314,7 @@ def test_manakov_soliton():
 
 
 def test_the_link_launches_half_the_power_in_each_polarisation():
-    both = simulate(SMALL, 2.0, 8, dual_polarization=True)
+    both = simulate(SMALL, 2.0, 8, dual_polarisation=True)
     one = simulate(SMALL, 2.0, 8)
     assert both.symbols.shape == both.labels.shape == (8, 2, 256)
     assert both.waveform.shape == (8, 2, 512) and both.waveform.dtype == np.complex64
@@ -325,7 +325,7 @@ def test_the_link_launches_half_the_power_in_each_polarisation():
     np.testing.assert_array_equal(both.labels[:, 0], one.labels)
     assert np.mean(both.labels[:, 0] == both.labels[:, 1]) < 0.1
     later = transmission.simulate(
-        config.link_with(SMALL, {"dual_polarization": True}),
+        config.link_with(SMALL, {"dual_polarisation": True}),
         *(2.0, 2),
         seed=2,
         purpose="evaluate",
@@ -337,7 +337,7 @@ def test_the_link_launches_half_the_power_in_each_polarisation():
 
 def test_noise_of_both_polarisations_is_independent_and_equals_theory():
     linear = SMALL.model_copy(update={"nonlinearity_per_w_km": 0.0, "steps_per_span": 1})
-    settings = config.link_with(linear, {"dual_polarization": True})
+    settings = config.link_with(linear, {"dual_polarisation": True})
     received = simulate(settings, -20.0, 32)
     field = Reference("linear", settings)(received.waveform, -20.0)
     scale = np.sqrt(received.power_w / (model.watts(-20.0) / 2))
@@ -350,7 +350,7 @@ def test_noise_of_both_polarisations_is_independent_and_equals_theory():
 
 
 def test_backpropagation_undoes_the_manakov_link():
-    quiet = config.link_with(QUIET, {"spans": 3, "steps_per_span": 50, "dual_polarization": True})
+    quiet = config.link_with(QUIET, {"spans": 3, "steps_per_span": 50, "dual_polarisation": True})
     received = simulate(quiet, 1.0, 2)
 
     def of(receiver):
@@ -381,7 +381,7 @@ def test_float_rotation_is_by_the_total_power():
 
 
 def test_both_polarisations_are_counted_with_a_gain_of_their_own():
-    settings = config.link_with(AWGN, {"dual_polarization": True})
+    settings = config.link_with(AWGN, {"dual_polarisation": True})
     power = power_for(settings, 13.0) + 10 * np.log10(2)
     gains = np.array([[1.0], [2j]])
     receivers = [Plain(), Plain("turned", lambda waveform: waveform * gains)]
@@ -399,10 +399,10 @@ def test_both_polarisations_are_counted_with_a_gain_of_their_own():
 def test_what_knows_one_polarisation_refuses_two(tmp_path):
     settings = config.parse("[link.impairments]\ndual_polarization = true")
     design = runs.find_design("learned-c6-s9")[0]
-    with pytest.raises(InputError, match=r"dual_polarization = true.*learned in fixed point"):
+    with pytest.raises(InputError, match=r"dual_polarisation = true.*learned in fixed point"):
         counting.check([FixedReceiver("learned", design)], settings.link)
     counting.check([Reference("linear", settings.link)], settings.link)
-    with pytest.raises(InputError, match=r"dual_polarization = true.*learning"):
+    with pytest.raises(InputError, match=r"dual_polarisation = true.*learning"):
         training.train(settings)
-    with pytest.raises(InputError, match=r"dual_polarization = true.*stimulus"):
+    with pytest.raises(InputError, match=r"dual_polarisation = true.*stimulus"):
         runs.make_stimulus(tmp_path, design, settings)

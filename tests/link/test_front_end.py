@@ -187,7 +187,7 @@ def test_receivers_share_the_waveforms_of_their_fibre(cache_folder):
 
 def test_both_polarisations_have_the_same_lasers():
     def received(**impairments):
-        changes = {"spans": 1, "block_symbols": 256, "dual_polarization": True} | impairments
+        changes = {"spans": 1, "block_symbols": 256, "dual_polarisation": True} | impairments
         link_ = config.link_with(config.Link(), changes)
         return transmission.simulate(
             link_, 0.0, 2, seed=1, purpose="evaluate", progress=False

@@ -253,10 +253,10 @@ def test_the_key_changes_with_all_that_link_data_depend_on(transmitted, monkeypa
     # The impairments before the receiver's front end.
     others |= {
         "transmitter_linewidth_khz": 1.0,
-        "wdm_neighbors": 1,
+        "wdm_neighbours": 1,
         "wdm_spacing_ghz": 30.0,
         "dispersion_error_percent": 1.0,
-        "dual_polarization": True,
+        "dual_polarisation": True,
     }
     after_fiber = {
         "receiver_linewidth_khz": 1.0,

@@ -232,8 +232,8 @@ def test_unbroken_verilog_is_proved(run):
     # Two parts of 7 complex products in each of 3 lanes.
     assert (lanes["sums"]["sums"], lanes["sums"]["monomials"]) == (6, 84)
     # I, Q, and whether each is clipped, for all sums of 7 taps of 6 bits and samples of 8 bits.
-    assert lanes["requantizers"]["functions"] == 12
-    assert lanes["requantizers"]["values"] > 12 * 2 * 7 * 31 * 127
+    assert lanes["requantisers"]["functions"] == 12
+    assert lanes["requantisers"]["values"] > 12 * 2 * 7 * 31 * 127
     assert rows[TURNS]["latency_cycles"] == 5
     # |x|^2 of I and Q, and the versine.
     assert rows[TURNS]["tables"]["functions"] >= 3
@@ -299,7 +299,7 @@ def test_hardwired_taps_are_proved(tmp_path):
     assert (row["latency_cycles"], row["warm_up_words"]) == (1, 2)
     assert row["registers_read_after_cycles"] is None
     # I and Q, sums and flags, of the sums -30..30.
-    assert (row["requantizers"]["functions"], row["requantizers"]["values"]) == (4, 4 * 61)
+    assert (row["requantisers"]["functions"], row["requantisers"]["values"]) == (4, 4 * 61)
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_saturators_that_never_act_are_proved(tmp_path, find, put, functions):
     text = idle_by_hand()
     assert find in text
     row = prove_by_hand(tmp_path, text.replace(find, put), IDLE_BY_HAND)
-    assert (row["requantizers"]["functions"], row["sums"]["sums"]) == (functions, 2)
+    assert (row["requantisers"]["functions"], row["sums"]["sums"]) == (functions, 2)
 
 
 @pytest.mark.parametrize(
@@ -404,13 +404,13 @@ def rows_of(rtl_dir, design):
 def test_requantisers_that_do_nothing_are_proved(tmp_path, filters, lanes):
     emit(idle_design(), tmp_path, Target(lanes, filters))
     filter_, *rotations = rows_of(tmp_path, idle_design())
-    assert filter_["requantizers"]["functions"] == 0
+    assert filter_["requantisers"]["functions"] == 0
     assert filter_["sums"]["sums"] == 2 * lanes
     taps_after = None if filters == "hardwired" else 1
     assert filter_["registers_read_after_cycles"] == taps_after
     # Of phi nothing but the sum is left; I and Q, and whether each is clipped.
     for row in rotations:
-        assert (row["sums"]["sums"], row["requantizers"]["functions"]) == (3 * lanes, 4 * lanes)
+        assert (row["sums"]["sums"], row["requantisers"]["functions"]) == (3 * lanes, 4 * lanes)
 
 
 @pytest.mark.parametrize(
