@@ -74,7 +74,8 @@ def main() -> None:
         run = Path(folder)
         for top, lanes, name in (("step", 96, "step 16"), ("chain", 8, "33 filters")):
             design, place = runs.find_design(DESIGN)
-            emit_run(design, place, run, lanes, top=top, step=16 if top == "step" else 0)
+            target = Target(lanes, top=top, step=16 if top == "step" else 0)
+            emit_run(design, place, run, target)
             for simulator in ("verilator", "icarus"):
                 try:
                     m = simulate(

@@ -128,4 +128,4 @@ def load_waveform(path: str | Path) -> Recording:
     """
     from dbp.waveforms import recording
 
-    return recording.read(Path(path))
+    return recording.read_recording(Path(path))

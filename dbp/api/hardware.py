@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dbp.link.transmission import Received
     from dbp.records.schemas import ProofMetrics, SimMetrics, SynthMetrics
 
+Simulator = Literal["verilator", "icarus"]
 CLOCK_MHZ = 416.7  # the paper's: 96 samples a clock at 20 GBd and 2 samples per symbol
 
 
@@ -40,7 +41,7 @@ def simulate(
     design: Design,
     *,
     stimulus: Received | Stimulus | StimulusSource,
-    simulator: Literal["verilator", "icarus"] | None = None,
+    simulator: Simulator | None = None,
     samples: int = 4096,
     waves: bool = False,
     code_coverage: bool = False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dbp.cli.options import (
     DESIGN_HELP,
@@ -18,6 +19,9 @@ from dbp.cli.options import (
 from dbp.datapath.design import Design
 from dbp.errors import InputError
 from dbp.runs import config_of, find_design, place
+
+if TYPE_CHECKING:
+    from dbp.rtl.target import Target, Top
 
 
 def add_to(commands: Commands[Parser]) -> None:
@@ -35,47 +39,31 @@ def add_to(commands: Commands[Parser]) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from dbp.rtl import Target, pipeline
+
     design, folder = find_design(options.design)
-    top = "chain" if options.step is options.filter is None else "step"
-    if options.filter is not None:
-        top = "filter"
-    step = options.filter if top == "filter" else options.step
-    rtl(
-        design,
-        folder,
-        options.out,
-        options.lanes,
-        options.filters,
-        top,
-        step or 0,
-        options.pipeline,
-    )
+    number = options.step if options.filter is None else options.filter
+    top: Top = "chain" if number is None else "step" if options.filter is None else "filter"
+    lanes = options.lanes or config_of(folder).hardware.lanes
+    cuts = pipeline.parse(options.pipeline or "")
+    rtl(design, folder, options.out, Target(lanes, options.filters, cuts, top, number or 0))
 
 
-def rtl(
-    design: Design,
-    folder: Path | None,
-    out: Path,
-    lanes: int | None,
-    filters: str = "reconfigurable",
-    top: str = "chain",
-    step: int = 0,
-    cuts: str | None = None,
-) -> None:
+def rtl(design: Design, folder: Path | None, out: Path, target: Target) -> None:
     """Generate the Verilog of a design into ``out/rtl``, with the design and its configuration.
 
-    ``folder`` is where the design comes from, None for a shipped one. For ``filters``, ``top`` and
-    ``step`` see `dbp.rtl.target.Target`, for ``cuts`` `dbp.rtl.pipeline.parse`.
+    ``folder`` is where the design comes from, None for a shipped one.
     """
-    from dbp.rtl import Target, emit, pipeline
+    from dbp.rtl import emit
 
-    settings = config_of(folder)
-    lanes = lanes or settings.hardware.lanes
-    what = f"{len(design.filters)} filters" if top == "chain" else f"{top} {step}"
-    print(f"Generating Verilog of {design.name}: {what}, {filters}, {lanes} lanes", flush=True)
+    settings, top = config_of(folder), target.top
+    what = f"{len(design.filters)} filters" if top == "chain" else f"{top} {target.step}"
+    print(
+        f"Generating Verilog of {design.name}: {what}, {target.filters}, {target.lanes} lanes",
+        flush=True,
+    )
     if (out / "design.json").is_file() and Design.load(out / "design.json").hash != design.hash:
         raise InputError(f"{out}: holds another design: choose another folder")
-    target = Target(lanes, filters, pipeline.parse(cuts or ""), top, step)
     target.check(design)
     place(design, settings, out)
     metrics = emit(design, out / "rtl", target, config_hash=settings.hash, seed=settings.seed)

@@ -21,7 +21,7 @@ from dbp.config import Config
 from dbp.datapath.design import Design
 from dbp.errors import DbpError, InputError, MissingError
 from dbp.evaluation.executors import Workplace
-from dbp.runs import read_config, stimulus_source
+from dbp.runs import config_of, read_config, stimulus_source
 from dbp.support.files import write_json
 
 Job = tuple[Callable[..., None], tuple[Any, ...]]
@@ -94,7 +94,10 @@ def _kit_or_shipped(name: str) -> tuple[str, dict[str, str]]:
 
 
 def _emit_prove_simulate(folder: Path) -> None:
-    rtl(Design.load(folder / "design.json"), folder, folder, None)
+    from dbp.rtl import Target
+
+    target = Target(config_of(folder).hardware.lanes)
+    rtl(Design.load(folder / "design.json"), folder, folder, target)
     prove(folder, None)
     sim(folder, None, False)
 

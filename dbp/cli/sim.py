@@ -31,7 +31,9 @@ def _run(options: argparse.Namespace) -> None:
     sim(options.run, options.simulator, options.waves, options.coverage)
 
 
-def sim(run: Path, simulator: str | None, waves: bool, code_coverage: bool = False) -> None:
+def sim(
+    run: Path, simulator: api.Simulator | None, waves: bool, code_coverage: bool = False
+) -> None:
     """Simulate a run's Verilog against the golden model, and print what that covered."""
     settings = config_of(run)
     print(f"Simulating {run / 'rtl'} against the golden model", flush=True)
