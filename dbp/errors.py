@@ -25,7 +25,7 @@ class MissingError(ToolError):
 
 
 def shown(value: Any, most: int = 100) -> str:
-    """A value from outside as a message shows it: its repr, cut to so many characters."""
+    """Return a value from outside as a message shows it: its repr, cut to ``most`` characters."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of thousands of digits, lists in lists

@@ -92,7 +92,7 @@ def _play(ports: Ports, vector: Vector) -> PlayedVector:
     clearing = counted[:: 1 if is_retuned else -1] if vector.clears else ()
     return PlayedVector(
         name=vector.name,
-        # What goes nowhere comes last, so that it would spoil a register if it went there.
+        # Writes to empty addresses come last: one that reached a register would spoil it.
         first_writes=writes(sets[0]) + writes(dict.fromkeys(empty, _STRAY_DATA)),
         clocks=tuple(_schedule(ports, vector, [writes(values) for values in sets[1:]])),
         drain=vector.drain,

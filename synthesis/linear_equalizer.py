@@ -148,7 +148,7 @@ def register_bits(equalizer: Equalizer, lanes: int) -> dict[str, int]:
     beside = plain * lanes // size * (Multiplications.latency - 1)
     return {
         "blocks_in": word * size,
-        # Of a pipelined transform with p lanes: Garrido, Grajal, Sanchez and Gustafsson 2013.
+        # A pipelined transform with p lanes: Garrido, Grajal, Sanchez and Gustafsson 2013.
         "commutators": word * 2 * (size - lanes),
         "blocks_out": word * equalizer.new_samples,
         "beside_multiplications": word * 2 * beside,

@@ -54,7 +54,7 @@ class Cells:
 
     @classmethod
     def read(cls, kit: Kit, liberty: Sequence[Path]) -> Cells:
-        """Read the Liberty files, which takes seconds; `InputError` where they are none."""
+        """Read the Liberty files, which takes seconds; `InputError` for other files."""
         return cls(kit, liberty, liberty_reader.read(*liberty))
 
 

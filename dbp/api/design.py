@@ -35,7 +35,7 @@ class Design(datapath.Design):
     def load(cls, path: str | Path) -> Self:
         """Read a design: a shipped one by its name, a ``design.json``, or that of a run's folder.
 
-        Raises `InputError` where there is none of that name, or a file does not fit.
+        Raises `InputError` where no design has that name, or a file does not fit.
         """
         from dbp.runs import find_design
 

@@ -45,7 +45,7 @@ from dbp.waveforms.recording import Recording, read_recording
 if TYPE_CHECKING:
     from dbp.evaluation.evaluate import EvaluationPlan
 
-# What loads torch or matplotlib is imported where it is needed, so that --help is quick.
+# Modules that load torch or matplotlib are imported where they are needed: --help stays quick.
 
 DATABASE = "results.sqlite"
 
@@ -153,7 +153,7 @@ def _check_for_waveform(options: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class Request:
-    """What an evaluation is to do; what is None or empty comes from the configuration.
+    """The wishes of a user for an evaluation; the configuration supplies what is None or empty.
 
     ``designs``: names, files or run folders, and names of reference receivers. ``config``: the name
     or file of a configuration; None: that of the first design's run folder, else the paper's.

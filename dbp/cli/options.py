@@ -85,13 +85,13 @@ def frequency_mhz(text: str) -> float:
 
 def folder(text: str) -> Path:
     """The name of a folder, which need not exist."""
-    # What a shell makes of a variable that is not set; Path would take it for this folder.
+    # A shell passes this for a variable that is not set; Path would take it for this folder.
     if not text:
         raise argparse.ArgumentTypeError("'': must be the name of a folder")
     path = Path(text)
     with contextlib.suppress(OSError):  # too long a name, say: told where the folder is made
         if path.exists() and not path.is_dir():
-            raise argparse.ArgumentTypeError(f"{text!r}: must be a folder, and is none")
+            raise argparse.ArgumentTypeError(f"{text!r}: must be a folder, and is a file")
     return path
 
 

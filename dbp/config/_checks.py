@@ -14,7 +14,7 @@ from dbp.errors import InputError, shown
 
 # Beyond it, single precision holds neither the fading field nor the amplifier's gain.
 MAX_SPAN_LOSS_DB = 100.0
-# A message names so many wrong keys.
+# The most wrong keys that one message names.
 _MOST_PROBLEMS = 8
 
 

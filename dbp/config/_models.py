@@ -26,7 +26,7 @@ class _Table(BaseModel):
 
 
 class Impairments(_Table):
-    """What a real transmission adds to the ideal link; everything off by default.
+    """The imperfections of a real transmission; all are off by default.
 
     Lasers: Lorentzian linewidths and a constant offset of the receiver's laser. Converter:
     ``adc_bits`` (0: ideal) with its full scale at ``adc_full_scale_rms`` times the rms of a

@@ -1,4 +1,4 @@
-"""What a Design costs per sample, counted as the field counts it: bits of multipliers and adders.
+"""Count the bits of multipliers and adders that a Design takes per sample, as the field does.
 
 A multiplier of m by n bits counts m n, an adder as many bits as its result has. Every width is that
 of the interval of the values, as in the generated hardware; the filters are folded and a complex

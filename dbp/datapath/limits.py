@@ -1,8 +1,8 @@
 """How large a datapath may be; a configuration and a `dbp.datapath.design.Design` share these."""
 
-# Of every signal, tap and constant, signed.
+# Widths of every signal, tap and constant, sign included.
 MIN_BITS, MAX_BITS = 2, 16
-# Of one filter, and of the filter over the power in one rotation; both odd.
+# Lengths of one filter, and of the filter over the power in one rotation; both are odd.
 MAX_TAPS = 255
 MAX_KERR_TAPS = 127
 # They are symmetric, so a design holds half of them, the centre included.

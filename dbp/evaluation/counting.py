@@ -48,7 +48,7 @@ from dbp.support import threads
 # Between two looks at how many tasks run at a time, where none has ended.
 LOOK_S = 5.0
 
-# What is evaluated together: a scenario, and the receivers of its waveforms.
+# A scenario, and the receivers that are evaluated on its waveforms.
 Transmission = tuple[Scenario, Sequence[Receiver]]
 
 
@@ -278,7 +278,7 @@ def _result(task: concurrent.futures.Future[list[list[Measures]]]) -> list[list[
     except concurrent.futures.CancelledError:
         raise DbpError("the cluster has dropped its tasks: is its scheduler still there?") from None
     except (ImportError, AttributeError, TypeError, RuntimeError) as error:
-        # What a worker or a scheduler without our dbp raises.
+        # A worker or a scheduler without our dbp raises these.
         if isinstance(error, DbpError):
             raise
         raise DbpError(
@@ -286,7 +286,7 @@ def _result(task: concurrent.futures.Future[list[list[Measures]]]) -> list[list[
             "same version of dbp"
         ) from error
     except Exception as error:
-        # Of a package that is not loaded where no cluster is used.
+        # Compared by name, since its package is not loaded where no cluster is used.
         if type(error).__name__ == "KilledWorker":
             raise DbpError(f"a task ended every worker that tried it: {error}") from None
         raise

@@ -20,7 +20,7 @@ from dbp.evaluation.intervals import block_interval
 from dbp.link import modulation
 from dbp.link.modulation import Waveform
 
-# Of the energy sent: less noise than this is that of the arithmetic.
+# As a fraction of the energy sent: less noise than this comes from the arithmetic.
 _LEAST_NOISE = float(np.finfo(np.float64).eps)
 
 

@@ -19,12 +19,12 @@ from dbp.records.schemas import Point
 from dbp.waveforms.recording import Recording
 from dbp.waveforms.synchronization import Synchronization, coherence, synchronize, two_per_symbol
 
-# Of a stream, as `dbp.link.transmission` has blocks; fewer where it is short.
+# A stream is counted in blocks, as `dbp.link.transmission` has them; in fewer where it is short.
 BLOCK_SYMBOLS, GROUP_BLOCKS = 1024, 8
 MIN_COUNTED = 1024
-# What the matched filter takes from beyond an end, beside the memory of the design.
+# Symbols that the matched filter takes from beyond an end, in addition to the design's memory.
 FILTER_SYMBOLS = 64
-# Of the coherence in the middle of the stream: blocks with less do not hold the symbols.
+# As a fraction of the coherence in mid-stream: blocks with less do not hold the symbols.
 _LEAST_COHERENCE = 0.3
 
 

@@ -28,7 +28,7 @@ REFERENCES = RESERVED_NAMES[1:]
 
 
 class Receiver(Protocol):
-    """What can be evaluated: an equaliser of circular blocks with a name.
+    """The protocol of everything that can be evaluated: a named equaliser of circular blocks.
 
     ``name``: text, how its points are called; different for all receivers of one arithmetic.
     ``arithmetic``: "float" or "fixed", as its points state it. "fixed" is for one polarisation, and
@@ -251,7 +251,7 @@ def _is_found(kind: type) -> bool:
     return target is kind
 
 
-# Of the output's rms: what rounding in single precision leaves between two ways of calling.
+# As a fraction of the output's rms: how far single precision may set two calls apart.
 _ROUNDING = 1e-3
 _CHECKED_POWER_DBM = 0.0
 

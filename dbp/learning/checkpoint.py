@@ -86,7 +86,7 @@ class State:
 
     @classmethod
     def load(cls, path: Path | None, settings: Config) -> State:
-        """Read a checkpoint; a new state if there is none of this configuration.
+        """Read a checkpoint, or return a new state where this configuration has none.
 
         Raises `InputError` where the file is no checkpoint.
         """
@@ -111,7 +111,7 @@ class State:
             state._check(settings)
         except (InputError, KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"{path}: not a checkpoint: {error}; delete it to begin anew"
+                f"{path}: not a checkpoint: {error}; delete it to start from the beginning"
             ) from None
         return state
 
@@ -140,11 +140,11 @@ class State:
             raise ValueError(f"damping = {self.damping}: must be greater than 0")
 
     def _check_history(self, ends: list[int]) -> None:
-        """Check that the rows are those of phases which end after so many iterations each."""
+        """Check that the rows are those of phases which end after their numbers of iterations."""
         for number, row in enumerate(self.history, 1):
             phase = PHASES[sum(number > end for end in ends)] if number <= ends[-1] else None
             if (row.iteration, row.phase) != (number, phase) or not all(
                 isinstance(figure, float) and math.isfinite(figure)
                 for figure in (row.loss, row.snr_db)
             ):
-                raise ValueError(f"history: row {number} is none of this configuration")
+                raise ValueError(f"history: row {number} does not belong to this configuration")

@@ -94,7 +94,7 @@ def baseline(settings: Config) -> tuple[Design, FloatFilters]:
 
 
 def find_device(name: str) -> torch.device:
-    """A device of torch that this machine has; `InputError` if there is none of that name."""
+    """A device of torch that this machine has; `InputError` if it has no such device."""
     try:
         # Learning needs this of a device; "meta", which only pretends, has nothing to copy back.
         torch.ones(1, dtype=torch.float64, device=name).cpu()

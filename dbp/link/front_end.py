@@ -90,7 +90,7 @@ def receive(
         direct, image = imbalance(impairments.iq_gain_db, impairments.iq_phase_deg)
         received = direct * received + image * received.conj()
     if impairments.adc_bits:
-        # Of the power 1 a quadrature has half; gain control is on the mean, not on each block.
+        # A quadrature has half of the power 1; the mean sets the gain, not each block.
         full_scale = impairments.adc_full_scale_rms * np.sqrt(0.5)
         received = quantize(received.real, impairments.adc_bits, full_scale) + 1j * quantize(
             received.imag, impairments.adc_bits, full_scale

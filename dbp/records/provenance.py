@@ -22,7 +22,7 @@ import dbp
 from dbp.errors import InputError
 from dbp.support.files import write_json
 
-# What a line about a stage's figures holds.
+# Limits of the one line that shows a stage's figures.
 MOST_FIGURES = 10
 LONGEST_FIGURE = 24
 

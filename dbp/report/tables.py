@@ -136,7 +136,7 @@ def _fit(rows: Sequence[ComparisonRow]) -> Table:
         for lanes, check in (row.fit_check or {}).items():
             errors = _percent(check.power - 1), _percent(check.area - 1)
             lines.append([label(row), row.pdk, lanes, *errors])
-    notes = ["What the line through two widths predicts, against a synthesis of so many lanes."]
+    notes = ["The line through two widths, compared with a synthesis of that many lanes."]
     return Table("Check of the lanes", lines, notes)
 
 

@@ -25,7 +25,7 @@ Equalize = Callable[[Waveform], Waveform]
 # a laser's phase hardly turns meanwhile.
 WINDOW_SYMBOLS = 8192
 MIN_COHERENCE = 0.1
-# Of the largest sample: less power is what the arithmetic leaves.
+# As a fraction of the largest sample: less power comes from the arithmetic.
 _LEAST_POWER = 1e-20
 # Samples beside the window that take the ends of its interpolation.
 _MARGIN = 64

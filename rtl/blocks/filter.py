@@ -24,7 +24,7 @@ from dbp.rtl.blocks.streams import (
 )
 from dbp.rtl.pipeline import FilterPipeline, name_suffix
 
-# Taps of so many bits and more are multiplied three times, not four: docs/rtl.md has measurements.
+# From this number of bits on, taps are multiplied three times, not four: docs/rtl.md has figures.
 THREE_PRODUCTS_BITS = 8
 
 

@@ -158,7 +158,7 @@ class Space:
         return {self.factors[f][0] for m in a.terms for f in m}
 
     def only_variable(self, a: Polynomial) -> Variable | None:
-        """The one variable of ``a``; None where there are none or several."""
+        """The one variable of ``a``; None where it has no variable or several."""
         variables = self.variables(a)
         return variables.pop() if len(variables) == 1 else None
 

@@ -159,7 +159,7 @@ def _output(
 
     These are the bits of a constant or the shifted bits of the word; None where neither is sure.
     """
-    # What the logic must still add before it shifts; 0 where half is in the word already.
+    # The logic must still add this before it shifts; 0 where half is in the word already.
     missing = requantizer.half - offset
     rounded = [(v + missing) >> requantizer.shift for v in (block.start, block.last)]
     ends = [requantizer.of_rounded(u) for u in rounded]

@@ -351,7 +351,7 @@ def _run(wires, gates, registers, wheel, drive, outputs, first_counted):
     wheel = _evaluate(0, count, gates, wheel)
     counting, now = False, 0
     for half_cycle in range(2 * clocks + 1):
-        # What is due before this edge comes first.
+        # Events that are due before this edge come first.
         edge = half_cycle * drive.half_period
         now = _next_due(now, edge, wheel.head)
         while now < edge:

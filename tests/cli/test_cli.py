@@ -176,7 +176,7 @@ def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path, capsys):
     design, file = tmp_path / "design.json", tmp_path / "file"
     status, _, err = run("rtl", design, "--out", file, capsys=capsys)
     assert status == 2
-    assert "argument --out: " in err and "must be a folder, and is none" in err
+    assert "argument --out: " in err and "must be a folder, and is a file" in err
     status, _, err = run("rtl", design, "--out", file / "below", capsys=capsys)
     assert status == 1
     assert err.count("\n") == 1

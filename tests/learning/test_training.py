@@ -211,7 +211,7 @@ def test_a_damaged_checkpoint_is_one_clear_line(checkpoint, change, message, tmp
     with pytest.raises(InputError, match=message) as caught:
         training.train(SMALL, path)
     assert str(caught.value).startswith(f"{path}: not a checkpoint: ")
-    assert "delete it to begin anew" in str(caught.value)
+    assert "delete it to start from the beginning" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
