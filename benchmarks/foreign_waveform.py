@@ -23,7 +23,7 @@ from scipy import io
 from scipy.constants import speed_of_light
 
 from dbp import cli, config
-from dbp.link import model
+from dbp.link import closed_forms
 
 FACTOR, STEP_KM, LATE = 8, 2.0, 1234
 LINK = config.load("paper").link
@@ -44,7 +44,7 @@ def theirs(symbols, launch_power_dbm, seed):
     shape = settings_of(pulseType="rrc", SpS=FACTOR, nFilterTaps=4097, rollOff=LINK.roll_off)
     field = firFilter(pulseShape(shape), upsample(sent, FACTOR))
     middle = field[len(field) // 4 : -len(field) // 4]
-    field *= np.sqrt(model.watts(launch_power_dbm) / np.mean(np.abs(middle) ** 2))
+    field *= np.sqrt(closed_forms.watts(launch_power_dbm) / np.mean(np.abs(middle) ** 2))
     settings = settings_of(
         Ltotal=LINK.span_km,
         Lspan=LINK.span_km,

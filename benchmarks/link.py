@@ -23,7 +23,7 @@ from optic.utils import parameters
 from scipy.constants import speed_of_light
 
 from dbp import config
-from dbp.link import fiber, model, modulation, transmission
+from dbp.link import closed_forms, fiber, modulation, transmission
 from dbp.link._split_step_kernels import Propagation
 
 STEPS, ROUNDS = 50, 5
@@ -37,12 +37,12 @@ def sent(blocks, block_symbols):
     factor = LINK.samples_per_symbol
     drawn = [modulation.draw(LINK.modulation, block_symbols, rng)[0] for _ in range(blocks)]
     pulse = modulation.root_raised_cosine(LINK.roll_off, factor, block_symbols * factor)
-    amplitude = np.sqrt(model.watts(LAUNCH_POWER_DBM)) * factor
+    amplitude = np.sqrt(closed_forms.watts(LAUNCH_POWER_DBM)) * factor
     return np.fft.ifft(np.tile(np.fft.fft(drawn), factor) * pulse * amplitude)
 
 
 def ours(field):
-    span = model.span(LINK)
+    span = closed_forms.span(LINK)
     rate_ghz = LINK.symbol_rate_gbd * LINK.samples_per_symbol
     operators = fiber.operators(span, STEPS, field.shape[-1], rate_ghz)
     spans = Propagation(*operators, np.sqrt(span.gain))

@@ -29,7 +29,7 @@ from dbp.evaluation.receivers import FloatReceiver
 from dbp.learning import gauss_newton, training
 from dbp.learning.float_filters import FloatFilters
 from dbp.learning.float_model import Model, to_signal
-from dbp.link import model
+from dbp.link import closed_forms
 from dbp.support import files, threads
 from dbp.support.svg import to_svg
 
@@ -132,7 +132,7 @@ def curve(preset: str, joint: tuple[int, ...], shortest: int, pool: ThreadPoolEx
     quick = settings.training.model_copy(update={"curvature_symbols": CURVATURE_SYMBOLS})
     settings = settings.model_copy(update={"training": quick})
     power_dbm = settings.training.launch_power_dbm
-    power_mw = 1e3 * model.watts(power_dbm)
+    power_mw = 1e3 * closed_forms.watts(power_dbm)
     data = training._Data(settings, torch.device("cpu"), pool)
 
     def row(filters: FloatFilters, start: str, begin: float):

@@ -52,6 +52,7 @@ class HardwiredPipeline:
 
     ``after_fold`` cuts between the folded and shared sums and the sums of digits. At most
     ``sum_terms`` terms are added between two registers. ``after_sum`` cuts before the saturation.
+    The latency depends on the taps: `dbp.rtl.blocks.hardwired.HardwiredLane.latency`.
     """
 
     after_fold: bool = True

@@ -43,7 +43,7 @@ from dbp.support.text import aligned
 from dbp.waveforms.recording import Recording, read_recording
 
 if TYPE_CHECKING:
-    from dbp.evaluation.evaluate import EvaluationPlan
+    from dbp.evaluation.plan import EvaluationPlan
 
 # Modules that load torch or matplotlib are imported where they are needed: --help stays quick.
 
@@ -224,7 +224,7 @@ def _plan(
 ) -> EvaluationPlan:
     """Return a plan; ``chosen``: names and arithmetics; names not in ``designs`` are references."""
     from dbp.evaluation.counting import Rule
-    from dbp.evaluation.evaluate import Candidate, EvaluationPlan
+    from dbp.evaluation.plan import Candidate, EvaluationPlan
 
     evaluation = settings.evaluation
     links = config_sweep.links(settings.link, swept)
@@ -264,7 +264,7 @@ def ber(request: Request, out: Path, workplace: Workplace) -> Points:
     Writes ``metrics.json``, ``ber.csv``, ``ber.svg`` and ``constellation.npz`` into ``out`` and
     prints a table of the best points.
     """
-    from dbp.evaluation.evaluate import constellations
+    from dbp.evaluation.plan import constellations
     from dbp.evaluation.plot import ber_and_snr
 
     stopwatch = Stopwatch()
@@ -297,7 +297,7 @@ def reproduce(request: Request, out: Path, workplace: Workplace) -> None:
 
 def _count(plan: EvaluationPlan, out: Path, workplace: Workplace) -> Points:
     """Run a plan; writes ``metrics.json`` and ``ber.csv``."""
-    from dbp.evaluation.evaluate import run
+    from dbp.evaluation.plan import run
 
     stopwatch = Stopwatch()
     for note in plan.notes():
@@ -340,8 +340,8 @@ def ber_of_waveform(names: Sequence[str], arithmetic: str, file: Path, out: Path
     Writes ``metrics.json``, ``ber.csv`` and ``constellation.npz`` as `ber` does.
     """
     from dbp.evaluation import on_waveform
-    from dbp.evaluation.evaluate import CONSTELLATION_POINTS
     from dbp.evaluation.measures import align
+    from dbp.evaluation.plan import CONSTELLATION_POINTS
 
     stopwatch = Stopwatch()
     if not names:

@@ -12,7 +12,7 @@ import numpy as np
 from dbp.cli._waveforms import design_receiver, prefix_errors, print_synchronization
 from dbp.cli.options import DESIGN_HELP, WAVEFORM_HELP, Commands, Parser, add_command
 from dbp.runs import config_of, find_design
-from dbp.support import untrusted
+from dbp.support import untrusted_files
 from dbp.waveforms.recording import read_recording, write_recording
 
 
@@ -41,7 +41,7 @@ def equalize(name: str, arithmetic: str, file: Path, out: Path) -> None:
     from dbp.evaluation import on_waveform
     from dbp.evaluation.measures import align
 
-    untrusted.check_suffix(out)
+    untrusted_files.check_suffix(out)
     design, folder = find_design(name)
     recording = read_recording(file)
     for note in on_waveform.notes(design.name, design, config_of(folder).link, recording):

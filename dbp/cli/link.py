@@ -19,7 +19,7 @@ from dbp.cli.options import (
 from dbp.config import Config
 from dbp.errors import InputError
 from dbp.runs import read_config
-from dbp.support import untrusted
+from dbp.support import untrusted_files
 from dbp.waveforms.recording import Recording, write_recording
 
 
@@ -53,7 +53,7 @@ def link(settings: Config, launch_power_dbm: float | None, symbols: int, out: Pa
     """Simulate one circular block of ``symbols`` symbols over the link and write it as a file."""
     from dbp.link.transmission import simulate
 
-    untrusted.check_suffix(out)
+    untrusted_files.check_suffix(out)
     if launch_power_dbm is None:
         launch_power_dbm = settings.training.launch_power_dbm
     one_block = config.link_with(settings.link, {"block_symbols": symbols})

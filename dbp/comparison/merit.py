@@ -1,4 +1,4 @@
-"""Designs beside each other: bit error ratio, watts, square millimetres, picojoules a bit."""
+"""Compare designs: bit error ratio, watts, square millimetres, picojoules a bit."""
 
 from __future__ import annotations
 

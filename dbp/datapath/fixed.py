@@ -6,8 +6,9 @@ keep every intermediate inside 63 bits, which `dbp.datapath.design.Design` check
 wires.
 
 The rules in the vocabulary of the field: `requantize` rounds ties towards plus infinity
-(``floor(x + 1/2)``) and saturates; `cut` truncates (plain floor) and is used in one place only,
-`squared_magnitude`. The hardware reads the same rules in ``rtl/blocks/arithmetic.py``.
+(``floor(x + 1/2)``) and saturates; `truncate` drops low bits (plain floor) and is used in one place
+only, `squared_magnitude`. The hardware has the same rules in ``rtl/blocks/arithmetic.py`` (and, for
+hardwired filters, in ``rtl/blocks/hardwired.py``); learning rounds floats by the same floor.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def requantize(x: ArrayLike, shift: int, bits: int) -> Codes:
     return saturate(round_shift(x, shift), bits)
 
 
-def cut(x: ArrayLike, from_bits: int, to_bits: int) -> Codes:
+def truncate(x: ArrayLike, from_bits: int, to_bits: int) -> Codes:
     """Keep the ``to_bits`` most significant of ``from_bits`` bits: a plain floor, no rounding.
 
     The one named exception to `requantize`: `squared_magnitude` alone uses it.
@@ -53,14 +54,14 @@ def cut(x: ArrayLike, from_bits: int, to_bits: int) -> Codes:
 
 
 def squared_magnitude(i: ArrayLike, q: ArrayLike, from_bits: int, to_bits: int) -> Codes:
-    """\\|x\\|^2 of samples of ``from_bits`` bits whose quadratures are first `cut` to ``to_bits``.
+    """\\|x\\|^2 of samples of ``from_bits`` bits, their quadratures first cut by `truncate`.
 
-    A code c that was cut stands for the middle of what it came from, c + 1/2, so its square is
-    c (c + 1) but for a constant that all samples share; where nothing is cut it is c^2. (Squares
+    ``to_bits`` are left of each quadrature. A code c that was truncated stands for the middle of what it came from, c + 1/2, so its square is
+    c (c + 1) but for a constant that all samples share; where nothing is truncated it is c^2. (Squares
     of the floors themselves would lean by half a step towards one corner of the plane: that error
     repeats in every rotation and costs the paper's 9-bit baseline 1.7 dB.)
     """
-    ci, cq = cut(i, from_bits, to_bits), cut(q, from_bits, to_bits)
+    ci, cq = truncate(i, from_bits, to_bits), truncate(q, from_bits, to_bits)
     middle = int(to_bits < from_bits)
     return ci * (ci + middle) + cq * (cq + middle)
 

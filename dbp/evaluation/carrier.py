@@ -37,7 +37,7 @@ _PILOTS_TOGETHER = 5
 
 
 def symbols(equalized: Waveform, sent: Waveform, link: config.Link) -> Waveform:
-    """Return the symbols of a group of blocks, but for one complex gain over all of them.
+    """Return the symbols of a group of blocks, up to one complex gain over all of them.
 
     ``equalized``: complex, shape ``(blocks, 2 * block_symbols)``, circular, any unit, no group
     delay; ``sent``: shape ``(blocks, block_symbols)``, of which the pilots are known. With ideal

@@ -1,4 +1,4 @@
-"""Bit error ratio, effective SNR and other figures of receivers over transmissions.
+"""Count bit errors group by group, until each receiver has enough errors or bits.
 
 Outside the chip, in floating point and with the sent symbols as genie: matched filter, symbol
 timing, and one complex gain (one constant phase rotation and one gain control) per group of at

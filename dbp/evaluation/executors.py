@@ -1,4 +1,4 @@
-"""The places where an evaluation is counted: threads or processes of this machine, a cluster.
+"""Run the tasks of an evaluation: in threads or processes of this machine, or on a cluster.
 
 `executor` gives a `concurrent.futures.Executor` and the number of tasks that it does at a time.
 The clusters are Dask's (`distributed`). What travels between its processes is in Dask's own wire

@@ -1,4 +1,4 @@
-"""Groups of blocks: what a receiver makes of one is a pure function of a key.
+"""Simulate a group of blocks and measure receivers on it; the result depends on a key alone.
 
 A group is at least `GROUP_SYMBOLS` symbols of a transmission, over which one complex gain is taken.
 Its measures depend on receiver, link, launch power, seed and the number of the group alone: not on
@@ -42,7 +42,7 @@ LIBRARIES = ("numpy", "scipy", "numba", "torch")
 
 @dataclass(frozen=True)
 class Scenario:
-    """A transmission without end: the groups of a link at a launch power, numbered from 0."""
+    """A link at one launch power and seed: an endless sequence of groups, numbered from 0."""
 
     link: config.Link
     launch_power_dbm: float
@@ -155,7 +155,7 @@ def _measure(modulation: str, group: Received, symbols: Waveform) -> Measures:
 
 
 def detect(link: config.Link, receiver: Receiver, group: Received) -> Waveform:
-    """Return the received symbols, of the shape of those sent, but for one complex gain.
+    """Return the received symbols, of the shape of those sent, up to one complex gain.
 
     Where the link's lasers are not ideal, after carrier recovery (`dbp.evaluation.carrier`). With
     both polarisations, one gain and one recovery for each of them.

@@ -19,7 +19,7 @@ from dbp.datapath import golden, golden_fast
 from dbp.datapath.design import RESERVED_NAMES, Design, launch_power_uw
 from dbp.errors import InputError, one_line, shown
 from dbp.learning.float_filters import FloatFilters
-from dbp.link import fiber, model
+from dbp.link import closed_forms, fiber
 from dbp.link.modulation import Waveform
 from dbp.link.split_step import SplitStep, rotate_
 
@@ -120,7 +120,7 @@ class FloatReceiver:
 
     def __call__(self, waveform: Waveform, launch_power_dbm: float) -> Waveform:
         spectrum = torch.fft.fft(torch.from_numpy(waveform))
-        power_mw = 1e3 * model.watts(launch_power_dbm)
+        power_mw = 1e3 * closed_forms.watts(launch_power_dbm)
         if waveform.ndim == 3:  # each polarisation in units of its own half of the power
             power_mw *= fiber.MANAKOV / 2
         for k, taps in enumerate(self.filters.taps):
@@ -180,9 +180,9 @@ class Reference:
         """
         spans, samples = self.link.spans, waveform.shape[-1]
         rate_ghz = 2 * self.link.symbol_rate_gbd
-        inverse = model.span(self.link).inverse()
+        inverse = closed_forms.span(self.link).inverse()
         manakov = self.link.impairments.dual_polarisation
-        root_w = float(np.sqrt(model.received_power_w(self.link, launch_power_dbm)))
+        root_w = float(np.sqrt(closed_forms.received_power_w(self.link, launch_power_dbm)))
         field = torch.from_numpy(waveform * root_w)
         spectrum = torch.fft.fft(field)
         if self.name == "dbp50":
@@ -196,7 +196,7 @@ class Reference:
                 spectrum = spectrum.mul_(torch.from_numpy(np.exp(dispersion * spans)))
             else:
                 operator = torch.from_numpy(np.exp(dispersion)).to(field.dtype)
-                kerr_per_w = -model.kerr_rad_per_w(self.link)
+                kerr_per_w = -closed_forms.kerr_rad_per_w(self.link)
                 for _ in range(spans):
                     field = torch.fft.ifft(spectrum.mul_(operator))
                     spectrum = torch.fft.fft(rotate_(field, kerr_per_w, manakov))

@@ -1,4 +1,4 @@
-"""The split-step chain on circular blocks, compiled: forward, adjoint and tangents, without torch.
+"""The receiver's chain on circular blocks, compiled: forward, adjoint and tangents.
 
 The chain, its adjoint and its tangents
 ---------------------------------------

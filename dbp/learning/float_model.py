@@ -1,4 +1,4 @@
-"""The split-step model of digital backpropagation as a torch module, in floating point.
+"""The receiver's chain of filters and rotations as a torch module, in floating point.
 
 A receiver filter is a chain of complex symmetric FIR filters with a Kerr rotation between every two
 (Haeger and Pfister, "Nonlinear Interference Mitigation via Deep Neural Networks", OFC 2018).

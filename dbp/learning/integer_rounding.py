@@ -28,9 +28,10 @@ def round_together(
     steps: NDArray[np.float64],
     limits: Sequence[NDArray[np.float64]],
 ) -> NDArray[np.float64]:
-    """Multiples of ``steps`` within ``limits`` (codes) with a small e^T matrix e, e their error.
+    """Round all taps together so that e^T ``matrix`` e is small, with e = rounded - ``taps``.
 
-    All arguments flat, in the order of the matrix; returns the rounded taps.
+    Rounded taps are multiples of ``steps`` by codes within ``limits`` (lowest, highest). All
+    arguments are flat, in the order of the matrix; so is the result.
     """
     low, high = limits
 

@@ -10,7 +10,7 @@ from scipy import optimize, special
 
 from dbp import config
 from dbp.learning.float_filters import FloatFilters
-from dbp.link import model
+from dbp.link import closed_forms
 
 
 def dispersion(link: config.Link, length_km: float) -> float:
@@ -19,7 +19,7 @@ def dispersion(link: config.Link, length_km: float) -> float:
     The fibre multiplies the spectrum by ``exp(1j * kappa * w**2)``, w in radians per sample.
     """
     samples_per_ps = 2e-3 * link.symbol_rate_gbd
-    return model.span(link).beta2_ps2_per_km / 2 * length_km * samples_per_ps**2
+    return closed_forms.span(link).beta2_ps2_per_km / 2 * length_km * samples_per_ps**2
 
 
 def least_squares(
@@ -77,7 +77,7 @@ def unlearned_filters(
         return least_squares(kappa, 2 * half + 1, filters.bandwidth, filters.out_of_band_gain)
 
     between = (compensate(span_km),) * (link.spans - 1)
-    kerr = -1e-3 * model.kerr_rad_per_w(link) * filters.kerr_scale
+    kerr = -1e-3 * closed_forms.kerr_rad_per_w(link) * filters.kerr_scale
     return FloatFilters(
         (compensate(span_km - offset_km), *between, compensate(offset_km)),
         np.full((link.spans, 1), kerr),

@@ -36,15 +36,15 @@ from dbp.datapath.design import Design, launch_power_uw
 from dbp.errors import InputError
 from dbp.learning import gauss_newton, integer_rounding, joint_start
 from dbp.learning.checkpoint import Row, State, phase_lengths
+from dbp.learning.constant_phases import with_constant_phases
 from dbp.learning.export import export
 from dbp.learning.float_filters import FloatFilters
 from dbp.learning.float_model import Detector, Model, exact_convolutions, to_signal
 from dbp.learning.gauss_newton import DAMPING
 from dbp.learning.least_squares import unlearned_filters
-from dbp.learning.phase_shifts import phase_shifted
 from dbp.learning.quantized_model import QuantizedModel
 from dbp.link import front_end, transmission
-from dbp.link.model import watts
+from dbp.link.closed_forms import watts
 from dbp.support import threads
 from dbp.support.files import write_text
 
@@ -85,10 +85,10 @@ def baseline(settings: Config) -> tuple[Design, FloatFilters]:
     """The unlearned LS-CO design of a configuration, and its filters in floating point.
 
     They are shifted by constant phases for the sake of their rounding
-    (`dbp.learning.phase_shifts`).
+    (`dbp.learning.constant_phases`).
     """
     unlearned = unlearned_filters(settings.baseline, settings.link)
-    floats = phase_shifted(unlearned, settings.baseline)
+    floats = with_constant_phases(unlearned, settings.baseline)
     design = export(floats, settings.baseline, settings.datapath)
     return replace(design, name=f"baseline-{design.name}"), floats
 

@@ -1,4 +1,4 @@
-"""The physics of optical fibre: its equation, its constants, and the noise of amplifiers.
+"""The physics of optical fibre: its equation, constants, split steps, and amplifier noise.
 
 The field envelope A(t, z) of one polarisation, in sqrt(W), obeys the nonlinear Schroedinger
 equation (Agrawal, Nonlinear Fiber Optics, 5th ed., equation 2.3.46)
@@ -104,7 +104,7 @@ def split(fiber: Fiber, steps: int) -> tuple[NDArray[np.floating], NDArray[np.fl
 def operators(
     fiber: Fiber, steps: int, samples: int, sample_rate_ghz: float
 ) -> tuple[NDArray[np.complex128], NDArray[np.floating]]:
-    """Linear operators and Kerr constants of the steps of `dbp.link.split_step.SplitStep`.
+    """Return the operators of attenuation and dispersion and the Kerr constants of split steps.
 
     The linear ones, shape ``(steps + 1, samples)``, multiply the spectrum before, between and after
     the Kerr rotations, whose constants in rad/W have the shape ``(steps,)``.

@@ -1,4 +1,6 @@
-"""The split-step Fourier method on torch: any length, precision, device and polarisations.
+"""Solve the fibre's equation on torch: any length, precision, device and polarisations.
+
+The equation, its constants and the operators of the split steps are in `dbp.link.fiber`.
 
 `dbp.link._split_step_kernels` is its fast form for short blocks of one polarisation on a CPU.
 """

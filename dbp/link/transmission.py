@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dbp import config
-from dbp.link import _split_step_kernels, fiber, front_end, model, modulation
+from dbp.link import _split_step_kernels, closed_forms, fiber, front_end, modulation
 from dbp.link.split_step import SplitStep
 from dbp.support import cache, threads
 from dbp.support.sources import hash_of
@@ -139,7 +139,7 @@ def simulate(
         _by_polarization(link, labels),
         _by_polarization(link, rows[start * each : (start + blocks) * each]),
         launch_power_dbm,
-        model.received_power_w(link, launch_power_dbm),
+        closed_forms.received_power_w(link, launch_power_dbm),
         link,
         seed,
     )
@@ -256,7 +256,7 @@ class _Channel:
         self._real = np.float32 if link.precision == "complex64" else np.float64
         self._samples = link.block_symbols * link.samples_per_symbol
         rate_ghz = link.symbol_rate_gbd * link.samples_per_symbol
-        span, impairments = model.true_span(link), link.impairments
+        span, impairments = closed_forms.true_span(link), link.impairments
         self._gain = float(np.sqrt(span.gain))
         is_fast = (
             link.precision == "complex64"
@@ -277,12 +277,14 @@ class _Channel:
             )
             self._propagate = self._on_torch
         # Each bin of an unnormalised transform holds the noise power of the whole band, times N.
-        self._noise = self._real(np.sqrt(model.ase_w_per_ghz(link) * rate_ghz * self._samples / 2))
+        self._noise = self._real(
+            np.sqrt(closed_forms.ase_w_per_ghz(link) * rate_ghz * self._samples / 2)
+        )
         self._pulse = modulation.root_raised_cosine(
             link.roll_off, link.samples_per_symbol, self._samples
         )
         band = np.abs(np.fft.fftfreq(2 * link.block_symbols)) * 2 * link.symbol_rate_gbd
-        self._outside = band > model.received_band_ghz(link) / 2
+        self._outside = band > closed_forms.received_band_ghz(link) / 2
 
     def transmit(
         self,
@@ -298,7 +300,7 @@ class _Channel:
         symbols, _ = _draw(link, generators)
         # A train of symbols at one of samples_per_symbol samples has a periodic spectrum; the
         # factor makes the mean power of the waveform that of the symbols.
-        power_w = model.watts(launch_power_dbm) / link.impairments.polarizations
+        power_w = closed_forms.watts(launch_power_dbm) / link.impairments.polarizations
         amplitude = np.sqrt(power_w) * link.samples_per_symbol
         spectrum = np.tile(np.fft.fft(symbols), link.samples_per_symbol) * self._pulse * amplitude
         spectrum = front_end.launch(
@@ -307,7 +309,9 @@ class _Channel:
         for channel, of_neighbor in enumerate(neighbors, 1):
             spectrum += (self._neighbor(channel, of_neighbor) * amplitude).astype(link.precision)
         field = self._propagate(spectrum, self._amplifier_noise(generators))
-        waveform = self._receive(field) / np.sqrt(model.received_power_w(link, launch_power_dbm))
+        waveform = self._receive(field) / np.sqrt(
+            closed_forms.received_power_w(link, launch_power_dbm)
+        )
         return waveform.astype(link.precision)
 
     def _neighbor(

@@ -1,4 +1,4 @@
-"""Start child processes: the one module that does, with a limit of time, and of memory where asked.
+"""Run other programs as child processes, with a limit of time, and of memory where asked.
 
 Every child has a process group of its own. The whole group is killed when the time is up and when
 anything else ends the wait, Ctrl-C included, so that what the child has started ends with it.

@@ -1,6 +1,7 @@
 """Waveform files: a waveform and all that a receiver must know of it, in ``.npz``, ``.mat``, HDF5.
 
-``docs/waveforms.md`` describes the fields for those who write such files elsewhere.
+``docs/waveforms.md`` describes the fields for those who write such files elsewhere. The bytes of a
+file are read by `dbp.support.untrusted_files`, in a child process.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from dbp.errors import InputError
 from dbp.link import modulation
 from dbp.link.modulation import Waveform
-from dbp.support import untrusted
+from dbp.support import untrusted_files
 from dbp.support.files import write_bytes, write_npz
 
 MAX_SAMPLES = 1 << 24
@@ -53,7 +54,7 @@ class Recording:
 
 def read_recording(path: str | Path) -> Recording:
     """Read a waveform file; `InputError` names the field that does not fit and what would."""
-    fields = untrusted.read(path, _FIELDS)
+    fields = untrusted_files.read(path, _FIELDS)
     try:
         return _recording(fields)
     except InputError as error:
@@ -75,7 +76,7 @@ def write_recording(path: str | Path, recording: Recording, **more: Any) -> None
     }
     fields = {name: value for name, value in fields.items() if value is not None}
     path = Path(path)
-    untrusted.check_suffix(path)
+    untrusted_files.check_suffix(path)
     suffix = path.suffix.lower()
     if suffix == ".npz":
         write_npz(path, **fields)
@@ -98,7 +99,7 @@ def write_recording(path: str | Path, recording: Recording, **more: Any) -> None
     write_bytes(path, content.getvalue())
 
 
-def _recording(fields: untrusted.Fields) -> Recording:
+def _recording(fields: untrusted_files.Fields) -> Recording:
     waveform = _complex_vector(fields, "waveform")
     sample_rate_hz = _number(fields, "sample_rate_hz", 1.0, 1e15)
     symbol_rate_baud = _number(fields, "symbol_rate_baud", 1.0, 1e15)
@@ -119,7 +120,7 @@ def _recording(fields: untrusted.Fields) -> Recording:
     )
 
 
-def _number(fields: untrusted.Fields, name: str, low: float, high: float) -> float:
+def _number(fields: untrusted_files.Fields, name: str, low: float, high: float) -> float:
     allowed = f"must be one number in {low:g}..{high:g}"
     if name not in fields:
         raise InputError(f"{name}: missing: {allowed}")
@@ -138,7 +139,7 @@ def _kind(array: np.ndarray) -> str:
     return f"{array.dtype} of shape {array.shape}"
 
 
-def _complex_vector(fields: untrusted.Fields, name: str) -> NDArray[np.complex128]:
+def _complex_vector(fields: untrusted_files.Fields, name: str) -> NDArray[np.complex128]:
     """Return a field that is complex, finite, not all 0, a row or a column, with shape ``(n,)``."""
     if name not in fields:
         raise InputError(f"{name}: missing: must be a complex vector")
@@ -158,7 +159,7 @@ def _complex_vector(fields: untrusted.Fields, name: str) -> NDArray[np.complex12
     return vector
 
 
-def _modulation(fields: untrusted.Fields) -> str | None:
+def _modulation(fields: untrusted_files.Fields) -> str | None:
     if "modulation" not in fields:
         return None
     text = fields["modulation"]
@@ -169,7 +170,7 @@ def _modulation(fields: untrusted.Fields) -> str | None:
     return name
 
 
-def _symbols(fields: untrusted.Fields, name: str | None) -> NDArray[np.complex128] | None:
+def _symbols(fields: untrusted_files.Fields, name: str | None) -> NDArray[np.complex128] | None:
     """Return the symbols sent, from symbols or bits, whichever the file has."""
     if "symbols" in fields and "bits" in fields:
         raise InputError("symbols, bits: must be one of them, or none")

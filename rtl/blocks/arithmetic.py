@@ -372,8 +372,8 @@ def adder_tree(m: Module, name: str, terms: Sequence[Exact], cuts: Sequence[bool
     return total
 
 
-def cut(x: Exact, from_bits: int, to_bits: int) -> Exact:
-    """Return the ``to_bits`` most significant of ``from_bits`` bits, a plain floor: `fixed.cut`."""
+def truncate(x: Exact, from_bits: int, to_bits: int) -> Exact:
+    """Return the top ``to_bits`` of ``from_bits`` bits, a plain floor: `fixed.truncate`."""
     shift = max(from_bits - to_bits, 0)
     return Exact(x.value[shift:].as_signed(), x.low >> shift, x.high >> shift)
 
@@ -384,8 +384,8 @@ def squared_magnitude(
     """Return \\|x\\|^2 of quadratures cut to ``to_bits``: `fixed.squared_magnitude`."""
     parts = []
     for part, x in (
-        (f"{name}_i", cut(i, from_bits, to_bits)),
-        (f"{name}_q", cut(q, from_bits, to_bits)),
+        (f"{name}_i", truncate(i, from_bits, to_bits)),
+        (f"{name}_q", truncate(q, from_bits, to_bits)),
     ):
         if to_bits < from_bits:
             parts.append(Terms.times_successor(m, part, x))

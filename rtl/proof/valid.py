@@ -1,4 +1,4 @@
-"""Prove the valid of an emitted block: its latency, and how many words it leaves out first."""
+"""Prove when ``out_valid`` rises: the latency of a block, and the words that only warm it up."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def test_the_ground_floor_is_light(module):
     assert loaded(module) == set()
 
 
-@pytest.mark.parametrize("module", ["dbp.link.model", "dbp.comparison.merit"])
+@pytest.mark.parametrize("module", ["dbp.link.closed_forms", "dbp.comparison.merit"])
 def test_closed_forms_of_the_link_need_no_torch(module):
     assert not {"torch", "numba"} & loaded(module)
 

@@ -6,7 +6,7 @@ import pytest
 
 from dbp import config
 from dbp.errors import InputError
-from dbp.link.model import ase_w_per_ghz
+from dbp.link.closed_forms import ase_w_per_ghz
 
 
 @pytest.mark.parametrize("name", ["paper", "demo"])

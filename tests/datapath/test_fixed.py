@@ -31,9 +31,9 @@ def test_requantise_saturates_after_rounding(bits, shift):
 
 def test_cut_is_a_plain_floor_of_the_value():
     x = np.arange(-256, 256)
-    assert fixed.cut(x, 9, 5).tolist() == [math.floor(Fraction(int(v), 16)) for v in x]
-    assert fixed.cut(x, 9, 9).tolist() == x.tolist()
-    assert fixed.cut(x, 9, 12).tolist() == x.tolist()
+    assert fixed.truncate(x, 9, 5).tolist() == [math.floor(Fraction(int(v), 16)) for v in x]
+    assert fixed.truncate(x, 9, 9).tolist() == x.tolist()
+    assert fixed.truncate(x, 9, 12).tolist() == x.tolist()
 
 
 def test_squared_magnitude_is_that_of_the_middles_but_for_a_constant():

@@ -10,7 +10,7 @@ from dbp import config
 from dbp.evaluation import carrier, counting, groups
 from dbp.evaluation.measures import align, effective_snr_db, matched_filter
 from dbp.evaluation.receivers import FixedReceiver, Reference
-from dbp.link import front_end, model, modulation, transmission
+from dbp.link import closed_forms, front_end, modulation, transmission
 from dbp.runs import find_design
 
 LIMITS = {"min_errors": 10**9, "max_bits": 400_000, "seed": 3}
@@ -156,8 +156,8 @@ def test_the_offset_is_found_and_the_clock_with_it(name, mhz):
     spectrum = np.fft.fft(reference(group.waveform, 2.0))
     assert carrier.offset_bins(spectrum, settings) == -front_end.offset_bins(settings)
     snr_db = effective_snr_db(group.symbols, groups.detect(settings, reference, group))
-    noise_w = 32 * model.ase_w_per_ghz(settings) * 20
-    assert snr_db == pytest.approx(10 * np.log10(model.watts(2.0) / noise_w), abs=0.3)
+    noise_w = 32 * closed_forms.ase_w_per_ghz(settings) * 20
+    assert snr_db == pytest.approx(10 * np.log10(closed_forms.watts(2.0) / noise_w), abs=0.3)
 
 
 def test_an_equaliser_that_distorts_the_shifted_band_does_not_mislead():

@@ -3,7 +3,7 @@
 import numpy as np
 
 from dbp import config
-from dbp.link import model
+from dbp.link import closed_forms
 
 # One amplifier and neither dispersion nor Kerr effect.
 AWGN = config.Link(
@@ -29,5 +29,5 @@ class Plain:
 
 def power_for(settings, snr_db):
     """Launch power in dBm that gives a ratio of symbol energy to noise density."""
-    noise_w = settings.spans * model.ase_w_per_ghz(settings) * settings.symbol_rate_gbd
+    noise_w = settings.spans * closed_forms.ase_w_per_ghz(settings) * settings.symbol_rate_gbd
     return 10 * np.log10(1e3 * noise_w) + snr_db

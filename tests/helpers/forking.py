@@ -1,4 +1,4 @@
-"""Runs `untrusted.main` in forks of one clean process: some hundred files a minute, not ten.
+"""Runs `untrusted_files.main` in forks of one clean process: some hundred files a minute, not ten.
 
 As a script it is that process: a line of JSON in, the arguments; a line out, the exit status. What
 the fork printed lies in the two files named before the arguments.
@@ -16,7 +16,7 @@ TIME_LIMIT_S = 20
 
 
 class Server:
-    """In the place of `dbp.support.untrusted._in_a_process`."""
+    """In the place of `dbp.support.untrusted_files._in_a_process`."""
 
     def __init__(self, folder):
         self.outputs = [str(folder / "stdout"), str(folder / "stderr")]
@@ -44,7 +44,7 @@ def serve():
     import h5py  # noqa: F401
     from scipy.io import matlab  # noqa: F401
 
-    from dbp.support import untrusted
+    from dbp.support import untrusted_files
 
     for line in sys.stdin:
         *outputs, path, names = (lambda a: (a[0], a[1], a[2], a[3:]))(json.loads(line))
@@ -55,7 +55,7 @@ def serve():
                 for number, output in enumerate(outputs, 1):
                     os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
                 signal.alarm(TIME_LIMIT_S)
-                status = untrusted.main([path, *names])
+                status = untrusted_files.main([path, *names])
                 sys.stderr.flush()
             except BaseException:
                 traceback.print_exc()

@@ -8,7 +8,7 @@ from dbp import config
 from dbp.errors import InputError
 from dbp.learning import least_squares
 from dbp.learning.float_filters import FloatFilters
-from dbp.link import model
+from dbp.link import closed_forms
 
 LINK = config.Link()
 KAPPA = least_squares.dispersion(LINK, 100.0)
@@ -108,7 +108,7 @@ def test_receiver_undoes_every_kilometre_once(offset_km, lengths):
     total = np.prod([response(taps, np.array([0.3])) for taps in receiver.taps])
     expected = np.exp(-1j * KAPPA * 32 * 0.3**2)
     assert abs(np.angle(total / expected)) < 0.35
-    effective_km = model.span(LINK).effective_length_km
+    effective_km = closed_forms.span(LINK).effective_length_km
     assert receiver.kerr_rad_per_mw.shape == (32, 1)
     np.testing.assert_allclose(receiver.kerr_rad_per_mw, -0.9 * 1.3e-3 * effective_km)
     assert least_squares.unlearned_filters(baseline, LINK, taps=31).taps[1].size == 31

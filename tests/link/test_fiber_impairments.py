@@ -13,14 +13,14 @@ from dbp.evaluation import counting, groups, measures
 from dbp.evaluation.receivers import FixedReceiver, FloatReceiver, Reference
 from dbp.learning import training
 from dbp.learning.float_filters import FloatFilters
-from dbp.link import model, modulation, transmission
+from dbp.link import closed_forms, modulation, transmission
 from dbp.link.fiber import Fiber
 from dbp.link.split_step import SplitStep
 
 LIMITS = {"min_errors": 10**9, "max_bits": 100_000, "seed": 3}
 SMALL = config.Link(spans=2, block_symbols=256, steps_per_span=4)
 QUIET = SMALL.model_copy(update={"noise_figure_db": -100.0, "precision": "complex128"})
-STANDARD = model.span(config.Link())
+STANDARD = closed_forms.span(config.Link())
 SAMPLES, RATE_GHZ = 1024, 400.0
 
 
@@ -87,10 +87,10 @@ def test_received_power_is_that_of_the_channel_and_the_noise_in_its_slot(
     spacing_ghz, dual, band_ghz
 ):
     # As much noise as signal.
-    power_dbm = 10 * np.log10(1e3 * 2 * model.ase_w_per_ghz(SMALL) * band_ghz * (1 + dual))
+    power_dbm = 10 * np.log10(1e3 * 2 * closed_forms.ase_w_per_ghz(SMALL) * band_ghz * (1 + dual))
     changes = {"wdm_neighbours": 1, "wdm_spacing_ghz": spacing_ghz, "dual_polarisation": dual}
     received = simulate(SMALL, power_dbm, 32, **changes)
-    signal_w = model.watts(power_dbm) / (1 + dual)
+    signal_w = closed_forms.watts(power_dbm) / (1 + dual)
     assert received.power_w == pytest.approx(2 * signal_w)
     assert np.mean(np.abs(received.waveform) ** 2) == pytest.approx(1, abs=0.02)
     # The noise is white within the slot and nothing lies outside.
@@ -99,7 +99,7 @@ def test_received_power_is_that_of_the_channel_and_the_noise_in_its_slot(
     between = (frequency > 11.5) & (frequency < band_ghz / 2)
     assert np.max(density[frequency > band_ghz / 2], initial=0) < 1e-6 * density.max()
     noise_w = density[between].mean() * received.power_w / 512 * (512 / 40)
-    assert noise_w == pytest.approx(512 * 2 * model.ase_w_per_ghz(SMALL), rel=0.1)
+    assert noise_w == pytest.approx(512 * 2 * closed_forms.ase_w_per_ghz(SMALL), rel=0.1)
 
 
 def comb(settings, power_dbm, blocks):
@@ -123,7 +123,7 @@ def comb(settings, power_dbm, blocks):
             baseband = np.fft.ifft(np.fft.fft(train) * response)
             carrier = offset * impairments.wdm_spacing_ghz / settings.symbol_rate_gbd
             field[block] += baseband * np.exp(2j * np.pi * carrier * time)
-    return field * np.sqrt(model.watts(power_dbm))
+    return field * np.sqrt(closed_forms.watts(power_dbm))
 
 
 @pytest.mark.parametrize("spacing_ghz", [25.0, 50.0])
@@ -141,7 +141,7 @@ def test_the_comb_without_dispersion_turns_by_its_power(spacing_ghz):
     )
     received = simulate(settings, 3.0, 2)
     field = comb(settings, 3.0, 2)
-    phase = model.kerr_rad_per_w(settings) * np.abs(field) ** 2
+    phase = closed_forms.kerr_rad_per_w(settings) * np.abs(field) ** 2
     spectrum = np.fft.fft(field * np.exp(1j * phase))
     kept = np.abs(np.fft.fftfreq(2048, 1 / 160)) <= min(spacing_ghz / 2, 20)
     kept[256 : 2048 - 256] = False
@@ -173,7 +173,7 @@ def test_cross_phase_modulation_of_neighbours_on_the_link():
         for n in (0, 1)
     )
     turned = np.angle(np.vdot(alone, beside))
-    expected = model.kerr_rad_per_w(one) * 4 * model.watts(power_dbm)
+    expected = closed_forms.kerr_rad_per_w(one) * 4 * closed_forms.watts(power_dbm)
     assert turned == pytest.approx(expected, rel=0.02)
 
 
@@ -318,8 +318,8 @@ def test_the_link_launches_half_the_power_in_each_polarisation():
     one = simulate(SMALL, 2.0, 8)
     assert both.symbols.shape == both.labels.shape == (8, 2, 256)
     assert both.waveform.shape == (8, 2, 512) and both.waveform.dtype == np.complex64
-    noise_w = 2 * model.ase_w_per_ghz(SMALL) * 40
-    assert both.power_w == pytest.approx(model.watts(2.0) / 2 + noise_w)
+    noise_w = 2 * closed_forms.ase_w_per_ghz(SMALL) * 40
+    assert both.power_w == pytest.approx(closed_forms.watts(2.0) / 2 + noise_w)
     np.testing.assert_allclose(np.mean(np.abs(both.waveform) ** 2, axis=(0, 2)), 1, atol=0.03)
     # x carries the data that a single polarisation does, y others.
     np.testing.assert_array_equal(both.labels[:, 0], one.labels)
@@ -340,9 +340,9 @@ def test_noise_of_both_polarisations_is_independent_and_equals_theory():
     settings = config.link_with(linear, {"dual_polarisation": True})
     received = simulate(settings, -20.0, 32)
     field = Reference("linear", settings)(received.waveform, -20.0)
-    scale = np.sqrt(received.power_w / (model.watts(-20.0) / 2))
+    scale = np.sqrt(received.power_w / (closed_forms.watts(-20.0) / 2))
     noise = measures.matched_filter(field * scale, 0.1) - received.symbols
-    theory = 2 * model.ase_w_per_ghz(settings) * 20 / (model.watts(-20.0) / 2)
+    theory = 2 * closed_forms.ase_w_per_ghz(settings) * 20 / (closed_forms.watts(-20.0) / 2)
     count = 32 * 256
     power = np.mean(np.abs(noise) ** 2, axis=(0, 2))
     np.testing.assert_allclose(power / theory, 1, atol=4 / np.sqrt(count))
@@ -360,11 +360,11 @@ def test_backpropagation_undoes_the_manakov_link():
     errors = {name: of(Reference(name, quiet)) for name in ("linear", "dbp1", "dbp50")}
     assert errors["linear"] > -18 and errors["dbp1"] < -27 and errors["dbp50"] < -50
     # One Kerr rotation a span in the time domain, with ideal filters of any length.
-    kappa = 0.5 * model.span(quiet).beta2_ps2_per_km * 100
+    kappa = 0.5 * closed_forms.span(quiet).beta2_ps2_per_km * 100
     omega = 2e-3 * np.pi * np.fft.fftfreq(255, 1 / 40)
     taps = np.fft.fftshift(np.fft.ifft(np.exp(-1j * kappa * omega**2)))
     taps = (taps + taps[::-1]) / 2
-    kerr = np.full((3, 1), -1e-3 * model.kerr_rad_per_w(quiet))
+    kerr = np.full((3, 1), -1e-3 * closed_forms.kerr_rad_per_w(quiet))
     floats = FloatFilters((taps, taps, taps, np.ones(1, complex)), kerr)
     assert of(FloatReceiver("floats", floats)) == pytest.approx(errors["dbp1"], abs=0.5)
 

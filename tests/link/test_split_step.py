@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from dbp import config
-from dbp.link import _simd, _split_step_kernels, fiber, model, transmission
+from dbp.link import _simd, _split_step_kernels, closed_forms, fiber, transmission
 from dbp.link._split_step_kernels import Propagation
 from dbp.link.split_step import SplitStep
 
-SPAN = model.span(config.Link())
+SPAN = closed_forms.span(config.Link())
 SPANS, STEPS, RATE_GHZ = 3, 4, 120.0
 
 

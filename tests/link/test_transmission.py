@@ -7,7 +7,7 @@ from dbp import config
 from dbp.errors import InputError
 from dbp.evaluation.measures import matched_filter
 from dbp.evaluation.receivers import Reference
-from dbp.link import model, transmission
+from dbp.link import closed_forms, transmission
 from dbp.link.modulation import constellation
 
 LINEAR = config.Link(nonlinearity_per_w_km=0.0, steps_per_span=1, block_symbols=512)
@@ -17,14 +17,14 @@ def noise_power(settings, power_dbm, blocks=16):
     """Mean power of noise on the symbols after matched filter, relative to the launch power."""
     received = transmission.simulate(settings, power_dbm, blocks, seed=1, purpose="evaluate")
     field = Reference("linear", settings)(received.waveform, power_dbm)
-    root = np.sqrt(received.power_w / model.watts(power_dbm))
+    root = np.sqrt(received.power_w / closed_forms.watts(power_dbm))
     symbols = matched_filter(field * root, settings.roll_off)
     return np.mean(np.abs(symbols - received.symbols) ** 2)
 
 
 def theory(settings, power_dbm):
-    noise_w = settings.spans * model.ase_w_per_ghz(settings) * settings.symbol_rate_gbd
-    return noise_w / model.watts(power_dbm)
+    noise_w = settings.spans * closed_forms.ase_w_per_ghz(settings) * settings.symbol_rate_gbd
+    return noise_w / closed_forms.watts(power_dbm)
 
 
 @pytest.mark.parametrize("dispersion", [0.0, 17.0])
@@ -58,7 +58,7 @@ def test_ase_power_of_one_amplifier_fills_the_simulated_band():
     for spectrum in noise[:2]:
         field = np.fft.ifft(spectrum)
         power_w = np.mean(np.abs(field) ** 2)
-        expected = model.ase_w_per_ghz(LINEAR) * bandwidth_ghz
+        expected = closed_forms.ase_w_per_ghz(LINEAR) * bandwidth_ghz
         assert power_w == pytest.approx(expected, rel=4 / np.sqrt(8 * samples))
     correlation = np.vdot(noise[0], noise[1]) / np.vdot(noise[0], noise[0])
     assert len(noise) == LINEAR.spans and abs(correlation) < 4 / np.sqrt(8 * samples)
@@ -96,8 +96,8 @@ def test_waveform_has_unit_power_and_its_field_that_of_the_link():
         received = transmission.simulate(settings, power_dbm, 8, seed=1, purpose="train")
         assert received.waveform.shape == (8, 1024) and received.waveform.dtype == np.complex64
         assert np.mean(np.abs(received.waveform) ** 2) == pytest.approx(1, abs=0.03)
-        noise_w = 2 * model.ase_w_per_ghz(settings) * 40
-        assert received.power_w == pytest.approx(model.watts(power_dbm) + noise_w)
+        noise_w = 2 * closed_forms.ase_w_per_ghz(settings) * 40
+        assert received.power_w == pytest.approx(closed_forms.watts(power_dbm) + noise_w)
 
 
 def test_labels_are_those_of_the_symbols():

@@ -16,7 +16,7 @@ from dbp.datapath import overlap_save
 from dbp.datapath.golden import Samples
 from dbp.datapath.overlap_save import Equalizer, Stage, butterfly, stages
 from dbp.errors import InputError, ToolError
-from dbp.link import fiber, model
+from dbp.link import closed_forms, fiber
 from dbp.rtl.blocks.fft_operations import Butterfly, DelayLine, Multiplications
 from dbp.synthesis import linear_equalizer
 from dbp.synthesis.linear_equalizer import Cost, Costs, Unit
@@ -75,7 +75,7 @@ def test_overlap_save_is_a_convolution():
 def test_the_dispersion_is_that_of_the_fibre():
     settings = config.Link()
     equalizer = overlap_save.of_link(settings)
-    span = model.span(settings)
+    span = closed_forms.span(settings)
     lossless = dataclasses.replace(
         span, attenuation_per_km=0.0, gamma_per_w_km=0.0, length_km=span.length_km * settings.spans
     )

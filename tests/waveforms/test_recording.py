@@ -19,7 +19,7 @@ from dbp import cli
 from dbp.cli import ber
 from dbp.errors import InputError
 from dbp.link import modulation
-from dbp.support import untrusted
+from dbp.support import untrusted_files
 from dbp.waveforms import recording
 from dbp.waveforms.recording import read_recording, write_recording
 
@@ -91,7 +91,7 @@ def server(tmp_path_factory):
 @pytest.fixture
 def fast(server, monkeypatch):
     """Files are read in forks of one process, which knows how they ended."""
-    monkeypatch.setattr(untrusted, "_in_a_process", server)
+    monkeypatch.setattr(untrusted_files, "_in_a_process", server)
     return server
 
 
@@ -396,10 +396,10 @@ def test_a_string_object_of_matlab_is_no_text(tmp_path, fast):
 
 def test_a_reader_that_crashes_or_hangs_is_one_line(tmp_path, monkeypatch):
     path = write(tmp_path / "a.npz", "npz", FIELDS)
-    monkeypatch.setattr(untrusted, "TIME_LIMIT_S", 0.001)
+    monkeypatch.setattr(untrusted_files, "TIME_LIMIT_S", 0.001)
     with pytest.raises(InputError, match=r"a.npz: damaged"):
         read_recording(path)
     monkeypatch.undo()
-    monkeypatch.setattr(untrusted, "_in_a_process", lambda _: (-11, b"", ""))
+    monkeypatch.setattr(untrusted_files, "_in_a_process", lambda _: (-11, b"", ""))
     with pytest.raises(InputError, match=r"a.npz: damaged: the library that reads it crashed"):
         read_recording(path)

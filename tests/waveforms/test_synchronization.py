@@ -14,7 +14,7 @@ from dbp.errors import InputError
 from dbp.evaluation import measures
 from dbp.evaluation.receivers import FixedReceiver
 from dbp.link import modulation, transmission
-from dbp.support import untrusted
+from dbp.support import untrusted_files
 from dbp.waveforms.recording import read_recording
 from dbp.waveforms.synchronization import coherence, synchronize, two_per_symbol
 
@@ -300,7 +300,7 @@ def test_equalize_writes_what_ber_counts(kind, simulated, point, tmp_path):
     # Codes of the converter, as the hardware puts them out.
     assert np.array_equal(equalized.waveform, np.round(equalized.waveform))
     symbols = measures.matched_filter(equalized.waveform, equalized.roll_off)
-    fields = untrusted.read(out, ["sent_symbols", "received_symbols", "edge_samples"])
+    fields = untrusted_files.read(out, ["sent_symbols", "received_symbols", "edge_samples"])
     sent, received = (fields[f"{name}_symbols"].ravel() for name in ("sent", "received"))
     edge = point["edge_symbols"]
     assert fields["edge_samples"] == 2 * edge and sent.size == 16384 - 2 * edge

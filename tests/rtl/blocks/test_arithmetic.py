@@ -117,7 +117,7 @@ def test_cut_and_squared_magnitude_for_every_sample(bits):
     got = evaluate(
         bits,
         lambda m, x, y: [
-            *(arithmetic.cut(x, bits, width) for width in widths),
+            *(arithmetic.truncate(x, bits, width) for width in widths),
             *(
                 arithmetic.squared_magnitude(m, "power", x, y, bits, width).total(m, "total")
                 for width in widths
@@ -126,7 +126,7 @@ def test_cut_and_squared_magnitude_for_every_sample(bits):
         i,
         q,
     )
-    expected = [fixed.cut(i, bits, width) for width in widths]
+    expected = [fixed.truncate(i, bits, width) for width in widths]
     expected += [fixed.squared_magnitude(i, q, bits, width) for width in widths]
     assert np.array_equal(got.T, expected)
 

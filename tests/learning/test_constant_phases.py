@@ -6,7 +6,7 @@ import pytest
 from dbp import config
 from dbp.datapath.design import Design
 from dbp.learning import export, least_squares
-from dbp.learning.phase_shifts import phase_shifted
+from dbp.learning.constant_phases import with_constant_phases
 
 LINK = config.Link()
 OMEGA = np.linspace(0, 0.525 * np.pi, 200)
@@ -41,14 +41,15 @@ def test_errors_of_rounding_make_up_for_each_other(offset_km, bits, least_gain_d
     formats = config.Baseline(coefficient_bits=bits, rotation_offset_km=offset_km)
     plain = least_squares.unlearned_filters(formats, LINK)
     assert (
-        error_db(phase_shifted(plain, formats), formats) < error_db(plain, formats) - least_gain_db
+        error_db(with_constant_phases(plain, formats), formats)
+        < error_db(plain, formats) - least_gain_db
     )
 
 
 def test_only_constant_phases_are_added():
     formats = config.Baseline()
     plain = least_squares.unlearned_filters(formats, LINK)
-    shifted = phase_shifted(plain, formats)
+    shifted = with_constant_phases(plain, formats)
     factors = [b / a for a, b in zip(plain.taps, shifted.taps, strict=True)]
     assert all(np.ptp(np.angle(factor)) < 1e-9 for factor in factors)
     np.testing.assert_allclose(np.abs(np.concatenate(factors)), 1, atol=1e-12)

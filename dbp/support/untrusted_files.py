@@ -1,7 +1,7 @@
 """Read arrays and texts from files that others wrote: ``.npz``, MATLAB's ``.mat``, and HDF5.
 
 The libraries that read MATLAB and HDF5 files may crash, hang or fill the memory on a damaged one.
-So a child process (``python -m dbp.support.untrusted FILE NAME...``) reads every file, within
+So a child process (``python -m dbp.support.untrusted_files FILE NAME...``) reads every file, within
 limits of time and memory, and hands over plain arrays. Whatever happens to the child is one
 `InputError` here.
 """
@@ -62,7 +62,7 @@ def check_suffix(path: Path) -> None:
 
 def _in_a_process(arguments: list[str]) -> tuple[int, bytes, str]:
     """Run `main` in a child process, and return its exit status, output and message."""
-    command = [sys.executable, "-P", "-m", "dbp.support.untrusted", *arguments]
+    command = [sys.executable, "-P", "-m", "dbp.support.untrusted_files", *arguments]
     try:
         ended = processes.capture(command, TIME_LIMIT_S)
     except processes.TimedOutError:

@@ -21,7 +21,7 @@ PHASES = 64
 FREQUENCIES = 256
 
 
-def phase_shifted(filters: FloatFilters, formats: config.Filters) -> FloatFilters:
+def with_constant_phases(filters: FloatFilters, formats: config.Filters) -> FloatFilters:
     """The same filters, each shifted by the constant phase with which the chain rounds best.
 
     In the order of the chain each takes the phase at which the product of the rounded responses is
