@@ -56,8 +56,9 @@ def truncate(x: ArrayLike, from_bits: int, to_bits: int) -> Codes:
 def squared_magnitude(i: ArrayLike, q: ArrayLike, from_bits: int, to_bits: int) -> Codes:
     """\\|x\\|^2 of samples of ``from_bits`` bits, their quadratures first cut by `truncate`.
 
-    ``to_bits`` are left of each quadrature. A code c that was truncated stands for the middle of what it came from, c + 1/2, so its square is
-    c (c + 1) but for a constant that all samples share; where nothing is truncated it is c^2. (Squares
+    ``to_bits`` are left of each quadrature. A truncated code c stands for the middle of the codes
+    it came from, c + 1/2, so its square is c (c + 1) but for a constant that all samples share;
+    where nothing is truncated it is c^2. (Squares
     of the floors themselves would lean by half a step towards one corner of the plane: that error
     repeats in every rotation and costs the paper's 9-bit baseline 1.7 dB.)
     """
