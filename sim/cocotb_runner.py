@@ -41,7 +41,7 @@ endmodule
 
 
 def main(folder: Path) -> None:
-    """Build all ``*.v`` of the folder and run its ``cocotb_bench.py``, as ``run.json`` says."""
+    """Build all ``*.v`` of the folder and run its module ``cocotb_bench``, as ``run.json`` says."""
     settings = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     simulator, top, waves = settings["simulator"], settings["top"], settings["waves"]
     arguments = list(_VERILATOR_ARGUMENTS) if simulator == "verilator" else []
