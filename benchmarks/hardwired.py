@@ -216,7 +216,7 @@ def measure(
         inputs = [p for p, b in mapped.ports.items() if b[0] in mapped.inputs and p != CLOCK]
         outputs = [p for p, b in mapped.ports.items() if b[0] in mapped.outputs]
         wires = library.default_wire_load
-        timed = opensta_timing.analyse(
+        timed = opensta_timing.analyze(
             folder, liberty, "netlist.v", block.module_name, inputs, outputs, PERIOD_S * 1e9, wires
         )
         delays = opensta_timing.read_sdf(folder / "delays.sdf")

@@ -39,7 +39,7 @@ CHANNELS = {
 CHANNEL_POWERS_DBM = -4.0, -3.0, -2.0, -1.0, 0.0, 0.5, 1.0
 ERRORS_PERCENT = -0.2, -0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2
 BEST_POWER_DBM = 0.5
-POLARISATIONS = {
+POLARIZATIONS = {
     "one": ({}, (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0)),
     "both": ({"dual_polarisation": True}, (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)),
 }
@@ -114,7 +114,7 @@ def main(folder: Path) -> None:
     above.tick_params(labelsize=8)
 
     for (name, (changes, powers_dbm)), style in zip(
-        POLARISATIONS.items(), ("--", "-"), strict=True
+        POLARIZATIONS.items(), ("--", "-"), strict=True
     ):
         link = config.link_with(paper, changes)
         receivers = [floats, *(Reference(of, link) for of in ("dbp1", "linear"))]

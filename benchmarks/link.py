@@ -65,9 +65,9 @@ def theirs(field):
     return np.stack([ssfm(block, settings) for block in field])
 
 
-def equal_lengths(fibre, steps):
+def equal_lengths(fiber, steps):
     """OptiCommPy's steps, in the place of `dbp.link.fiber.split`."""
-    length_km = fibre.length_km / steps
+    length_km = fiber.length_km / steps
     return (np.arange(steps) + 0.5) * length_km, np.full(steps, length_km)
 
 
@@ -112,9 +112,9 @@ def main():
 
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, DBP_CACHE=folder):
         blocks = 4 * transmission.chunk_blocks(config.Link(block_symbols=512))
-        anew, cached = blocks * 512 / np.array([cpu_s(simulated, blocks) for _ in range(2)])
+        fresh, cached = blocks * 512 / np.array([cpu_s(simulated, blocks) for _ in range(2)])
     print("dbp.link.transmission.simulate, default settings, with noise")
-    print(f"  simulated          {anew:9,.0f} symbols per CPU-second")
+    print(f"  simulated          {fresh:9,.0f} symbols per CPU-second")
     print(f"  from the cache     {cached:9,.0f}")
 
 

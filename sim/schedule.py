@@ -18,7 +18,7 @@ BUSY_CLOCKS = 24
 _STRAY_DATA = 0x5A5A5A5A
 
 
-class Requantizer(NamedTuple):
+class ClipSource(NamedTuple):
     """The requantiser ``name`` of the block ``block``, whose clips a counter counts."""
 
     block: int
@@ -45,9 +45,9 @@ def registers(ports: Ports, tuning: Tuning) -> dict[Register, int]:
     }
 
 
-def counters(ports: Ports) -> dict[Register, Requantizer]:
+def counters(ports: Ports) -> dict[Register, ClipSource]:
     """Return the requantiser of each counter."""
-    counted: dict[Register, Requantizer] = {}
+    counted: dict[Register, ClipSource] = {}
     for step in ports.steps:
         k, addresses = step.step, step.addresses
         for name, block, own in (
@@ -55,7 +55,7 @@ def counters(ports: Ports) -> dict[Register, Requantizer]:
             ("phi", 2 * k + 1, addresses.phi_clipped),
             ("rotation", 2 * k + 1, addresses.rotation_clipped),
         ):
-            counted |= {Register(k, address): Requantizer(block, name) for address in own}
+            counted |= {Register(k, address): ClipSource(block, name) for address in own}
     return counted
 
 

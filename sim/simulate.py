@@ -23,7 +23,7 @@ from dbp.sim.compare import compare, expect
 from dbp.sim.coverage import coverage, verilog_coverage
 from dbp.sim.job import Job
 from dbp.sim.schedule import make_job
-from dbp.sim.simulators import Recording, choose, run_job
+from dbp.sim.simulators import SimulationRecord, choose, run_job
 from dbp.sim.vectors import Vector, make_vectors
 
 DEFAULT_SAMPLES = 4096
@@ -69,7 +69,7 @@ def simulate(
     if folder is not None:
         folder = Path(folder)
         (folder / "metrics.json").unlink(missing_ok=True)
-    recording = _play(simulator, rtl_dir, job, folder, waves, code_coverage)
+    record = _play(simulator, rtl_dir, job, folder, waves, code_coverage)
     origin = provenance(
         design_hash=design.hash,
         config_hash=config_hash,
@@ -77,7 +77,7 @@ def simulate(
         versions=package_versions("cocotb") | {simulator: version},
         stopwatch=stopwatch,
     )
-    metrics = _compared(ports, vectors, job, recording, origin)
+    metrics = _compared(ports, vectors, job, record, origin)
     if folder is not None:
         write_metrics(folder / "metrics.json", metrics)
     _require_equal(metrics, ports.latency_cycles)
@@ -101,7 +101,7 @@ def _play(
     folder: Path | None,
     waves: bool,
     code_coverage: bool,
-) -> Recording:
+) -> SimulationRecord:
     """`run_job` with a progress bar over the clocks that the bench is going to take."""
     with tqdm(desc=simulator, total=job.clocks, unit=" clocks", disable=None, leave=False) as bar:
 
@@ -120,23 +120,22 @@ def _play(
 
 
 def _compared(
-    ports: Ports, vectors: Sequence[Vector], job: Job, recording: Recording, origin: Provenance
+    ports: Ports, vectors: Sequence[Vector], job: Job, record: SimulationRecord, origin: Provenance
 ) -> SimMetrics:
     """Compare the record of all vectors with golden."""
     played = job.vectors
     expected = [expect(ports, *pair) for pair in zip(vectors, played, strict=True)]
     rows = tuple(
-        compare(ports, *row)
-        for row in zip(vectors, played, expected, recording.results, strict=True)
+        compare(ports, *row) for row in zip(vectors, played, expected, record.results, strict=True)
     )
     latencies = {cycles for row in rows for cycles in row.latencies_cycles}
     used = coverage(ports, vectors, played, expected)
-    if recording.verilog_coverage is not None:
-        used |= verilog_coverage(recording.verilog_coverage)
+    if record.verilog_coverage is not None:
+        used |= verilog_coverage(record.verilog_coverage)
     return SimMetrics(
-        simulator=recording.simulator,
-        build_time_s=recording.build_time_s,
-        play_time_s=recording.play_time_s,
+        simulator=record.simulator,
+        build_time_s=record.build_time_s,
+        play_time_s=record.play_time_s,
         samples_compared=sum(row.samples for row in rows),
         mismatches=sum(row.mismatches for row in rows),
         first_mismatch=next((row.first_mismatch for row in rows if row.first_mismatch), None),

@@ -77,7 +77,7 @@ def environment(simulator: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Recording:
+class SimulationRecord:
     """The record of a job, and how long its build and its run took.
 
     ``verilog_coverage``: the text of Verilator's ``coverage.dat`` where it was asked for.
@@ -99,7 +99,7 @@ def run_job(
     waves: bool,
     coverage: bool,
     progress: Callable[[int], object],
-) -> Recording:
+) -> SimulationRecord:
     """Build ``sources`` and play the ``job``.
 
     ``folder`` gets the simulator's log, with ``waves`` the file ``waves.vcd``, and with
@@ -132,7 +132,7 @@ def run_job(
             reason = f"see {log}" if folder else processes.last_lines(log)
             raise ToolError(f"{simulator} failed: {reason}")
         times = json.loads((work / "times.json").read_text(encoding="utf-8"))
-        recording = Recording(
+        record = SimulationRecord(
             simulator,
             read_results(results.read_bytes(), job),
             float(times["build_time_s"]),
@@ -142,7 +142,7 @@ def run_job(
         for is_asked_for, file in ((waves, "waves.vcd"), (coverage, "coverage.dat")):
             if is_asked_for and folder:
                 shutil.move(work / file, folder / file)
-        return recording
+        return record
 
 
 def _report_progress(file: Path, progress: Callable[[int], object]) -> None:

@@ -125,12 +125,12 @@ def map_and_time(
 ) -> Mapped:
     """Map the module ``top`` of the Verilog in ``work`` and time it.
 
-    For ``late_below_ns`` and the files written see `dbp.synthesis.timing.opensta_timing.analyse`.
+    For ``late_below_ns`` and the files written see `dbp.synthesis.timing.opensta_timing.analyze`.
     """
     libraries = [kits.unpack(file, work) for file in cells.liberty]
     library = cells.library
     netlist = yosys_map.synthesize(work, libraries, VERILOG, top, library, cells.kit.dont_use)
-    timing = opensta_timing.analyse(
+    timing = opensta_timing.analyze(
         work,
         libraries,
         NETLIST,

@@ -28,8 +28,8 @@ def pdk(kit_to_install: str | None) -> None:
 
     if kit_to_install is not None:
         folder = install.install(kit_to_install)
-        licence = install.SOURCES[kit_to_install].license
-        print(f"{kit_to_install} (licence {licence}) -> {folder}", flush=True)
+        license = install.SOURCES[kit_to_install].license
+        print(f"{kit_to_install} (licence {license}) -> {folder}", flush=True)
         return
     for kit in kits.KITS.values():
         try:

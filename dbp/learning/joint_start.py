@@ -35,7 +35,7 @@ PAIR_WEIGHT = 6e-6
 MAX_LOG_GAIN = 30.0
 
 
-class Objective:
+class StartObjective:
     """The weighted squared errors of a chain of filters of a link.
 
     ``lengths_km``: fibre that each filter undoes, in the order in which samples pass. Taps larger
@@ -98,7 +98,7 @@ def design(
     """
     lengths_km = np.full(len(filters.taps), link.span_km)
     lengths_km[0], lengths_km[-1] = link.span_km - rotation_offset_km, rotation_offset_km
-    objective = Objective(link, lengths_km, largest_tap)
+    objective = StartObjective(link, lengths_km, largest_tap)
     start = _resize(half_taps(filters).double().numpy(), taps // 2 + 1)
     start += np.random.default_rng(seed).normal(0, 3e-3, start.shape)
 

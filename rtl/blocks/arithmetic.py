@@ -172,21 +172,21 @@ class Digits:
         return cls(factor, tuple(digits))
 
 
-class Word(NamedTuple):
+class Summand(NamedTuple):
     """An unsigned term ``low(n) << shift``: ``low`` makes its lowest ``n`` bits, if it has many."""
 
     low: Callable[[int], Value]
     shift: int
 
     @classmethod
-    def of(cls, value: Value, shift: int = 0) -> Word:
+    def of(cls, value: Value, shift: int = 0) -> Summand:
         """Return a term of bits that exist already."""
         return cls(lambda n: value[:n], shift)
 
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """A sum that has no hardware yet: unsigned words, and one constant for what they leave out.
+    """A sum that has no hardware yet: unsigned summands, and one constant for what they leave out.
 
     Synthesis adds all words of a sum without carries in between (carry-save), with one carry chain
     at the end, so that one sum of many words is cheaper than several. A signed word is replaced by
@@ -194,7 +194,7 @@ class Terms:
     the sum, no wider than it needs.
     """
 
-    words: tuple[Word, ...]
+    summands: tuple[Summand, ...]
     constant: int
     low: int
     high: int
@@ -203,16 +203,16 @@ class Terms:
     def of(cls, m: Module, name: str, x: Exact) -> Terms:
         """Return a sum with one term."""
         if x.low >= 0:
-            return cls((Word.of(x.value),), 0, x.low, x.high)
+            return cls((Summand.of(x.value),), 0, x.low, x.high)
         least = -1 << x.shape.width - 1
-        word = Word(lambda n: _distance(m, name, x.value, x.shape.width, n), 0)
-        return cls((word,), least, x.low, x.high)
+        summand = Summand(lambda n: _distance(m, name, x.value, x.shape.width, n), 0)
+        return cls((summand,), least, x.low, x.high)
 
     @classmethod
     def product(
         cls, m: Module, name: str, x: Exact, digits: Digits, *, minus: bool = False
     ) -> Terms:
-        """Return ``x`` times ``digits``, or ``minus`` that: two words for each digit."""
+        """Return ``x`` times ``digits``, or ``minus`` that: two summands for each digit."""
         product = x.interval * digits.factor.interval
         if minus:
             product = Interval(0, 0) - product
@@ -224,7 +224,7 @@ class Terms:
             size, multiple = (
                 Signal(signed(width + 1), name=f"{name}_{part}_{k}") for part in ("size", "row")
             )
-            # -v = ~v + 1: a row to be negated is inverted, and its 1 is a word of its own (below).
+            # -v = ~v + 1: a row to be negated is inverted, and its 1 is a summand too (below).
             signs = (size, ~size) if minus else (~size, size)
             m.d.comb += [
                 size.eq(Mux(one, value, Mux(two, value << 1, 0))),
@@ -232,12 +232,12 @@ class Terms:
             ]
             return _distance(m, f"{name}_row_{k}", multiple, width + 1, n)
 
-        words, constant = [], 0
+        summands, constant = [], 0
         for k, (_, _, negative) in enumerate(digits.digits):
-            words.append(Word(partial(row, k), 2 * k))
-            words.append(Word.of(~negative if minus else negative, 2 * k))
+            summands.append(Summand(partial(row, k), 2 * k))
+            summands.append(Summand.of(~negative if minus else negative, 2 * k))
             constant -= 1 << width + 2 * k
-        return cls(tuple(words), constant, product.low, product.high)
+        return cls(tuple(summands), constant, product.low, product.high)
 
     @classmethod
     def times_successor(cls, m: Module, name: str, x: Exact) -> Terms:
@@ -249,29 +249,33 @@ class Terms:
         bits = len(x.value) - 1
         folded = Signal(bits, name=f"{name}_folded")
         m.d.comb += folded.eq(x.value[:bits] ^ x.value[-1].replicate(bits))
-        words = []
+        summands = []
         for k in range(bits):
             # 2^k (2^k + 1), where bit k is set, and twice 2^k times the bits below it.
             if k:
                 pairs = Signal(k, name=f"{name}_pairs_{k}")
                 m.d.comb += pairs.eq(folded[:k] & folded[k].replicate(k))
-                words += [Word.of(folded[k], 2 * k), Word.of(folded[k], k), Word.of(pairs, k + 1)]
+                summands += [
+                    Summand.of(folded[k], 2 * k),
+                    Summand.of(folded[k], k),
+                    Summand.of(pairs, k + 1),
+                ]
             else:
-                words.append(Word.of(folded[0], 1))
+                summands.append(Summand.of(folded[0], 1))
         product = x.interval.times_successor()
-        return cls(tuple(words), 0, product.low, product.high)
+        return cls(tuple(summands), 0, product.low, product.high)
 
     def __add__(self, other: Terms) -> Terms:
         return Terms(
-            self.words + other.words,
+            self.summands + other.summands,
             self.constant + other.constant,
             self.low + other.low,
             self.high + other.high,
         )
 
     def __lshift__(self, bits: int) -> Terms:
-        words = tuple(Word(word.low, word.shift + bits) for word in self.words)
-        return Terms(words, self.constant << bits, self.low << bits, self.high << bits)
+        summands = tuple(Summand(summand.low, summand.shift + bits) for summand in self.summands)
+        return Terms(summands, self.constant << bits, self.low << bits, self.high << bits)
 
     def plus(self, constant: int) -> Terms:
         """Return the sum plus ``constant``."""
@@ -281,15 +285,17 @@ class Terms:
         """Make the sum, in its narrowest shape."""
         shape = Interval(self.low, self.high).shape
         width = shape.width
-        words = [(w.low(width - w.shift), w.shift) for w in self.words if w.shift < width]
+        summands = [(w.low(width - w.shift), w.shift) for w in self.summands if w.shift < width]
         if constant := self.constant % (1 << width):
-            words.append((Const(constant, width), 0))
+            summands.append((Const(constant, width), 0))
         total, most = Const(0), 0
-        for n, (word, shift) in enumerate(words):
+        for n, (summand, shift) in enumerate(summands):
             # Names cut every partial sum to the width that it needs.
-            most += (word.value if isinstance(word, Const) else (1 << len(word)) - 1) << shift
+            most += (
+                summand.value if isinstance(summand, Const) else (1 << len(summand)) - 1
+            ) << shift
             part = Signal(min(most.bit_length(), width), name=f"{name}_{n}")
-            m.d.comb += part.eq(total + (word << shift) if n else word << shift)
+            m.d.comb += part.eq(total + (summand << shift) if n else summand << shift)
             total = part
         signal = Signal(shape, name=name)
         m.d.comb += signal.eq(total)
@@ -303,15 +309,15 @@ class Terms:
         return Terms.of(m, name, total)
 
 
-def _distance(m: Module, name: str, word: Value, width: int, bits: int) -> Value:
-    """Return how far a signed word of ``width`` bits lies above its smallest code.
+def _distance(m: Module, name: str, summand: Value, width: int, bits: int) -> Value:
+    """Return how far a signed summand of ``width`` bits lies above its smallest code.
 
     Only the lowest ``bits`` bits of the distance are made.
     """
     distance = Signal(min(bits, width), name=f"{name}_distance")
     # Lint passes over signals called unused, if they are kept.
     top = Signal(width - len(distance), name=f"{name}_top_unused", attrs={"keep": 1})
-    m.d.comb += Cat(distance, top).eq(word + (1 << width - 1))
+    m.d.comb += Cat(distance, top).eq(summand + (1 << width - 1))
     return distance
 
 

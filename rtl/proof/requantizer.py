@@ -1,15 +1,15 @@
 """Prove that logic requantises: for every word of a range, in a few cases.
 
-`prove_requantizer` splits the range of a word v into aligned blocks, in which the upper bits are
+`prove_requantizer` splits the range of a word v into aligned pieces, in which the upper bits are
 constants and the lower ones symbols. For v in -30..30, which has half of the last digit added, a
 shift of 2 and 3 bits at the output, with the limits -4 and 3::
 
     -30      -24       -16                0                16       24       30
       |-- -4 --|-- -4 ---|---- v >> 2 ----|---- v >> 2 ----|-- 3 ---|-- 3 ---|
-       2 blocks   1 block      1 block          1 block      1 block 3 blocks
+       2 pieces   1 piece      1 piece          1 piece      1 piece 3 pieces
 
-Near zero the gates give the shifted bits of v for all words of a block at once, further out the
-limit. Blocks that reach over an end of the range are split until they do not.
+Near zero the gates give the shifted bits of v for all words of a piece at once, further out the
+limit. Pieces that reach over an end of the range are split until they do not.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Outcome:
     counterexample: Counterexample | None = None
 
 
-class Block(NamedTuple):
+class Piece(NamedTuple):
     """The words ``start`` to ``start + 2**free_bits - 1``, which differ in their low bits only."""
 
     start: int
@@ -84,10 +84,10 @@ class Block(NamedTuple):
     def last(self) -> int:
         return self.start + (1 << self.free_bits) - 1
 
-    def halves(self) -> list[Block]:
+    def halves(self) -> list[Piece]:
         """The upper half, then the lower one."""
         free = self.free_bits - 1
-        return [Block(self.start + (1 << free), free), Block(self.start, free)]
+        return [Piece(self.start + (1 << free), free), Piece(self.start, free)]
 
     def symbols(self, width: int) -> list[Symbol]:
         """The bits that all its words have in common, and symbols for the free ones."""
@@ -101,12 +101,12 @@ class WordRange(NamedTuple):
     low: int
     high: int
 
-    def blocks(self) -> list[Block]:
-        """One or two blocks that hold all words of that width."""
+    def pieces(self) -> list[Piece]:
+        """One or two pieces that hold all words of that width."""
         if self.low >= 0:
-            return [Block(0, self.width)]
+            return [Piece(0, self.width)]
         half = self.width - 1
-        return [Block(0, half), Block(-1 << half, half)]
+        return [Piece(0, half), Piece(-1 << half, half)]
 
 
 def prove_requantizer(
@@ -119,31 +119,31 @@ def prove_requantizer(
     """Prove that ``logic`` is ``requantizer(v - offset)`` for every word v of ``words``.
 
     ``logic`` maps the symbols of a word to its output bits, a number that is ``signed`` or not.
-    Invariant: each word of the range is in exactly one block, of those that wait or of those that
-    are done; for all words of a block that is done the logic gives what the requantiser gives.
+    Invariant: each word of the range is in exactly one piece, of those that wait or of those that
+    are done; for all words of a piece that is done the logic gives what the requantiser gives.
     """
     cases = 0
-    waiting = words.blocks()
+    waiting = words.pieces()
     while waiting:
-        block = waiting.pop()
-        if block.start > words.high or block.last < words.low:
+        piece = waiting.pop()
+        if piece.start > words.high or piece.last < words.low:
             continue
-        if words.low <= block.start and block.last <= words.high:
+        if words.low <= piece.start and piece.last <= words.high:
             cases += 1
             if cases > MAX_CASES:
                 return Outcome(cases, proved=False)
-            output = logic(block.symbols(words.width))
-            if block.free_bits == 0:
+            output = logic(piece.symbols(words.width))
+            if piece.free_bits == 0:
                 if OPEN in output:
                     return Outcome(cases, proved=False)
-                total = block.start - offset
+                total = piece.start - offset
                 result, expected = _number(output, signed), requantizer(total)
                 if result != expected:
                     return Outcome(cases, False, Counterexample(total, result, expected))
                 continue
-            if output == _output(block, offset, requantizer, len(output), signed):
+            if output == _output(piece, offset, requantizer, len(output), signed):
                 continue
-        waiting += block.halves()
+        waiting += piece.halves()
     return Outcome(cases, proved=True)
 
 
@@ -153,15 +153,15 @@ def _number(bits: Sequence[int], signed: bool) -> int:
 
 
 def _output(
-    block: Block, offset: int, requantizer: Requantizer, count: int, signed: bool
+    piece: Piece, offset: int, requantizer: Requantizer, count: int, signed: bool
 ) -> list[Symbol] | None:
-    """The ``count`` output bits that one expression gives for all words of a block.
+    """The ``count`` output bits that one expression gives for all words of a piece.
 
     These are the bits of a constant or the shifted bits of the word; None where neither is sure.
     """
     # The logic must still add this before it shifts; 0 where half is in the word already.
     missing = requantizer.half - offset
-    rounded = [(v + missing) >> requantizer.shift for v in (block.start, block.last)]
+    rounded = [(v + missing) >> requantizer.shift for v in (piece.start, piece.last)]
     ends = [requantizer.of_rounded(u) for u in rounded]
     low, high = fixed.code_range(count) if signed else (0, (1 << count) - 1)
     if min(ends) < low or max(ends) > high:
@@ -174,7 +174,7 @@ def _output(
         return [ends[0] >> k & 1 for k in range(count)] if len(sides) == 1 else None
     if missing or ends != rounded:
         return None
-    moving = block.free_bits - requantizer.shift
+    moving = piece.free_bits - requantizer.shift
     return [
         open_bit(k + requantizer.shift) if k < moving else ends[0] >> k & 1 for k in range(count)
     ]

@@ -27,7 +27,7 @@ from dbp.synthesis.cells.wire_load import DATA
 
 NODE_NM, VOLTAGE_V = 28, 0.9
 SCALED = ("nangate45", "asap7")
-_NEIGHBOURS = (32, 20)
+_NEIGHBORS = (32, 20)
 Quantity = Literal["energy", "area", "delay"]
 
 
@@ -129,7 +129,7 @@ def _minimum(a3: float, a2: float, a1: float) -> float | None:
 
 
 def _at_28nm(function: Callable[[str, float], float], kind: str) -> float:
-    upper, lower = _NEIGHBOURS
+    upper, lower = _NEIGHBORS
     weight = math.log(upper / NODE_NM) / math.log(upper / lower)
-    at_upper, at_lower = (function(f"{node}{kind}", VOLTAGE_V) for node in _NEIGHBOURS)
+    at_upper, at_lower = (function(f"{node}{kind}", VOLTAGE_V) for node in _NEIGHBORS)
     return at_upper ** (1 - weight) * at_lower**weight

@@ -20,7 +20,7 @@ from dbp.synthesis.cells.library import Cell, Library, Pin, Sequential
 from dbp.synthesis.gates import _event_simulator
 from dbp.synthesis.gates._event_simulator import Functions, TimedGates
 from dbp.synthesis.netlist import CLOCK, CONSTANTS, Instance, Netlist
-from dbp.synthesis.timing.opensta_timing import Delays
+from dbp.synthesis.timing.opensta_timing import PathDelays
 
 TIME_UNIT_S = 1e-13
 _BUFFER, _INVERTER = np.array([0, 1], np.uint8), np.array([1, 0], np.uint8)
@@ -45,7 +45,7 @@ class GateSimulation:
 def simulate(
     netlist: Netlist,
     library: Library,
-    delays: Delays,
+    delays: PathDelays,
     stimulus: NDArray[np.uint8],
     period_s: float,
     first_counted: int,
@@ -115,7 +115,7 @@ class _Builder:
     ``driven`` counts the gates, ``annotated`` those whose delays the SDF states.
     """
 
-    def __init__(self, netlist: Netlist, library: Library, delays: Delays) -> None:
+    def __init__(self, netlist: Netlist, library: Library, delays: PathDelays) -> None:
         self.nets: dict[str, int] = {}
         self.driven = self.annotated = 0
         self._count = len(CONSTANTS)

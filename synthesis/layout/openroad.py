@@ -35,7 +35,7 @@ SCRIPT, LOG, FIGURES, CLOCK_TREE, DEF = (
     "place_and_route.def",
 )
 TIMEOUT_S = 6 * 3600
-UTILISATION_PERCENT = 60
+UTILIZATION_PERCENT = 60
 CORE_SPACE_UM = 2
 # The placer may pack the cells denser than evenly spread by this much: it needs room to move them.
 SPARE_DENSITY = 0.05
@@ -160,7 +160,7 @@ def _floorplan(layout: Layout) -> list[str]:
         ends = f" -endcap_master {cell}" if layout.end_caps else ""
         taps = [f"tapcell -distance {distance_um:g} -tapcell_master {cell}{ends}"]
     return [
-        f"initialize_floorplan -site {layout.site} -utilization {UTILISATION_PERCENT} "
+        f"initialize_floorplan -site {layout.site} -utilization {UTILIZATION_PERCENT} "
         f"-aspect_ratio 1 -core_space {CORE_SPACE_UM}",
         *(f"insert_tiecells {tie}" for tie in layout.ties),
         "make_tracks",

@@ -103,10 +103,10 @@ def _trees(
             del unseen[name]
             adder, weight = adders[name], tree[name]
             drivers = (driver[bit] for bit in adder.inputs if bit in inner)
-            neighbours = [(other, weight - carries) for other, carries in drivers]
+            neighbors = [(other, weight - carries) for other, carries in drivers]
             outputs = ((adder.sum, weight), (adder.carry, weight + 1))
-            neighbours += [(reader[bit], at) for bit, at in outputs if bit in inner]
-            for other, at in neighbours:
+            neighbors += [(reader[bit], at) for bit, at in outputs if bit in inner]
+            for other, at in neighbors:
                 if other not in tree:
                     tree[other] = at
                     to_visit.append(other)

@@ -16,7 +16,7 @@ from dbp.synthesis.cells.library import Cell, Library
 from dbp.synthesis.netlist import Netlist
 
 FANOUT = 16
-UTILISATION = 0.7
+UTILIZATION = 0.7
 STEINER = 0.76
 MAX_SLEW = 0.05
 # Farads per um, of the kits' setRC.tcl in OpenROAD-flow-scripts; between these for other libraries.
@@ -65,7 +65,7 @@ def estimate(
     buffers = [cell for cell in library.cells.values() if cell.is_buffer]
     if not sinks or not buffers:
         return None
-    area_um2 = sum(library.cells[i.cell].area_um2 for i in netlist.instances) / UTILISATION
+    area_um2 = sum(library.cells[i.cell].area_um2 for i in netlist.instances) / UTILIZATION
     wire_f = WIRE_F_PER_UM.get(kit or "", OTHER_WIRE_F_PER_UM)
     pins_f = sum(pin.capacitance_f for pin in sinks)
     trees = [

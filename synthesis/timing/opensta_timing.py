@@ -51,7 +51,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Delays:
+class PathDelays:
     """Seconds, ``(rise, fall)`` of the output, by ``(instance, input pin, output pin)``.
 
     A path that depends on the state has the mean over the states; wires are part of the path.
@@ -86,7 +86,7 @@ def setup(
     ]
 
 
-def analyse(
+def analyze(
     folder: Path,
     liberty: Sequence[str],
     netlist: str,
@@ -136,13 +136,13 @@ def analyse(
     return Timing(float(with_wires[1]), float(without_wires[1]), steps, late)
 
 
-def read_sdf(path: Path) -> Delays:
-    """Read the ``delays.sdf`` of `analyse`: the late value of every cell arc and wire."""
+def read_sdf(path: Path) -> PathDelays:
+    """Read the ``delays.sdf`` of `analyze`: the late value of every cell arc and wire."""
     with path.open(encoding="utf-8") as file:
         return _parse(file, str(path))
 
 
-def _parse(lines: Iterable[str], name: str) -> Delays:
+def _parse(lines: Iterable[str], name: str) -> PathDelays:
     unit, instance = None, ""
     wires: dict[str, float] = {}
     arcs: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
@@ -168,7 +168,7 @@ def _parse(lines: Iterable[str], name: str) -> Delays:
         wire = wires.get(f"{instance}.{source}", 0.0)
         rise, fall = (sum(v[k] for v in values) / len(values) + wire for k in (0, 1))
         paths[instance, source, target] = (rise * unit, fall * unit)
-    return Delays(paths)
+    return PathDelays(paths)
 
 
 def _late(triple: str) -> float:

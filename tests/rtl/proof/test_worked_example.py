@@ -8,7 +8,7 @@ from dbp.rtl.proof import requantizer, words
 from dbp.rtl.proof.golden_polynomials import GoldenPolynomials
 from dbp.rtl.proof.netlist import read_modules
 from dbp.rtl.proof.polynomial import Space, Variable
-from dbp.rtl.proof.requantizer import Block, Requantizer, WordRange, prove_requantizer
+from dbp.rtl.proof.requantizer import Piece, Requantizer, WordRange, prove_requantizer
 
 TOP = "three_taps"
 
@@ -28,15 +28,15 @@ def test_the_worked_example_is_true(tmp_path):
     assert results.failed == 0
 
 
-# The blocks in the order of the picture, and the output of each; None: the word's own shifted bits.
+# The pieces in the order of the picture, and the output of each; None: the word's own shifted bits.
 PICTURE = {
-    **{Block(-30, 1): -4, Block(-28, 2): -4, Block(-24, 3): -4, Block(-16, 4): None},
-    **{Block(0, 4): None, Block(16, 3): 3, Block(24, 2): 3, Block(28, 1): 3, Block(30, 0): 3},
+    **{Piece(-30, 1): -4, Piece(-28, 2): -4, Piece(-24, 3): -4, Piece(-16, 4): None},
+    **{Piece(0, 4): None, Piece(16, 3): 3, Piece(24, 2): 3, Piece(28, 1): 3, Piece(30, 0): 3},
 }
 
 
 def test_the_picture_of_the_cases_is_true():
-    """-30..30, shifted by 2, to 3 bits: which blocks are proved, and with what output."""
+    """-30..30, shifted by 2, to 3 bits: which pieces are proved, and with what output."""
     cases = []
 
     def logic(word):
@@ -49,9 +49,9 @@ def test_the_picture_of_the_cases_is_true():
     rule = Requantizer(2, 3)
     outcome = prove_requantizer(logic, WordRange(6, -30, 30), rule.half, rule, signed=True)
     assert outcome.proved and outcome.cases == 9
-    for (word, out), (block, limit) in zip(cases, PICTURE.items(), strict=True):
-        assert word == block.symbols(6)
+    for (word, out), (piece, limit) in zip(cases, PICTURE.items(), strict=True):
+        assert word == piece.symbols(6)
         assert out == (word[2:5] if limit is None else [limit >> k & 1 for k in range(3)])
     text = requantizer.__doc__
-    assert all(str(block.start) in text for block in (Block(-24, 3), Block(-16, 4), Block(24, 2)))
-    assert re.findall(r"(\d) block", text) == ["2", "1", "1", "1", "1", "3"]
+    assert all(str(piece.start) in text for piece in (Piece(-24, 3), Piece(-16, 4), Piece(24, 2)))
+    assert re.findall(r"(\d) piece", text) == ["2", "1", "1", "1", "1", "3"]

@@ -345,9 +345,9 @@ def test_yosys_and_opensta_read_the_library(shipped, tmp_path):
     text = table.LIBERTY.read_text()
     (tmp_path / "bare.lib").write_text(text.replace('default_wire_load : "per_fanout";', ""))
     ports = ["a", "b"], ["y"]
-    bare = opensta_timing.analyse(tmp_path, ["bare.lib"], "netlist.v", "t", *ports, 2.4, None)
+    bare = opensta_timing.analyze(tmp_path, ["bare.lib"], "netlist.v", "t", *ports, 2.4, None)
     wires = shipped.default_wire_load
-    result = opensta_timing.analyse(tmp_path, files, "netlist.v", "t", *ports, 2.4, wires)
+    result = opensta_timing.analyze(tmp_path, files, "netlist.v", "t", *ports, 2.4, wires)
     assert 0 < result.slack_ns < bare.slack_ns < 2.4
     # The arrival at a register's input leaves its setup time free.
     arrival = result.critical_path[-1][2]

@@ -18,7 +18,7 @@ from dbp.synthesis.gates import _event_simulator
 from dbp.synthesis.gates._event_simulator import Functions, TimedGates
 from dbp.synthesis.gates.simulation import simulate
 from dbp.synthesis.timing import opensta_timing
-from dbp.synthesis.timing.opensta_timing import Delays
+from dbp.synthesis.timing.opensta_timing import PathDelays
 
 LIBRARY = liberty_reader.read(TINY_LIB)
 PS = 1e-12
@@ -26,7 +26,9 @@ BUFFER, INVERTER, AND, XOR = [0, 1], [1, 0], [0, 0, 0, 1], [0, 1, 1, 0]
 
 
 def delays(**paths):
-    return Delays({tuple(key.split("__")): tuple(v * PS for v in d) for key, d in paths.items()})
+    return PathDelays(
+        {tuple(key.split("__")): tuple(v * PS for v in d) for key, d in paths.items()}
+    )
 
 
 def bits(*rows):
@@ -103,7 +105,7 @@ def test_missing_delays_are_counted_not_assumed():
 )
 def test_what_cannot_be_simulated_is_named(text, complaint):
     with pytest.raises(ToolError, match=complaint):
-        simulate(netlist.parse(text), LIBRARY, Delays({}), bits([0]), PS, 0)
+        simulate(netlist.parse(text), LIBRARY, PathDelays({}), bits([0]), PS, 0)
 
 
 def test_reading_sdf(tmp_path):

@@ -342,7 +342,7 @@ def slack_ns(folder):
     work.mkdir()
     (work / "m.v").write_text(VERILOG)
     shutil.copy(LIBERTY, work)
-    timed = opensta_timing.analyse(
+    timed = opensta_timing.analyze(
         work, [LIBERTY.name], "m.v", "m", ["d", "e"], ["q"], PERIOD_S * 1e9, "per_fanout"
     )
     # The worst path ends at q, which is due at the next edge.
