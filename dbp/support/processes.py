@@ -1,7 +1,8 @@
 """Run other programs as child processes, with a limit of time, and of memory where asked.
 
-Every child has a process group of its own. The whole group is killed when the time is up and when
-anything else ends the wait, Ctrl-C included, so that what the child has started ends with it.
+Every child has a process group of its own. The whole group is killed when the child has ended, when
+the time is up and when anything else ends the wait, Ctrl-C included, so that what the child has
+started ends with it.
 """
 
 from __future__ import annotations
@@ -181,7 +182,8 @@ def _child(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[
         try:
             yield child
         finally:
-            if child.returncode is None:
+            # As a rule nothing of the group is left once the child itself has ended.
+            with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
 
 

@@ -93,6 +93,19 @@ def test_a_process_that_takes_too_long_ends_with_what_it_has_started(tmp_path):
         (tmp_path / "started").unlink()
 
 
+@pytest.mark.parametrize("status", [0, 3])
+def test_what_a_child_has_left_behind_ends_with_it(tmp_path, status):
+    command = ["sh", "-c", f"sleep 60 >/dev/null 2>&1 & echo $! > started; exit {status}"]
+    for call in (
+        lambda: processes.capture(command, 30, folder=tmp_path).status,
+        lambda: processes.run_logged(command, tmp_path / "log", 30, folder=tmp_path),
+    ):
+        assert call() == status
+        pid = started(tmp_path)
+        assert wait_for(lambda pid=pid: not is_running(pid))
+        (tmp_path / "started").unlink()
+
+
 def test_an_interrupt_ends_what_a_child_has_started(tmp_path):
     program = f"""
 from pathlib import Path
