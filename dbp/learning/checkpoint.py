@@ -16,8 +16,11 @@ from dbp.learning.float_filters import FloatFilters
 from dbp.learning.float_model import half_taps
 from dbp.learning.gauss_newton import DAMPING, Vector
 from dbp.support.files import read_npz, write_npz
+from dbp.support.sources import hash_of
 
 PHASES = ("float", "signals", "taps")
+# The code that decides the numbers of learning; a run goes on with the code that began it.
+SOURCES = ("dbp.learning", "dbp.link")
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class State:
         """Write the checkpoint."""
         arrays: dict[str, Any] = {
             "config_hash": self.config_hash,
+            "sources": hash_of(*SOURCES),
             "parameters": self.parameters,
             "damping": self.damping,
             "best_snr_db": self.best_snr_db,
@@ -86,8 +90,9 @@ class State:
 
     @classmethod
     def load(cls, path: Path | None, settings: Config) -> State:
-        """Read a checkpoint, or return a new state where this configuration has none.
+        """Read a checkpoint, or return a new state where there is none to go on from.
 
+        A checkpoint of another configuration or of another state of our code is none to go on from.
         Raises `InputError` where the file is no checkpoint.
         """
         new = cls(settings.hash)
@@ -95,7 +100,9 @@ class State:
             return new
         try:
             arrays = read_npz(path)
-            if str(arrays.pop("config_hash")) != new.config_hash:
+            # Old checkpoints name no sources.
+            made_of = str(arrays.pop("config_hash")), str(arrays.pop("sources", None))
+            if made_of != (new.config_hash, hash_of(*SOURCES)):
                 return new
             rows = zip(*(arrays.pop(key).tolist() for key in Row.__annotations__), strict=True)
             state = cls(

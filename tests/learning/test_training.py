@@ -173,6 +173,15 @@ def test_a_checkpoint_of_another_configuration_is_not_used(learned, tmp_path, mo
     assert_same(training.train(SMALL, checkpoint), learned)
 
 
+@pytest.mark.parametrize("sources", ["another", None])
+def test_a_checkpoint_of_other_sources_is_not_used(checkpoint, sources, tmp_path):
+    assert len(State.load(checkpoint, SMALL).history) == 7
+    arrays = {**read_npz(checkpoint), "sources": sources}
+    path = tmp_path / "checkpoint.npz"
+    write_npz(path, **{name: array for name, array in arrays.items() if array is not None})
+    assert State.load(path, SMALL) == State(SMALL.hash)
+
+
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp("checkpoint") / "checkpoint.npz"
