@@ -1,5 +1,5 @@
-"""What `import dbp` offers: the stages behind a few verbs, objects in and objects out.
+"""The functions behind `import dbp`: a few verbs over the stages, objects in and objects out.
 
-The modules below hold no method of their own: they check what a user hands in, call a stage, and
-give back its result. The command line calls the same functions.
+They check what a user hands in, call a stage, and return its result. The command line calls the
+same stages, and `prove` and `simulate` from here; it adds run folders, messages and exit statuses.
 """

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dbp.datapath import design as datapath
+from dbp.api import _checks
+from dbp.datapath.design import Design as BareDesign
 from dbp.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,28 +20,33 @@ if TYPE_CHECKING:
 Waveform = NDArray[np.complexfloating]
 
 
-class Design(datapath.Design):
+@dataclass(frozen=True, repr=False, eq=False)
+class Design(BareDesign):
     """A receiver filter in integers, as `dbp.datapath.design.Design` defines it.
 
     The class adds doors to the stages: `receive` computes what the hardware computes, bit for bit,
     and `to_verilog` generates that hardware.
     """
 
-    @classmethod
-    def of(cls, design: datapath.Design) -> Self:
+    @staticmethod
+    def of(design: BareDesign) -> Design:
         """Give the doors to a design that has none."""
-        fields = datapath.Design.__dataclass_fields__
-        return cls(**{name: getattr(design, name) for name in fields})
+        return Design(**{field.name: getattr(design, field.name) for field in fields(BareDesign)})
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def from_json(cls, text: str) -> Design:
+        """Read the text of a ``design.json``; refuse with `InputError` what does not fit."""
+        return Design.of(BareDesign.from_json(text))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Design:
         """Read a design: a shipped one by its name, a ``design.json``, or that of a run's folder.
 
         Raises `InputError` where no design has that name, or a file does not fit.
         """
         from dbp.runs import find_design
 
-        return cls.of(find_design(str(path))[0])
+        return Design.of(find_design(str(path))[0])
 
     @classmethod
     def shipped(cls) -> tuple[str, ...]:
@@ -55,25 +62,25 @@ class Design(datapath.Design):
 
         ``received``: what `dbp.Link.transmit` returns, or a complex array of mean power 1 and
         shape ``(blocks, samples)`` or ``(samples,)`` with 2 samples per symbol, which needs
-        ``launch_power_dbm`` beside it. Returns the same shape, in codes of the last filter's
-        output, without group delay: symbol n at sample 2 n.
+        ``launch_power_dbm`` beside it. All blocks pass as one stream under one gain control.
+        Returns the same shape, in codes of the last filter's output, without group delay: symbol n
+        at sample 2 n. Raises `InputError` for arrays that do not fit.
         """
         from dbp.evaluation.receivers import FixedReceiver
+        from dbp.link.transmission import Received
 
-        waveform, power_dbm = received, launch_power_dbm
-        if not isinstance(waveform, np.ndarray):
-            if power_dbm is None:
-                power_dbm = waveform.launch_power_dbm
-            waveform = waveform.waveform
-        if power_dbm is None:
-            raise InputError("launch_power_dbm: must be given with an array")
-        if waveform.ndim not in (1, 2) or not np.iscomplexobj(waveform):
-            raise InputError(
-                f"waveform: {waveform.dtype} of shape {waveform.shape}: must be complex, of shape "
-                "(blocks, samples) or (samples,)"
-            )
-        blocks = np.atleast_2d(waveform)
-        return FixedReceiver(self.name, self)(blocks, float(power_dbm)).reshape(waveform.shape)
+        if isinstance(received, Received):
+            samples, power_dbm = received.waveform, received.launch_power_dbm
+        else:
+            samples = _checks.waveform("received", received, "(blocks, samples) or (samples,)")
+            if launch_power_dbm is None:
+                raise InputError("launch_power_dbm: must be given with an array")
+        if launch_power_dbm is not None:
+            power_dbm = _checks.power_dbm("launch_power_dbm", launch_power_dbm)
+        if samples.ndim > 2:
+            raise InputError("received: two polarisations: must be one, as the hardware has")
+        blocks = np.atleast_2d(samples)
+        return FixedReceiver(self.name, self)(blocks, power_dbm).reshape(samples.shape)
 
     def to_verilog(
         self,

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dbp import config
+from dbp.api import _checks
 from dbp.datapath.design import Design
-from dbp.errors import InputError
+from dbp.errors import InputError, shown
 
 if TYPE_CHECKING:
     from dbp.evaluation.measures import Measurement
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from dbp.link.modulation import Waveform
     from dbp.link.transmission import Received
     from dbp.waveforms.recording import Recording
+
+    Evaluable = Design | FloatFilters | Receiver | str
 
 
 def measure(received: Received, equalized: Waveform) -> Measurement:
@@ -35,17 +38,19 @@ def measure(received: Received, equalized: Waveform) -> Measurement:
     (`dbp.evaluation.measures`). Raises `InputError` for a shape or values that do not fit.
     """
     from dbp.evaluation.groups import measure_equalized
+    from dbp.link.transmission import Received
 
-    if equalized.shape != received.waveform.shape or not np.iscomplexobj(equalized):
-        raise InputError(
-            f"equalized: {equalized.dtype} of shape {equalized.shape}: must be complex, of shape "
-            f"{received.waveform.shape} as received.waveform"
-        )
-    return measure_equalized(received.link, received, equalized)
+    if not isinstance(received, Received):
+        raise InputError(f"received = {shown(received)}: must be what dbp.Link.transmit returned")
+    shape = received.waveform.shape
+    samples = _checks.waveform("equalized", equalized, f"{shape} as received.waveform")
+    if samples.shape != shape:
+        raise InputError(f"equalized: shape {samples.shape}: must be {shape} as received.waveform")
+    return measure_equalized(received.link, received, samples)
 
 
 def evaluate(
-    receivers: Iterable[Design | FloatFilters | Receiver | str],
+    receivers: Evaluable | Iterable[Evaluable],
     link: config.Link,
     launch_power_dbm: float | Sequence[float] | NDArray[np.floating],
     *,
@@ -66,41 +71,41 @@ def evaluate(
     ``.best()``. Raises `InputError` for a receiver or a number that does not fit.
     """
     from dbp.evaluation import counting
+    from dbp.learning.float_filters import FloatFilters
 
-    powers_dbm = [float(power) for power in np.atleast_1d(np.asarray(launch_power_dbm, float))]
-    if not powers_dbm or not all(-30 <= power <= 20 for power in powers_dbm):
-        raise InputError(f"launch_power_dbm = {powers_dbm}: must be within -30..20 dBm")
-    for name, value in (("min_errors", min_errors), ("max_bits", max_bits)):
-        if value < 1:
-            raise InputError(f"{name} = {value!r}: must be at least 1")
-    plain = config.link_with(link, {})
+    plain = _checks.link(link)
+    powers_dbm = _checks.powers_dbm("launch_power_dbm", launch_power_dbm)
+    if isinstance(receivers, str | Design | FloatFilters) or callable(receivers):
+        receivers = [receivers]
+    named = _named_apart(_receiver(each, plain) for each in receivers)
+    if not named:
+        raise InputError("receivers: must be one at least")
     return counting.evaluate(
-        _named_apart([_receiver(each, plain) for each in receivers]),
+        named,
         plain,
         powers_dbm,
-        min_errors=min_errors,
-        max_bits=max_bits,
-        seed=seed,
+        min_errors=_checks.integer("min_errors", min_errors, 1),
+        max_bits=_checks.integer("max_bits", max_bits, 1),
+        seed=_checks.integer("seed", seed, 0),
         progress=progress,
     )
 
 
-def _receiver(given: Design | FloatFilters | Receiver | str, link: config.Link) -> Receiver:
+def _receiver(evaluable: Evaluable, link: config.Link) -> Receiver:
     from dbp.evaluation import receivers
     from dbp.learning.float_filters import FloatFilters
+    from dbp.runs import find_design
 
-    if isinstance(given, Design):
-        return receivers.FixedReceiver(given.name, given)
-    if isinstance(given, FloatFilters):
-        return receivers.FloatReceiver("float filters", given)
-    if isinstance(given, str):
-        if given in receivers.REFERENCES:
-            return receivers.Reference(given, link)
-        from dbp.runs import find_design
-
-        return receivers.FixedReceiver(given, find_design(given)[0])
-    receivers.check_receiver(given, link)
-    return given
+    if isinstance(evaluable, Design):
+        return receivers.FixedReceiver(evaluable.name, evaluable)
+    if isinstance(evaluable, FloatFilters):
+        return receivers.FloatReceiver("float filters", evaluable)
+    if isinstance(evaluable, str):
+        if evaluable in receivers.REFERENCES:
+            return receivers.Reference(evaluable, link)
+        return receivers.FixedReceiver(evaluable, find_design(evaluable)[0])
+    receivers.check_receiver(evaluable, link)
+    return evaluable
 
 
 def _named_apart(receivers: Iterable[Receiver]) -> list[Receiver]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dbp.datapath.design import Design, launch_power_uw
 from dbp.datapath.stimulus import Stimulus, StimulusSource
-from dbp.errors import InputError
+from dbp.errors import InputError, shown
 
 if TYPE_CHECKING:
     from dbp.link.transmission import Received
@@ -121,27 +122,41 @@ def source(stimulus: Received | Stimulus | StimulusSource, design: Design) -> St
     A waveform that is shorter than the bench needs is an `InputError` that says how long it must
     be.
     """
-    from dbp.datapath import golden
-
     if callable(stimulus):
         return stimulus
-    if not isinstance(stimulus, Stimulus):
-        received = stimulus
-        if received.waveform.ndim != 2:
-            raise InputError("stimulus: two polarisations: must be one, as the hardware has")
-        samples = golden.convert(received.waveform.reshape(-1), design)
-        power_uw = launch_power_uw(received.launch_power_dbm)
-        stimulus = Stimulus(samples, power_uw, design.hash, "", received.seed)
-    made = stimulus
+    from dbp.link.transmission import Received
+
+    if isinstance(stimulus, Stimulus):
+        if stimulus.design_hash != design.hash:
+            raise InputError(
+                f"stimulus: belongs to the design {stimulus.design_hash[:12]}, not to "
+                f"{design.hash[:12]}"
+            )
+    elif not isinstance(stimulus, Received):
+        raise InputError(
+            f"stimulus = {shown(stimulus)}: must be what dbp.Link.transmit returned, or a Stimulus"
+        )
+    elif stimulus.waveform.ndim != 2:
+        raise InputError("stimulus: two polarisations: must be one, as the hardware has")
+
+    @functools.cache
+    def converted() -> Stimulus:
+        if isinstance(stimulus, Stimulus):
+            return stimulus
+        from dbp.datapath import golden
+
+        samples = golden.convert(stimulus.waveform.reshape(-1), design)
+        power_uw = launch_power_uw(stimulus.launch_power_dbm)
+        return Stimulus(samples, power_uw, design.hash, "", stimulus.seed)
 
     def take(at_least: int) -> Stimulus:
-        held = len(made.samples.i)
-        if held < at_least:
+        count = len(converted().samples.i)
+        if count < at_least:
             raise InputError(
-                f"stimulus: {held} samples: must be at least {at_least}: transmit "
+                f"stimulus: {count} samples: must be at least {at_least}: transmit "
                 f"{-(-at_least // 2)} symbols or more"
             )
-        return made
+        return converted()
 
     return take
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dbp import config
+from dbp.api import _checks
 from dbp.api.design import Design
 from dbp.config import Config
-from dbp.errors import InputError
+from dbp.datapath.design import Design as BareDesign
+from dbp.errors import InputError, shown
 
 if TYPE_CHECKING:
     from dbp.learning.float_filters import FloatFilters
@@ -19,13 +24,14 @@ if TYPE_CHECKING:
 TABLES = ("learned", "datapath", "training")
 
 
+@dataclass(frozen=True, repr=False, eq=False, kw_only=True)
 class LearnedDesign(Design):
     """A `dbp.Design` that remembers how it was learned.
 
     ``float_filters``: the filters in floating point that were rounded to it. ``history``: what each
     step of learning led to. ``snr_db_float``, ``snr_db_quantized``: effective SNR on unseen data at
     ``launch_power_dbm``, of the filters and of the design. None of these is part of the design's
-    hash or of its file.
+    hash, of its file or of what makes two designs equal.
     """
 
     float_filters: FloatFilters
@@ -57,35 +63,31 @@ def learn(
     """
     from dbp.learning import training
 
-    settings = _settings(settings or config.load("paper"), link, seed, keys)
+    base = config.load("paper") if settings is None else settings
+    if not isinstance(base, Config):
+        raise InputError(f"settings = {shown(settings)}: must be a dbp.Config")
+    made_for = base.link if link is None else _checks.link(link)
+    start = base.seed if seed is None else _checks.integer("seed", seed, 0)
+    settings = _settings(base, made_for, start, keys)
     path = None if checkpoint is None else Path(checkpoint)
     result = training.train(settings, path, training.find_device(device))
-    learned = LearnedDesign.of(result.design)
-    # The design is frozen; these are no fields of it.
-    for name, value in {
-        "float_filters": result.filters,
-        "history": result.history,
-        "launch_power_dbm": result.launch_power_dbm,
-        "snr_db_float": result.snr_db_float,
-        "snr_db_quantized": result.snr_db_quantized,
-    }.items():
-        object.__setattr__(learned, name, value)
-    return learned
+    return LearnedDesign(
+        **{field.name: getattr(result.design, field.name) for field in fields(BareDesign)},
+        float_filters=result.filters,
+        history=result.history,
+        launch_power_dbm=result.launch_power_dbm,
+        snr_db_float=result.snr_db_float,
+        snr_db_quantized=result.snr_db_quantized,
+    )
 
 
-def _settings(
-    base: Config, link: config.Link | None, seed: int | None, keys: Mapping[str, Any]
-) -> Config:
-    """The configuration with another link, seed and other values of some keys; checked."""
-    content = base.model_dump()
-    if link is not None:
-        content["link"] = link.model_dump()
-    if seed is not None:
-        content["seed"] = seed
+def _settings(base: Config, link: config.Link, seed: int, keys: Mapping[str, Any]) -> Config:
+    """Return the configuration with this link, this seed and other values of some keys; checked."""
+    content = base.model_dump() | {"link": link.model_dump(), "seed": seed}
     for key, value in keys.items():
         tables = [table for table in TABLES if key in content[table]]
         if not tables:
             known = ", ".join(sorted({key for table in TABLES for key in content[table]}))
             raise InputError(f"{key}: unknown key; the keys here are {known}")
-        content[tables[0]][key] = value
+        content[tables[0]][key] = value.item() if isinstance(value, np.generic) else value
     return config.checked(content)

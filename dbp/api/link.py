@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dbp import config
-from dbp.errors import InputError
+from dbp.api import _checks
+from dbp.errors import InputError, shown
 
 if TYPE_CHECKING:
     from dbp.link.transmission import Received
+
+
+MAX_SYMBOLS = 1 << 28
 
 
 class Link(config.Link):
@@ -25,8 +32,16 @@ class Link(config.Link):
         impairments = keys.pop("impairments", {})
         if isinstance(impairments, config.Impairments):
             impairments = impairments.model_dump()
-        checked = config.link_with(config.Link(), {**keys, **impairments})
-        super().__init__(**checked.model_dump())
+        known = config.Impairments.model_fields
+        if not isinstance(impairments, Mapping) or not set(impairments) <= set(known):
+            raise InputError(
+                f"link.impairments = {shown(impairments)}: must be a table of {', '.join(known)}"
+            )
+        changes = {
+            key: value.item() if isinstance(value, np.generic) else value
+            for key, value in {**keys, **impairments}.items()
+        }
+        super().__init__(**config.link_with(config.Link(), changes).model_dump())
 
     def transmit(
         self,
@@ -45,13 +60,12 @@ class Link(config.Link):
         """
         from dbp.link import transmission
 
-        if symbols < 1:
-            raise InputError(f"symbols = {symbols!r}: must be at least 1")
+        symbols = _checks.integer("symbols", symbols, 1, MAX_SYMBOLS)
         return transmission.simulate(
-            config.link_with(self, {}),
-            float(launch_power_dbm),
+            _checks.link(self),
+            _checks.power_dbm("launch_power_dbm", launch_power_dbm),
             -(-symbols // self.block_symbols),
-            seed=seed,
+            seed=_checks.integer("seed", seed, 0),
             purpose="evaluate",
             progress=progress,
         )

@@ -81,6 +81,13 @@ class Link(_Table):
     precision: Literal["complex64", "complex128"] = "complex64"
     impairments: Impairments = Impairments()
 
+    # Equal keys are equal links, also for the class of `dbp.Link`.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Link) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.__dict__.values()))
+
     @field_validator("samples_per_symbol", "block_symbols")
     @classmethod
     def _even(cls, value: int) -> int:

@@ -176,7 +176,7 @@ class Rotation:
         return self.phase_fraction_bits + input_bits - self.output_bits
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Design:
     """The whole receiver filter: ``len(filters) == len(rotations) + 1``.
 
@@ -229,6 +229,13 @@ class Design:
                     f"design: rotations[{k}]: output_bits = {rotation.output_bits}: must be at "
                     f"most {rotation.output_bits + shift} (phase_fraction_bits + input bits)"
                 )
+
+    # A subclass may carry more, but a design is its five fields.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Design) and _fields(self) == _fields(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(_fields(self).values()))
 
     def __repr__(self) -> str:
         count, length = len(self.filters), max(filter_.taps for filter_ in self.filters)
@@ -329,8 +336,16 @@ class Design:
         write_text(path, self.to_json())
 
 
+def _fields(design: Design) -> dict[str, Any]:
+    return {field.name: getattr(design, field.name) for field in dataclasses.fields(Design)}
+
+
 def _plain(design: Design) -> dict[str, Any]:
-    return {"format": FORMAT, "version": VERSION, **dataclasses.asdict(design)}
+    rows = {
+        name: tuple(dataclasses.asdict(row) for row in value) if isinstance(value, tuple) else value
+        for name, value in _fields(design).items()
+    }
+    return {"format": FORMAT, "version": VERSION, **rows}
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from dbp.support.files import read_npz, write_npz
 MAX_SAMPLES = 1 << 24
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stimulus:
     """One stream of converter codes, its launch power, and where it comes from.
 

@@ -20,7 +20,13 @@ class Points(Sequence[Point]):
     __slots__ = ("_points",)
 
     def __init__(self, points: Iterable[Point] = ()) -> None:
-        self._points = tuple(points)
+        object.__setattr__(self, "_points", tuple(points))
+
+    def __reduce__(self) -> tuple[type[Points], tuple[tuple[Point, ...]]]:
+        return Points, (self._points,)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"points do not change: {name} cannot be set")
 
     @overload
     def __getitem__(self, index: int) -> Point: ...

@@ -37,7 +37,7 @@ _SHORT_SYMBOLS = 4096
 _SIMD_BLOCKS = 16
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Received:
     """The symbols sent and the waveform received, in independent circular blocks.
 

@@ -1,0 +1,68 @@
+"""Checks of what users hand in: each returns the value in its plain type or raises `InputError`."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dbp import config
+from dbp.errors import InputError, shown
+
+MAX_SEED = (1 << 63) - 1
+POWERS_DBM = (-30.0, 20.0)
+
+
+def integer(name: str, value: Any, low: int, high: int = MAX_SEED) -> int:
+    """Return an integer of Python or numpy within ``low..high``."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise InputError(f"{name} = {shown(value)}: must be an integer") from None
+    if not low <= number <= high:
+        raise InputError(f"{name} = {number}: must be in {low}..{high}")
+    return number
+
+
+def powers_dbm(name: str, values: Any) -> list[float]:
+    """Return one launch power or several, each within -30..20 dBm."""
+    low, high = POWERS_DBM
+    try:
+        powers = [float(power) for power in np.atleast_1d(np.asarray(values, float))]
+        fits = bool(powers) and all(low <= power <= high for power in powers)
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise InputError(f"{name} = {shown(values)}: must be within {low:g}..{high:g} dBm")
+    return powers
+
+
+def power_dbm(name: str, value: Any) -> float:
+    """Return a launch power within -30..20 dBm."""
+    powers = powers_dbm(name, value)
+    if len(powers) > 1:
+        raise InputError(f"{name} = {shown(value)}: must be one launch power")
+    return powers[0]
+
+
+def waveform(name: str, value: Any, shape: str) -> NDArray[np.complexfloating]:
+    """Return complex, finite samples, not all zero; ``shape`` says in the message what fits."""
+    array = np.asarray(value)
+    if not np.iscomplexobj(array) or array.ndim == 0 or array.size == 0:
+        raise InputError(
+            f"{name}: {array.dtype} of shape {array.shape}: must be complex, of shape {shape}"
+        )
+    if not np.isfinite(array).all() or not array.any():
+        raise InputError(f"{name}: must be finite, and not all zero")
+    return array
+
+
+def link(value: Any) -> config.Link:
+    """Return the plain, checked link of a link."""
+    if not isinstance(value, config.Link):
+        raise InputError(f"link = {shown(value)}: must be a dbp.Link")
+    return config.link_with(value, {})
