@@ -44,7 +44,7 @@ def test_isit2018_has_the_noise_of_the_authors_code():
         ("[learned]\ntaps = 24", "learned.taps = 24: must be odd"),
         ("[learned]\nkerr_taps = 2", "learned.kerr_taps = 2: must be odd"),
         ("[datapath]\ntaylor_order = 3", "datapath.taylor_order = 3: .* less than or equal to 2"),
-        ("[datapath]\ncenter_power = 1", "datapath.centre_power = 1: .* boolean"),
+        ("[datapath]\ncentre_power = 1", "datapath.centre_power = 1: .* boolean"),
         (
             "[baseline]\nsignal_bits = 14\n[datapath]\nrotation_guard_bits = 3",
             "datapath.rotation_guard_bits = 3: with baseline.signal_bits = 14 at most 16",

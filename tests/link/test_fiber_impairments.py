@@ -397,7 +397,7 @@ def test_both_polarisations_are_counted_with_a_gain_of_their_own():
 
 
 def test_what_knows_one_polarisation_refuses_two(tmp_path):
-    settings = config.parse("[link.impairments]\ndual_polarization = true")
+    settings = config.parse("[link.impairments]\ndual_polarisation = true")
     design = runs.find_design("learned-c6-s9")[0]
     with pytest.raises(InputError, match=r"dual_polarisation = true.*learned in fixed point"):
         counting.check([FixedReceiver("learned", design)], settings.link)

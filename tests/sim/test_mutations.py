@@ -7,7 +7,18 @@ import shutil
 import pytest
 from helpers.hardware import make_run, small_design
 
+from dbp.datapath.design import Design
+from dbp.datapath.stimulus import Stimulus
 from dbp.sim import MismatchError, simulate
+
+
+def play(run):
+    """What `dbp sim` finds in a run's folder."""
+    design = Design.load(run / "design.json")
+    stimulus = Stimulus.load(run / "stimulus.npz", design)
+    return simulate(
+        run / "rtl", design, lambda at_least: stimulus, folder=run / "sim", simulator="icarus"
+    )
 
 
 def mutate(folder, module, pattern, replacement):
@@ -131,7 +142,7 @@ def run(unbroken, tmp_path):
 
 
 def test_unbroken_rtl_passes(run):
-    assert simulate(run, simulator="icarus")["mismatches"] == 0
+    assert play(run).mismatches == 0
 
 
 # Module, what to find, what to put instead, and what is then said.
@@ -210,14 +221,14 @@ def test_broken_registers_fail(run, name):
     *mutation, message = REGISTER_MUTATIONS[name]
     mutate(run, *mutation)
     with pytest.raises(MismatchError, match=message):
-        simulate(run, simulator="icarus")
+        play(run)
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_broken_rtl_fails(run, name):
     mutate(run, *MUTATIONS[name])
     with pytest.raises(MismatchError, match="the RTL differs from golden in"):
-        simulate(run, simulator="icarus")
+        play(run)
     metrics = json.loads((run / "sim" / "metrics.json").read_text())
     assert metrics["mismatches"] > 0
     first = metrics["first_mismatch"]
@@ -227,4 +238,4 @@ def test_broken_rtl_fails(run, name):
 def test_wrong_latency_fails(run):
     mutate(run, "filter_x3_s8_c6_t5", r"out_valid = valid\[2\]", "out_valid = valid[1]")
     with pytest.raises(MismatchError):
-        simulate(run, simulator="icarus")
+        play(run)
