@@ -638,6 +638,8 @@ class Point(BaseModel):
             f"SNR {self.snr_db:.2f} dB)"
         )
 
+    __str__ = __repr__
+
 
 def best_points(points: Iterable[Point]) -> dict[tuple[str, str], Point]:
     """Return the point of least BER of each design and arithmetic: at its own best launch power."""

@@ -54,6 +54,7 @@ def wheel(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_wheel_holds_these_packages_and_no_others(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     folders = {name.rsplit("/", 1)[0] for name in names if name.endswith(".py")}
@@ -67,6 +68,7 @@ def test_wheel_holds_these_packages_and_no_others(wheel):
     assert presets | designs | kits | tables <= set(names)
 
 
+@pytest.mark.slow
 def test_installed_command_works_away_from_the_source(wheel, tmp_path):
     # A venv of its own that borrows the dependencies of this one: only dbp itself is new there.
     venv.create(tmp_path / "venv", with_pip=False)

@@ -349,6 +349,7 @@ def test_the_page_shows_what_the_command_printed(written):
     assert "nangate45 + asap7" in page
 
 
+@pytest.mark.slow
 def test_the_command_costs_every_design_in_every_kit(tmp_path, monkeypatch):
     """Without a synthesis or a bit: which jobs it asks for, and whose figures a row gets."""
     names = ["learned-c6-s9", "learned-c5-s9"]

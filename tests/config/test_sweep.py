@@ -75,6 +75,7 @@ def test_every_combination_is_a_checked_link():
             sweep.links(config.Link(), swept)
 
 
+@pytest.mark.slow
 def test_a_file_and_the_command_line_sweep_the_link(tmp_path, capsys):
     (tmp_path / "awgn.toml").write_text(TOML)
     common = ["ber", "--config", str(tmp_path / "awgn.toml"), "--workers", "1"]
@@ -107,6 +108,7 @@ def test_a_file_and_the_command_line_sweep_the_link(tmp_path, capsys):
     assert [row["design"] for row in rows(tmp_path / "designs")] == ["dbp1", "linear"] * 2
 
 
+@pytest.mark.slow
 def test_an_interrupted_and_a_killed_evaluation_resume_to_the_same_figures(tmp_path):
     text = TOML.partition("[sweep]")[0].replace("300000", "4000000")
     (tmp_path / "awgn.toml").write_text(text.replace("[-21.0]", "[-21.0, -20.0]"))

@@ -34,6 +34,7 @@ def expected(heard):
         return counting.count(heard, RULE, executor=executor, at_a_time=at_a_time)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 def test_any_number_of_workers_counts_the_same(heard, expected, workers):
     with executors.executor("local", points=2, workers=workers) as (executor, at_a_time):
@@ -78,6 +79,7 @@ with executors.executor("local", points=2, workers=1) as (pool, _):
     assert (done.stdout, done.stderr) == ("interrupted\n", "")
 
 
+@pytest.mark.slow
 def test_killed_workers_change_nothing(heard, expected, tmp_path):
     rng = random.Random(3)
     killed, over = [], threading.Event()
@@ -108,6 +110,7 @@ def test_killed_workers_change_nothing(heard, expected, tmp_path):
     assert found == expected
 
 
+@pytest.mark.slow
 def test_workers_of_another_version_do_not_count(heard, monkeypatch):
     # Theirs is the package's: they are processes of their own.
     theirs = groups.hash_of(*groups.SOURCES)[:12]
@@ -160,6 +163,7 @@ def scheduler():
         process.stderr.close()
 
 
+@pytest.mark.slow
 def test_a_scheduler_elsewhere_and_a_worker_that_dies(heard, expected, scheduler):
     address, (_, _, worker) = scheduler
 

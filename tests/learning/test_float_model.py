@@ -177,6 +177,7 @@ print(hashlib.sha256(b"".join(t.detach().numpy().tobytes() for t in (y, *slopes)
 """
 
 
+@pytest.mark.slow
 def test_what_was_just_compiled_computes_as_what_is_loaded(tmp_path):
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     compiled, loaded = (

@@ -27,6 +27,7 @@ def samples(design, length, seed):
     return golden.Samples(*parts)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(designs(), st.integers(1, 300), st.integers(0, 5000), st.integers(0, 1 << 32))
 def test_forward_is_golden_in_every_sample(design, length, power_uw, seed):
@@ -59,6 +60,7 @@ def check_derivatives(model, signal, power_uw, seed, tolerance):
         assert torch.linalg.norm(forward.view_as(plain) - plain) <= bound
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(designs(), st.integers(1, 2000), st.integers(1, 20), st.integers(0, 1 << 32))
 def test_both_forms_have_the_same_derivatives(design, power_uw, blocks, seed):

@@ -86,6 +86,7 @@ def reproduce(tmp_path, *arguments):
     return cli.main(["ber", *given, *arguments])
 
 
+@pytest.mark.slow
 def test_the_command_leaves_table_points_and_drawing(shipped, tmp_path, capsys):
     assert reproduce(tmp_path) == 0
     printed = capsys.readouterr().out
@@ -115,6 +116,7 @@ def test_the_command_leaves_table_points_and_drawing(shipped, tmp_path, capsys):
         assert len(list(csv.DictReader(file))) == 22
 
 
+@pytest.mark.slow
 def test_powers_of_the_command_line_come_first(shipped, tmp_path):
     assert reproduce(tmp_path, "--launch-power-dbm", "1") == 0
     points = json.loads((tmp_path / "out" / "metrics.json").read_text())["points"]
