@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/impairments.py OUT
 
 The paper's link at the launch power where `learned-c6-s9` is best; one impairment at a time, the
-design as it is, not learned anew. Bars are the 95 % interval of each point, the grey band that of
+design as it is, not learned again. Bars are the 95 % interval of each point, the grey band that of
 the ideal link, and the ratio is that of the two BERs. Writes ``impairments.csv`` and
 ``impairments.svg``, and prints where each costs a factor of 1.5. About four minutes of CPU.
 """

@@ -22,7 +22,7 @@ import numpy as np
 from dbp import config
 from dbp.datapath import overlap_save
 from dbp.datapath.overlap_save import Equalizer
-from dbp.evaluation import measures as detection
+from dbp.evaluation import measures
 from dbp.evaluation.receivers import Reference
 from dbp.link import modulation, transmission
 from dbp.records.provenance import (
@@ -58,15 +58,15 @@ class Judge:
             LINK, launch_power_dbm, BLOCKS, seed=SEED, purpose="evaluate"
         )
         ideal = Reference("linear", LINK)(self.received.waveform, launch_power_dbm)
-        self.ideal = self.measures(ideal)
+        self.ideal = self.snr_and_ber(ideal)
 
-    def measures(self, equalized: np.ndarray) -> dict[str, float]:
+    def snr_and_ber(self, equalized: np.ndarray) -> dict[str, float]:
         """Return SNR and BER of an equalised waveform."""
         sent = self.received.symbols
-        symbols = detection.matched_filter(equalized, LINK.roll_off)
-        aligned = detection.align(sent, symbols)
-        summary = detection.summarize(
-            [detection.measure(LINK.modulation, sent, self.received.labels, aligned)]
+        symbols = measures.matched_filter(equalized, LINK.roll_off)
+        aligned = measures.align(sent, symbols)
+        summary = measures.summarize(
+            [measures.measure(LINK.modulation, sent, self.received.labels, aligned)]
         )
         return {
             "snr_db": summary.snr_db,
@@ -79,7 +79,7 @@ class Judge:
         """Return the same for a fixed-point equaliser, with a level at the converter."""
         codes = overlap_save.convert(self.received.waveform, equalizer.data_bits, adc_rms)
         i, q = equalizer(codes)
-        return self.measures(i + 1j * q)
+        return self.snr_and_ber(i + 1j * q)
 
     def best(self, size: int, data_bits: int, twiddle_bits: int) -> dict[str, float]:
         """Return the same at the best of `LEVELS`."""

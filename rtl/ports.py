@@ -79,7 +79,7 @@ class StepPorts:
 
 @dataclass(frozen=True)
 class Ports:
-    """What ``ports.json`` holds of an emission, besides its format and version.
+    """The contents of an emission's ``ports.json``, except for its format and version.
 
     ``kind``: what the top is, see `dbp.rtl.target.Target`; ``top``: the name of its module.
     ``blocks``: the blocks that samples pass, numbered as in `dbp.datapath.golden.trace_retuned`:

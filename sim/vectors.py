@@ -49,7 +49,7 @@ def make_vectors(
     """Return all vectors of a simulation of a top.
 
     The received ones begin with the first ``max_samples`` of the stimulus, in whole words, brought
-    to the first block of the top by golden. Of a top with hardwired taps only K changes.
+    to the first block of the top by golden. In a top with hardwired taps only K changes.
     """
     source = _Source(ports, design, stimulus, max_samples)
     # All draw from one generator: the order of these calls is part of what the vectors hold.

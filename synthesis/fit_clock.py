@@ -72,7 +72,7 @@ class FitJob:
 
 
 class FitRecord(BaseModel):
-    """What ``fit_clock.json`` holds."""
+    """The contents of ``fit_clock.json``."""
 
     model_config = ConfigDict(frozen=True)
 

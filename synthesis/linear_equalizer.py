@@ -244,8 +244,8 @@ def estimate(
     from `dbp.synthesis.synthesize`.
     """
     stages.check_clock(clock_mhz)
-    chosen = units(equalizer, stream, transform_lanes(equalizer, lanes), clocks)
-    measured = measure(pdk, chosen, folder, clock_mhz)
+    needed = units(equalizer, stream, transform_lanes(equalizer, lanes), clocks)
+    measured = measure(pdk, needed, folder, clock_mhz)
     return total(equalizer, costs(equalizer, measured), lanes, clock_mhz, pdk)
 
 
@@ -388,12 +388,12 @@ def _squeezed(x: Samples) -> Samples:
 
 
 def measure(
-    pdk: str, chosen: Sequence[Unit], folder: str | Path, clock_mhz: float
+    pdk: str, needed: Sequence[Unit], folder: str | Path, clock_mhz: float
 ) -> dict[str, Cost]:
     """Map, time, simulate and cost blocks; `ToolError` where gates differ from the model."""
     cells = stages.Cells.read(*kits.find(pdk))
     processes.require("sta")
-    return {unit.name: _measured(cells, unit, Path(folder), clock_mhz) for unit in chosen}
+    return {unit.name: _measured(cells, unit, Path(folder), clock_mhz) for unit in needed}
 
 
 def _measured(cells: stages.Cells, unit: Unit, folder: Path, clock_mhz: float) -> Cost:

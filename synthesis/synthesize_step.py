@@ -29,7 +29,7 @@ from dbp.synthesis import stages
 from dbp.synthesis.cells import kits, scaling
 from dbp.synthesis.cells.kits import Kit
 from dbp.synthesis.gates.step_bench import CLOCKS, Bench, samples_needed
-from dbp.synthesis.layout import openroad as layouts
+from dbp.synthesis.layout import openroad
 from dbp.synthesis.layout.openroad import LayoutFiles, MappedStep
 from dbp.synthesis.mapping import yosys_map
 from dbp.synthesis.netlist import CLOCK
@@ -55,7 +55,7 @@ KEPT = (*(f"{name}.gz" for name in (VERILOG, NETLIST, SDF)), ACTIVITY, WATTS)
 
 @dataclass(frozen=True, eq=False)
 class StepJob:
-    """What is to be synthesised; all options have been checked, and the kit has been found.
+    """A step to be synthesised; all options have been checked, and the kit has been found.
 
     ``liberty``: the files of the kit; ``lef``: those of its layout, where the step is to be placed
     and routed; ``clocks``: clock cycles that count, after a warm-up; ``config_hash``,
@@ -124,7 +124,7 @@ def synthesize(
         raise InputError(f"clocks = {clocks!r}: must be an integer of at least 1")
     check_target(design, target)
     found_kit, liberty = kits.find(kit)
-    lef = layouts.find(kit) if place_and_route else []
+    lef = openroad.find(kit) if place_and_route else []
     samples = stimulus(samples_needed(design, target.lanes, clocks))
     job = StepJob(
         design, samples, target, found_kit, tuple(liberty), tuple(lef), clock_mhz, clocks,
@@ -225,7 +225,7 @@ def _synthesized(
         versions = stages.programs()
         inputs_hash = job.inputs_hash(versions, ports, work)
         (folder / METRICS).unlink(missing_ok=True)
-        shutil.rmtree(folder / layouts.FOLDER, ignore_errors=True)
+        shutil.rmtree(folder / openroad.FOLDER, ignore_errors=True)
         progress_bar.update()
         mapped = stages.map_and_time(work, cells, ports.top, job.clock_mhz)
         progress_bar.update(2)
@@ -270,8 +270,8 @@ def _keep_files(work: Path, folder: Path) -> None:
 def _place_and_route(
     job: StepJob, folder: Path, mapped: Mapped, simulated: SimulatedStep
 ) -> PlacedStep:
-    return layouts.run(
-        folder / layouts.FOLDER,
+    return openroad.run(
+        folder / openroad.FOLDER,
         MappedStep(
             job.kit,
             mapped.netlist,

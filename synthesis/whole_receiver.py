@@ -40,7 +40,6 @@ from dbp.synthesis.synthesize_step import synthesize
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
 RECEIVER_LANES = 96
-WIDTHS = (8, 16)
 # At this node no available cut brings the datapath to its clock (docs/power.md): registers are left
 # as they are, since such a kit is only good for ratios.
 OUT_OF_REACH_NM = 130

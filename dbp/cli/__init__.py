@@ -35,8 +35,8 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 (a tool or a comparison failed), 2 (input)."""
-    given = _join_ranges(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(given)
+    words = _join_ranges(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(words)
     try:
         options.function(options)
     except InputError as error:

@@ -1,4 +1,4 @@
-"""What the commands on waveform files share."""
+"""Functions that the commands on waveform files share."""
 
 from __future__ import annotations
 

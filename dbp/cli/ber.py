@@ -28,7 +28,7 @@ from dbp.cli.options import (
 )
 from dbp.comparison import paper
 from dbp.config import Config
-from dbp.config import sweep as config_sweep
+from dbp.config.sweep import links
 from dbp.datapath.design import Design
 from dbp.errors import InputError
 from dbp.evaluation import executors
@@ -194,12 +194,14 @@ def resolve(request: Request) -> EvaluationPlan:
     if request.seed is not None:
         settings = settings.model_copy(update={"seed": request.seed})
     kinds = ("fixed", "float") if request.arithmetic == "both" else (request.arithmetic,)
-    chosen = [(name, kind) for name in names for kind in (kinds if name in designs else ("float",))]
+    receivers = [
+        (name, kind) for name in names for kind in (kinds if name in designs else ("float",))
+    ]
     request = replace(
         request,
         launch_powers_dbm=request.launch_powers_dbm or swept.get("launch_power_dbm"),
     )
-    return _plan(request, chosen, designs, settings, swept)
+    return _plan(request, receivers, designs, settings, swept)
 
 
 def resolve_reproduction(request: Request, curves: Sequence[paper.Curve]) -> EvaluationPlan:
@@ -210,27 +212,27 @@ def resolve_reproduction(request: Request, curves: Sequence[paper.Curve]) -> Eva
             f"link.modulation = {settings.link.modulation!r}: must be that of the paper, "
             f"{paper.MODULATION!r}"
         )
-    chosen = [(curve.receiver, curve.arithmetic) for curve in curves]
-    designs = {name: find_design(name) for name, _ in chosen if name != "linear"}
-    return _plan(request, chosen, designs, settings, {})
+    receivers = [(curve.receiver, curve.arithmetic) for curve in curves]
+    designs = {name: find_design(name) for name, _ in receivers if name != "linear"}
+    return _plan(request, receivers, designs, settings, {})
 
 
 def _plan(
     request: Request,
-    chosen: Sequence[tuple[str, str]],
+    receivers: Sequence[tuple[str, str]],
     designs: Mapping[str, FoundDesign],
     settings: Config,
     swept: Mapping[str, Sequence[Any]],
 ) -> EvaluationPlan:
-    """Return a plan; ``chosen``: names and arithmetics; names not in ``designs`` are references."""
+    """Return a plan for ``receivers``, names and arithmetics; no design: a reference."""
     from dbp.evaluation.counting import Rule
     from dbp.evaluation.plan import Candidate, EvaluationPlan
 
     evaluation = settings.evaluation
-    links = config_sweep.links(settings.link, swept)
-    labels = labels_of([name for name, _ in chosen], designs)
+    swept_links = links(settings.link, swept)
+    labels = labels_of([name for name, _ in receivers], designs)
     candidates = []
-    for name, arithmetic in chosen:
+    for name, arithmetic in receivers:
         if name not in designs:
             candidates.append(Candidate(labels[name], arithmetic))
             continue
@@ -239,7 +241,7 @@ def _plan(
         candidates.append(Candidate(labels[name], arithmetic, design, filters))
     return EvaluationPlan(
         candidates=tuple(candidates),
-        links=tuple(links),
+        links=tuple(swept_links),
         launch_powers_dbm=tuple(request.launch_powers_dbm or evaluation.launch_power_dbm),
         rule=Rule(
             request.min_errors or evaluation.min_errors, request.max_bits or evaluation.max_bits
@@ -304,10 +306,10 @@ def _count(plan: EvaluationPlan, out: Path, workplace: Workplace) -> Points:
         print(f"Note: {note}")
     powers = dict.fromkeys(f"{power_dbm:+g}" for power_dbm in plan.launch_powers_dbm)
     labels = dict.fromkeys(candidate.label for candidate in plan.candidates)
-    links = len({link for _, link in plan.links})
+    link_count = len({link for _, link in plan.links})
     print(
         f"Counting bit errors of {', '.join(labels)} at {', '.join(powers)} dBm"
-        + (f" of {links} links" if links > 1 else ""),
+        + (f" of {link_count} links" if link_count > 1 else ""),
         flush=True,
     )
     try:

@@ -105,13 +105,13 @@ class _Comparison:
     @classmethod
     def prepare(cls, names: Sequence[str], candidates: Candidates, out: Path) -> _Comparison:
         """Find the designs; the link is that of the first one's configuration."""
-        found = {name: find_design(name) for name in names}
+        designs = {name: find_design(name) for name in names}
         return cls(
-            designs={name: design for name, (design, _) in found.items()},
-            labels=labels_of(list(found), found),
+            designs={name: design for name, (design, _) in designs.items()},
+            labels=labels_of(list(designs), designs),
             # A design from a path may have any name.
-            folders={n: out / f"{k}-{found[n][0].name}" for k, n in enumerate(found)},
-            settings=config_of(next(folder for _, folder in found.values())),
+            folders={n: out / f"{k}-{designs[n][0].name}" for k, n in enumerate(designs)},
+            settings=config_of(next(folder for _, folder in designs.values())),
             candidates=candidates,
         )
 

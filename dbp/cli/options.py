@@ -1,4 +1,4 @@
-"""What several commands share: the types of their arguments, and the options that recur."""
+"""Types of arguments and options that several commands share."""
 
 from __future__ import annotations
 

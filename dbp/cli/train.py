@@ -33,7 +33,7 @@ def train(settings: Config, out: Path, device: str = "cpu") -> None:
     """
     from dbp.learning import training
 
-    chosen = training.find_device(device)
+    torch_device = training.find_device(device)
     stopwatch = Stopwatch()
     out.mkdir(parents=True, exist_ok=True)
     print(
@@ -42,9 +42,9 @@ def train(settings: Config, out: Path, device: str = "cpu") -> None:
         flush=True,
     )
     checkpoint = out / "train" / "checkpoint.npz"
-    result = training.train(settings, checkpoint, chosen)
+    result = training.train(settings, checkpoint, torch_device)
     unlearned, _ = training.baseline(settings)
-    snr_db_baseline = training.validated_snr_db(unlearned, settings, chosen)
+    snr_db_baseline = training.validated_snr_db(unlearned, settings, torch_device)
     place(result.design, settings, out)
     result.filters.save(out / "train" / "float.npz")
     result.write_history(out / "train" / "history.csv")

@@ -1,4 +1,4 @@
-"""What the paper's authors report, from the package's ``data``; its README names the source."""
+"""The results of the paper's authors, from this package's ``data``; its README names the source."""
 
 from __future__ import annotations
 

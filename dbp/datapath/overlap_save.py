@@ -156,11 +156,11 @@ class Equalizer:
 
     def _twiddled(self, x: Samples, stage: Stage, sign: int) -> Samples:
         """``x``, shape ``(..., radix, points / radix)``, times the twiddles or their conjugates."""
-        w, chosen = self.coefficients(stage), stage.multiplied
+        w, multiplied = self.coefficients(stage), stage.multiplied
         product = self.multiply(x, Samples(w.i, sign * w.q))
         quarters = 4 * stage.exponents // stage.points
         plain = times_power_of_j(x, -sign * quarters, self.data_bits)
-        return Samples(*(np.where(chosen, p, o) for p, o in zip(product, plain, strict=True)))
+        return Samples(*(np.where(multiplied, p, o) for p, o in zip(product, plain, strict=True)))
 
     def trace(self, blocks: Samples) -> Iterator[tuple[str, Stage | None, Samples]]:
         """The samples that enter each operation on ``blocks``, and at last the output.

@@ -58,8 +58,8 @@ def offset_bins(spectrum: Waveform, link: config.Link) -> int:
     ``spectrum``: transform of an equalised waveform of mean power 1, shape ``(blocks, samples)``.
 
     The place of the band tells between offsets an eighth of the symbol rate to either side, which
-    are one to the fourth power. Of these, that offset is chosen whose removal, with its delay,
-    leaves most power close to frequency 0 in the fourth power of the symbols. In circular blocks
+    are one to the fourth power. The one returned is that whose removal, with its delay, leaves
+    most power close to frequency 0 in the fourth power of the symbols. In circular blocks
     true offsets are whole bins, hence so is the estimate: its error is one of whole bins, or none.
     Without blocks it would be some 50 kHz of noise for the paper's link, 1e-3 rad in a window.
     """

@@ -97,7 +97,7 @@ class _Count:
 
     @property
     def expected_groups(self) -> float:
-        """How many more groups it will take, judged by its progress; infinite before the first."""
+        """The number of groups still to come, judged by the progress; infinite before the first."""
         if self.done:
             return 0.0
         return len(self.prefix) * (1 / self.progress - 1) if self.progress else math.inf
@@ -124,7 +124,7 @@ class _Work:
 
     @property
     def wants_chunk(self) -> bool:
-        """Whether another chunk is likely to be used: those under way may well be enough."""
+        """Tell whether another chunk is likely to be used: those under way may well be enough."""
         if not self._undone:
             return False
         expected = max(count.expected_groups for count in self._undone)
@@ -369,7 +369,7 @@ def point(
 
 
 class DesignFigures(TypedDict):
-    """What a point states of its design; bits per complex sample of fixed point only."""
+    """The part of a point that its design decides; bits per complex sample of fixed point only."""
 
     design_hash: str | None
     multiplier_bits: int | None

@@ -136,7 +136,8 @@ class FloatReceiver:
 def _phase(field: torch.Tensor, half_kerr: NDArray[np.float64]) -> torch.Tensor:
     """sum_m K[m] \\|x[n - m]\\|^2, circular; ``half_kerr`` outermost first.
 
-    Of shape ``(blocks, samples)``, or ``(blocks, 1, samples)`` of both polarisations.
+    The result has the shape ``(blocks, samples)``, or ``(blocks, 1, samples)`` where ``field``
+    has both polarisations.
     """
     power = field.real.square() + field.imag.square()
     if field.ndim == 3:
@@ -241,7 +242,7 @@ def _attribute_problems(receiver: Receiver) -> list[str]:
 
 
 def _is_found(kind: type) -> bool:
-    """Whether the class is what its module has under its name."""
+    """Tell whether the class is what its module has under its name."""
     try:
         target: object = importlib.import_module(kind.__module__)
         for part in kind.__qualname__.split("."):

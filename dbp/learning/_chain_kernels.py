@@ -88,7 +88,7 @@ FORMAT = (
 
 
 class Arithmetic(NamedTuple):
-    """How a chain rounds where it is ``quantized``; otherwise only the shapes matter.
+    """The rounding of a chain that is ``quantized``; otherwise only the shapes matter.
 
     ``limits``: lowest and highest code behind each filter, shape ``(filters, 2)``. ``formats``:
     records of `FORMAT`, shape ``(filters - 1,)``. All of the type of the signals.
@@ -117,7 +117,7 @@ class Point(NamedTuple):
 
 
 class Slopes(NamedTuple):
-    """How the factor r depends on phi, and the scales o, e and b^2, by the type of the signals.
+    """The way the factor r depends on phi, and the scales o, e and b^2, by the signals' type.
 
     ``exact``: 1 where r is exp(j phi), 0 for a Taylor series; ``curved``: 0 for its first order.
     """
@@ -149,7 +149,7 @@ def format_type(dtype: DTypeLike) -> np.dtype:
 
 
 # A Python literal is a float64 to the compiler and would widen all that it meets.
-HALF, ONE, TWO, QUARTER = (np.float32(x) for x in (0.5, 1, 2, 0.25))
+HALF, ONE, TWO = (np.float32(x) for x in (0.5, 1, 2))
 QUADRANTS_PER_RAD = np.float32(2 / np.pi)
 # pi / 2 in three parts, the first two of so few bits that small multiples of them are exact.
 PI_2_A, PI_2_B = np.float32(1.5703125), np.float32(4.837512969970703125e-4)

@@ -156,8 +156,8 @@ class Objective:
             model = copy.deepcopy(model).cpu()
 
         def one(batch: NDArray[np.int64]) -> NDArray[np.float64]:
-            chosen = torch.from_numpy(batch).to(self._signal.device)
-            signal, sent = self._signal[..., chosen].cpu(), self._sent[:, chosen].cpu()
+            indices = torch.from_numpy(batch).to(self._signal.device)
+            signal, sent = self._signal[..., indices].cpu(), self._sent[:, indices].cpu()
             return curvature_and_slope(model, self._launch_power, signal, sent, self._detector)[0]
 
         batches = np.array_split(blocks, -(-blocks.size // CURVATURE_BATCH_BLOCKS))
@@ -188,7 +188,7 @@ def iterate(
     start, scales = objective.parameters, objective.scales
     before, slope = objective.loss(), objective.slope()
     matrix = (scales[:, None] * curvature * scales)[np.ix_(free, free)]
-    best, chosen, at = before, RETREAT * damping, start
+    best, best_damping, at = before, RETREAT * damping, start
     for tried in (damping / FACTOR, damping, damping * FACTOR):
         move = np.linalg.solve(matrix + tried * np.eye(len(matrix)), (scales * slope)[free])
         moved = start.copy()
@@ -196,6 +196,6 @@ def iterate(
         objective.parameters = np.clip(moved, *limits)
         loss = objective.loss()
         if loss < best:
-            best, chosen, at = loss, tried, objective.parameters
+            best, best_damping, at = loss, tried, objective.parameters
     objective.parameters = at
-    return best, chosen
+    return best, best_damping

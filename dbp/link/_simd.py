@@ -130,7 +130,7 @@ class Array:
     def _pointers(
         self, first: ir.Value, stride: ir.Value | int, count: int
     ) -> Iterator[list[ir.Value]]:
-        """Of each vector the pointers to its real and its imaginary part."""
+        """Yield the pointers to the real and the imaginary part of each vector."""
         row = first
         for _ in range(count):
             start = self.builder.mul(row, ir.Constant(row.type, 2 * SIMD_LANES))

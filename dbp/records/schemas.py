@@ -319,7 +319,7 @@ class Scaled(BaseModel):
 
 
 class Recipe(BaseModel):
-    """How the RTL is mapped to the kit's cells."""
+    """The way in which the RTL is mapped to the kit's cells."""
 
     model_config = ConfigDict(frozen=True)
 

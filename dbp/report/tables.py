@@ -46,10 +46,10 @@ def _receivers(rows: Sequence[ComparisonRow]) -> Table:
         )
     notes = []
     for made in rows:
-        if made.lanes and made.synthesised_lanes:
-            narrow, wide = made.synthesised_lanes
+        if row.lanes and made.synthesised_lanes:
+            narrow, wide = row.synthesised_lanes
             notes.append(
-                f"{made.lanes} lanes, estimated from syntheses of {narrow} and {wide}; without "
+                f"{row.lanes} lanes, estimated from syntheses of {narrow} and {wide}; without "
                 "clock tree and layout. Ratios are to the first design in the same kit."
             )
             break

@@ -102,7 +102,7 @@ class Graph:
 
     @property
     def registers(self) -> dict[int, int]:
-        """How many registers each value passes; values that pass none are not listed."""
+        """The number of registers that each value passes, without the values that pass none."""
         last: dict[int, int] = {}
         for terms, stage in self.sums:
             for v, *_ in terms:

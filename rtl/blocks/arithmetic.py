@@ -63,12 +63,12 @@ class Interval:
         return Interval(self.low + half >> shift, self.high + half >> shift)
 
     def fits(self, bits: int) -> bool:
-        """Whether `saturate` to ``bits`` signed bits changes nothing."""
+        """Tell whether `saturate` to ``bits`` signed bits changes nothing."""
         low, high = fixed.code_range(bits)
         return low <= self.low and self.high <= high
 
     def saturated(self, bits: int) -> Interval:
-        """What `saturate` makes of the interval."""
+        """Return the interval after `saturate`."""
         low, high = fixed.code_range(bits)
         return Interval(max(low, self.low), min(high, self.high))
 

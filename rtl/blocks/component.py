@@ -1,4 +1,4 @@
-"""What all blocks share: a stable module name, a latency, and one Verilog module per kind."""
+"""The base of all blocks: a stable module name, a latency, and one Verilog module per kind."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def add_block(m: Module, name: str, block: Block, platform: object) -> None:
     """Add ``block`` to ``m`` as its sub-block ``name``.
 
     The Amaranth simulator gets a real submodule; an `Emission` gets an instance of the module
-    ``block.module_name``. Of equal blocks only the first becomes Verilog, but each has signals of
+    ``block.module_name``. Only the first of equal blocks becomes Verilog, but each has signals of
     its own, which the instance connects.
     """
     if not isinstance(platform, Emission):

@@ -88,7 +88,7 @@ def _saturators(rotation: Rotation, input_bits: int) -> Mapping[str, str]:
 
 
 class _Outputs(NamedTuple):
-    """What a lane puts in its output registers; None for a flag that is never set."""
+    """The values that a lane puts in its output registers; None for a flag that is never set."""
 
     i: Exact
     q: Exact

@@ -35,10 +35,10 @@ class Delays:
     def delay(
         self, polynomial: Polynomial, bits: Sequence[Bit], *, static: bool = False
     ) -> int | None:
-        """How many clocks ago all samples of a polynomial came in; None where it has no samples.
+        """Return the age in clocks of all samples of a polynomial; None where it has no samples.
 
-        ``static``: the same of its taps and K. `ProofError` where they differ in age, which names
-        the word ``bits``.
+        ``static``: the age of its taps and K instead. `ProofError` where they differ in age; it
+        names the word ``bits``.
         """
         variables = self.space.variables(polynomial)
         ages = {v.delay for v in variables if (v.sample is None) == static}
@@ -50,7 +50,7 @@ class Delays:
     def through_registers(
         self, polynomial: Polynomial, origin: Origin, bits: Sequence[Bit]
     ) -> Polynomial:
-        """What a polynomial of the source becomes on the way that ``origin`` describes."""
+        """Return a polynomial of the source after the way that ``origin`` describes."""
         # Constants and static variables may pass any register.
         expected = origin.enabled_at
         if expected is not None and self.delay(polynomial, bits) not in (None, expected):

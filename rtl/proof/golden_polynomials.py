@@ -16,7 +16,7 @@ from dbp.rtl.proof.requantizer import Requantizer
 
 @dataclass(frozen=True)
 class LaneOutputs:
-    """What leaves a lane: I and Q, and for each port of flags the terms of the "or" that it is."""
+    """The outputs of a lane: I and Q, and the terms of the "or" at each port of flags."""
 
     outputs: tuple[Polynomial, Polynomial]
     flags: Mapping[str, tuple[Polynomial, ...]]

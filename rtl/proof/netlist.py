@@ -95,7 +95,7 @@ class WordNetlist:
         return names
 
     def driver(self, bit: Bit) -> tuple[Cell | str, int]:
-        """What drives ``bit``; `ProofError` where nothing does."""
+        """Return the cell or port that drives ``bit``; `ProofError` where nothing does."""
         if bit not in self.drivers:
             raise ProofError(f"{self.name}: {self.describe(bit)}: driven by nothing")
         return self.drivers[bit]
@@ -108,7 +108,7 @@ class WordNetlist:
         return driver, k
 
     def is_register(self, bit: Bit) -> bool:
-        """Whether a flip-flop drives ``bit``."""
+        """Tell whether a flip-flop drives ``bit``."""
         cell, _ = self.drivers.get(bit, ("", 0))
         return isinstance(cell, Cell) and cell.type == "$dff"
 

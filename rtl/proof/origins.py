@@ -68,7 +68,7 @@ class Origins:
         return ProofError(f"{self.netlist.name}: {self.netlist.describe(bits[-1])}: {reason}")
 
     def width(self, source: Source) -> int:
-        """How many bits a source has."""
+        """Return the number of bits of a source."""
         if isinstance(source, Element):
             return self.inputs[source.port].bits
         return len(source.outputs["Y"])
@@ -91,7 +91,7 @@ class Origins:
             self._evaluating.remove(cell)
 
     def valid_age(self, bit: Bit) -> int | None:
-        """How many clocks old the ``in_valid`` is that ``bit`` carries; None for other bits.
+        """Return the age in clocks of the ``in_valid`` that ``bit`` carries; None for other bits.
 
         Reset must clear each register on the way.
         """

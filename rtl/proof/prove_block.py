@@ -152,9 +152,9 @@ class _Block:
         if len(bits) != output_bits * len(golden):
             raise ProofError(f"{self.netlist.name}: port {port} is {len(bits)} bits wide")
         for p, sample in enumerate(golden):
-            found = self.words.read(bits[p * output_bits : (p + 1) * output_bits], signed=True)
+            built = self.words.read(bits[p * output_bits : (p + 1) * output_bits], signed=True)
             expected = self.space.move(sample, 0, latency)
-            self._compare(f"{port} of lane {p}", {_terms(found)}, {_terms(expected)})
+            self._compare(f"{port} of lane {p}", {_terms(built)}, {_terms(expected)})
 
     def _prove_flags(self, port: str, golden: Sequence[Iterable[Polynomial]], latency: int) -> None:
         """Prove that bit p of ``port`` is the "or" of ``golden[p]``, ``latency`` clocks later.
@@ -164,8 +164,8 @@ class _Block:
         for p, flags in enumerate(golden):
             expected = self._any(self.space.move(flag, 0, latency) for flag in flags)
             if port in self.netlist.outputs:
-                found = self._any(self.words.flags(self.netlist.outputs[port][p]))
-                self._compare(f"{port} of lane {p}", found, expected)
+                built = self._any(self.words.flags(self.netlist.outputs[port][p]))
+                self._compare(f"{port} of lane {p}", built, expected)
             elif expected:
                 raise ProofError(f"{self.netlist.name}: no port {port}, but samples may be clipped")
 
@@ -185,11 +185,11 @@ class _Block:
             terms.add(_terms(self.space.table(variable, table)))
         return terms
 
-    def _compare(self, name: str, found: set[Terms], expected: set[Terms]) -> None:
-        if found != expected:
+    def _compare(self, name: str, built: set[Terms], expected: set[Terms]) -> None:
+        if built != expected:
             texts = (
                 " or ".join(self.space.text(dict(terms)) for terms in side) or "0"
-                for side in (found, expected)
+                for side in (built, expected)
             )
             raise ProofError(f"{self.netlist.name}: {name} is {' instead of '.join(texts)}")
 

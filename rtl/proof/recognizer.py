@@ -36,10 +36,10 @@ class GoldenSums(Protocol):
     unchanged: bool
 
     def matching(self, total: Polynomial) -> Sequence[RequantizedSum]:
-        """Those whose total is ``total`` but for a constant."""
+        """Return the sums whose total is ``total`` but for a constant."""
 
     def nearest(self, total: Polynomial) -> str:
-        """For people: the one nearest to ``total``, and the difference."""
+        """Return, for people, the sum nearest to ``total``, and the difference."""
 
 
 class Proved(NamedTuple):

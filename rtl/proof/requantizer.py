@@ -64,9 +64,9 @@ class Counterexample(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What `prove_requantizer` found.
+    """The result of `prove_requantizer`.
 
-    Neither proved nor with a counterexample: undecided, when ``cases`` had been tried.
+    It is undecided, neither proved nor with a counterexample, where all ``cases`` had been tried.
     """
 
     cases: int

@@ -62,7 +62,7 @@ def cascade(
 def _clocks_between(
     outer: WordNetlist, word: Mapping[str, Sequence[Bit]], later: Mapping[str, Sequence[Bit]]
 ) -> int:
-    """How many clocks later a word is than another, over plain registers; reset clears valid."""
+    """Return the clocks from a word to a later one, over plain registers; reset clears valid."""
     delays: set[int] = set()
     for port in STREAM:
         if len(word[port]) != len(later[port]):

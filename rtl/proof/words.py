@@ -124,7 +124,7 @@ class Words:
         return self._unchanged(total, bits) if self.golden.unchanged else total
 
     def flags(self, bit: Bit) -> list[Polynomial]:
-        """What ``bit`` is the "or" of: whether requantisers clip, or functions of one variable."""
+        """Return the terms whose "or" is ``bit``: clips, or functions of one variable."""
         return self._flags(self.origins.of_bit(bit), [bit])
 
     def of_source(self, source: Source) -> Polynomial | None:

@@ -135,7 +135,7 @@ def _library(group: Group) -> Library:
             _number(item("voltage", get("nom_voltage", "nan")), "voltage") * voltage,
             _number(item("temperature", "25"), "temperature"),
         )
-    chosen = conditions.get(get("default_operating_conditions", ""))
+    default = conditions.get(get("default_operating_conditions", ""))
     nominal = _number(get("nom_voltage", "nan"), "nom_voltage") * voltage
     cells = {}
     for inner in group.of_kind("cell"):
@@ -145,7 +145,7 @@ def _library(group: Group) -> Library:
             raise InputError(f"cell {_name(inner)}: {error}") from None
     return Library(
         name=_name(group),
-        voltage_v=chosen.voltage_v if chosen else nominal,
+        voltage_v=default.voltage_v if default else nominal,
         cells=MappingProxyType(cells),
         wire_loads=MappingProxyType(
             {_name(w): _wire_load(w, units) for w in group.of_kind("wire_load")}

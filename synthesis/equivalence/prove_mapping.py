@@ -30,7 +30,7 @@ class NotEquivalentError(DbpError):
 
 @dataclass(frozen=True)
 class MappingProof:
-    """What `prove_mapping` found of a netlist.
+    """The result of `prove_mapping` for a netlist.
 
     ``proved``: false where ABC did not finish within ``limit_s`` seconds, or where a register of
     the netlist has no counterpart. ``registers``: those paired by name, and

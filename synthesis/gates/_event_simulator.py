@@ -64,7 +64,7 @@ class TimedGates:
 
 
 class Counts(NamedTuple):
-    """What `run` counts, by net, and the outputs that it samples.
+    """The counts of `run`, by net, and the outputs that it samples.
 
     ``toggles``: changes. ``at_one``: time at 1. ``settled``: cycles that ended with another value
     than the cycle before; a simulation without delays would see no other toggles. ``outputs``:
@@ -123,7 +123,7 @@ class Wheel(NamedTuple):
 
 
 class Drive(NamedTuple):
-    """What the circuit is given: row k of ``stimulus`` on ``inputs`` with rising edge k."""
+    """The inputs of a circuit: row k of ``stimulus`` on ``inputs`` with rising edge k."""
 
     clock: int
     inputs: NDArray[np.int64]

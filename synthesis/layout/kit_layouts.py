@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Layout:
-    """What OpenROAD must know of a kit in addition to its Liberty files.
+    """The data on a kit that OpenROAD needs in addition to its Liberty files.
 
     ``lef``: the technology's file, then that of the cells. ``pin_layers``: horizontal, vertical.
     ``capacity_cuts``: the share of the tracks that the router may not use, by range of layers; it

@@ -29,7 +29,7 @@ RESULTS = ("metrics.json", "power.csv.gz")
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What the power is calculated from; ``netlist`` without its supplies."""
+    """The inputs of a calculation of power; ``netlist`` without its supplies."""
 
     netlist: Netlist
     library: Library

@@ -41,7 +41,7 @@ class ClockTree:
 
 
 class ClockTreeKeys(TypedDict):
-    """The fields of the metrics that state the estimate; None where there is none."""
+    """The fields of the metrics that state the estimate; None where there is no estimate."""
 
     clock_tree_estimate_w: PowerW | None
     clock_tree_estimate: ClockTreeFigures | None

@@ -172,6 +172,6 @@ def _parse(lines: Iterable[str], name: str) -> PathDelays:
 
 
 def _late(triple: str) -> float:
-    """Return the last number of ``early:typical:late``; 0 where there is none."""
+    """Return the last number of ``early:typical:late``; 0 where it is empty."""
     numbers = [float(part) for part in triple.split(":") if part]
     return numbers[-1] if numbers else 0.0

@@ -58,7 +58,7 @@ def test_awgn_agrees_with_theory(name, snr_db):
     assert point.ber == point.errors / point.bits and point.bits > symbols
     ser = symbol_error_ratio(name, snr)
     assert point.ser == pytest.approx(ser, abs=3 * np.sqrt(ser / symbols))
-    # The estimate of a variance from so many complex samples has a deviation of 0.28 %.
+    # The estimate of a variance from that number of complex samples has a deviation of 0.28 %.
     assert point.snr_db == pytest.approx(10 * np.log10(1 + snr), abs=0.04)
     assert point.evm_percent == pytest.approx(100 / np.sqrt(snr), rel=0.005)
     assert point.gmi_bits == pytest.approx(information(name, snr), abs=0.005)

@@ -149,7 +149,7 @@ def make_run(folder, design, lanes=3, samples=150):
 
 def stimulus(rng, bits, lanes):
     """Samples of whole words, and a valid with gaps and some words back to back."""
-    # Histories are of so many samples that wide words fill sooner.
+    # Wide words fill the histories sooner.
     words = 8 + 24 // lanes
     valid = rng.random(4 * words) < rng.choice([0.3, 0.7, 1.0])
     valid[: 2 * words : 2] = True

@@ -132,7 +132,7 @@ def test_history_is_written(learned, tmp_path):
 
 
 def train_and_be_killed(settings, checkpoint, after, monkeypatch):
-    """Train, and end when so many steps are done and written."""
+    """Train, and end when that number of steps is done and written."""
     save = State.save
 
     def save_and_die(state, path):

@@ -26,7 +26,7 @@ def drawn(symbols, seed=1, name="16qam"):
 
 
 def stream(sent, samples_per_symbol, delay_samples=0.0):
-    """Pulses of symbols that repeat without end, later by so many samples."""
+    """Pulses of symbols that repeat without end, later by that number of samples."""
     count = sent.size * samples_per_symbol
     pulse = modulation.root_raised_cosine(ROLL_OFF, samples_per_symbol, count)
     turn = np.exp(-2j * np.pi * np.fft.fftfreq(count) * delay_samples)
