@@ -45,11 +45,11 @@ def _receivers(rows: Sequence[ComparisonRow]) -> Table:
             ]
         )
     notes = []
-    for made in rows:
-        if row.lanes and made.synthesised_lanes:
-            narrow, wide = row.synthesised_lanes
+    for scaled in rows:
+        if scaled.lanes and scaled.synthesised_lanes:
+            narrow, wide = scaled.synthesised_lanes
             notes.append(
-                f"{row.lanes} lanes, estimated from syntheses of {narrow} and {wide}; without "
+                f"{scaled.lanes} lanes, estimated from syntheses of {narrow} and {wide}; without "
                 "clock tree and layout. Ratios are to the first design in the same kit."
             )
             break
