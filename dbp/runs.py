@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
     from dbp.learning.float_filters import FloatFilters
 
 # The files that `dbp rtl`, `sim`, `prove` and `synth` leave in their folders of a run, besides
-# ``metrics.json``.
+# ``metrics.json``, and the ``work`` folder of a synthesis that was killed.
 _STAGE_FILES = (
     *("ports.json", "*.v"),
     *("icarus.log", "verilator.log", "waves.vcd", "coverage.dat"),
     *("step.v.gz", "netlist.v.gz", "delays.sdf.gz", "activity.csv.gz", "power.csv.gz"),
-    *("fit_clock.json", "yosys.ys", "yosys.log", "timing.tcl", "timing.log"),
+    *("proof.json", "fit_clock.json", "yosys.ys", "yosys.log", "timing.tcl", "timing.log"),
     *("place_and_route/*.rpt", "place_and_route/place_and_route.*"),
 )
 # Every Verilog file of ours says so in its first lines.
@@ -81,10 +82,17 @@ def place(design: Design, settings: Config, out: Path) -> None:
     """Put a design and its configuration into a run's folder.
 
     Remove what the stages made there of another design or configuration, and print a line that
-    names the folders. Only files that a stage of ours has written go, from folders whose
-    ``metrics.json`` is ours: all else stays.
+    names the folders. Only files that a stage of ours has written go: all else stays. They go from
+    folders whose ``metrics.json`` is ours, and, where the folder held another design, from those
+    without one: a killed stage leaves them.
     """
-    stale = [folder for folder in _stage_folders(out) if _is_stale(folder, design, settings)]
+    is_new = _is_another_design(out / "design.json", design)
+    stale = [
+        folder
+        for folder in _stage_folders(out)
+        if _is_stale(folder, design, settings)
+        or (is_new and not os.path.lexists(folder / "metrics.json") and _made_by_stage(folder))
+    ]
     if stale:
         names = ", ".join(folder.relative_to(out).as_posix() for folder in stale)
         print(f"Removing from {out} what another design or configuration made: {names}", flush=True)
@@ -109,6 +117,14 @@ def _is_own_folder(folder: Path) -> bool:
     return folder.is_dir() and not folder.is_symlink()
 
 
+def _is_another_design(file: Path, design: Design) -> bool:
+    """Whether a file holds another design, or what is no design any more."""
+    try:
+        return is_file(file) and Design.load(file).hash != design.hash
+    except InputError:
+        return True
+
+
 def _is_stale(folder: Path, design: Design, settings: Config) -> bool:
     """Whether a stage has left metrics of another design or configuration in a folder."""
     try:
@@ -122,15 +138,32 @@ def _is_stale(folder: Path, design: Design, settings: Config) -> bool:
     return not same
 
 
+def _made_by_stage(folder: Path) -> list[Path]:
+    """The files that a stage has written there, and the folder that a killed synthesis works in."""
+    made = [
+        file
+        for pattern in _STAGE_FILES
+        for file in folder.glob(pattern)
+        if file.is_file() and _is_own_folder(file.parent)
+        if file.suffix != ".v" or _is_emitted(file)
+    ]
+    work = folder / "work"
+    return [*made, work] if _is_own_folder(work) and _is_emitted(work / "step.v") else made
+
+
+def _is_emitted(file: Path) -> bool:
+    return file.is_file() and _EMITTED in file.read_bytes()[:1000]
+
+
 def _remove_files_of_stage(folder: Path) -> None:
-    """Remove the files that a stage writes, and the folders that are empty then."""
-    for pattern in _STAGE_FILES:
-        for file in folder.glob(pattern):
-            is_ours = file.is_file() and _is_own_folder(file.parent)
-            if is_ours and (file.suffix != ".v" or _EMITTED in file.read_bytes()[:1000]):
-                file.unlink()
+    """Remove what a stage writes, and the folders that are empty then."""
+    for path in _made_by_stage(folder):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     # The last, so that a killed removal is taken up again.
-    (folder / "metrics.json").unlink()
+    (folder / "metrics.json").unlink(missing_ok=True)
     _remove_if_empty(folder / "place_and_route")
     _remove_if_empty(folder)
 

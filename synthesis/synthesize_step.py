@@ -26,8 +26,9 @@ from dbp.rtl.ports import Ports
 from dbp.support import sources
 from dbp.support.files import write_bytes
 from dbp.synthesis import stages
-from dbp.synthesis.cells import kits, scaling
+from dbp.synthesis.cells import kits, scaling, wire_load
 from dbp.synthesis.cells.kits import Kit
+from dbp.synthesis.equivalence.prove_mapping import PROOF
 from dbp.synthesis.gates.step_bench import CLOCKS, Bench, samples_needed
 from dbp.synthesis.layout import openroad
 from dbp.synthesis.layout.openroad import LayoutFiles, MappedStep
@@ -47,8 +48,8 @@ from dbp.synthesis.stages import (
 from dbp.synthesis.timing import clock_tree
 from dbp.synthesis.timing.opensta_timing import Timing
 
-# Figures that are kept stay valid as long as this code does.
-SOURCES = ("dbp.synthesis", "dbp.rtl", "dbp.datapath")
+# Figures that are kept stay valid as long as this code and the tables of `wire_load.DATA` do.
+SOURCES = ("dbp.synthesis", "dbp.rtl", "dbp.datapath", "dbp.support.yosys")
 METRICS, ACTIVITY, WATTS = "metrics.json", "activity.csv.gz", "power.csv.gz"
 KEPT = (*(f"{name}.gz" for name in (VERILOG, NETLIST, SDF)), ACTIVITY, WATTS)
 
@@ -194,8 +195,9 @@ def _kept(folder: Path) -> SynthMetrics | None:
 
 
 def hash_of(values: Any, files: Sequence[Path]) -> str:
-    """SHA-256 of what a synthesis depends on: values, the content of files, and our own code."""
-    hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    """SHA-256 of what a synthesis depends on: values, files, our own code, and its tables."""
+    tables = [f for f in sorted(wire_load.DATA.iterdir()) if f.suffix in (".csv", ".lib")]
+    hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (*files, *tables)]
     text = json.dumps([sources.hash_of(*SOURCES), values, hashes], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -224,7 +226,8 @@ def _synthesized(
         # After the inputs: who has both a bad file and no tool should not install the tool first.
         versions = stages.programs()
         inputs_hash = job.inputs_hash(versions, ports, work)
-        (folder / METRICS).unlink(missing_ok=True)
+        for name in (METRICS, PROOF):
+            (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / openroad.FOLDER, ignore_errors=True)
         progress_bar.update()
         mapped = stages.map_and_time(work, cells, ports.top, job.clock_mhz)

@@ -17,7 +17,7 @@ from dbp.cli.options import (
     run_folder,
 )
 from dbp.datapath.design import Design
-from dbp.datapath.stimulus import StimulusSource
+from dbp.datapath.stimulus import Stimulus, StimulusSource
 from dbp.records.schemas import ClockFit, SynthMetrics
 from dbp.runs import config_of, stimulus_source
 
@@ -132,10 +132,16 @@ def _fit(
     """Find the cuts that the clock needs, and print the trials."""
     from dbp.support.text import aligned
     from dbp.synthesis import fit_clock
+    from dbp.synthesis.gates.step_bench import samples_needed
+
+    def enough_for_both(samples: int) -> Stimulus:
+        # The synthesis of all lanes comes next: the link is simulated once.
+        return stimulus(max(samples, samples_needed(design, target.lanes)))
 
     print(f"Fitting {run} in {kit} to {clock_mhz:g} MHz", flush=True)
+    folder = run / "synth" / kit
     clock_fit = fit_clock.fit(
-        design, kit, target, run / "synth" / kit, clock_mhz=clock_mhz, stimulus=stimulus
+        design, kit, target, folder, clock_mhz=clock_mhz, stimulus=enough_for_both
     )
     last = clock_fit.last_kept
     print(aligned(fit_clock.table(clock_fit)))

@@ -22,6 +22,7 @@ from dbp.synthesis.mapping import yosys_map
 from dbp.synthesis.netlist import Netlist
 
 LIMIT_S = 300
+PROOF = "proof.json"
 
 
 class NotEquivalentError(DbpError):
@@ -69,7 +70,7 @@ def prove_netlist(
         raise InputError(f"{path}: cannot be read: {error}") from None
     mapped = netlist.read(folder / "netlist.v.gz")
     # No proof of an earlier netlist may stay where this one fails.
-    (folder / "proof.json").unlink(missing_ok=True)
+    (folder / PROOF).unlink(missing_ok=True)
     proof = prove_mapping(verilog, mapped, liberty_reader.read(*files), limit_s)
     metrics = NetlistProofMetrics(
         pdk=pdk,
@@ -82,7 +83,7 @@ def prove_netlist(
             stopwatch=stopwatch,
         ),
     )
-    return write_metrics(folder / "proof.json", metrics)
+    return write_metrics(folder / PROOF, metrics)
 
 
 def prove_mapping(

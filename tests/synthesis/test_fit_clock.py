@@ -25,6 +25,7 @@ from dbp.synthesis import fit_clock, stages, synthesize, whole_receiver
 from dbp.synthesis.cells import kits
 from dbp.synthesis.cuts import Cuts
 from dbp.synthesis.fit_clock import FitJob, TrialResult, Trials, with_cuts
+from dbp.synthesis.gates.step_bench import samples_needed
 
 BASELINE = shipped.designs()["lsco-paper-c9-s9"]
 LEARNED = shipped.designs()["learned-c6-s9"]
@@ -288,6 +289,29 @@ def test_the_command_hands_the_cuts_on(modelled, monkeypatch, capsys):
     assert [trial.pipeline for trial in trials] == ["rotation.after_kerr=1", pipeline]
     assert "Nothing is left to cut before registers.filter_clipped_total" in out
     assert "Cuts: filter.adder_levels=1,rotation.after_kerr=1\n" in out
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 8])
+def test_the_command_asks_for_the_stimulus_of_fit_and_synthesis_at_once(
+    modelled, monkeypatch, lanes
+):
+    asked = []
+
+    def source(samples):
+        asked.append(samples)
+        return stimulus(samples)
+
+    def synthesized(design, source, kit, target, **options):
+        source(samples_needed(design, target.lanes))
+        raise InputError("enough")
+
+    DESIGN.save(modelled / "design.json")
+    monkeypatch.setattr("dbp.synthesis.synthesize", synthesized)
+    monkeypatch.setattr(synth, "stimulus_source", lambda run: source)
+    arguments = ["synth", str(modelled), "--pdk", "predictive28", "--fit-clock", "--step", "0"]
+    assert cli.main([*arguments, "--lanes", str(lanes)]) == 2
+    of_fit, of_synthesis = asked
+    assert of_fit >= of_synthesis and of_fit >= samples_needed(DESIGN, 2, fit_clock.CLOCKS)
 
 
 def noise(design):

@@ -23,8 +23,8 @@ from dbp.errors import InputError, MissingError, ToolError
 from dbp.rtl import Target
 from dbp.runs import config_of
 from dbp.support.yosys import run_yosys
-from dbp.synthesis import fit_clock, synthesize
-from dbp.synthesis.cells import kits
+from dbp.synthesis import fit_clock, synthesize, synthesize_step
+from dbp.synthesis.cells import kits, wire_load
 from dbp.synthesis.gates import step_bench
 from dbp.synthesis.gates.simulation import GateSimulation
 
@@ -150,9 +150,12 @@ def test_the_command_keeps_what_it_has_made_while_it_is_whole(run_dir, capsys):
 
     assert made()
     first = metrics.read_bytes()
-    assert not made() and metrics.read_bytes() == first
+    proof = metrics.parent / "proof.json"
+    proof.write_text("{}")
+    assert not made() and metrics.read_bytes() == first and proof.is_file()
     (metrics.parent / "netlist.v.gz").unlink()
     assert made() and (metrics.parent / "netlist.v.gz").is_file()
+    assert not proof.exists()
     content = json.loads(metrics.read_text())
     del content["slack_ns"]
     metrics.write_text(json.dumps(content))
@@ -161,6 +164,26 @@ def test_the_command_keeps_what_it_has_made_while_it_is_whole(run_dir, capsys):
     stimulus.samples.i[7] ^= 1
     stimulus.save(run_dir / "stimulus.npz")
     assert made()
+
+
+@pytest.mark.parametrize(
+    "table", ["scaling.csv", "stillmaker.csv", "asap7_wires.lib", "predictive28.lib"]
+)
+def test_figures_of_other_tables_are_not_kept(tmp_path, monkeypatch, table):
+    shutil.copytree(wire_load.DATA, tmp_path / "data")
+    before = synthesize_step.hash_of([], [])
+    monkeypatch.setattr(wire_load, "DATA", tmp_path / "data")
+    assert synthesize_step.hash_of([], []) == before
+    with (tmp_path / "data" / table).open("a") as file:
+        file.write("\n")
+    assert synthesize_step.hash_of([], []) != before
+
+
+def test_figures_of_another_yosys_call_are_not_kept(monkeypatch):
+    named = []
+    monkeypatch.setattr(synthesize_step.sources, "hash_of", lambda *names: named.extend(names))
+    synthesize_step.hash_of([], [])
+    assert {"dbp.synthesis", "dbp.support.yosys"} <= set(named)
 
 
 @pytest.mark.parametrize(
