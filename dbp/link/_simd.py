@@ -7,7 +7,7 @@ transform in place it cannot. Here an operation on vectors is a Python function 
 whatever is in the others.
 
 numba's cache of machine code notices changes of the file of a compiled function, not of the files
-that it imports: after an edit of this file remove the ``__pycache__`` of this folder.
+that it imports: functions that are made with this module are to be compiled with `cached_njit`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from typing import Any
 import llvmlite.binding
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
+from numba.core.caching import FunctionCache
 from numpy.typing import NDArray
+
+from dbp.support.sources import hash_of
 
 # A stage of a transform keeps four complex vectors: wider ones would not fit the registers.
 SIMD_LANES = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8
@@ -172,3 +175,22 @@ def emit(operation: Callable[..., None], *kinds: types.Type) -> tuple[Any, Calla
 
     # Integers of any kind become those of an index.
     return types.void(*(types.intp if isinstance(k, types.Integer) else k for k in kinds)), generate
+
+
+class _Cache(FunctionCache):
+    """numba's cache of machine code, in which this module's text is part of every key."""
+
+    def _index_key(self, sig, codegen):
+        return (*super()._index_key(sig, codegen), hash_of(__name__))
+
+
+def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return ``numba.njit(cache=True, **options)`` that compiles again after edits of this file."""
+
+    def compile_(function: Callable[..., Any]) -> Callable[..., Any]:
+        compiled = njit(**options)(function)
+        # As numba does for ``cache=True``.
+        compiled._cache = _Cache(function)
+        return compiled
+
+    return compile_

@@ -18,20 +18,19 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numba.extending import intrinsic, register_jitable
 from numpy.polynomial import Chebyshev, Polynomial
 from numpy.typing import NDArray
 
 from dbp.link import _simd
-from dbp.link._simd import Array, Complex, Vector, emit
+from dbp.link._simd import Array, Complex, Vector, cached_njit, emit
 
 # Radices that the last stage may have; all others are 4.
 _LAST = (2, 3, 4, 5, 6)
 
 # numba types a decorated function as one of no known arguments.
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-_compile: Decorator = njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+_compile: Decorator = cached_njit(nogil=True, fastmath={"contract"}, error_model="numpy")
 _intrinsic: Decorator = intrinsic
 
 

@@ -66,6 +66,20 @@ def test_a_block_is_the_same_in_every_lane_and_beside_others():
         np.testing.assert_array_equal(propagated(alone[0], alone[1:])[0], together[block])
 
 
+def test_machine_code_of_another_text_of_simd_is_not_used(monkeypatch):
+    propagated(random_spectra(1, 96, 2e-3), [random_spectra(1, 96, 1e-5)] * SPANS)
+    for kernel in (_split_step_kernels._span, _split_step_kernels._end):
+        (signature,) = kernel.signatures
+
+        def kept(kernel=kernel, signature=signature):
+            return kernel._cache.load_overload(signature, kernel.targetctx)
+
+        assert kept() is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(_simd, "hash_of", lambda *names: "another text")
+            assert kept() is None
+
+
 def test_lengths_that_fit():
     fit = [samples for samples in range(1, 129) if _split_step_kernels.fits(samples)]
     assert fit == [8, 12, 16, 20, 24, 32, 48, 64, 80, 96, 128]
