@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from dbp.api import _checks
 from dbp.datapath.design import Design as BareDesign
 from dbp.errors import InputError
+from dbp.support.text import html_table
 
 if TYPE_CHECKING:
     from dbp.link.transmission import Received
@@ -81,6 +83,16 @@ class Design(BareDesign):
             raise InputError("received: two polarisations: must be one, as the hardware has")
         blocks = np.atleast_2d(samples)
         return FixedReceiver(self.name, self)(blocks, power_dbm).reshape(samples.shape)
+
+    def _repr_html_(self) -> str:
+        rows = [["block", "taps", "coefficient bits", "output bits"]]
+        for k, filter_ in enumerate(self.filters):
+            bits = filter_.coefficient_bits, filter_.output_bits
+            rows.append([f"filter {k}", *map(str, (filter_.taps, *bits))])
+            for rotation in self.rotations[k : k + 1]:
+                bits = rotation.kerr_bits, rotation.output_bits
+                rows.append([f"rotation {k}", *map(str, (rotation.kerr_taps, *bits))])
+        return f"{html.escape(repr(self))}{html_table(rows, header_row=True)}"
 
     def to_verilog(
         self,

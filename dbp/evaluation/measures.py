@@ -19,6 +19,7 @@ from dbp.errors import InputError
 from dbp.evaluation.intervals import block_interval
 from dbp.link import modulation
 from dbp.link.modulation import Waveform
+from dbp.support.text import html_table
 
 # As a fraction of the energy sent: less noise than this comes from the arithmetic.
 _LEAST_NOISE = float(np.finfo(np.float64).eps)
@@ -160,6 +161,10 @@ class Measurement:
             f"BER {self.ber:.1e} ({self.ber_low:.1e} .. {self.ber_high:.1e}), "
             f"SNR {self.snr_db:.2f} dB, GMI {self.gmi_bits:.2f} bits"
         )
+
+    def _repr_html_(self) -> str:
+        figures = ((name, getattr(self, name)) for name in self.__dataclass_fields__)
+        return html_table([(name, "" if x is None else f"{x:.5g}") for name, x in figures])
 
 
 def summarize(groups: Sequence[Measures]) -> Measurement:

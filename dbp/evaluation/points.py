@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from dbp.records.schemas import Point, best_points
 from dbp.support.files import write_csv
+from dbp.support.text import html_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,8 +81,4 @@ class Points(Sequence[Point]):
             line.append(f"{point.snr_db:.2f}")
             line.append("" if point.gmi_bits is None else f"{point.gmi_bits:.3f}")
             lines.append(line)
-        rows = "".join(
-            f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in line)}</tr>"
-            for tag, line in zip(["th", *["td"] * len(self)], lines, strict=True)
-        )
-        return f"<table>{rows}</table>"
+        return html_table(lines, header_row=True)

@@ -8,7 +8,6 @@ A stage builds its model of `dbp.records.schemas`, which checks the figures, and
 
 from __future__ import annotations
 
-import html
 import platform
 import time
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 import dbp
 from dbp.errors import InputError
 from dbp.support.files import write_json
+from dbp.support.text import html_table
 
 # Limits of the one line that shows a stage's figures.
 MOST_FIGURES = 10
@@ -57,11 +57,7 @@ class Metrics(BaseModel):
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th>{html.escape(name)}</th><td>{html.escape(_short(value))}</td></tr>"
-            for name, value in self._figures()
-        )
-        return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"
+        return html_table([(name, _short(value)) for name, value in self._figures()])
 
     def _figures(self) -> list[tuple[str, object]]:
         """The single values among the figures: what fits a line. Tables and texts are left out."""

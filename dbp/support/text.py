@@ -1,7 +1,8 @@
-"""Text for a terminal."""
+"""Tables of text, for a terminal and for a notebook."""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 
 
@@ -12,3 +13,13 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
+
+
+def html_table(rows: Sequence[Sequence[str]], *, header_row: bool = False) -> str:
+    """Return rows of cells as an HTML table, with headers in the first column or first row."""
+    lines = []
+    for number, row in enumerate(rows):
+        places = [number if header_row else place for place in range(len(row))]
+        cells = ((cell, "td" if place else "th") for cell, place in zip(row, places, strict=True))
+        lines.append("".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell, tag in cells))
+    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"

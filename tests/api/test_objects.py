@@ -89,6 +89,17 @@ def test_results_are_one_line(design, learned):
     assert len(repr(design)) < 120
 
 
+def test_a_notebook_shows_tables(design, received, link):
+    measured = dbp.measure(received, design.receive(received))
+    points = dbp.evaluate(design, link, 0.0, max_bits=1, progress=False)
+    for result, cell in (
+        (design, "<tr><td>rotation 31</td><td>1</td><td>10</td><td>9</td></tr>"),
+        (measured, f"<tr><th>bits</th><td>{measured.bits}</td></tr>"),
+        (points, "<th>GMI (bits)</th>"),
+    ):
+        assert cell in result._repr_html_()
+
+
 def test_measures_and_points_of_the_same_waveform_agree(design, link, received):
     measured = dbp.measure(received, design.receive(received))
     (point,) = dbp.evaluate(design, link, 0.0, min_errors=10**9, max_bits=1, progress=False)
