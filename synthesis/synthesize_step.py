@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from dbp.records.provenance import Stopwatch, provenance, read_metrics, write_me
 from dbp.records.schemas import ClockFit, PlacedStep, SynthMetrics
 from dbp.rtl import Target
 from dbp.rtl.ports import Ports
-from dbp.support import sources
+from dbp.support import processes, sources
 from dbp.support.files import write_bytes
 from dbp.synthesis import stages
 from dbp.synthesis.cells import kits, scaling, wire_load
@@ -117,7 +118,8 @@ def synthesize(
     `InputError` for an argument that does not fit, before the stimulus is asked for;
     `MissingError` without a tool or the kit; `ToolError` where a tool fails, with its intermediate
     files left in ``folder/work``, or where the gates differ from golden, after the metrics are
-    written.
+    written. It names a log or a netlist in ``folder``; without a folder no file is left to name,
+    and it quotes the last lines of the log.
     """
     stopwatch = Stopwatch()
     stages.check_clock(clock_mhz)
@@ -157,7 +159,25 @@ def _folder(folder: str | Path | None) -> Iterator[Path]:
         yield Path(folder)
     else:
         with tempfile.TemporaryDirectory(prefix="dbp-synth-") as temporary:
-            yield Path(temporary)
+            try:
+                yield Path(temporary)
+            except ToolError as error:
+                raise type(error)(_without_files(str(error), temporary)) from None
+
+
+def _without_files(message: str, folder: str) -> str:
+    """The message of an error that names no file of ``folder``, which is removed next.
+
+    The last lines of a log take the place of its name, unless they are quoted already.
+    """
+    named = re.search(rf"; (log|netlist): ({re.escape(folder)}.*)$", message)
+    if named is None:
+        return message
+    rest, log = message[: named.start()], Path(named[2])
+    if named[1] == "netlist" or not log.is_file():
+        return rest
+    lines = processes.last_lines(log)
+    return rest if lines in rest else f"{rest}; its log ends: {lines}"
 
 
 class HasInputsHash(Protocol):

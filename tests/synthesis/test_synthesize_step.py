@@ -22,8 +22,9 @@ from dbp.datapath.stimulus import Stimulus
 from dbp.errors import InputError, MissingError, ToolError
 from dbp.rtl import Target
 from dbp.runs import config_of
+from dbp.support import processes
 from dbp.support.yosys import run_yosys
-from dbp.synthesis import fit_clock, synthesize, synthesize_step
+from dbp.synthesis import fit_clock, stages, synthesize, synthesize_step
 from dbp.synthesis.cells import kits, wire_load
 from dbp.synthesis.gates import step_bench
 from dbp.synthesis.gates.simulation import GateSimulation
@@ -133,6 +134,32 @@ def test_without_a_folder_nothing_stays(tmp_path, monkeypatch):
     found = synthesize(DESIGN, stimulus, "predictive28", target(0, 1), clocks=100)
     assert found.gate_level_mismatches == 0 < found.power_w.total
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("echo one; echo two; exit 3", "sh failed: one | two"),
+        (
+            "echo Error: bad; echo on it goes",
+            "sh failed: Error: bad; its log ends: Error: bad | on it goes",
+        ),
+        ("echo one; sleep 30", "sh took longer than 3 s and was ended; its log ends: one"),
+    ],
+)
+def test_without_a_folder_a_failed_tool_is_quoted(tmp_path, monkeypatch, script, message):
+    def map_and_time(work, *rest):
+        processes.run(["sh", "-c", script], work, "timing.log", 3)
+
+    monkeypatch.setattr(stages, "programs", dict)
+    monkeypatch.setattr(stages, "map_and_time", map_and_time)
+    arguments = DESIGN, stimulus, "predictive28", target(0, 1)
+    with pytest.raises(ToolError) as without:
+        synthesize(*arguments, clocks=100)
+    assert str(without.value) == message
+    with pytest.raises(ToolError) as within:
+        synthesize(*arguments, clocks=100, folder=tmp_path)
+    assert str(within.value).endswith(f"; log: {tmp_path}/work/timing.log")
 
 
 @needs_sta
