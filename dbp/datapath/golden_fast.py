@@ -34,7 +34,7 @@ def receive(design: Design, x: Samples, launch_power_uw: int) -> Samples:
 
 @lru_cache
 def fits_32_bits(design: Design) -> bool:
-    """Whether no intermediate of `receive` overflows, whatever the samples and the launch power."""
+    """Tell whether no intermediate of `receive` overflows, whatever samples and launch power."""
     return all(
         _filter_fits(f, design.filter_input_bits(k)) for k, f in enumerate(design.filters)
     ) and all(

@@ -1,4 +1,4 @@
-"""How large a datapath may be; a configuration and a `dbp.datapath.design.Design` share these."""
+"""Limits on a datapath, which a configuration and a `dbp.datapath.design.Design` share."""
 
 # Widths of every signal, tap and constant, sign included.
 MIN_BITS, MAX_BITS = 2, 16

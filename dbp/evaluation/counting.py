@@ -79,7 +79,7 @@ class _Count:
         return self.progress >= 1
 
     def lacks(self, number: int) -> bool:
-        """Whether the group of that number may still have to be counted."""
+        """Tell whether the group of that number may still have to be counted."""
         return not self.done and number >= len(self.prefix) and number not in self.waiting
 
     def add(self, measures: Mapping[int, Measures]) -> None:

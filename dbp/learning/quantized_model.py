@@ -260,7 +260,7 @@ def _stacked(rows: list[NDArray]) -> tuple[Tensor, Tensor]:
 
 
 def _fits_float32(design: Design) -> bool:
-    """Whether the 24 bits of float32 hold every exact intermediate.
+    """Tell whether the 24 bits of float32 hold every exact intermediate.
 
     Each is a sum of integers to which half of its rounding step is added; scaling by a power of two
     costs no bit.

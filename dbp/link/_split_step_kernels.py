@@ -264,7 +264,7 @@ def _spread(added, spectrum, places, factors):
 
 
 def fits(samples: int) -> bool:
-    """Whether there is a transform of this length: 4^k times 2, 3, 4, 5 or 6, k at least 1."""
+    """Tell whether there is a transform of this length: 4^k times 2, 3, 4, 5 or 6, k at least 1."""
     return samples >= 8 and _radices(samples)[-1] in _LAST
 
 

@@ -283,7 +283,7 @@ class FilterLanes(WindowedLanes[FilterLane]):
 
     @property
     def factors_registered(self) -> bool:
-        """Whether factors that are sums of taps, and with them all others, are in registers."""
+        """Tell whether factors that are sums of taps, and so all others, are in registers."""
         return self.lane.three_products and self.pipeline.after_pre_add
 
     @property

@@ -81,7 +81,7 @@ class Registers(Block):
 
     @property
     def empty(self) -> bool:
-        """Whether there is no register to write or to read."""
+        """Tell whether there is no register to write or to read."""
         return not self.data_bits and not self.counted
 
     def address_map(self) -> dict[str, list[int]]:

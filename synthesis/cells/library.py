@@ -147,7 +147,7 @@ class Cell:
 
     @property
     def is_buffer(self) -> bool:
-        """Whether the cell has one input and one output, which has the input's value."""
+        """Tell whether the cell has one input and one output, which has the input's value."""
         if self.has_state or len(self.pins) != 2 or len(self.inputs) != 1 or len(self.outputs) != 1:
             return False
         function = self.outputs[0].function

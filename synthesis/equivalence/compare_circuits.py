@@ -29,7 +29,7 @@ from dbp.synthesis.equivalence.cut_circuit import (
 
 @dataclass(frozen=True)
 class Comparison:
-    """Whether two circuits are equal.
+    """The result of a comparison of two circuits.
 
     ``equal``: None where ABC did not finish. ``registers``: pairs, and ``inverted``: those of them
     of which one holds the inverse. ``unpaired``: labels of the other registers, on either side.
@@ -144,7 +144,7 @@ def _blif(circuit: CutCircuit, entering: Sequence[Signal], leaving: Sequence[Sig
 
 
 def _run_abc(texts: Iterable[str], limit_s: float) -> tuple[bool | None, int | None]:
-    """Whether two circuits are equal, None if undecided; and the number of one wrong output."""
+    """Tell whether two circuits are equal, None if undecided, and the number of a wrong output."""
     package = util.find_spec("pyosys")
     if package is None or package.origin is None:
         raise MissingError("Yosys is missing: install it with `pip install pyosys`")
