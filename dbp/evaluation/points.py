@@ -18,6 +18,7 @@ class Points(Sequence[Point]):
     """All points of an evaluation, immutable: each launch power with all its receivers in turn."""
 
     __slots__ = ("_points",)
+    _points: tuple[Point, ...]
 
     def __init__(self, points: Iterable[Point] = ()) -> None:
         object.__setattr__(self, "_points", tuple(points))
