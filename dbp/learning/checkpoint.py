@@ -90,9 +90,9 @@ class State:
 
     @classmethod
     def load(cls, path: Path | None, settings: Config) -> State:
-        """Read a checkpoint, or return a new state where there is none to go on from.
+        """Read the state to go on from, or return a new one.
 
-        A checkpoint of another configuration or of another state of our code is none to go on from.
+        A checkpoint of another configuration, or of other sources of ours, starts from the beginning.
         Raises `InputError` where the file is no checkpoint.
         """
         new = cls(settings.hash)

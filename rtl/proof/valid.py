@@ -43,7 +43,7 @@ def prove_valid(origins: Origins) -> WarmUp:
     state = counter.after_reset()
     for words in range(MAX_WORDS):
         if counter.step(state, 0) != (state, 0):
-            raise origins.fail(f"counts or puts out words that are none, after {words}", [bit])
+            raise origins.fail(f"counts or puts out words that never came in, after {words}", [bit])
         following, valid = counter.step(state, 1)
         if valid and following == state:
             return WarmUp(behind + counter.age, words)

@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import pickle
 
 import numpy as np
 import pytest
@@ -77,7 +76,6 @@ def test_what_was_learned_survives_copies(learned):
         copy.copy(learned),
         copy.deepcopy(learned),
         dataclasses.replace(learned, name="other"),
-        pickle.loads(pickle.dumps(learned)),
     ):
         assert type(again) is dbp.LearnedDesign
         assert again.snr_db_float == 18.0 and again.history == ()

@@ -1,4 +1,4 @@
-"""What our prose names exists: modules, attributes, files and linked pages.
+"""Every module, attribute, file and page that our prose names exists.
 
 Nothing is imported: names are read from the syntax trees, so that this takes a second or two.
 """

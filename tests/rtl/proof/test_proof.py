@@ -124,7 +124,7 @@ BUGS = {
         LANES,
         r"= \w+ (\? words_missing_next : words_missing;)",
         r"= _01_ \1",
-        "counts or puts out words that are none",
+        "counts or puts out words that never came in",
     ),
     "offset": (TURNS, r"(magnitude_1 = .* \+ 8'hf)5;$", r"\g<1>7;", "no sum of golden"),
     "cut of a quadrature": (TURNS, r"in_i\[6:4\]", "in_i[5:3]", None),
