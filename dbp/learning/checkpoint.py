@@ -92,7 +92,7 @@ class State:
     def load(cls, path: Path | None, settings: Config) -> State:
         """Read the state to go on from, or return a new one.
 
-        A checkpoint of another configuration, or of other sources of ours, starts from the beginning.
+        A checkpoint of another configuration, or of other sources of ours, is not gone on from.
         Raises `InputError` where the file is no checkpoint.
         """
         new = cls(settings.hash)
