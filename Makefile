@@ -15,7 +15,7 @@ DEBIAN_PACKAGES := g++ iverilog opensta python3-venv
 
 # What needs no hardware tool (simulators, Yosys, OpenSTA) and no installation.
 FAST_TESTS := $(addprefix tests/, api architecture comparison config datapath evaluation learning \
-  link report support waveforms)
+  link records report support test_runs.py waveforms)
 
 .PHONY: demo test test-fast test-long coverage setup tools clean
 
