@@ -109,9 +109,9 @@ class State:
                 new.config_hash,
                 [Row(*row) for row in rows],
                 arrays.pop("parameters"),
-                arrays.pop("damping").item(),
+                _number(arrays, "damping"),
                 best=arrays.pop("best", None),
-                best_snr_db=arrays.pop("best_snr_db").item(),
+                best_snr_db=_number(arrays, "best_snr_db"),
             )
             if arrays:
                 state.floats = FloatFilters.from_arrays(arrays)
@@ -155,3 +155,10 @@ class State:
                 for figure in (row.loss, row.snr_db)
             ):
                 raise ValueError(f"history: row {number} does not belong to this configuration")
+
+
+def _number(arrays: dict[str, np.ndarray], name: str) -> float:
+    value = arrays.pop(name)
+    if value.shape != () or value.dtype != np.float64:
+        raise ValueError(f"{name}: {value.dtype} of shape {value.shape}: must be one float64")
+    return float(value)

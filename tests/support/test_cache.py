@@ -116,7 +116,7 @@ def test_processes_share_the_cache_while_it_evicts(cache_folder):
     program = """
 import random, sys
 import numpy as np
-from dbp import cache
+from dbp.support import cache
 cache.LIMIT_BYTES = 256 * 3000
 keys = [k % 40 for k in range(1200)]
 random.Random(sys.argv[1]).shuffle(keys)
