@@ -30,7 +30,7 @@ from dbp.datapath.golden import Samples
 from dbp.datapath.stimulus import Stimulus
 from dbp.errors import DbpError, InputError, one_line
 from dbp.evaluation.store import Results
-from dbp.learning.checkpoint import Row, State
+from dbp.learning.checkpoint import SOURCES, Row, State
 from dbp.learning.float_filters import FloatFilters
 from dbp.support import files
 from dbp.support.sources import hash_of
