@@ -142,7 +142,7 @@ def test_two_widths_predict_a_third_and_are_kept(tmp_path, monkeypatch):
         assert line(8) == pytest.approx(third, rel=tolerance)
         assert line.fixed > 0
     with monkeypatch.context() as patched:
-        # What takes long is not done before a kept figure is looked for.
+        # A kept figure is looked for before any long work.
         patched.setattr(stages.liberty_reader, "read", None)
         patched.setattr(synthesize_step, "Bench", None)
         again = syntheses[0].run()
