@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -67,6 +68,8 @@ def power(
     kinds = ", ".join(
         f"{kind} {1e3 * getattr(watts, kind):.4g}" for kind in ("switching", "internal", "leakage")
     )
+    for note in metrics.notes:
+        print(f"note: {note}", file=sys.stderr, flush=True)
     for clock, toggles in metrics.clock_toggles_per_clock.items():
         if abs(toggles - 2) > 0.02:
             print(f"note: {clock} toggles {toggles:.3g} times a clock of {clock_mhz:g} MHz, not 2")

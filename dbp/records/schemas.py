@@ -219,7 +219,8 @@ class NetlistProofMetrics(Metrics):
 class PowerMetrics(Metrics):
     """Any mapped netlist in watts: see `dbp.synthesis.power.cost_netlist`.
 
-    ``wire_load``: None for no wires. ``activity``: the file it is from.
+    ``wire_load``: None for no wires. ``activity``: the file it is from. ``notes``: what the reader
+    of the figures should know of these inputs, a sentence each.
     """
 
     module: str
@@ -237,6 +238,7 @@ class PowerMetrics(Metrics):
     activity: str
     nets_annotated_fraction: float
     clock_toggles_per_clock: dict[str, float]
+    notes: tuple[str, ...] = ()
 
 
 class StepFigures(BaseModel):

@@ -34,6 +34,7 @@ class Power:
     """Watts of every instance, in the order of the netlist.
 
     ``group``: index into `GROUPS` of every instance. ``clocks``: the inputs that count as clocks.
+    ``notes``: what was assumed of this netlist, a sentence each.
     """
 
     instances: tuple[str, ...]
@@ -43,6 +44,7 @@ class Power:
     internal_w: Array
     leakage_w: Array
     clocks: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def total_w(self) -> Array:

@@ -126,6 +126,7 @@ def _metrics(
         activity=inputs.activity.source,
         nets_annotated_fraction=sum(net in toggles for net in nets) / max(len(nets), 1),
         clock_toggles_per_clock={clock: toggles[clock] for clock in watts.clocks},
+        notes=watts.notes,
         **provenance(
             design_hash=None,
             config_hash=None,
