@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -26,11 +26,16 @@ MAX_NESTING = 64
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A cell with the net at each connected pin."""
+    """A cell with the net at each connected pin.
+
+    ``vectors``: the nets at pins that got several bits, most significant first; the library knows
+    which bits of a bus these are (`dbp.synthesis.power._graph.without_supplies`).
+    """
 
     name: str
     cell: str
     nets: Mapping[str, str]
+    vectors: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ class Netlist:
         names = dict.fromkeys(self.inputs)
         for instance in self.instances:
             names |= dict.fromkeys(instance.nets.values())
+            for bits in instance.vectors.values():
+                names |= dict.fromkeys(bits)
         names |= dict.fromkeys(self.outputs.values())
         return [name for name in names if name not in CONSTANTS]
 
@@ -80,6 +87,8 @@ def write(netlist: Netlist, path: str | Path) -> None:
     # Bits of port vectors are selects; every other bit is a net whose name includes its brackets.
     selects = {bit for port, bits in netlist.ports.items() if bits != (port,) for bit in bits}
     driven = dict.fromkeys(net for i in netlist.instances for net in i.nets.values())
+    vectors = (bits for i in netlist.instances for bits in i.vectors.values())
+    driven |= dict.fromkeys(net for bits in vectors for net in bits)
     known = {bit for bits in netlist.ports.values() for bit in bits} | set(CONSTANTS)
     outputs = netlist.outputs
 
@@ -97,8 +106,11 @@ def write(netlist: Netlist, path: str | Path) -> None:
         lines.append(f"  {direction} {span}{_identifier(port)};")
     lines += [f"  wire {_identifier(net)};" for net in driven if net not in known]
     for instance in netlist.instances:
-        pins = ", ".join(f".{pin}({reference(net)})" for pin, net in instance.nets.items())
-        lines.append(f"  {_identifier(instance.cell)} {_identifier(instance.name)} ({pins});")
+        pins = [f".{_identifier(pin)}({reference(net)})" for pin, net in instance.nets.items()]
+        for pin, bits in instance.vectors.items():
+            pins.append(f".{_identifier(pin)}({{{', '.join(map(reference, bits))}}})")
+        name = f"{_identifier(instance.cell)} {_identifier(instance.name)}"
+        lines.append(f"  {name} ({', '.join(pins)});")
     lines += [
         f"  assign {reference(bit)} = {reference(net)};"
         for bit, net in outputs.items()
@@ -151,7 +163,7 @@ class _Parser:
         self._expect("module")
         name = self._name()
         directions = self._header()
-        instances: list[tuple[str, str, dict[str, str]]] = []
+        instances: list[tuple[str, str, dict[str, list[str]]]] = []
         while (word := self._next()) != "endmodule":
             if word in ("input", "output", "inout", "wire"):
                 for net in self._declaration():
@@ -179,14 +191,16 @@ class _Parser:
                     for b in ports[p]
                 }
             ),
-            instances=tuple(
-                Instance(
-                    name,
-                    cell,
-                    MappingProxyType({pin: self._resolve(net) for pin, net in nets.items()}),
-                )
-                for name, cell, nets in instances
-            ),
+            instances=tuple(self._resolved(*instance) for instance in instances),
+        )
+
+    def _resolved(self, name: str, cell: str, pins: Mapping[str, list[str]]) -> Instance:
+        bits = {pin: tuple(map(self._resolve, nets)) for pin, nets in pins.items()}
+        return Instance(
+            name,
+            cell,
+            MappingProxyType({pin: nets[0] for pin, nets in bits.items() if len(nets) == 1}),
+            MappingProxyType({pin: nets for pin, nets in bits.items() if len(nets) > 1}),
         )
 
     def _header(self) -> dict[str, str]:
@@ -311,13 +325,13 @@ class _Parser:
             if a != b:
                 self.aliases[a] = b
 
-    def _instance(self, cell: str) -> tuple[str, str, dict[str, str]]:
+    def _instance(self, cell: str) -> tuple[str, str, dict[str, list[str]]]:
         name = self._name()
         if name in self.named:
             raise self._refused(f"instance {name}: the name of two instances")
         self.named.add(name)
         self._expect("(")
-        nets: dict[str, str] = {}
+        nets: dict[str, list[str]] = {}
         while self.token == ".":
             self._next()
             pin = self._name()
@@ -325,10 +339,7 @@ class _Parser:
                 raise self._refused(f"instance {name}: pin {pin} is connected twice")
             self._expect("(")
             if self.token != ")":
-                bits = self._operand()
-                if len(bits) != 1:
-                    raise InputError(f"instance {name}: pin {pin} takes one bit, not {len(bits)}")
-                nets[pin] = bits[0]
+                nets[pin] = self._operand()
             self._expect(")")
             if self.token == ",":
                 self._next()

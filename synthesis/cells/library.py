@@ -7,7 +7,7 @@ micrometres. `dbp.synthesis.cells.liberty_reader` makes it from files.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -128,7 +128,8 @@ class Cell:
 
     ``has_state`` is also true for cells whose state is described otherwise (clock gates); only
     their area and leakage are understood. ``supplies``: the power and ground pins (``pg_pin``),
-    which ``pins`` leaves out.
+    which ``pins`` leaves out. ``buses``: the pins of each bus or bundle, which has none of its own,
+    the first that the file names first.
     """
 
     name: str
@@ -140,6 +141,7 @@ class Cell:
     has_state: bool
     dont_use: bool
     supplies: frozenset[str]
+    buses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def outputs(self) -> list[Pin]:

@@ -12,7 +12,7 @@ from dbp.errors import InputError
 from dbp.synthesis.activity.activity import Activity
 from dbp.synthesis.cells.expressions import Expression, Probability
 from dbp.synthesis.cells.library import Cell, Library, Pin, TimingArc
-from dbp.synthesis.netlist import CONSTANTS, Netlist
+from dbp.synthesis.netlist import CONSTANTS, Instance, Netlist
 
 GROUPS = ("sequential", "combinational", "clock")
 Array = NDArray[np.float64]
@@ -25,12 +25,15 @@ def without_supplies(netlist: Netlist, library: Library) -> Netlist:
     """
     instances = []
     supplies: set[str] = set()
+    vectors = False
     for instance in netlist.instances:
         cell = library.cells.get(instance.cell)
         if cell is None:
             raise InputError(
                 f"instance {instance.name}: cell {instance.cell}: not in the library {library.name}"
             )
+        if instance.vectors or not cell.buses.keys().isdisjoint(instance.nets):
+            instance, vectors = _bit_by_bit(instance, cell), True
         if not instance.nets.keys() <= cell.pins.keys():
             for pin in instance.nets:
                 if pin not in cell.pins and pin not in cell.supplies:
@@ -43,13 +46,33 @@ def without_supplies(netlist: Netlist, library: Library) -> Netlist:
             instance = replace(instance, nets=signals)
         instances.append(instance)
     if not supplies and not netlist.inouts:
-        return netlist
+        return replace(netlist, instances=tuple(instances)) if vectors else netlist
     used = set(replace(netlist, inputs=(), instances=tuple(instances)).nets)
     for port in netlist.inouts:
         if port in used:
             raise InputError(f"port {port}: an inout must lead to nothing but pg_pins of cells")
     inputs = tuple(net for net in netlist.inputs if net in used or net not in supplies)
     return replace(netlist, inputs=inputs, instances=tuple(instances))
+
+
+def _bit_by_bit(instance: Instance, cell: Cell) -> Instance:
+    """Return the instance with every bus connected by its bits, the most significant first."""
+    nets = {pin: net for pin, net in instance.nets.items() if pin not in cell.buses}
+    wide = {pin: (net,) for pin, net in instance.nets.items() if pin in cell.buses}
+    for pin, bits in {**wide, **instance.vectors}.items():
+        names = cell.buses.get(pin, (pin,))
+        if pin not in cell.buses and pin not in cell.pins:
+            bits = bits[:1]  # the caller says that there is no such pin
+        if len(bits) != len(names):
+            raise InputError(
+                f"instance {instance.name}: pin {pin} of {cell.name} takes "
+                f"{len(names)} bit{'s' * (len(names) > 1)}, not {len(bits)}"
+            )
+        for name, net in zip(names, bits, strict=True):
+            if name in nets:
+                raise InputError(f"instance {instance.name}: pin {name} is connected twice")
+            nets[name] = net
+    return replace(instance, nets=nets, vectors={})
 
 
 @dataclass(frozen=True, eq=False)

@@ -100,7 +100,6 @@ def test_inouts_are_ports_of_their_own(tmp_path):
         "library (x) { }",
         "module m (a); input a;",
         "module m (a); input a; reg b; endmodule",
-        "module m (a); input a; INV u (.A(a), .Y({a, a})); endmodule",
         "module m (a); input [3:0] a; wire b; assign b = a; endmodule",
         "module m (a); input a; endmodule module n (b); input b; endmodule",
         "module m (y); output y; wire z; assign y = z; assign z = y; endmodule",
@@ -121,3 +120,15 @@ def test_what_is_not_flat_and_structural_gets_one_line(tmp_path, text):
         netlist.read(path)
     message = str(caught.value).removeprefix(str(path))
     assert message.startswith(": ") and "\n" not in message and len(message) < 200
+
+
+def test_a_vector_at_a_pin_is_read_and_written_whole(tmp_path):
+    text = """module m (a, q); input [1:0] a; output q; wire n;
+      RAM u (.A(a), .B({n, 1'b1, a[0]}), .Q(q), .E()); endmodule"""
+    design = netlist.parse(text)
+    (instance,) = design.instances
+    assert dict(instance.nets) == {"Q": "q"}
+    assert dict(instance.vectors) == {"A": ("a[1]", "a[0]"), "B": ("n", "1'b1", "a[0]")}
+    assert design.nets == ["a[1]", "a[0]", "q", "n"]
+    netlist.write(design, tmp_path / "m.v")
+    assert netlist.read(tmp_path / "m.v") == design

@@ -374,6 +374,10 @@ def test_what_does_not_fit_is_named():
         InputError, match=r"INV has no pin Z in the library tiny: must be one of A, Y"
     ):
         calculate(text.format("INV u (.A(a), .Z(y));"), rates)
+    with pytest.raises(InputError, match=r"u: pin A of INV takes 1 bit, not 2"):
+        calculate(text.format("INV u (.A({a, a}), .Y(y));"), rates)
+    with pytest.raises(InputError, match=r"INV has no pin Z"):
+        calculate(text.format("INV u (.A(a), .Z({y, y}));"), rates)
     with pytest.raises(InputError, match=r"net y: driven more than once"):
         calculate(text.format("INV u (.A(a), .Y(y)); INV v (.A(a), .Y(y));"), rates)
     with pytest.raises(InputError, match=r"activity: 1 nets have none, a"):
