@@ -23,6 +23,9 @@ MAX_VARIABLES = 14
 MAX_NESTING = 64
 
 Probability = NDArray[np.float64] | float
+# A decision diagram: its nodes ``(variable, low, high)``, and the root. 0 and 1 are the values,
+# k + 2 is node k, which comes after those that it leads to.
+Diagram = tuple[tuple[tuple[int, int, int], ...], int]
 
 
 @dataclass(frozen=True)
@@ -46,32 +49,26 @@ class Expression:
     def probability(self, of: Mapping[str, Probability]) -> Probability:
         """Return the probability of 1 where the variables are independent, 1 with ``of[name]``.
 
-        The probabilities are numbers or arrays of one shape; exact, by Shannon expansion.
+        Exact. The probabilities are numbers or arrays of one shape; a function that does not
+        depend on them has a number.
         """
-        return _expand(self.truth, self.variables, of)
-
-    def independent(self, of: Mapping[str, Probability]) -> Probability:
-        """Return the probability of 1 where the operands of each operator count as independent.
-
-        It equals `probability` unless a variable occurs more than once.
-        """
-        value = _Parser(self.text).parse({name: _Chance(of[name]) for name in self.variables})
-        return value.of if isinstance(value, _Chance) else float(value)
-
-    def difference(self, variable: str, of: Mapping[str, Probability]) -> Probability:
-        """Return the probability that the value changes with ``variable`` (Boolean difference).
-
-        Each cofactor is taken by `independent`, and the two as independent of each other.
-        """
-        high, low = (self.independent({**of, variable: value}) for value in (1.0, 0.0))
-        return high * (1 - low) + low * (1 - high)
+        return _weighed(_diagram(self.truth.tobytes()), self.variables, of)
 
     def decides(self, variable: str, of: Mapping[str, Probability]) -> Probability:
-        """Return the same as `difference`, but exact where the other variables are independent."""
-        k = self.variables.index(variable)
+        """Return the probability that the value changes with ``variable`` (Boolean difference).
+
+        Exact where the other variables are independent.
+        """
+        return _weighed(self._differences[variable], self.variables, of)
+
+    @cached_property
+    def _differences(self) -> Mapping[str, Diagram]:
+        """The Boolean difference of each variable: 1 where the value changes with it."""
         states = np.arange(1 << len(self.variables))
-        changes = self.truth ^ self.truth[states ^ (1 << k)]
-        return _expand(changes, self.variables, of)
+        return {
+            name: _diagram((self.truth ^ self.truth[states ^ (1 << j)]).tobytes())
+            for j, name in enumerate(self.variables)
+        }
 
     def substitute(self, functions: Mapping[str, Expression]) -> Expression:
         """Return the same expression with functions in the place of some of its variables."""
@@ -84,39 +81,34 @@ class Expression:
         )
 
 
-class _Chance:
-    """A probability under the operators of `_Parser`, its operands independent."""
+@lru_cache(maxsize=1 << 12)
+def _diagram(truth: bytes) -> Diagram:
+    """Return the reduced decision diagram of a truth table, one byte per state.
 
-    def __init__(self, of: Probability) -> None:
-        self.of = of
-
-    def __and__(self, other: _Chance | bool) -> _Chance:
-        return _Chance(self.of * _chance(other))
-
-    def __or__(self, other: _Chance | bool) -> _Chance:
-        return _Chance(1 - (1 - self.of) * (1 - _chance(other)))
-
-    def __xor__(self, other: _Chance | bool) -> _Chance:
-        p, q = self.of, _chance(other)
-        return _Chance(p * (1 - q) + q * (1 - p))
-
-    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
-
-
-def _chance(value: _Chance | bool) -> Probability:
-    return value.of if isinstance(value, _Chance) else float(value)
+    Tables of cells come down to a few nodes (the Boolean difference of a sum to none), where the
+    table itself doubles with every variable.
+    """
+    nodes: dict[tuple[int, int, int], int] = {}
+    values = list(truth)
+    variable = 0
+    while len(values) > 1:
+        values = [
+            low if low == high else nodes.setdefault((variable, low, high), 2 + len(nodes))
+            for low, high in zip(values[::2], values[1::2], strict=True)
+        ]
+        variable += 1
+    return tuple(nodes), values[0]
 
 
-def _expand(
-    truth: NDArray[np.bool_], variables: tuple[str, ...], of: Mapping[str, Probability]
+def _weighed(
+    diagram: Diagram, variables: tuple[str, ...], of: Mapping[str, Probability]
 ) -> Probability:
-    shape = np.broadcast_shapes((), *(np.shape(of[name]) for name in variables))
-    value = np.broadcast_to(
-        truth.astype(np.float64).reshape(-1, *(1,) * len(shape)), (len(truth), *shape)
-    )
-    for name in variables:
-        value = value[0::2] + (value[1::2] - value[0::2]) * of[name]
-    return value[0]
+    """Return the probability that a diagram leads to 1, its variables independent."""
+    nodes, root = diagram
+    values: list[Probability] = [0.0, 1.0]
+    for variable, low, high in nodes:
+        values.append(values[low] + (values[high] - values[low]) * of[variables[variable]])
+    return values[root]
 
 
 @cache
@@ -145,7 +137,7 @@ def _tokens(text: str) -> tuple[str, ...]:
 class _Parser:
     """Recursive descent. With values it evaluates; without, it collects names and Verilog.
 
-    A value may be anything with ``&``, ``|`` and ``^``: arrays of bools and `_Chance` here.
+    A value may be anything with ``&``, ``|`` and ``^``: arrays of bools here.
     """
 
     def __init__(self, text: str) -> None:

@@ -70,8 +70,6 @@ def _load_and_toggles(
     moves = np.zeros(count)
     for name in pin.function.variables if pin.function is not None else ():
         if name in toggles and pin.function is not None:
-            # `decides` is exact, `difference` is OpenSTA's approximation: an open output of a full
-            # adder shows every change of its inputs, and OpenSTA has no open outputs to match.
             moves = moves + toggles[name] * pin.function.decides(name, probability)
     return np.full(count, pin.capacitance_f), moves
 
@@ -93,7 +91,7 @@ def _deciding(
     if decides is not None:
         return decides
     if item.when is not None:
-        return item.when.independent(probability)
+        return item.when.probability(probability)
     return np.where(graph.clock[batch.nets[related]], 1.0, 0.5)
 
 
@@ -119,7 +117,7 @@ def of_input(
             named = (cell.pins[v] for v in item.when.variables if v in cell.pins)
             output = next((p for p in named if p.direction == "output"), None)
             decides = batch.difference(output, pin.name, probability) if output else None
-            share = item.when.independent(probability) if decides is None else decides
+            share = item.when.probability(probability) if decides is None else decides
         energy = energy + share * graph.toggles[nets] * _mean_edge(item, rise, fall, 0.0)
     return energy
 

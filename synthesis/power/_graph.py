@@ -95,7 +95,7 @@ class Batch:
             return None
         key = output.name, pin
         if key not in self.differences:
-            self.differences[key] = output.function.difference(pin, probability)
+            self.differences[key] = output.function.decides(pin, probability)
         return self.differences[key]
 
 
@@ -244,7 +244,7 @@ class PowerGraph:
             of |= {state: known, inverted: 1 - known}
         for pin in cell.outputs:
             if pin.name not in of:
-                of[pin.name] = pin.function.independent(of) if pin.function else half
+                of[pin.name] = pin.function.probability(of) if pin.function else half
         return of
 
     def _clock_network(self) -> NDArray[np.bool_]:

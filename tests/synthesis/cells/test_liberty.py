@@ -182,44 +182,36 @@ def test_nesting_up_to_the_limit_is_read():
     assert list(expression.truth) == [False, True]
 
 
-@given(st.lists(st.floats(0, 1), min_size=4, max_size=4))
-def test_probabilities_are_sums_over_states(p):
-    expression = expressions.parse("(A ^ B) C + !D A")
-    of = dict(zip("ABCD", p, strict=True))
-    total = 0.0
-    for bits in product((0, 1), repeat=4):
-        values = dict(zip("ABCD", bits, strict=True))
-        weight = np.prod([of[n] if v else 1 - of[n] for n, v in values.items()])
-        total += weight * (
-            (values["A"] ^ values["B"]) & values["C"] | (1 - values["D"]) & values["A"]
-        )
-    assert expression.probability(of) == pytest.approx(total, abs=1e-12)
+# Functions of cells in Liberty's words, and in Python's for the oracle.
+FUNCTIONS = {
+    "!((A & B) | (C & D))": lambda a, b, c, d: not ((a and b) or (c and d)),  # AOI22
+    "!(A & B & (C | D))": lambda a, b, c, d: not (a and b and (c or d)),  # OAI211
+    "(A & B) | (!A & C)": lambda a, b, c: b if a else c,  # MUX2
+    "A ^ B ^ C": lambda a, b, c: (a + b + c) % 2,  # a full adder's sum
+    "(A * B) + (A * C) + (B * C)": lambda a, b, c: a + b + c > 1,  # its carry
+    "(A' B' C D) + (A B)' * E": lambda a, b, c, d, e: (
+        (not a and not b and c and d) or (not (a and b) and e)
+    ),
+    "(A ^ B) C + !D A": lambda a, b, c, d: (a != b and c) or (not d and a),
+    "A * A'": lambda a: False,
+}
 
 
-@given(st.lists(st.floats(0, 1), min_size=3, max_size=3))
-def test_operands_that_count_as_independent(p):
-    """Each operator by hand; what OpenSTA 2.5.0 does, where a variable stands twice too."""
-    a, b, c = p
-    of = {"A": a, "B": b, "C": c}
-    meant = {
-        "A * B'": a * (1 - b),
-        "A + B": a + b - a * b,
-        "A ^ B": a + b - 2 * a * b,
-        "A * 1 + 0": a,
-        "1": 1.0,
-        "A * B + A * C": 1 - (1 - a * b) * (1 - a * c),
-    }
-    for text, value in meant.items():
-        assert expressions.parse(text).independent(of) == pytest.approx(value, abs=1e-12)
-    # !(A | B C): with B at 1 it is !(A | C), with B at 0 it is !A.
-    high, low = (1 - a) * (1 - c), 1 - a
-    difference = expressions.parse("!(A | (B & C))").difference("B", of)
-    assert difference == pytest.approx(high * (1 - low) + low * (1 - high), abs=1e-12)
-    for text, pin, expected in (
-        ("A ^ B", "A", 1), ("!(A | (B & C))", "B", (1 - of["A"]) * of["C"]), ("B", "B", 1),
-        ("(A & B) | (!A & C)", "A", of["B"] * (1 - of["C"]) + of["C"] * (1 - of["B"])),
-    ):  # fmt: skip
-        assert expressions.parse(text).decides(pin, of) == pytest.approx(expected, abs=1e-12)
+@pytest.mark.parametrize("text", FUNCTIONS)
+@given(st.lists(st.floats(0, 1), min_size=5, max_size=5))
+def test_probability_and_boolean_difference_are_those_of_an_enumeration(text, p):
+    """Sums over all states of independent inputs, also where a variable stands twice."""
+    function, names = FUNCTIONS[text], "ABCDE"[: FUNCTIONS[text].__code__.co_argcount]
+    one = changes = 0.0
+    for state in product((False, True), repeat=len(names)):
+        chance = np.prod([q if bit else 1 - q for q, bit in zip(p, state, strict=False)])
+        one += chance * bool(function(*state))
+        changes += chance * (bool(function(False, *state[1:])) != bool(function(True, *state[1:])))
+    expression, of = expressions.parse(text), dict(zip(names, p, strict=False))
+    assert expression.probability(of) == pytest.approx(one, abs=1e-12)
+    assert expression.decides("A", of) == pytest.approx(changes, abs=1e-12)
+    arrays = {name: np.array([0.5, q]) for name, q in of.items()}
+    assert np.broadcast_to(expression.decides("A", arrays), 2)[1] == expression.decides("A", of)
 
 
 def test_outputs_give_way_to_their_functions():
