@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +15,8 @@ from dbp.errors import InputError, shown
 
 if TYPE_CHECKING:
     from dbp.link.transmission import Received
-    from dbp.records.schemas import ProofMetrics, SimMetrics, SynthMetrics
+    from dbp.records.schemas import ClockFit, ProofMetrics, SimMetrics, SynthMetrics
+    from dbp.rtl.target import Target
 
 Simulator = Literal["verilator", "icarus"]
 CLOCK_MHZ = 416.7  # the paper's: 96 samples a clock at 20 GBd and 2 samples per symbol
@@ -83,8 +87,12 @@ def synthesize(
     filters: Literal["reconfigurable", "hardwired"] = "reconfigurable",
     pipeline: str = "",
     clock_mhz: float = CLOCK_MHZ,
+    fit_clock: bool = False,
+    place_and_route: bool = False,
     folder: str | Path | None = None,
+    reuse: bool = False,
     progress: bool = True,
+    config_hash: str | None = None,
 ) -> SynthMetrics:
     """Map one step of a design to a kit and return its area, slack, activity and power.
 
@@ -92,8 +100,11 @@ def synthesize(
     or ``predictive28``, which comes with the package, for demonstration only. ``step``: the middle
     one by default. ``lanes``, ``filters``, ``pipeline``: as in `dbp.Design.to_verilog`.
     ``stimulus``: what `dbp.Link.transmit` returns; the gates are simulated with delays on its
-    samples, and every output sample is compared with the golden model. ``folder``: where netlist,
-    activity, power per instance and scripts are written, if anywhere.
+    samples, and every output sample is compared with the golden model. ``fit_clock``: first find
+    the registers that the clock needs, from ``pipeline`` on (`dbp.synthesis.fit_clock`).
+    ``place_and_route``: then lay the step out with OpenROAD. ``folder``: where netlist, activity,
+    power per instance and scripts are written, if anywhere. ``reuse``: return what the folder
+    holds where its inputs are unchanged. ``config_hash``: as in `prove`.
 
     Returns `dbp.records.schemas.SynthMetrics`: ``power_w.total``, ``area_um2``, ``slack_ns``, ...
     Raises `InputError` for what does not fit, `dbp.errors.MissingError` for a kit or a tool that is
@@ -105,15 +116,67 @@ def synthesize(
 
     middle = len(design.filters) // 2
     target = Target(lanes, filters, parse(pipeline), "step", middle if step is None else step)
+    samples, place = source(stimulus, design), _folder(folder)
+    found_cuts = None
+    if fit_clock:
+        _check_synthesis(design, kit, target, place_and_route)
+        found_cuts = _fit(design, kit, target, samples, clock_mhz, place, progress)
+        target = replace(target, pipeline=parse(found_cuts.last_kept.pipeline))
     return synthesize_step(
         design,
-        source(stimulus, design),
+        samples,
         kit,
         target,
         clock_mhz=clock_mhz,
-        folder=_folder(folder),
+        folder=place,
+        place_and_route=place_and_route,
+        reuse=reuse,
         progress=progress,
+        config_hash=config_hash,
+        fit_clock=found_cuts,
     )
+
+
+def _check_synthesis(design: Design, kit: str, target: Target, place_and_route: bool) -> None:
+    """Refuse what the synthesis after a fit would refuse: the fit takes minutes."""
+    from dbp.synthesis.cells import kits
+    from dbp.synthesis.layout import openroad
+
+    target.check(design)
+    kits.find(kit)
+    if place_and_route:
+        openroad.find(kit)
+
+
+def _fit(
+    design: Design,
+    kit: str,
+    target: Target,
+    stimulus: StimulusSource,
+    clock_mhz: float,
+    folder: Path | None,
+    progress: bool,
+) -> ClockFit:
+    """Find the cuts that the clock needs; its files go where those of the synthesis go."""
+    from dbp.synthesis import fit_clock
+    from dbp.synthesis.gates.step_bench import samples_needed
+
+    def enough_for_both(samples: int) -> Stimulus:
+        # The synthesis of all lanes comes next: the link is simulated once.
+        return stimulus(max(samples, samples_needed(design, target.lanes)))
+
+    with contextlib.ExitStack() as stack:
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dbp-fit-")))
+        return fit_clock.fit(
+            design,
+            kit,
+            target,
+            folder,
+            clock_mhz=clock_mhz,
+            stimulus=enough_for_both,
+            progress=progress,
+        )
 
 
 def source(stimulus: Received | Stimulus | StimulusSource, design: Design) -> StimulusSource:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dbp.api import hardware as api
 from dbp.cli.options import (
     Commands,
     Parser,
@@ -17,12 +17,10 @@ from dbp.cli.options import (
     run_folder,
 )
 from dbp.datapath.design import Design
-from dbp.datapath.stimulus import Stimulus, StimulusSource
 from dbp.records.schemas import ClockFit, SynthMetrics
 from dbp.runs import config_of, stimulus_source
 
 if TYPE_CHECKING:
-    from dbp.rtl import Target
     from dbp.rtl.target import FilterKind
 
 
@@ -78,77 +76,48 @@ def synth(
     The configuration says what is None; the middle step is the default. ``fit``: first find the
     cuts, from ``cuts`` on (`dbp.synthesis.fit_clock`).
     """
-    from dbp.rtl import Target, pipeline
-    from dbp.synthesis import synthesize
-
     settings, design = config_of(run), Design.load(run / "design.json")
-    clock_mhz, stimulus = settings.hardware.clock_mhz, stimulus_source(run)
-    kit, lanes = pdk or settings.hardware.pdk, lanes or settings.hardware.synthesis_lanes
-    step = len(design.filters) // 2 if step is None else step
-    target = Target(lanes, filters, pipeline.parse(cuts or ""), "step", step)
-    _check(design, target, kit, place_and_route)
-    clock_fit = None
-    if fit:
-        clock_fit = _fit(run, design, kit, target, clock_mhz, stimulus)
-        target = replace(target, pipeline=pipeline.parse(clock_fit.last_kept.pipeline))
+    hardware = settings.hardware
+    kit, lanes, clock_mhz = (
+        pdk or hardware.pdk,
+        lanes or hardware.synthesis_lanes,
+        hardware.clock_mhz,
+    )
+    first = "Fitting the clock, then synthesising" if fit else "Synthesising"
     then = ", then placing and routing" if place_and_route else ""
-    print(f"Synthesising {run} for {kit}, {lanes} lanes at {clock_mhz:g} MHz{then}", flush=True)
+    print(f"{first} {run} for {kit}, {lanes} lanes at {clock_mhz:g} MHz{then}", flush=True)
     folder = run / "synth" / kit
-    metrics = synthesize(
+    metrics = api.synthesize(
         design,
-        stimulus,
-        kit,
-        target,
+        stimulus=stimulus_source(run),
+        kit=kit,
+        step=step,
+        lanes=lanes,
+        filters=filters,
+        pipeline=cuts or "",
         clock_mhz=clock_mhz,
-        folder=folder,
+        fit_clock=fit,
         place_and_route=place_and_route,
+        folder=folder,
         # How the cuts were found is no input, but belongs in the metrics.
         reuse=not fit,
         config_hash=settings.hash,
-        fit_clock=clock_fit,
     )
+    if metrics.fit_clock:
+        _print_fit(metrics.fit_clock)
     _print(metrics, folder)
 
 
-def _check(design: Design, target: Target, kit: str, place_and_route: bool) -> None:
-    """Refuse what cannot be synthesised, before the link is simulated: that takes minutes."""
-    from dbp.synthesis.cells import kits
-    from dbp.synthesis.layout import openroad
-
-    target.check(design)
-    kits.find(kit)
-    if place_and_route:
-        openroad.find(kit)
-
-
-def _fit(
-    run: Path,
-    design: Design,
-    kit: str,
-    target: Target,
-    clock_mhz: float,
-    stimulus: StimulusSource,
-) -> ClockFit:
-    """Find the cuts that the clock needs, and print the trials."""
+def _print_fit(clock_fit: ClockFit) -> None:
+    """Print the trials of a fit and the cuts that it found."""
     from dbp.support.text import aligned
     from dbp.synthesis import fit_clock
-    from dbp.synthesis.gates.step_bench import samples_needed
 
-    def enough_for_both(samples: int) -> Stimulus:
-        # The synthesis of all lanes comes next: the link is simulated once.
-        return stimulus(max(samples, samples_needed(design, target.lanes)))
-
-    print(f"Fitting {run} in {kit} to {clock_mhz:g} MHz", flush=True)
-    folder = run / "synth" / kit
-    clock_fit = fit_clock.fit(
-        design, kit, target, folder, clock_mhz=clock_mhz, stimulus=enough_for_both
-    )
     last = clock_fit.last_kept
     print(aligned(fit_clock.table(clock_fit)))
     if last.slack_ns < 0:
         print(f"Nothing is left to cut before {last.latest}: the clock is missed")
-    print(f"Cuts: {last.pipeline or 'the usual'}", flush=True)
-    return clock_fit
+    print(f"Cuts: {last.pipeline or 'the usual'}")
 
 
 def _print(metrics: SynthMetrics, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from dbp.api.learning import learn
 from dbp.cli.options import Commands, Parser, add_command, add_config, add_device, add_out, add_seed
 from dbp.config import Config
 from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
@@ -42,20 +43,20 @@ def train(settings: Config, out: Path, device: str = "cpu") -> None:
         flush=True,
     )
     checkpoint = out / "train" / "checkpoint.npz"
-    result = training.train(settings, checkpoint, torch_device)
+    design = learn(settings=settings, checkpoint=checkpoint, device=device)
     unlearned, _ = training.baseline(settings)
     snr_db_baseline = training.validated_snr_db(unlearned, settings, torch_device)
-    place(result.design, settings, out)
-    result.filters.save(out / "train" / "float.npz")
-    result.write_history(out / "train" / "history.csv")
+    place(design, settings, out)
+    design.float_filters.save(out / "train" / "float.npz")
+    training.write_history(out / "train" / "history.csv", design.history)
     metrics = TrainMetrics(
-        launch_power_dbm=result.launch_power_dbm,
+        launch_power_dbm=design.launch_power_dbm,
         snr_db_baseline=snr_db_baseline,
-        snr_db_float=result.snr_db_float,
-        snr_db_quantized=result.snr_db_quantized,
-        design=result.design.name,
+        snr_db_float=design.snr_db_float,
+        snr_db_quantized=design.snr_db_quantized,
+        design=design.name,
         **provenance(
-            design_hash=result.design.hash,
+            design_hash=design.hash,
             config_hash=settings.hash,
             seed=settings.seed,
             versions=package_versions("torch", "numpy", "numba"),

@@ -19,7 +19,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property
@@ -72,13 +72,14 @@ class Result:
     snr_db_quantized: float
     history: tuple[Row, ...]
 
-    def write_history(self, path: str | Path) -> None:
-        """Write ``history.csv``."""
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(Row.__annotations__)
-        writer.writerows(astuple(row) for row in self.history)
-        write_text(path, table.getvalue())
+
+def write_history(path: str | Path, history: Iterable[Row]) -> None:
+    """Write the history of learning as a table, ``history.csv``."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(Row.__annotations__)
+    writer.writerows(astuple(row) for row in history)
+    write_text(path, table.getvalue())
 
 
 def baseline(settings: Config) -> tuple[Design, FloatFilters]:

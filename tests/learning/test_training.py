@@ -122,7 +122,7 @@ def test_torchs_operations_learn_the_same(monkeypatch):
 
 
 def test_history_is_written(learned, tmp_path):
-    learned.write_history(tmp_path / "history.csv")
+    training.write_history(tmp_path / "history.csv", learned.history)
     with (tmp_path / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["iteration", "phase", "loss", "snr_db"]
