@@ -93,6 +93,7 @@ def test_what_does_not_fit_is_refused_by_name(text, message):
         Design.from_json(text)
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

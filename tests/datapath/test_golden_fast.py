@@ -37,6 +37,7 @@ def assert_equals_golden(design, x, launch_power_uw):
     np.testing.assert_array_equal(x, before)
 
 
+@pytest.mark.slow
 @given(
     designs(min_steps=1, max_steps=2).filter(golden_fast.fits_32_bits),
     st.integers(0, 4000) | st.just(10**6),

@@ -42,12 +42,18 @@ def test_these_and_no_others_come_with_the_package():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_shipped_design_is_found_by_its_name(name, tmp_path):
+def test_a_shipped_design_is_found_by_its_name(name):
     design, folder = runs.find_design(name)
     assert folder is None
     assert design.name == name
     assert len(design.filters) == 33
     assert {(f.coefficient_bits, design.signal_bits) for f in design.filters} == {bits(name)}
+
+
+# One of each kind: the others differ from these in numbers alone.
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["learned-c6-s9", "enhanced-c5-s9", "lsco-tuned-c8-s9"])
+def test_a_shipped_design_becomes_verilog(name, tmp_path):
     assert cli.main(["rtl", name, "--out", str(tmp_path), "--lanes", "1"]) == 0
     assert list((tmp_path / "rtl").glob("chain*.v"))
 
@@ -99,6 +105,7 @@ def test_filters_in_floating_point_are_those_before_rounding(name):
     assert export(floats, settings.baseline, settings.datapath).hash == design.hash
 
 
+@pytest.mark.slow
 def test_a_shipped_design_is_evaluated_in_both_arithmetics(tmp_path):
     given = ["lsco-paper-c9-s9", "--launch-power-dbm", "0", "--max-bits", "1", "--out"]
     assert cli.main(["ber", *given, str(tmp_path), "--arithmetic", "both"]) == 0

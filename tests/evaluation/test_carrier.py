@@ -70,6 +70,7 @@ def bit_error_ratio(snr, variance):
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -93,6 +94,7 @@ def test_errors_of_noisy_lasers_agree_with_theory(changes):
     assert 0.96 * point.ber_low < theory < point.ber_high
 
 
+@pytest.mark.slow
 def test_recovery_without_laser_noise_costs_nothing():
     snr = 10**1.4
     recovered = config.link_with(AWGN, {"receiver_linewidth_khz": 1e-6})
@@ -138,6 +140,7 @@ def test_pilots_undo_slips():
     assert ((np.abs(place - 300) <= near) | (np.minimum(place, 1024 - place) <= near)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mhz", [-4300.0, -700.0, 20.0, 350.0, 2600.0])
 @pytest.mark.parametrize("name", ["qpsk", "64qam"])
 def test_the_offset_is_found_and_the_clock_with_it(name, mhz):
@@ -169,6 +172,7 @@ def test_an_equaliser_that_distorts_the_shifted_band_does_not_mislead():
     assert carrier.offset_bins(spectrum, settings) == -front_end.offset_bins(settings) == -51
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block_symbols", [64, 1000, 16384])
 def test_blocks_of_any_length_find_their_offset(block_symbols):
     settings = AWGN.model_copy(update={"block_symbols": block_symbols})
@@ -182,6 +186,7 @@ def test_blocks_of_any_length_find_their_offset(block_symbols):
     assert np.mean(np.abs(error) ** 2) == pytest.approx(10**-1.6, rel=0.1)
 
 
+@pytest.mark.slow
 def test_dispersion_after_the_local_laser_enhances_its_phase_noise():
     settings = config.Link(
         nonlinearity_per_w_km=0.0,

@@ -90,11 +90,13 @@ def test_the_prefix_is_the_shortest_that_meets_the_rule(transmissions, expected)
     assert count(transmissions, Shuffled(0, 1)) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_any_order_and_any_number_at_a_time_count_the_same(transmissions, expected, seed):
     assert count(transmissions, Shuffled(seed, 1 + seed)) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_an_interrupted_evaluation_goes_on_where_it_was(transmissions, expected, seed, tmp_path):
     tasks = 0

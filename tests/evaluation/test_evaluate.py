@@ -195,6 +195,7 @@ def test_float_receiver_undoes_the_linear_link():
     assert ideal.snr_db == pytest.approx(10 * np.log10(1 + 10**1.5), abs=0.1)
 
 
+@pytest.mark.slow
 def test_figures_are_drawn():
     plain = Plain("a & b")
     points = counting.evaluate(

@@ -41,6 +41,7 @@ def test_any_number_of_workers_counts_the_same(heard, expected, workers):
         assert counting.count(heard, RULE, executor=executor, at_a_time=at_a_time) == expected
 
 
+@pytest.mark.slow
 def test_clusters_of_this_machine_start_beside_each_other_and_listen_on_loopback_only():
     with (
         executors.executor("local", points=2, workers=1),
@@ -56,6 +57,7 @@ def test_clusters_of_this_machine_start_beside_each_other_and_listen_on_loopback
     assert len(listening) >= 4 and set(listening) == {"127.0.0.1"}
 
 
+@pytest.mark.slow
 def test_an_interrupt_before_a_call_has_begun_says_nothing_of_its_own():
     # `distributed.utils.sync` then fails in the event loop, which logs it.
     script = """

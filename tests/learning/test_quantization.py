@@ -93,6 +93,7 @@ def random_filters(rng, taps, half_kerr=1, size=0.3):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(designs(), st.integers(1, 5000), st.integers(0, 1 << 32))
 def test_what_has_been_learned_is_exported_as_it_was_computed(design, power_uw, seed):

@@ -82,6 +82,7 @@ def test_the_design_reaches_what_training_says_on_unseen_data(learned):
         assert point.snr_db == pytest.approx(getattr(learned, key), abs=0.25)
 
 
+@pytest.mark.slow
 def test_same_seed_same_result(learned):
     again = training.train(SMALL)
     assert again.design == learned.design
@@ -91,6 +92,7 @@ def test_same_seed_same_result(learned):
     assert other.design.hash != learned.design.hash
 
 
+@pytest.mark.slow
 def test_torchs_operations_learn_the_same(monkeypatch):
     """What runs on other devices, here on the CPU."""
     # Noisier: of a loss of 1e-4, float32 leaves no four digits.
@@ -156,6 +158,7 @@ def assert_same(result, other):
 
 
 # Within and at the end of every phase.
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 4, 5, 6, 7, 9])
 def test_a_killed_run_goes_on_to_the_same_numbers(learned, after, tmp_path, monkeypatch):
     checkpoint = tmp_path / "checkpoint.npz"
@@ -167,6 +170,7 @@ def test_a_killed_run_goes_on_to_the_same_numbers(learned, after, tmp_path, monk
     assert len(steps) == 9 - after
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_configuration_is_not_used(learned, tmp_path, monkeypatch):
     checkpoint = tmp_path / "checkpoint.npz"
     train_and_be_killed(changed(launch_power_dbm=3.0), checkpoint, 7, monkeypatch)
@@ -237,6 +241,7 @@ def test_a_checkpoint_with_wrong_bytes_is_told(checkpoint, tmp_path):
             training.train(SMALL, path)
 
 
+@pytest.mark.slow
 def test_isit2018_learns_in_small():
     settings = config.load("isit2018")
     link_ = settings.link.model_copy(update={"spans": 12})
@@ -288,6 +293,7 @@ def test_rounding_together_beats_rounding_alone():
     assert cost(together) < cost(alone) / 10
 
 
+@pytest.mark.slow
 def test_data_come_from_purposes_that_evaluation_does_not_share(monkeypatch):
     purposes = set()
     simulate = transmission.simulate

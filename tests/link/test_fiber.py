@@ -77,6 +77,7 @@ def test_fundamental_soliton_keeps_its_shape_to_second_order():
     np.testing.assert_allclose(np.diff(errors), -12.04, atol=0.3)
 
 
+@pytest.mark.slow
 def test_convergence_in_step_size_is_of_second_order_with_loss():
     fibre = replace(STANDARD, length_km=20.0)
     start = random_field(0.02)

@@ -349,6 +349,7 @@ def test_noise_of_both_polarisations_is_independent_and_equals_theory():
     assert abs(np.mean(noise[:, 0] * noise[:, 1].conj())) / theory < 4 / np.sqrt(count)
 
 
+@pytest.mark.slow
 def test_backpropagation_undoes_the_manakov_link():
     quiet = config.link_with(QUIET, {"spans": 3, "steps_per_span": 50, "dual_polarisation": True})
     received = simulate(quiet, 1.0, 2)
