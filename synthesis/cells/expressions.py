@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dbp.errors import InputError
 
-_NAME = re.compile(r"[A-Za-z_][\w\[\].]*")
+_NAME = re.compile(r"[A-Za-z_][\w\[\]<>.]*")
 _TOKEN = re.compile(rf"\s*(?:{_NAME.pattern}|[01]|[!'^*&+|()])")
 MAX_VARIABLES = 14
 MAX_NESTING = 64
@@ -69,6 +69,12 @@ class Expression:
             name: _diagram((self.truth ^ self.truth[states ^ (1 << j)]).tobytes())
             for j, name in enumerate(self.variables)
         }
+
+    def renamed(self, names: Mapping[str, str]) -> Expression:
+        """Return the same expression with other names for some of its variables."""
+        if not names:
+            return self
+        return parse(_NAME.sub(lambda m: names.get(m[0], m[0]), self.text))
 
     def substitute(self, functions: Mapping[str, Expression]) -> Expression:
         """Return the same expression with functions in the place of some of its variables."""

@@ -6,7 +6,7 @@ micrometres. `dbp.synthesis.cells.liberty_reader` makes it from files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -88,7 +88,11 @@ class Leakage:
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A signal pin; its capacitance depends on the edge, ``capacitance_f`` is the larger one."""
+    """A signal pin; its capacitance depends on the edge, ``capacitance_f`` is the larger one.
+
+    ``supply`` drives the pin with ``voltage_v``; None where the library does not say: then it is
+    the library's own voltage.
+    """
 
     name: str
     direction: str
@@ -98,6 +102,8 @@ class Pin:
     function: Expression | None
     arcs: tuple[TimingArc, ...]
     internal_power: tuple[InternalPower, ...]
+    supply: str | None = None
+    voltage_v: float | None = None
 
     @property
     def capacitance_f(self) -> float:
@@ -124,12 +130,13 @@ class Sequential:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell. ``sequential`` is None for combinational cells.
+    """A cell. ``states``: all that it stores, bit by bit; none for combinational cells.
 
-    ``has_state`` is also true for cells whose state is described otherwise (clock gates); only
-    their area and leakage are understood. ``supplies``: the power and ground pins (``pg_pin``),
+    ``sequential``: the state of a cell that stores one bit, else None. ``has_state`` is also true
+    for cells whose state is described otherwise (clock gates) or not at all (RAM macros); they
+    cannot be simulated. ``supplies``: the power and ground pins (``pg_pin``),
     which ``pins`` leaves out. ``buses``: the pins of each bus or bundle, which has none of its own,
-    the first that the file names first.
+    the first that the file names first. ``notes``: what the file says and cannot mean.
     """
 
     name: str
@@ -142,6 +149,8 @@ class Cell:
     dont_use: bool
     supplies: frozenset[str]
     buses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    states: tuple[Sequential, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> list[Pin]:
@@ -158,12 +167,35 @@ class Cell:
     @property
     def clock_pins(self) -> set[str]:
         """The pins marked as clocks, or read by a register's clock or enable."""
-        read = self.sequential.clocked_on.variables if self.sequential else ()
+        read = {name for state in self.states for name in state.clocked_on.variables}
         return {pin.name for pin in self.pins.values() if pin.is_clock or pin.name in read}
 
     @property
     def inputs(self) -> list[Pin]:
         return [pin for pin in self.pins.values() if pin.direction == "input"]
+
+
+class LazyCells(Mapping[str, Cell]):
+    """Cells that are read when they are asked for, by name."""
+
+    def __init__(self, readers: Mapping[str, Callable[[], Cell]]) -> None:
+        self._readers = readers
+        self._read: dict[str, Cell] = {}
+
+    def __getitem__(self, name: str) -> Cell:
+        """Return a cell; `KeyError` for no cell's name, `InputError` where it does not fit."""
+        if name not in self._read:
+            self._read[name] = self._readers[name]()
+        return self._read[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._readers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        return len(self._readers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +229,11 @@ class OperatingConditions:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """One cell library, from one file or several."""
+    """One cell library, from one file or several.
+
+    A cell of ``cells`` is read when it is asked for; `InputError` where it does not fit.
+    ``voltage_v``: the supply of pins that name none. ``notes``: what had to be assumed.
+    """
 
     name: str
     voltage_v: float
@@ -205,6 +241,15 @@ class Library:
     wire_loads: Mapping[str, WireLoad]
     default_wire_load: str | None
     operating_conditions: Mapping[str, OperatingConditions]
+    notes: tuple[str, ...] = ()
+
+    def readable_cells(self) -> Iterator[Cell]:
+        """Yield the cells that can be read, for those who look for one and can take another."""
+        for name in self.cells:
+            try:
+                yield self.cells[name]
+            except InputError:
+                continue
 
     def wire_load(self, name: str | None) -> WireLoad | None:
         """Return the wire load of that name, None for None (no wires); `InputError` if unknown."""

@@ -39,7 +39,7 @@ class _Buffering:
         self, netlist: Netlist, library: Library, unwanted: set[str], wires: WireLoad | None
     ) -> None:
         self._netlist, self._wires = netlist, wires
-        usable = [cell for name, cell in library.cells.items() if name not in unwanted]
+        usable = [cell for cell in library.readable_cells() if cell.name not in unwanted]
         self._cells = library.cells
         self._buffers = [cell for cell in usable if cell.is_buffer]
         by_interface: dict[tuple[object, ...], list[Cell]] = {}

@@ -185,7 +185,7 @@ def full_adder(library: Library, unwanted: Collection[str]) -> dict[str, str] | 
     "~" for an output that is inverted, else nothing.
     """
     candidates = []
-    for cell in library.cells.values():
+    for cell in library.readable_cells():
         inputs = [pin.name for pin in cell.inputs]
         if cell.has_state or cell.name in unwanted or len(inputs) != 3 or len(cell.outputs) != 2:
             continue
@@ -275,10 +275,12 @@ def synthesize(
 
 
 def _unwanted(library: Library, dont_use: Sequence[str]) -> list[str]:
+    """Return the cells that logic may not use: those named, marked, or that cannot be read."""
+    usable = {cell.name for cell in library.readable_cells() if not cell.dont_use}
     return [
-        processes.checked_name(cell.name, "cell")
-        for cell in library.cells.values()
-        if cell.dont_use or any(fnmatchcase(cell.name, pattern) for pattern in dont_use)
+        processes.checked_name(name, "cell")
+        for name in library.cells
+        if name not in usable or any(fnmatchcase(name, pattern) for pattern in dont_use)
     ]
 
 

@@ -62,7 +62,7 @@ def estimate(
         for pin in library.cells[instance.cell].clock_pins & instance.nets.keys()
         if instance.nets[pin] in ports
     ]
-    buffers = [cell for cell in library.cells.values() if cell.is_buffer]
+    buffers = [cell for cell in library.readable_cells() if cell.is_buffer]
     if not sinks or not buffers:
         return None
     area_um2 = sum(library.cells[i.cell].area_um2 for i in netlist.instances) / UTILIZATION

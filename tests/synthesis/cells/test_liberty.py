@@ -115,8 +115,10 @@ def test_several_files_are_one_library(tmp_path):
         b"library (x) { cell (y) { area : 1;",
         b"library (x) { } library (y) { }",
         b"library (x) { capacitive_load_unit (1, parsec); }",
-        b"library (x) { cell (y) { area : wide; } }",
-        b'library (x) { cell (y) { pin (z) { function : "A &"; } } }',
+        b"library (x) { nom_voltage : 1; cell (y) { area : wide; } }",
+        b'library (x) { nom_voltage : 1; cell (y) { pin (z) { function : "A &"; } } }',
+        b"library (x) { nom_voltage : 1; cell (y) { area ! 1; } }",
+        b"library (x) { cell (y) { area : 1; } }",
         b"((((((((((((((((((((((((((((((" * 1000,
     ],
 )
@@ -124,7 +126,7 @@ def test_a_file_that_is_not_liberty_gets_one_line(tmp_path, content):
     path = tmp_path / "x.lib"
     path.write_bytes(content)
     with pytest.raises(InputError) as caught:
-        liberty_reader.read(path)
+        dict(liberty_reader.read(path).cells)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -133,8 +135,8 @@ def test_a_negative_capacitance_is_refused(key):
     text = 'library (x) { nom_voltage : 1; cell (y) { pin (a, b) { KEY : "-0.1"; } } }'.replace(
         "KEY", key
     )
-    with pytest.raises(InputError, match=r"cell y: pin a, b: capacitance = '-0\.1': must be at"):
-        liberty_reader.parse(text)
+    with pytest.raises(InputError, match=r"cell y: pin a: capacitance = '-0\.1': must be at"):
+        liberty_reader.parse(text).cells["y"]
 
 
 def test_supplies_are_no_signal_pins():
