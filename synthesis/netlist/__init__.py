@@ -5,7 +5,7 @@ ways between file and netlist, and `binding` ties its instances to the cells of 
 """
 
 from dbp.synthesis.netlist.model import CLOCK, CONSTANTS, Instance, Netlist
-from dbp.synthesis.netlist.reader import parse, read
+from dbp.synthesis.netlist.reader import MAX_BYTES, parse, read
 from dbp.synthesis.netlist.writer import write
 
-__all__ = ["CLOCK", "CONSTANTS", "Instance", "Netlist", "parse", "read", "write"]
+__all__ = ["CLOCK", "CONSTANTS", "MAX_BYTES", "Instance", "Netlist", "parse", "read", "write"]

@@ -126,8 +126,8 @@ def _absent_note(absent: list[Instance]) -> str:
         by_cell.setdefault(instance.cell, []).append(instance.name)
     cells = "; ".join(f"{len(names)} {cell} ({_listed(names)})" for cell, names in by_cell.items())
     return (
-        f"{len(absent)} instances of cells that the library lacks cost nothing, since they have no "
-        f"signal pin: {cells}"
+        f"{len(absent)} of the instances are of cells that the library lacks, and cost nothing, as "
+        f"they have no signal pin: {cells}"
     )
 
 

@@ -147,7 +147,7 @@ class Words:
             else:
                 self.next()
 
-    def range(self) -> range | None:
+    def indices(self) -> range | None:
         """Read ``[left:right]`` where there is one."""
         if not self.skip("["):
             return None
@@ -174,7 +174,7 @@ class Words:
     def integer(self, depth: int = 0) -> int:
         """Read a number, or a sum of products of numbers and parameters."""
         total = self._product(depth)
-        while self.word in ("+", "-"):
+        while self.word in ("+", "-") and self.peek(1) != ":":  # not of [base +: width]
             sign = 1 if self.next() == "+" else -1
             total += sign * self._product(depth)
         if abs(total) > MAX_BITS:

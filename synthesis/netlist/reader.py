@@ -5,23 +5,23 @@ Words and modules come from `source`; `operands` reads what may stand at a pin.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 from dbp.errors import InputError
 from dbp.support.files import read_gzip_or_plain
 from dbp.synthesis.netlist import source
-from dbp.synthesis.netlist.model import CONSTANTS, NOTHING, Instance, Netlist, is_bit
+from dbp.synthesis.netlist.assembly import DIRECTIONS, Assembly
+from dbp.synthesis.netlist.connections import Connections
+from dbp.synthesis.netlist.model import CONSTANTS, Instance, Netlist
 from dbp.synthesis.netlist.operands import UNDEFINED, Names, Operand, Words
 from dbp.synthesis.netlist.source import Module
 
 MAX_BYTES = 1 << 30
-_DIRECTIONS = {"input", "output", "inout"}
 _NET_TYPES = {"wire", "tri", "tri0", "tri1", "wand", "wor", "triand", "trior", "trireg", "uwire"}
 _NET_TYPES |= {"logic", "var"}
 _SUPPLIES = {"supply0": "1'b0", "supply1": "1'b1"}
-_DECLARATIONS = _DIRECTIONS | _NET_TYPES | _SUPPLIES.keys()
+_DECLARATIONS = {*DIRECTIONS, *_NET_TYPES, *_SUPPLIES}
 _ADJECTIVES = _NET_TYPES | _SUPPLIES.keys()
 _STRENGTHS = {
     f"{drive}{value}" for drive in ("supply", "strong", "pull", "weak", "highz") for value in "01"
@@ -141,7 +141,7 @@ class _Reader:
         for port in self._listed:
             if port not in self._directions:
                 raise InputError(f"port {port}: must be an input, output or inout, is none")
-        return _Assembly(self._names, self._assigned, self._elements).netlist(
+        return Assembly(self._names, self._assigned, self._elements).netlist(
             self._module.name, self._directions, self._instances, self._undefined, order
         )
 
@@ -196,11 +196,11 @@ class _Reader:
         """Read the ports up to the closing parenthesis, with their directions if they are there."""
         direction, indices = "", None
         while True:
-            if words.word in _DIRECTIONS:
+            if words.word in DIRECTIONS:
                 direction = words.next()
                 while words.word in _NET_TYPES or words.word in ("signed", "unsigned"):
                     words.next()
-                indices = words.range()
+                indices = words.indices()
             if words.skip("."):
                 # The port's name outside; what it is connected to has the directions.
                 self._listed_of_operand(words, words.name())
@@ -257,13 +257,13 @@ class _Reader:
             words.skip_parentheses()
         while words.skip("signed", "unsigned", "vectored", "scalared"):
             pass
-        indices = words.range()
+        indices = words.indices()
         words.skip_delay()
         while True:
             name = words.name()
             if indices is not None or name not in self._names.ranges:
                 self._names.ranges[name] = indices
-            if kind in _DIRECTIONS:
+            if kind in DIRECTIONS:
                 self._directions[name] = kind
             if words.skip("="):
                 self._connect(words, self._names.bits(name), words.operand())
@@ -307,9 +307,9 @@ class _Reader:
             place = words.place
             # An instance may be without a name.
             name = f"{cell}${len(self._instances)}" if words.word == "(" else words.name()
-            indices = words.range()
+            indices = words.indices()
             words.expect("(")
-            connections = _Connections(words, name, self._names)
+            connections = Connections(words, name, self._names)
             elements = [name] if indices is None else [f"{name}[{k}]" for k in indices]
             if indices is not None:
                 self._elements.update(elements)
@@ -324,221 +324,3 @@ class _Reader:
             if not words.skip(","):
                 break
         words.expect(";")
-
-
-class _Connections:
-    """What is connected to the pins of an instance, or of an array of them."""
-
-    def __init__(self, words: Words, instance: str, names: Names) -> None:
-        self._instance, self._words = instance, words
-        self.nets: dict[str, str] = {}
-        self.wide: dict[str, list[str]] = {}
-        self.open: list[str] = []
-        place = 0
-        if words.skip(")"):
-            return
-        while True:
-            place += 1
-            if not self._plain(words, names):
-                self._any(words, place)
-            if words.skip(")"):
-                return
-            words.expect(",")
-
-    def _plain(self, words: Words, names: Names) -> bool:
-        """Read ``.pin(net)`` or ``.pin(net[3])`` quickly; tell whether it was one of these."""
-        all_words, k = words.words, words.place
-        if all_words[k] != "." or all_words[k + 2] != "(":
-            return False
-        pin, net = all_words[k + 1], all_words[k + 3]
-        if not net.isidentifier() or pin in self.nets or pin in self.wide or pin[0] == "\\":
-            return False
-        indices = names.ranges.get(net)
-        if all_words[k + 4] == ")":
-            if indices is not None:
-                return False
-            self.nets[pin] = net
-            words.place += 5
-            return True
-        index = all_words[k + 5]
-        if all_words[k + 6] != "]" or all_words[k + 7] != ")" or not index.isdecimal():
-            return False
-        if indices is None or len(index) > 9 or int(index) not in indices:
-            return False
-        self.nets[pin] = f"{net}[{int(index)}]"
-        words.place += 8
-        return True
-
-    def _any(self, words: Words, place: int) -> None:
-        """Read a connection of any form; ``place``: where it stands in the list, from 1."""
-        if words.word == "." and words.peek(1) == "*":
-            raise words.refused(
-                f"instance {self._instance}: .*: name the pins, or flatten by Yosys"
-            )
-        pin, first = f"${place}", words.place
-        if words.skip("."):
-            pin = words.name().removeprefix("\\")
-            if not words.skip("("):  # .a for .a(a)
-                words.place -= 1
-                self._add(words, pin, words.operand(), first)
-                return
-            if words.skip(")"):
-                self.open.append(pin)
-                return
-            operand = words.operand()
-            words.expect(")")
-        elif words.word in (",", ")"):  # a place that is left open
-            return
-        else:
-            operand = words.operand()
-        self._add(words, pin, operand, first)
-
-    def _add(self, words: Words, pin: str, operand: Operand, first: int) -> None:
-        if pin in self.nets or pin in self.wide:
-            words.place = first
-            raise words.refused(f"instance {self._instance}: pin {pin} is connected twice")
-        if operand.is_single:
-            self.nets[pin] = operand.bits[-1]
-        else:
-            self.wide[pin] = operand.bits
-
-    def undefined(self) -> list[str]:
-        """Return the pins that are at x or z."""
-        wide = [pin for pin, bits in self.wide.items() if UNDEFINED in bits]
-        return [pin for pin, net in self.nets.items() if net == UNDEFINED] + wide
-
-    def instance(self, name: str, cell: str, place: int, count: int) -> Instance:
-        """Return one of ``count`` instances: each has its share of what is wide."""
-        nets, vectors = self.nets, {}
-        for pin, bits in self.wide.items():
-            width, rest = divmod(len(bits), count)
-            if rest:
-                raise self._words.refused(
-                    f"instance {self._instance}: pin {pin}: {len(bits)} bits for {count} instances"
-                )
-            share = bits[place * width : (place + 1) * width]
-            if width == 1:
-                nets = nets | {pin: share[0]}
-            else:
-                vectors[pin] = tuple(share)
-        return Instance(name, cell, nets, vectors, tuple(self.open))
-
-
-class _Assembly:
-    """Make a netlist of what was read: final names, and the nets behind assignments."""
-
-    def __init__(self, names: Names, assigned: Mapping[str, str], elements: set[str]) -> None:
-        self._names, self._assigned, self._elements = names, assigned, elements
-        self._final: dict[str, str] = {UNDEFINED: "1'b0"}
-        self._spelled: dict[str, tuple[str, ...]] = {}
-
-    def netlist(
-        self,
-        module: str,
-        directions: Mapping[str, str],
-        instances: Iterable[Instance],
-        undefined: list[str],
-        order: Mapping[str, tuple[str, ...]],
-    ) -> Netlist:
-        self._name()
-        final, behind = self._final, self._behind()
-        undefined = undefined + [
-            bit
-            for port, kind in directions.items()
-            if kind == "output"
-            for bit in self._names.bits(port)
-            if behind.get(bit) == UNDEFINED
-        ]
-        resolved = {net: final.get(target, target) for net, target in behind.items()}
-        resolved |= {net: name for net, name in final.items() if net not in resolved}
-        self._other_names(resolved)
-        ports = {
-            final.get(port, port): tuple(final.get(b, b) for b in self._names.bits(port))
-            for port in directions
-        }
-        by_kind = {
-            kind: [p for p, its in directions.items() if its == kind] for kind in _DIRECTIONS
-        }
-        bits = {kind: [b for p in by_kind[kind] for b in self._names.bits(p)] for kind in by_kind}
-        return Netlist(
-            module=module,
-            ports=MappingProxyType(ports),
-            inputs=tuple(final.get(b, b) for b in bits["input"]),
-            inouts=tuple(final.get(b, b) for b in bits["inout"]),
-            outputs=MappingProxyType({final.get(b, b): resolved.get(b, b) for b in bits["output"]}),
-            instances=tuple(self._instance(instance, resolved) for instance in instances),
-            spelled=MappingProxyType(self._spelled),
-            notes=_notes(undefined),
-            port_order=order,
-        )
-
-    def _name(self) -> None:
-        """Find the final names of escaped identifiers that look like bits, and who else has two."""
-        names = self._names
-        for escaped in names.escaped:
-            bare = escaped[1:]
-            is_plain = is_bit(bare) and bare[:1] != "\\" and not names.has_bit(bare)
-            if not is_plain:
-                self._spelled |= {escaped: (escaped,), bare: (bare,)}
-                continue
-            self._final[escaped] = bare
-            self._spelled[bare] = (escaped, bare)
-            for k in names.ranges.get(escaped) or ():
-                self._final[f"{escaped}[{k}]"] = f"{bare}[{k}]"
-                self._spelled[f"{bare}[{k}]"] = (f"{escaped}[{k}]", f"{bare}[{k}]")
-        for name, indices in names.ranges.items():
-            if indices is not None and len(indices) == 1:
-                bit = f"{name}[{indices[0]}]"
-                self._spelled.setdefault(self._final.get(bit, bit), (bit, name))
-
-    def _behind(self) -> dict[str, str]:
-        """Return, for every net that is assigned, the net at the end of its assignments."""
-        behind: dict[str, str] = {}
-        for net in self._assigned:
-            chain: dict[str, None] = {}
-            target = net
-            while target in self._assigned and target not in behind:
-                if target in chain:
-                    raise InputError(f"net {net}: assigned in a circle")
-                chain[target] = None
-                target = self._assigned[target]
-            target = behind.get(target, target)
-            behind |= dict.fromkeys(chain, target)
-        return behind
-
-    def _other_names(self, resolved: Mapping[str, str]) -> None:
-        """Let files know a net also by the names that are assigned from it."""
-        others: dict[str, list[str]] = {}
-        for name in self._assigned:
-            net = resolved[name]
-            if net not in CONSTANTS:
-                others.setdefault(net, []).append(name)
-        for net, names in others.items():
-            own = self._spelled.get(net, (net,))
-            further = [s for name in names for s in self._spelled.get(name, (name,))]
-            self._spelled[net] = (*own, *further)
-
-    def _instance(self, instance: Instance, resolved: Mapping[str, str]) -> Instance:
-        name = instance.name
-        if name[0] == "\\" and is_bit(name[1:]) and name[1:] not in self._elements:
-            name = name[1:]
-        nets = {pin: resolved.get(net, net) for pin, net in instance.nets.items()}
-        vectors = {
-            pin: tuple(resolved.get(net, net) for net in bits)
-            for pin, bits in instance.vectors.items()
-        }
-        return Instance(
-            name,
-            instance.cell,
-            MappingProxyType(nets),
-            MappingProxyType(vectors) if vectors else NOTHING,
-            instance.open,
-        )
-
-
-def _notes(undefined: list[str]) -> tuple[str, ...]:
-    """Say what undefined constants count as."""
-    if not undefined:
-        return ()
-    listed = ", ".join(undefined[:5]) + (" ..." if len(undefined) > 5 else "")
-    return (f"{len(undefined)} undefined constants (x, z) count as 0: at {listed}",)

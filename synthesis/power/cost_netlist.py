@@ -17,6 +17,7 @@ from dbp.synthesis.activity.activity import Activity
 from dbp.synthesis.cells import liberty_reader
 from dbp.synthesis.cells.library import Library
 from dbp.synthesis.netlist import Netlist
+from dbp.synthesis.netlist.binding import bound
 from dbp.synthesis.power import calculate, opensta
 from dbp.synthesis.power._graph import without_supplies
 from dbp.synthesis.power.calculate import Power
@@ -94,14 +95,14 @@ def _read_inputs(
     clock_mhz: float,
     wire_load: str | None,
 ) -> _Inputs:
-    design = netlist.read(netlist_file)
     library = liberty_reader.read(*liberty_files)
+    design = netlist.read(netlist_file, library.cells.keys())
     load = library.default_wire_load if wire_load is None else wire_load
     load = None if load == "none" else load
     library.wire_load(load)  # refuses a name that the library does not have
     period_s = 1e-6 / clock_mhz
     with _concerning(netlist_file):
-        design = without_supplies(design, library)
+        design = without_supplies(bound(design, library), library)
     return _Inputs(design, library, read_activity(activity_file, design, period_s), load, period_s)
 
 
@@ -126,7 +127,7 @@ def _metrics(
         activity=inputs.activity.source,
         nets_annotated_fraction=sum(net in toggles for net in nets) / max(len(nets), 1),
         clock_toggles_per_clock={clock: toggles[clock] for clock in watts.clocks},
-        notes=watts.notes,
+        notes=(*design.notes, *watts.notes),
         **provenance(
             design_hash=None,
             config_hash=None,

@@ -477,7 +477,7 @@ def test_what_a_packed_file_unpacks_to_is_limited(tmp_path, monkeypatch):
     path = tmp_path / "a.gz"
     path.write_bytes(gzip.compress(b" " * (3 << 20)))
     monkeypatch.setattr(activity, "MAX_BYTES", 2 << 20)
-    monkeypatch.setattr(netlist, "MAX_BYTES", 2 << 20)
+    monkeypatch.setattr(netlist.reader, "MAX_BYTES", 2 << 20)
     with pytest.raises(InputError, match=r"a\.gz: more than 2 MiB of CSV text"):
         activity.read(path)
     with pytest.raises(InputError, match=r"a\.gz: more than 2 MiB of Verilog text"):
