@@ -52,9 +52,7 @@ class Connections:
     def _any(self, words: Words, place: int) -> None:
         """Read a connection of any form; ``place``: where it stands in the list, from 1."""
         if words.word == "." and words.peek(1) == "*":
-            raise words.refused(
-                f"instance {self._instance}: .*: name its pins"
-            )
+            raise words.refused(f"instance {self._instance}: .*: name its pins")
         pin, first = f"${place}", words.place
         if words.skip("."):
             pin = words.name().removeprefix("\\")
