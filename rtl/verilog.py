@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from importlib import metadata
-from pathlib import Path
 
 from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain
@@ -14,6 +12,7 @@ from tqdm import tqdm
 import dbp
 from dbp.errors import ToolError
 from dbp.rtl.blocks.component import Block, Emission
+from dbp.support import family
 from dbp.support.yosys import run_yosys, yosys_warnings
 
 # Every module says who wrote it, in its first lines.
@@ -88,13 +87,13 @@ def to_verilog(top: Block) -> dict[str, str]:
             for name in waiting:
                 texts[name] = _to_rtlil(emission.blocks[name], emission)
                 progress.update()
-    with tempfile.TemporaryDirectory(prefix="dbp-rtl-") as folder:
-        (Path(folder) / "blocks.il").write_text("\n".join(texts.values()), encoding="utf-8")
-        (Path(folder) / "maps.v").write_text(_MAPS, encoding="utf-8")
+    with family.temporary_folder("dbp-rtl-") as folder:
+        (folder / "blocks.il").write_text("\n".join(texts.values()), encoding="utf-8")
+        (folder / "maps.v").write_text(_MAPS, encoding="utf-8")
         log = run_yosys(_SCRIPT.format(top=top.module_name), folder, TIMEOUT_S)
         if warnings := yosys_warnings(log):
             raise ToolError(f"Yosys is not content with the generated modules: {warnings[0]}")
-        verilog = (Path(folder) / "blocks.v").read_text(encoding="utf-8")
+        verilog = (folder / "blocks.v").read_text(encoding="utf-8")
     modules = re.findall(r"^(module (\w+).*?^endmodule\n)", verilog, re.MULTILINE | re.DOTALL)
     return {name: _header(emission.blocks[name]) + text for text, name in modules}
 

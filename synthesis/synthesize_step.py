@@ -7,7 +7,6 @@ import hashlib
 import json
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -24,7 +23,7 @@ from dbp.records.provenance import Stopwatch, provenance, read_metrics, write_me
 from dbp.records.schemas import ClockFit, PlacedStep, SynthMetrics
 from dbp.rtl import Target
 from dbp.rtl.ports import Ports
-from dbp.support import processes, sources
+from dbp.support import family, processes, sources
 from dbp.support.files import write_bytes
 from dbp.synthesis import stages
 from dbp.synthesis.cells import kits, scaling, wire_load
@@ -158,11 +157,11 @@ def _folder(folder: str | Path | None) -> Iterator[Path]:
     if folder is not None:
         yield Path(folder)
     else:
-        with tempfile.TemporaryDirectory(prefix="dbp-synth-") as temporary:
+        with family.temporary_folder("dbp-synth-") as temporary:
             try:
-                yield Path(temporary)
+                yield temporary
             except ToolError as error:
-                raise type(error)(_without_files(str(error), temporary)) from None
+                raise type(error)(_without_files(str(error), str(temporary))) from None
 
 
 def _without_files(message: str, folder: str) -> str:

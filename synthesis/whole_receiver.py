@@ -13,10 +13,9 @@ from __future__ import annotations
 import functools
 import statistics
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,6 +29,7 @@ from dbp.rtl import Target
 from dbp.rtl.blocks.hardwired import graph_sizes
 from dbp.rtl.pipeline import HardwiredPipeline, Pipeline, parse
 from dbp.rtl.target import FilterKind
+from dbp.support import worker_processes
 from dbp.synthesis import fit_clock
 from dbp.synthesis.cells import kits
 from dbp.synthesis.gates.step_bench import samples_needed
@@ -239,20 +239,16 @@ def _parallel(
 ) -> dict[Key, Result]:
     """Return the results of tasks, each with its words for the bar, started in their order."""
     with (
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+        worker_processes.pool(workers) as pool,
         tqdm(total=len(tasks), desc=title, disable=None) as bar,
     ):
         running = {pool.submit(task): key for key, (_, task) in tasks.items()}
         results = {}
-        try:
-            for done in as_completed(running):
-                key = running[done]
-                results[key] = done.result()
-                bar.set_postfix_str(tasks[key][0])
-                bar.update()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        for done in as_completed(running):
+            key = running[done]
+            results[key] = done.result()
+            bar.set_postfix_str(tasks[key][0])
+            bar.update()
     return results
 
 

@@ -6,37 +6,45 @@ hardware tools, plots) only when the command runs, so that ``--help`` is quick.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from dbp import __version__
-from dbp.cli import (
-    ber,
-    compare,
-    equalize,
-    link,
-    pdk,
-    power,
-    prove,
-    report,
-    rtl,
-    run,
-    sim,
-    synth,
-    train,
-)
-from dbp.cli.options import Parser
 from dbp.errors import DbpError, InputError, one_line
+from dbp.support import family, signals
 
-COMMANDS = (train, rtl, prove, sim, synth, power, pdk, ber, link, equalize, compare, report, run)
+if TYPE_CHECKING:
+    from dbp.cli.options import Parser
+
+# Each is a module of this package.
+COMMANDS = (
+    *("train", "rtl", "prove", "sim", "synth", "power", "pdk", "ber", "link", "equalize"),
+    *("compare", "report", "run"),
+)
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 1 (a tool or a comparison failed), 2 (input)."""
-    words = _join_ranges(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(words)
+    """Run one command; returns the exit status.
+
+    0; 1: a tool or a comparison failed; 2: wrong input; 128 and the number of the signal that ended
+    it. Whatever ends it, no process and no temporary file stays. Without ``arguments`` those of
+    this program, which is then ended two seconds after such a signal in any case.
+    """
+    try:
+        with signals.raised(is_program=arguments is None), family.exported():
+            return _run(sys.argv[1:] if arguments is None else arguments)
+    except signals.Stopped as stopped:
+        signals.say(stopped)
+        return stopped.status
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    options = _parser().parse_args(_join_ranges(arguments))
     try:
         options.function(options)
     except InputError as error:
@@ -45,12 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error, 1)
     except MemoryError as error:
         return _fail(f"out of memory: {error}", 1)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
     return 0
 
 
 def _parser() -> Parser:
+    from dbp import __version__
+    from dbp.cli.options import Parser
+
     parser = Parser(
         prog="dbp",
         description="Time-domain digital backpropagation: learn and quantize its filters, "
@@ -59,7 +68,7 @@ def _parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"dbp {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
-        command.add_to(commands)
+        importlib.import_module(f"dbp.cli.{command}").add_to(commands)
     return parser
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from dbp.datapath.design import Design
 from dbp.errors import DbpError, InputError, MissingError
 from dbp.evaluation.executors import Workplace
 from dbp.runs import config_of, read_config, stimulus_source
+from dbp.support import threads, worker_processes
 from dbp.support.files import write_json
 
 Job = tuple[Callable[..., None], tuple[Any, ...]]
@@ -109,8 +107,7 @@ def _run_all(jobs: dict[str, Job]) -> tuple[dict[str, str], dict[str, str]]:
     """
     missing: dict[str, str] = {}
     failed: dict[str, str] = {}
-    workers = min(len(jobs), os.cpu_count() or 1)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with worker_processes.pool(min(len(jobs), threads.cores())) as pool:
         running = {name: pool.submit(job, *arguments) for name, (job, arguments) in jobs.items()}
         for name, job in running.items():
             try:

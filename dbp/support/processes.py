@@ -2,7 +2,10 @@
 
 Every child has a process group of its own. The whole group is killed when the child has ended, when
 the time is up and when anything else ends the wait, Ctrl-C included, so that what the child has
-started ends with it.
+started ends with it. Where this process is killed itself, `dbp.support.family` ends its children.
+
+Children get few of the variables of this process's environment (`environment`): what a user's shell
+sets for cocotb, make, compilers, Yosys, Tcl or Python is meant for other runs than ours.
 """
 
 from __future__ import annotations
@@ -19,7 +22,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dbp.errors import InputError, MissingError, ToolError
+from dbp.support import family
 
+# What children need of the environment: to find programs, shared libraries and the user's home.
+# ``OMP_NUM_THREADS``: how many cores the user grants.
+_KEPT_VARIABLES = ("PATH", "HOME", "USER", "LOGNAME", "LD_LIBRARY_PATH", "OMP_NUM_THREADS")
+# The words of a tool are read here, so they are not to be translated, nor numbers to have commas.
+_LOCALE = {"LC_ALL": "C.UTF-8"}
+# Packages that Python programs of ours use.
+_PYTHON_PACKAGES = ("dbp", "cocotb", "pyosys", "numpy", "scipy", "h5py")
+_FULL_BYTES = 1 << 16
 # The Debian package that holds a program.
 PACKAGES = {"sta": "opensta", "iverilog": "iverilog", "vvp": "iverilog"}
 _LAST_LINES = 3
@@ -40,6 +52,21 @@ class Ended(NamedTuple):
     status: int
     stdout: bytes
     stderr: bytes
+
+
+def environment() -> dict[str, str]:
+    """Return the variables of a child's environment: an allow list of this process's."""
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    kept.setdefault("PATH", os.defpath)
+    # Of PYTHONPATH only the folders without which our own programs would not run.
+    folders = [
+        folder
+        for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        if folder and any(Path(folder, package).is_dir() for package in _PYTHON_PACKAGES)
+    ]
+    if folders:
+        kept["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, folders))
+    return kept | _LOCALE | family.environment()
 
 
 def require(*programs: str) -> None:
@@ -68,8 +95,19 @@ def run(command: Sequence[str], folder: Path, log: str, timeout_s: float) -> str
     errors = [line for line in _lines(text) if re.match(r"\[?error\b", line, re.IGNORECASE)]
     if status != 0 or errors:
         words = _last(errors) if errors else last_lines(path)
+        words += full(path.parent, folder)
         raise ToolError(f"{command[0]} failed: {words}; log: {path}")
     return text
+
+
+def full(*folders: Path) -> str:
+    """Return words for an error that name the first folder on a full disk; none: no words."""
+    for folder in (*folders, Path(family.environment().get("TMPDIR", "/tmp"))):
+        with suppress(OSError):
+            room = os.statvfs(folder)
+            if room.f_bavail * room.f_frsize < _FULL_BYTES:
+                return f"; no space is left on the disk of {folder}"
+    return ""
 
 
 def last_lines(log: Path) -> str:
@@ -91,20 +129,18 @@ def run_logged(
     timeout_s: float,
     *,
     folder: Path | None = None,
-    environment: Mapping[str, str] | None = None,
+    variables: Mapping[str, str] | None = None,
     poll: Callable[[], object] | None = None,
 ) -> int:
     """Run a command whose output goes to the file ``log``, and return its exit status.
 
     ``poll`` is called twice a second while the command runs. `TimedOutError` after ``timeout_s``
-    seconds.
+    seconds. ``variables``: more than `environment` has, or others.
     """
     end = time.monotonic() + timeout_s
     with (
         log.open("wb") as file,
-        _child(
-            command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT
-        ) as child,
+        _child(command, folder, variables, stdout=file, stderr=subprocess.STDOUT) as child,
     ):
         while True:
             remaining = end - time.monotonic()
@@ -122,17 +158,16 @@ def capture(
     timeout_s: float,
     *,
     folder: Path | None = None,
-    environment: Mapping[str, str] | None = None,
+    variables: Mapping[str, str] | None = None,
     merged: bool = False,
 ) -> Ended:
     """Run a command and return its exit status and output; `TimedOutError` after ``timeout_s``.
 
-    With ``merged`` stdout holds what was written to stderr too, in order.
+    With ``merged`` stdout holds what was written to stderr too, in order. ``variables``: more than
+    `environment` has, or others.
     """
     stderr = subprocess.STDOUT if merged else subprocess.PIPE
-    with _child(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=stderr
-    ) as child:
+    with _child(command, folder, variables, stdout=subprocess.PIPE, stderr=stderr) as child:
         try:
             out, err = child.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
@@ -140,13 +175,13 @@ def capture(
     return Ended(child.returncode, out, err or b"")
 
 
-def version(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+def version(command: Sequence[str], variables: Mapping[str, str] | None = None) -> str:
     """Return the first line that a program prints of its version; "unknown" if it prints none.
 
     `ToolError` where it does not end.
     """
     try:
-        ended = capture(command, _VERSION_TIMEOUT_S, environment=environment)
+        ended = capture(command, _VERSION_TIMEOUT_S, variables=variables)
     except TimedOutError as error:
         raise ToolError(f"{' '.join(command)} {error}") from None
     return next(iter(_lines(ended.stdout.decode(errors="replace"))), "unknown")
@@ -174,10 +209,20 @@ def checked_name(name: str, what: str) -> str:
 
 
 @contextmanager
-def _child(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+def _child(
+    command: Sequence[str],
+    folder: Path | None,
+    variables: Mapping[str, str] | None,
+    **options: Any,
+) -> Iterator[subprocess.Popen[bytes]]:
     """A child process that ends with the block, together with what it has started."""
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, start_new_session=True, **options
+        command,
+        cwd=folder,
+        env=environment() | dict(variables or {}),
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        **options,
     ) as child:
         try:
             yield child

@@ -5,17 +5,15 @@ A crash, a fatal Yosys error or a time limit ends the child only.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import util
 from pathlib import Path
 
 from dbp.errors import MissingError, ToolError
-from dbp.support import processes
+from dbp.support import family, processes
 
 _CHILD = "import sys; from pyosys import libyosys; libyosys.run_pass('script ' + sys.argv[1])"
 
@@ -42,7 +40,7 @@ def run_yosys(script: str, cwd: str | Path, timeout_s: float) -> str:
                 timeout_s,
                 folder=Path(cwd),
                 # Where Yosys and ABC leave files, which would lie among those of all otherwise.
-                environment={**os.environ, "TMPDIR": str(folder)},
+                variables={"TMPDIR": str(folder)},
                 merged=True,
             )
         except processes.TimedOutError as error:
@@ -60,13 +58,13 @@ def shell_safe_folder(prefix: str) -> Iterator[Path]:
 
     `ToolError` where the system's folder for temporary files has no such path.
     """
-    with tempfile.TemporaryDirectory(prefix=prefix) as name:
-        if re.search(r"[^A-Za-z0-9_./+-]", name):
+    with family.temporary_folder(prefix) as folder:
+        if re.search(r"[^A-Za-z0-9_./+-]", str(folder)):
             raise ToolError(
-                f"temporary files would lie in {name!r}: TMPDIR must be a path of letters, digits "
-                "and _ . / + - only, since Yosys gives it to a shell"
+                f"temporary files would lie in {str(folder)!r}: TMPDIR must be a path of letters, "
+                "digits and _ . / + - only, since Yosys gives it to a shell"
             )
-        yield Path(name)
+        yield folder
 
 
 def yosys_warnings(log: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dbp.errors import DbpError, InputError, ToolError
+from dbp.support import family
 from dbp.support.yosys import run_yosys
 
 TIMEOUT_S = 600
@@ -152,9 +152,9 @@ def read_modules(rtl_dir: str | Path, flat: Sequence[str] = ()) -> dict[str, Wor
     files = sorted(Path(rtl_dir).glob("*.v"))
     if not files:
         raise InputError(f"{rtl_dir}: no *.v: run `dbp rtl` first")
-    with tempfile.TemporaryDirectory(prefix="dbp-proof-") as folder:
+    with family.temporary_folder("dbp-proof-") as folder:
         for k, file in enumerate(files):
-            (Path(folder) / f"{k}.v").write_bytes(file.read_bytes())
+            (folder / f"{k}.v").write_bytes(file.read_bytes())
         script = _SCRIPT.format(
             files=" ".join(f"{k}.v" for k in range(len(files))),
             flat=" ".join(_checked(name) for name in flat),
@@ -162,7 +162,7 @@ def read_modules(rtl_dir: str | Path, flat: Sequence[str] = ()) -> dict[str, Wor
         if not flat:
             script = script.replace("flatten \n", "")
         run_yosys(script, folder, TIMEOUT_S)
-        modules = json.loads((Path(folder) / "netlist.json").read_text("utf-8"))["modules"]
+        modules = json.loads((folder / "netlist.json").read_text("utf-8"))["modules"]
     for name in flat:
         if name not in modules:
             raise InputError(f"{rtl_dir}: no module {name}")

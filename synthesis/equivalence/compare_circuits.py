@@ -7,7 +7,6 @@ are equal. How the correspondence was found needs no trust: a wrong one only mak
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import util
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dbp.errors import MissingError, ToolError
-from dbp.support import processes
+from dbp.support import family, processes
 from dbp.synthesis.equivalence.cut_circuit import (
     IDENTITY,
     INVERSE,
@@ -149,14 +148,14 @@ def _run_abc(texts: Iterable[str], limit_s: float) -> tuple[bool | None, int | N
     if package is None or package.origin is None:
         raise MissingError("Yosys is missing: install it with `pip install pyosys`")
     abc = Path(package.origin).parent / "yosys-abc"
-    with tempfile.TemporaryDirectory(prefix="dbp-abc-") as folder:
+    with family.temporary_folder("dbp-abc-") as folder:
         for name, text in zip("ab", texts, strict=True):
-            (Path(folder) / f"{name}.blif").write_text(text, encoding="ascii")
+            (folder / f"{name}.blif").write_text(text, encoding="ascii")
         # ABC ends by itself at its limit; where it does not, the process is ended a little later.
         limit = max(1, int(limit_s))
         command = [str(abc), "-c", f"cec -T {limit} -v a.blif b.blif"]
         try:
-            log = processes.run(command, Path(folder), "abc.log", limit_s + 30)
+            log = processes.run(command, folder, "abc.log", limit_s + 30)
         except processes.TimedOutError:
             return None, None
     if "Networks are equivalent" in log:

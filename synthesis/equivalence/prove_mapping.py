@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from dbp.datapath.design import Design
 from dbp.errors import DbpError, InputError
 from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
 from dbp.records.schemas import NetlistProofMetrics
-from dbp.support import processes
+from dbp.support import family, processes
 from dbp.support.files import read_gzip_or_plain
 from dbp.synthesis import netlist
 from dbp.synthesis.cells import kits, liberty_reader
@@ -97,8 +96,8 @@ def prove_mapping(
     differs.
     """
     top = processes.checked_name(mapped.module, "module")
-    with tempfile.TemporaryDirectory(prefix="dbp-equivalence-") as folder:
-        (Path(folder) / "step.v").write_text(verilog, encoding="utf-8")
+    with family.temporary_folder("dbp-equivalence-") as folder:
+        (folder / "step.v").write_text(verilog, encoding="utf-8")
         # As `dbp.synthesis.mapping.yosys_map` up to ABC, but full adders of gates; then enables and
         # resets become gates before plain flip-flops. ABC could not prove other sums equal to
         # these.
@@ -110,8 +109,8 @@ def prove_mapping(
             "opt_clean",
             "write_json gates.json",
         ]
-        yosys_map.run_gates(Path(folder), top, "step.v", None, after=after)
-        gates = json.loads((Path(folder) / "gates.json").read_text("utf-8"))["modules"][top]
+        yosys_map.run_gates(folder, top, "step.v", None, after=after)
+        gates = json.loads((folder / "gates.json").read_text("utf-8"))["modules"][top]
     comparison = compare(cut_gates(gates), cut_netlist(mapped, library), limit_s)
     gone, lost = comparison.unpaired
     if comparison.equal is False:
