@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dbp.api import _checks
 from dbp.datapath.design import Design as BareDesign
 from dbp.errors import InputError
+from dbp.support import locks
 from dbp.support.text import html_table
 
 if TYPE_CHECKING:
@@ -115,4 +116,5 @@ class Design(BareDesign):
         from dbp.rtl.pipeline import parse
         from dbp.rtl.target import Target
 
-        return emit(self, folder, Target(lanes, filters, parse(pipeline), top, step))
+        with locks.writing(Path(folder)):
+            return emit(self, folder, Target(lanes, filters, parse(pipeline), top, step))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from dbp.datapath.design import Design, launch_power_uw
 from dbp.datapath.stimulus import Stimulus, StimulusSource
 from dbp.errors import InputError, shown
+from dbp.support import family, locks
 
 if TYPE_CHECKING:
     from dbp.link.transmission import Received
@@ -19,9 +20,24 @@ if TYPE_CHECKING:
     from dbp.rtl.target import Target
 
 Simulator = Literal["verilator", "icarus"]
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 CLOCK_MHZ = 416.7  # the paper's: 96 samples a clock at 20 GBd and 2 samples per symbol
 
 
+def _one_writer(function: _Function) -> _Function:
+    """Keep other processes from writing to the argument ``folder`` meanwhile."""
+
+    @functools.wraps(function)
+    def locked(*arguments: Any, folder: str | Path | None = None, **named: Any) -> Any:
+        if folder is None:
+            return function(*arguments, **named)
+        with locks.writing(Path(folder)):
+            return function(*arguments, folder=folder, **named)
+
+    return cast("_Function", locked)
+
+
+@_one_writer
 def prove(
     rtl: str | Path,
     design: Design,
@@ -41,6 +57,7 @@ def prove(
     return prove_verilog(Path(rtl), design, folder=_folder(folder), config_hash=config_hash)
 
 
+@_one_writer
 def simulate(
     rtl: str | Path,
     design: Design,
@@ -77,6 +94,7 @@ def simulate(
     )
 
 
+@_one_writer
 def synthesize(
     design: Design,
     *,
@@ -167,7 +185,7 @@ def _fit(
 
     with contextlib.ExitStack() as stack:
         if folder is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dbp-fit-")))
+            folder = stack.enter_context(family.temporary_folder("dbp-fit-"))
         return fit_clock.fit(
             design,
             kit,

@@ -6,9 +6,11 @@ hardware tools, plots) only when the command runs, so that ``--help`` is quick.
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from dbp.errors import DbpError, InputError, one_line
@@ -46,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(_join_ranges(arguments))
     try:
-        options.function(options)
+        with _locked(options):
+            options.function(options)
     except InputError as error:
         return _fail(error, 2)
     except (DbpError, OSError) as error:
@@ -54,6 +57,16 @@ def _run(arguments: Sequence[str]) -> int:
     except MemoryError as error:
         return _fail(f"out of memory: {error}", 1)
     return 0
+
+
+def _locked(options: argparse.Namespace) -> AbstractContextManager[None]:
+    """Keep other commands from writing to the run's folder, for those that write to one."""
+    from dbp.support import locks
+
+    if (out := getattr(options, "out", None)) is not None:
+        return locks.writing(out)
+    run = getattr(options, "run", None) or next(iter(getattr(options, "runs", ())), None)
+    return locks.writing(run) if run is not None and run.is_dir() else nullcontext()
 
 
 def _parser() -> Parser:

@@ -7,6 +7,7 @@ import itertools
 import os
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -19,6 +20,7 @@ from dbp.evaluation.executors import Workplace
 from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
 from dbp.records.schemas import Band, ComparisonMetrics, ComparisonRow, Point
 from dbp.runs import config_of, find_design, place, stimulus_source
+from dbp.support import locks
 from dbp.support.files import write_csv, write_text
 from dbp.support.svg import to_svg
 from dbp.support.text import aligned
@@ -200,11 +202,13 @@ def compare(
         Request(designs=names, min_errors=min_errors), out, Workplace(out / DATABASE, resume=True)
     )
     best = {label: point for (label, _), point in points.best().items()}
-    for name, design in comparison.designs.items():
-        place(design, comparison.settings, comparison.folders[name])
     workers = len(os.sched_getaffinity(0))
-    plans = whole_receiver.fit_clocks(plans, workers)
-    measured = whole_receiver.run(plans, workers)
+    with ExitStack() as stack:
+        for name, design in comparison.designs.items():
+            stack.enter_context(locks.writing(comparison.folders[name]))
+            place(design, comparison.settings, comparison.folders[name])
+        plans = whole_receiver.fit_clocks(plans, workers)
+        measured = whole_receiver.run(plans, workers)
     rows = [
         comparison.row(
             key, best[comparison.labels[key.name]], plans[key][0].target.pipeline, synthesized

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from dbp.datapath.design import Design
 from dbp.errors import DbpError, InputError, MissingError
 from dbp.evaluation.executors import Workplace
 from dbp.runs import config_of, read_config, stimulus_source
-from dbp.support import threads, worker_processes
+from dbp.support import locks, threads, worker_processes
 from dbp.support.files import write_json
 
 Job = tuple[Callable[..., None], tuple[Any, ...]]
@@ -49,6 +50,13 @@ def run(settings: Config, out: Path, device: str = "cpu") -> None:
     if settings.link.modulation == "gaussian":
         raise InputError("link.modulation = 'gaussian': has no bits to count: use dbp train")
     folders = out / "learned", out / "baseline"
+    with ExitStack() as stack:
+        for folder in folders:
+            stack.enter_context(locks.writing(folder))
+        _stages(settings, out, folders, device)
+
+
+def _stages(settings: Config, out: Path, folders: tuple[Path, Path], device: str) -> None:
     train(settings, folders[0], device)
     baseline(settings, folders[1])
     request = Request(

@@ -336,7 +336,8 @@ def _edge(now, level, cycle, counting, wires, gates, registers, drive):
     return count
 
 
-@njit(cache=True)
+# Without Python's global lock: it takes minutes, and Ctrl-C must be heard meanwhile.
+@njit(cache=True, nogil=True)
 def _run(wires, gates, registers, wheel, drive, outputs, first_counted):
     """The fields of `Counts`; works in place on all that it is given but ``drive``."""
     nets, clocks = len(wires.at_one), len(drive.stimulus)

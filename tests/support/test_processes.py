@@ -1,6 +1,7 @@
 """Child processes: limits, what they have started ends with them, errors that say what to do."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,11 +75,49 @@ def test_names_in_scripts_are_checked(name):
 
 def test_output_and_status_of_a_process_are_captured(tmp_path):
     command = ["sh", "-c", "echo out; echo err >&2; pwd; echo $WORD; exit 3"]
-    environment = {**os.environ, "WORD": "word"}
-    ended = processes.capture(command, 10, folder=tmp_path, environment=environment)
+    ended = processes.capture(command, 10, folder=tmp_path, variables={"WORD": "word"})
     assert ended == (3, f"out\n{tmp_path}\nword\n".encode(), b"err\n")
     merged = processes.capture(command, 10, folder=tmp_path, merged=True)
     assert merged.stdout.startswith(b"out\nerr\n") and merged.stderr == b""
+
+
+def test_children_get_a_clean_environment(monkeypatch, tmp_path):
+    for name in (
+        *("COCOTB_TESTCASE", "COCOTB_TEST_FILTER", "GPI_EXTRA", "GPI_LOG_LEVEL", "TOPLEVEL"),
+        *("MAKEFLAGS", "MAKEFILES", "VERILATOR_ROOT", "CXX", "CXXFLAGS", "CPATH", "LD_PRELOAD_"),
+        *("YOSYS_DATDIR", "ABC", "TCLLIBPATH", "TCL_LIBRARY", "IVERILOG_VPI_MODULE_PATH"),
+        *("PYTHONHOME", "PYTHONSTARTUP", "PYTHONOPTIMIZE", "PERL5OPT", "BASH_ENV", "LANG"),
+        *("PYTEST_CURRENT_TEST", "MY_OWN"),
+    ):
+        monkeypatch.setenv(name, "/no/where")
+    # A folder of the user's is left out; one that holds what our programs need stays.
+    (tmp_path / "needed" / "cocotb").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    folders = os.pathsep.join(str(tmp_path / name) for name in ("other", "needed"))
+    monkeypatch.setenv("PYTHONPATH", folders)
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/sta/lib")
+    ended = processes.capture(["env"], 10)
+    found = dict(line.split("=", 1) for line in ended.stdout.decode().splitlines())
+    assert set(found) <= {
+        *("PATH", "HOME", "USER", "LOGNAME", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "PYTHONPATH"),
+        *("LC_ALL", "TMPDIR", "DBP_FAMILY"),
+    }
+    assert found["PYTHONPATH"] == str(tmp_path / "needed")
+    assert found["LC_ALL"] == "C.UTF-8" and found["LD_LIBRARY_PATH"] == "/opt/sta/lib"
+    # What a program of ours sets itself is there.
+    shutil.rmtree(tmp_path / "needed")
+    assert processes.environment().keys() == found.keys() - {"PYTHONPATH"}
+
+
+def test_an_error_names_the_disk_that_is_full(monkeypatch, tmp_path):
+    class Room:
+        f_bavail, f_frsize = 3, 4096
+
+    assert processes.full(tmp_path) == ""
+    monkeypatch.setattr(processes, "PACKAGES", {"sh": "dash"})
+    monkeypatch.setattr(os, "statvfs", lambda folder: Room)
+    with pytest.raises(ToolError, match=f"no space is left on the disk of {tmp_path}"):
+        processes.run(["sh", "-c", "exit 3"], tmp_path, "x.log", 10)
 
 
 def test_a_process_that_takes_too_long_ends_with_what_it_has_started(tmp_path):
