@@ -13,6 +13,7 @@ import dbp
 from dbp.errors import ToolError
 from dbp.rtl.blocks.component import Block, Emission
 from dbp.support import family
+from dbp.support.files import write_text
 from dbp.support.yosys import run_yosys, yosys_warnings
 
 # Every module says who wrote it, in its first lines.
@@ -88,8 +89,8 @@ def to_verilog(top: Block) -> dict[str, str]:
                 texts[name] = _to_rtlil(emission.blocks[name], emission)
                 progress.update()
     with family.temporary_folder("dbp-rtl-") as folder:
-        (folder / "blocks.il").write_text("\n".join(texts.values()), encoding="utf-8")
-        (folder / "maps.v").write_text(_MAPS, encoding="utf-8")
+        write_text(folder / "blocks.il", "\n".join(texts.values()))
+        write_text(folder / "maps.v", _MAPS)
         log = run_yosys(_SCRIPT.format(top=top.module_name), folder, TIMEOUT_S)
         if warnings := yosys_warnings(log):
             raise ToolError(f"Yosys is not content with the generated modules: {warnings[0]}")

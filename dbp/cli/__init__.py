@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
+import os
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from dbp.errors import DbpError, InputError, one_line
-from dbp.support import family, signals
+from dbp.support import family, processes, signals
+from dbp.support.files import naming
 
 if TYPE_CHECKING:
     from dbp.cli.options import Parser
@@ -40,6 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(sys.argv[1:] if arguments is None else arguments)
     except signals.Stopped as stopped:
         signals.say(stopped)
+        if arguments is None:
+            # All is cleaned up; to take the libraries down in order can last as long again.
+            with suppress(OSError, ValueError):
+                sys.stdout.flush()
+            os._exit(stopped.status)
         return stopped.status
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
@@ -48,25 +57,66 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(_join_ranges(arguments))
     try:
-        with _locked(options):
+        output = _Output(sys.stdout)
+        with _locked(options), redirect_stdout(output):
             options.function(options)
+            # Here rather than at the very end, where an error could not be told any more.
+            output.flush()
     except InputError as error:
         return _fail(error, 2)
-    except (DbpError, OSError) as error:
+    except DbpError as error:
         return _fail(error, 1)
+    except OSError as error:
+        return _fail(_words(error, _folder(options)), 1)
     except MemoryError as error:
         return _fail(f"out of memory: {error}", 1)
     return 0
+
+
+class _Output(io.TextIOBase):
+    """A stream whose errors say that it is the standard output; nothing where there is none."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream or io.StringIO()
+
+    def write(self, text: str) -> int:
+        with naming("standard output"):
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with naming("standard output"):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
 
 
 def _locked(options: argparse.Namespace) -> AbstractContextManager[None]:
     """Keep other commands from writing to the run's folder, for those that write to one."""
     from dbp.support import locks
 
-    if (out := getattr(options, "out", None)) is not None:
-        return locks.writing(out)
-    run = getattr(options, "run", None) or next(iter(getattr(options, "runs", ())), None)
-    return locks.writing(run) if run is not None and run.is_dir() else nullcontext()
+    folder = _folder(options)
+    # Only ``--out`` may name one that is not there.
+    if folder is None or not (hasattr(options, "out") or folder.is_dir()):
+        return nullcontext()
+    return locks.writing(folder)
+
+
+def _folder(options: argparse.Namespace) -> Path | None:
+    """The run's folder, to which a command writes."""
+    runs = getattr(options, "runs", [None])
+    folder: Path | None = getattr(options, "out", None) or getattr(options, "run", runs[0])
+    return folder
+
+
+def _words(error: OSError, folder: Path | None) -> str:
+    """Say what went wrong, with the file; where the system tells none, with the disk that is full.
+
+    ``folder``: one that may be on that disk.
+    """
+    if error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return f"{error}{processes.full(folder or Path.cwd())}"
 
 
 def _parser() -> Parser:

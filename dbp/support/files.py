@@ -11,10 +11,12 @@ import csv
 import gzip
 import io
 import json
+import os
 import secrets
 import stat
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -82,19 +84,52 @@ def _require_regular(path: str | Path) -> None:
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a file atomically, and make the folders that it lies in.
 
-    A temporary file of the same folder is written and then renamed.
+    A temporary file of the same folder is written and then renamed. Where the system can do it, the
+    file has no name until it is whole, so that nothing of a killed process stays. An `OSError`
+    names the file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile: its files are private, and to learn which rights an ordinary new file has, the
     # umask of all threads would have to be changed for a moment.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    with naming(path):
+        try:
+            if not _write_unnamed(temporary, content):
+                with temporary.open("xb") as file:
+                    file.write(content)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _write_unnamed(path: Path, content: bytes) -> bool:
+    """Write a file that gets its name at the end; False where the file system has no such thing."""
     try:
-        with temporary.open("xb") as file:
-            file.write(content)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        descriptor = os.open(path.parent, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o666)
+    except (OSError, AttributeError):
+        return False
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        try:
+            # Given a folder, Python follows the link, as it says it always does.
+            os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor)
+        except OSError:
+            return False
+    return True
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Give an `OSError` of the block the file's name, where it has none: a full disk tells none."""
+    try:
+        yield
+    except OSError as error:
+        is_temporary = Path(str(error.filename)).name.startswith(f".{Path(path).name}.")
+        if error.errno is not None and (error.filename is None or is_temporary):
+            error.filename, error.filename2 = str(path), None
         raise
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dbp.errors import MissingError, ToolError
 from dbp.support import family, processes
+from dbp.support.files import write_text
 
 _CHILD = "import sys; from pyosys import libyosys; libyosys.run_pass('script ' + sys.argv[1])"
 
@@ -32,7 +33,7 @@ def run_yosys(script: str, cwd: str | Path, timeout_s: float) -> str:
         raise MissingError("Yosys is missing: install it with `pip install pyosys`")
     with shell_safe_folder("dbp-yosys-") as folder:
         # Not in ``cwd``, since Yosys splits its commands at blanks.
-        (folder / "script.ys").write_text(script.rstrip("\n") + "\n", encoding="utf-8")
+        write_text(folder / "script.ys", script.rstrip("\n") + "\n")
         try:
             ended = processes.capture(
                 # -P: a file of the working folder must not shadow a Python module.

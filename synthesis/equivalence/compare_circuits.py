@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from dbp.errors import MissingError, ToolError
 from dbp.support import family, processes
+from dbp.support.files import write_text
 from dbp.synthesis.equivalence.cut_circuit import (
     IDENTITY,
     INVERSE,
@@ -150,7 +151,7 @@ def _run_abc(texts: Iterable[str], limit_s: float) -> tuple[bool | None, int | N
     abc = Path(package.origin).parent / "yosys-abc"
     with family.temporary_folder("dbp-abc-") as folder:
         for name, text in zip("ab", texts, strict=True):
-            (folder / f"{name}.blif").write_text(text, encoding="ascii")
+            write_text(folder / f"{name}.blif", text)
         # ABC ends by itself at its limit; where it does not, the process is ended a little later.
         limit = max(1, int(limit_s))
         command = [str(abc), "-c", f"cec -T {limit} -v a.blif b.blif"]

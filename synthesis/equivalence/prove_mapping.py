@@ -11,7 +11,7 @@ from dbp.errors import DbpError, InputError
 from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
 from dbp.records.schemas import NetlistProofMetrics
 from dbp.support import family, processes
-from dbp.support.files import read_gzip_or_plain
+from dbp.support.files import read_gzip_or_plain, write_text
 from dbp.synthesis import netlist
 from dbp.synthesis.cells import kits, liberty_reader
 from dbp.synthesis.cells.library import Library
@@ -97,7 +97,7 @@ def prove_mapping(
     """
     top = processes.checked_name(mapped.module, "module")
     with family.temporary_folder("dbp-equivalence-") as folder:
-        (folder / "step.v").write_text(verilog, encoding="utf-8")
+        write_text(folder / "step.v", verilog)
         # As `dbp.synthesis.mapping.yosys_map` up to ABC, but full adders of gates; then enables and
         # resets become gates before plain flip-flops. ABC could not prove other sums equal to
         # these.

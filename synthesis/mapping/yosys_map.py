@@ -14,7 +14,7 @@ import numpy as np
 
 from dbp.errors import ToolError
 from dbp.support import processes
-from dbp.support.files import write_text
+from dbp.support.files import naming, write_text
 from dbp.support.yosys import run_yosys, shell_safe_folder
 from dbp.synthesis import netlist
 from dbp.synthesis.cells.library import Library
@@ -138,7 +138,7 @@ def run_gates(
         (folder / name).unlink(missing_ok=True)
 
     def run(*lines: str) -> None:
-        with (folder / SCRIPT).open("a", encoding="utf-8") as script:
+        with naming(folder / SCRIPT), (folder / SCRIPT).open("a", encoding="utf-8") as script:
             script.writelines(f"{line}\n" for line in lines)
         # Command by command into the log, so that it is there after a failure too.
         run_yosys("\n".join(f"tee -a {LOG} {line}" for line in lines), folder, TIMEOUT_S)

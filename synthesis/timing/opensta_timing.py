@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dbp.errors import ToolError
 from dbp.support import processes
+from dbp.support.files import write_text
 
 TIMEOUT_S = 600
 _NO_WIRES = "dbp_no_wires"
@@ -103,7 +104,7 @@ def analyze(
     Endpoints with a slack below ``late_below_ns`` are listed.
     """
     # OpenSTA has no command for no wires: it takes the library's default.
-    (folder / f"{_NO_WIRES}.lib").write_text(_NO_WIRES_LIBERTY, encoding="utf-8")
+    write_text(folder / f"{_NO_WIRES}.lib", _NO_WIRES_LIBERTY)
     lines = setup([*liberty, f"{_NO_WIRES}.lib"], netlist, top, inputs, outputs, period_ns)
     lines += [
         f"set_wire_load_model -name {_NO_WIRES}",
@@ -120,7 +121,7 @@ def analyze(
         f"-slack_max {late_below_ns:.6f}",
         "write_sdf -divider . -digits 6 delays.sdf",
     ]
-    (folder / "timing.tcl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(folder / "timing.tcl", "\n".join(lines) + "\n")
     # Without the user's own ~/.sta, which no run depends on.
     command = ["sta", "-no_init", "-no_splash", "-exit", "timing.tcl"]
     log = processes.run(command, folder, "timing.log", TIMEOUT_S)

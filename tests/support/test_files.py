@@ -1,8 +1,11 @@
 """Files are written whole or not at all, and read only where that is safe."""
 
+import errno
 import gzip
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +106,40 @@ def test_a_damaged_or_missing_file_and_a_pipe_are_refused(tmp_path):
     for name in ("pipe", "missing"):
         with pytest.raises(InputError, match=f"{name}: cannot be read: "):
             files.read_bytes(tmp_path / name)
+
+
+def test_a_write_that_fails_names_the_file(tmp_path):
+    # A limit on the size of files fails as a full disk does, and takes no disk.
+    code = (
+        "import resource, sys; from dbp.support.files import write_bytes\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try: write_bytes(sys.argv[1], bytes(2000))\n"
+        "except OSError as error: print(error.filename, error.strerror, sep=': ')"
+    )
+    path = tmp_path / "folder" / "metrics.json"
+    run = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == f"{path}: File too large\n"
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("without", ["O_TMPFILE", "link"])
+def test_files_are_written_whole_where_the_system_wants_names(without, tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    if without == "link":
+        monkeypatch.setattr(os, "link", refuse)
+    else:
+        monkeypatch.delattr(os, "O_TMPFILE")
+    for content in (b"first", b"second"):
+        files.write_bytes(tmp_path / "file", content)
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
+        assert (tmp_path / "file").read_bytes() == content
+
+
+def test_a_new_file_has_the_rights_of_any_other(tmp_path):
+    (tmp_path / "other").touch()
+    files.write_bytes(tmp_path / "file", b"")
+    assert (tmp_path / "file").stat().st_mode == (tmp_path / "other").stat().st_mode
