@@ -6,7 +6,7 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 BIN := .venv/bin
-# Of `make test-long`: 0 .. 2^32 - 1.
+# Of `make test-long` and `make soak`: 0 .. 2^32 - 1.
 SEED ?= 1
 RANDOM_DESIGNS := $(addprefix tests/, datapath/test_golden.py rtl/blocks/test_components.py \
   rtl/blocks/test_hardwired.py rtl/test_emit.py rtl/proof/test_proof.py)
@@ -17,7 +17,7 @@ DEBIAN_PACKAGES := g++ iverilog opensta python3-venv
 FAST_TESTS := $(addprefix tests/, api architecture comparison config datapath evaluation learning \
   link records report support test_runs.py waveforms)
 
-.PHONY: demo test test-fast test-long coverage setup tools clean
+.PHONY: demo test test-fast test-long soak coverage setup tools clean
 
 demo: setup
 	$(BIN)/dbp run demo --out runs/demo
@@ -42,6 +42,10 @@ test-fast: setup
 test-long: setup
 	DBP_TEST_SCALE=10 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --hypothesis-seed=$(SEED) \
 	  $(RANDOM_DESIGNS)
+
+# Kills commands at random moments, from a seed: an hour on two cores for 100 kills.
+soak: setup
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/soak.py --kills 100 --seed $(SEED)
 
 setup: tools .venv/.ready
 
