@@ -6,12 +6,17 @@ transform in place it cannot. Here an operation on vectors is a Python function 
 `numba.extending.intrinsic` returns. The lanes of a vector never mix: each has the same result
 whatever is in the others.
 
+The results do not depend on the processor. The compiler may fuse no product with a sum: where they
+are to be rounded once, `fused` says so, and where the processor has no such instruction, it is
+computed exactly from others: the link is then twenty times as slow.
+
 numba's cache of machine code notices changes of the file of a compiled function, not of the files
 that it imports: functions that are made with this module are to be compiled with `cached_njit`.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +27,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.core.caching import FunctionCache
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from dbp.support.sources import hash_of
@@ -56,19 +63,25 @@ class Vector:
     def __mul__(self, other: Vector | float) -> Vector:
         return self._emit(self.builder.fmul, other)
 
+    def __neg__(self) -> Vector:
+        return Vector(self.builder, self.builder.fneg(self.value))
+
     def rint(self) -> Vector:
         """Nearest integers."""
-        function = cgutils.get_or_insert_function(
-            self.builder.module, ir.FunctionType(_TYPE, [_TYPE]), f"llvm.rint.v{SIMD_LANES}f32"
-        )
-        return Vector(self.builder, self.builder.call(function, [self.value]))
+        return Vector(self.builder, _call(self.builder, "rint", self.value))
+
+    def fused(self, factor: Vector | float, addend: Vector | float) -> Vector:
+        """Return ``self * factor + addend``, rounded once."""
+        others = self._operand(factor), self._operand(addend)
+        return Vector(self.builder, _fused(self.builder, self.value, *others))
 
     def _emit(self, instruction: Callable, other: Vector | float) -> Vector:
+        return Vector(self.builder, instruction(self.value, self._operand(other)))
+
+    def _operand(self, other: Vector | float) -> ir.Value:
         if isinstance(other, Vector):
-            value = other.value
-        else:
-            value = ir.Constant(_TYPE, [ir.Constant(ir.FloatType(), float(other))] * SIMD_LANES)
-        return Vector(self.builder, instruction(self.value, value, flags=("contract",)))
+            return other.value
+        return ir.Constant(_TYPE, [ir.Constant(ir.FloatType(), float(other))] * SIMD_LANES)
 
 
 @dataclass(frozen=True)
@@ -86,13 +99,17 @@ class Complex:
 
     def __mul__(self, other: Complex | float) -> Complex:
         if isinstance(other, Complex):
-            i = self.i * other.i - self.q * other.q
-            return Complex(i, self.i * other.q + self.q * other.i)
+            i = self.i.fused(other.i, -(self.q * other.q))
+            return Complex(i, self.q.fused(other.i, self.i * other.q))
         return Complex(self.i * other, self.q * other)
+
+    def fused(self, factor: float, addend: Complex) -> Complex:
+        """Return ``self * factor + addend``, each part rounded once."""
+        return Complex(self.i.fused(factor, addend.i), self.q.fused(factor, addend.q))
 
     def times_minus_j(self) -> Complex:
         """The product with -j."""
-        return Complex(self.q, self.i * -1.0)
+        return Complex(self.q, -self.i)
 
     def exchanged(self) -> Complex:
         """The number with its parts exchanged."""
@@ -155,6 +172,101 @@ def _broadcast(builder: ir.IRBuilder, scalar: ir.Value) -> Vector:
     vector = builder.insert_element(ir.Constant(_TYPE, ir.Undefined), scalar, first)
     everywhere = ir.Constant(ir.VectorType(ir.IntType(32), SIMD_LANES), [first] * SIMD_LANES)
     return Vector(builder, builder.shuffle_vector(vector, vector, everywhere))
+
+
+def _call(builder: ir.IRBuilder, name: str, *operands: ir.Value) -> ir.Value:
+    """Call LLVM's own function of a name on numbers of one type; the same type back."""
+    kind = operands[0].type
+    lanes = kind.count if isinstance(kind, ir.VectorType) else 0
+    element = kind.element if lanes else kind
+    suffix = f"v{lanes}{element.intrinsic_name}" if lanes else element.intrinsic_name
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(kind, [kind] * len(operands)), f"llvm.{name}.{suffix}"
+    )
+    return builder.call(function, operands)
+
+
+@functools.cache
+def _has_fused_instruction() -> bool:
+    """Tell whether the processor that numba compiles for rounds a product and a sum at once."""
+    triple, processor, features = cpu_target.target_context.codegen().magic_tuple()
+    machine = llvmlite.binding.Target.from_triple(triple).create_target_machine(
+        cpu=processor, features=features
+    )
+    number = ir.FloatType()
+    module = ir.Module()
+    function = ir.Function(module, ir.FunctionType(number, [number] * 3), "f")
+    builder = ir.IRBuilder(function.append_basic_block())
+    builder.ret(_call(builder, "fma", *function.args))
+    # Else LLVM calls the C library.
+    return "fmaf" not in machine.emit_assembly(llvmlite.binding.parse_assembly(str(module)))
+
+
+def _fused(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+    """Return a b + c in single precision, rounded once; scalars or vectors."""
+    if _has_fused_instruction():
+        return _call(builder, "fma", a, b, c)
+    # In double precision the product is exact. The sum is rounded to odd, that is, to the neighbour
+    # whose last bit is 1 unless it is exact, so that rounding it again decides as if it had
+    # not been (Boldo and Melquiond, IEEE Trans. Computers 57(4), 2008).
+    double: ir.Type = ir.DoubleType()
+    integer: ir.Type = ir.IntType(64)
+    if isinstance(a.type, ir.VectorType):
+        double = ir.VectorType(double, a.type.count)
+        integer = ir.VectorType(integer, a.type.count)
+    a, b, c = (builder.fpext(x, double) for x in (a, b, c))
+    product = builder.fmul(a, b)
+    total = builder.fadd(product, c)
+    # What the sum has lost, exactly (Knuth's TwoSum).
+    of_c = builder.fsub(total, product)
+    lost = builder.fadd(builder.fsub(product, builder.fsub(total, of_c)), builder.fsub(c, of_c))
+    bits = builder.bitcast(total, integer)
+    one, zero = _constant(integer, 1), _constant(integer, 0)
+    # The number next to an even one in the direction of what was lost: away from zero is one more.
+    lost_bits = builder.bitcast(lost, integer)
+    away = builder.icmp_signed(">=", builder.xor(bits, lost_bits), zero)
+    step = builder.select(away, one, _constant(integer, -1))
+    is_even = builder.icmp_unsigned("==", builder.and_(bits, one), zero)
+    # Not so where the sum is infinite or no number: what was lost is then no number, too.
+    is_lost = builder.fcmp_ordered("!=", lost, _constant(double, 0.0))
+    odd = builder.select(builder.and_(is_even, is_lost), builder.add(bits, step), bits)
+    return builder.fptrunc(builder.bitcast(odd, double), _single_like(double))
+
+
+def _single_like(double: ir.Type) -> ir.Type:
+    if isinstance(double, ir.VectorType):
+        return ir.VectorType(ir.FloatType(), double.count)
+    return ir.FloatType()
+
+
+def _constant(kind: ir.Type, value: float) -> ir.Constant:
+    """Return a number, in all lanes of a vector."""
+    if isinstance(kind, ir.VectorType):
+        return ir.Constant(kind, [ir.Constant(kind.element, value)] * kind.count)
+    return ir.Constant(kind, value)
+
+
+def fused(a: Any, b: Any, c: Any) -> Any:
+    """Return ``a b + c``, rounded once: of a `Vector`, or in compiled code of float32."""
+    return a.fused(b, c)
+
+
+@overload(fused, inline="always")
+def _fused_numbers(a, b, c):
+    return lambda a, b, c: _fused_float32(a, b, c)
+
+
+_intrinsic: Callable[[Callable[..., Any]], Callable[..., Any]] = intrinsic
+
+
+@_intrinsic
+def _fused_float32(typing_context, a, b, c):
+    """`fused` of three float32."""
+
+    def generate(context, builder, signature, values):
+        return _fused(builder, *values)
+
+    return types.float32(types.float32, types.float32, types.float32), generate
 
 
 def emit(operation: Callable[..., None], *kinds: types.Type) -> tuple[Any, Callable]:

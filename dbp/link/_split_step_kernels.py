@@ -23,14 +23,14 @@ from numpy.polynomial import Chebyshev, Polynomial
 from numpy.typing import NDArray
 
 from dbp.link import _simd
-from dbp.link._simd import Array, Complex, Vector, cached_njit, emit
+from dbp.link._simd import Array, Complex, Vector, cached_njit, emit, fused
 
 # Radices that the last stage may have; all others are 4.
 _LAST = (2, 3, 4, 5, 6)
 
 # numba types a decorated function as one of no known arguments.
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-_compile: Decorator = cached_njit(nogil=True, fastmath={"contract"}, error_model="numpy")
+_compile: Decorator = cached_njit(nogil=True, error_model="numpy")
 _intrinsic: Decorator = intrinsic
 
 
@@ -54,21 +54,21 @@ _HALF, _ONE, _MINUS_EIGHT = np.float32(0.5), np.float32(1), np.float32(-8)
 def _rotated_by(i, q, phase, rint):
     """Parts of ``x exp(1j phase)``, of numbers or vectors; neither call nor branch."""
     half_turns = rint(phase * _PER_PI)
-    x = (phase - half_turns * _PI_HIGH) - half_turns * _PI_LOW
+    x = fused(-half_turns, _PI_LOW, fused(-half_turns, _PI_HIGH, phase))
     u = x * x
-    cosine = ((((u * _C5 + _C4) * u + _C3) * u + _C2) * u + _C1) * u + _C0
-    sine = (((u * _S4 + _S3) * u + _S2) * u + _S1) * u + _S0
+    cosine = fused(u, fused(u, fused(u, fused(u, fused(u, _C5, _C4), _C3), _C2), _C1), _C0)
+    sine = fused(u, fused(u, fused(u, fused(u, _S4, _S3), _S2), _S1), _S0)
     # 0 after an even number of half turns, else a half.
     odd = half_turns * _HALF - rint(half_turns * _HALF)
     sign = odd * odd * _MINUS_EIGHT + _ONE
     cosine, sine = cosine * sign, sine * sign * x
-    return i * cosine - q * sine, i * sine + q * cosine
+    return fused(i, cosine, -(q * sine)), fused(i, sine, q * cosine)
 
 
 @register_jitable
 def _rotated(i, q, kerr_per_w, rint):
     """Parts of ``x exp(1j kerr_per_w |x|^2)``."""
-    return _rotated_by(i, q, (i * i + q * q) * kerr_per_w, rint)
+    return _rotated_by(i, q, fused(i, i, q * q) * kerr_per_w, rint)
 
 
 @_compile
@@ -89,12 +89,20 @@ def rotate_both(parts: NDArray[np.float32], kerr_per_w: np.float32) -> None:
         x, y = parts[block]
         for k in range(x.size // 2):
             i, q, u, v = x[2 * k], x[2 * k + 1], y[2 * k], y[2 * k + 1]
-            phase = (i * i + q * q + u * u + v * v) * kerr_per_w
+            phase = fused(v, v, fused(u, u, fused(i, i, q * q))) * kerr_per_w
             x[2 * k], x[2 * k + 1] = _rotated_by(i, q, phase, np.rint)
             y[2 * k], y[2 * k + 1] = _rotated_by(u, v, phase, np.rint)
 
 
-def _dft(x: list[Complex]) -> list[Complex]:
+# Which product of `_unit` is rounded only with the sum, that of the sine or that of the cosine, in
+# the real and in the imaginary part, by the turns. It decides last bits, no more: so the compiler
+# chose in each place, while it was let, and so the numbers stay what they were.
+_FORTH = {1 / 6: (False, False), 2 / 6: (True, True)}
+_BACK = {1 / 6: (False, False), 2 / 6: (True, False)}
+_BACK_AFTER_NOISE = {1 / 6: (True, False), 2 / 6: (True, False)}
+
+
+def _dft(x: list[Complex], sine_fused: dict[float, tuple[bool, bool]] = _FORTH) -> list[Complex]:
     """Discrete Fourier transform of a few numbers, forth.
 
     An even number of them is split into sums and differences (decimation in frequency); an odd one,
@@ -106,35 +114,44 @@ def _dft(x: list[Complex]) -> list[Complex]:
         return x
     if count % 2 == 0:
         pairs = list(zip(x[:half], x[half:], strict=True))
-        even = _dft([a + b for a, b in pairs])
-        odd = _dft([_unit(a - b, k / count) for k, (a, b) in enumerate(pairs)])
+        even = _dft([a + b for a, b in pairs], sine_fused)
+        odd = _dft(
+            [_unit(a - b, k / count, sine_fused) for k, (a, b) in enumerate(pairs)], sine_fused
+        )
         return [y for pair in zip(even, odd, strict=True) for y in pair]
     pairs = [(x[k] + x[-k], x[k] - x[-k]) for k in range(1, half + 1)]
     y = [sum((s for s, _ in pairs[1:]), pairs[0][0]) + x[0]] * count
     for m in range(1, half + 1):
-        cosines, sines = x[0], []
-        for k, (s, d) in enumerate(pairs, start=1):
-            angle = 2 * math.pi * k * m / count
-            cosines = cosines + s * math.cos(angle)
-            sines.append(d.times_minus_j() * math.sin(angle))
-        total = sum(sines[1:], sines[0])
-        y[m], y[-m] = cosines + total, cosines - total
+        angles = [2 * math.pi * k * m / count for k in range(1, half + 1)]
+        turned = [d.times_minus_j() for _, d in pairs]
+        cosines, sines = x[0], turned[0] * math.sin(angles[0])
+        for (s, _), angle in zip(pairs, angles, strict=True):
+            cosines = s.fused(math.cos(angle), cosines)
+        for d, angle in zip(turned[1:], angles[1:], strict=True):
+            sines = d.fused(math.sin(angle), sines)
+        y[m], y[-m] = cosines + sines, cosines - sines
     return y
 
 
-def _unit(x: Complex, turns: float) -> Complex:
+def _unit(x: Complex, turns: float, sine_fused: dict[float, tuple[bool, bool]]) -> Complex:
     """x exp(-2j pi turns)."""
     if turns == 0:
         return x
     if turns == 0.25:
         return x.times_minus_j()
-    return x * math.cos(2 * math.pi * turns) + x.times_minus_j() * math.sin(2 * math.pi * turns)
+    cosine, sine = math.cos(2 * math.pi * turns), math.sin(2 * math.pi * turns)
+    turned = x.times_minus_j()
+    by_sine, by_cosine = turned.fused(sine, x * cosine), x.fused(cosine, turned * sine)
+    i, q = (by_sine if fused_ else by_cosine for fused_ in sine_fused[turns])
+    return Complex(i.i, q.q)
+
+
+def _factors(twiddles: Array, j) -> list[Complex]:
+    return twiddles.scalars(twiddles.builder.mul(j, j.type(3)), 3)
 
 
 def _twiddled(x: list[Complex], twiddles: Array, j) -> list[Complex]:
-    builder = twiddles.builder
-    factors = twiddles.scalars(builder.mul(j, j.type(3)), 3)
-    return [x[0], *(a * w for a, w in zip(x[1:], factors, strict=True))]
+    return [x[0], *(a * w for a, w in zip(x[1:], _factors(twiddles, j), strict=True))]
 
 
 def _exchanged(x: list[Complex]) -> list[Complex]:
@@ -169,7 +186,9 @@ def _kerr(typing_context, x, row, quarter, twiddles, j, kerr_per_w):
     def operation(x: Array, row, quarter, twiddles: Array, j, kerr_per_w: Vector) -> None:
         joined = _twiddled(_exchanged(x.vectors(row, quarter, 4)), twiddles, j)
         field = [Complex(*_rotated(a.q, a.i, kerr_per_w, Vector.rint)) for a in _dft(joined)]
-        x.store(row, quarter, _twiddled(_dft(field), twiddles, j))
+        field = _dft(field)
+        factors = _factors(twiddles, j)
+        x.store(row, quarter, [field[0], *(w * a for w, a in zip(factors, field[1:], strict=True))])
 
     return emit(operation, x, row, quarter, twiddles, j, kerr_per_w)
 
@@ -185,7 +204,8 @@ def _inner_of(radix: int, adds: bool) -> Callable:
             if adds:
                 noise = added.vectors(row, 1, radix)
                 spectrum = [a + n for a, n in zip(spectrum, noise, strict=True)]
-            x.store(row, 1, _exchanged(_dft(_exchanged(spectrum))))
+            sine_fused = _BACK_AFTER_NOISE if adds else _BACK
+            x.store(row, 1, _exchanged(_dft(_exchanged(spectrum), sine_fused)))
 
         return emit(operation, x, row, linear, added)
 
@@ -258,9 +278,10 @@ def _spread(added, spectrum, places, factors):
     for k in range(places.size):
         row, factor = places[k], factors[k]
         for lane in range(len(spectrum)):
-            value = spectrum[lane, k] * factor
-            added[row, 0, lane] = value.real
-            added[row, 1, lane] = value.imag
+            value = spectrum[lane, k]
+            i, q = value.real, value.imag
+            added[row, 0, lane] = fused(i, factor.real, -(q * factor.imag))
+            added[row, 1, lane] = fused(i, factor.imag, q * factor.real)
 
 
 def fits(samples: int) -> bool:
