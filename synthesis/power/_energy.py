@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,11 +17,15 @@ from dbp.synthesis.power._graph import Array, Batch, PowerGraph
 Probabilities = Mapping[str, Probability]
 
 
-def of_output(graph: PowerGraph, batch: Batch, pin: Pin, probability: Probabilities) -> Array:
-    """Return the joules per clock at an output: its toggles, shared among its power groups.
+def of_output(
+    graph: PowerGraph, batch: Batch, pin: Pin, probability: Probabilities
+) -> tuple[Array, Array]:
+    """Return the joules per clock at an output, and those that are left out.
 
-    A power group is an ``internal_power`` of the pin. Its share is the toggle rate of its related
-    pin times the probability that this pin decides the output; groups of different supplies add up.
+    A power group is an ``internal_power`` of the pin. Its share of the output's toggles is the
+    toggle rate of its related pin times the probability that this pin decides the output; groups of
+    different supplies add up. As in OpenSTA, a group without a related pin has no share, and none
+    has one where no related pin toggles; what these would cost is left out.
     """
     load, toggles = _load_and_toggles(graph, batch, pin, probability)
     shares: list[Array] = []
@@ -33,15 +38,40 @@ def of_output(graph: PowerGraph, batch: Batch, pin: Pin, probability: Probabilit
             share += graph.toggles[batch.nets[related]] * decides
         shares.append(share)
         sums[item.supply] = sums.get(item.supply, 0.0) + share
-    energy = np.zeros(len(toggles))
+    related_groups = Counter(i.supply for i in pin.internal_power if i.related_pin is not None)
+    energy, left_out = np.zeros((2, len(toggles)))
     for item, share in zip(pin.internal_power, shares, strict=True):
         total = sums[item.supply]
         weight = np.divide(share, total, out=np.zeros_like(share), where=total > 0)
-        rise, fall = graph.slews(batch, item.related_pin)
-        if not _follows(pin, item.related_pin):
-            rise, fall = fall, rise
-        energy += weight * toggles * _mean_edge(item, rise, fall, load)
-    return energy
+        rise, fall = _causes(graph, batch, pin, item.related_pin)
+        edges = toggles * _mean_edge(item, rise, fall, load)
+        energy += weight * edges
+        if item.related_pin is None:
+            left_out += _while(item, probability) * edges
+        else:
+            left_out += np.where(total > 0, 0.0, edges / related_groups[item.supply])
+    return energy, left_out
+
+
+def _causes(graph: PowerGraph, batch: Batch, pin: Pin, related: str | None) -> tuple[Array, Array]:
+    """Return the slews of the edges that cause an output's rise and fall.
+
+    They are those of the related pin, else the worst of the pins that the function reads.
+    """
+    reads = pin.function.variables if related is None and pin.function is not None else (related,)
+    slews = []
+    for name in reads:
+        rise, fall = graph.slews(batch, name)
+        slews.append((rise, fall) if _follows(pin, name) else (fall, rise))
+    rises, falls = zip(*slews, strict=True) if slews else ((), ())
+    return np.maximum.reduce(rises, initial=0.0), np.maximum.reduce(falls, initial=0.0)
+
+
+def _while(item: InternalPower, probability: Probabilities) -> Probability:
+    """Return the probability of a power group's condition; 1 without one that can be known."""
+    if item.when is None or not probability.keys() >= set(item.when.variables):
+        return 1.0
+    return item.when.probability(probability)
 
 
 def _load_and_toggles(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,8 @@ class Power:
     """Watts of every instance, in the order of the netlist.
 
     ``group``: index into `GROUPS` of every instance. ``clocks``: the inputs that count as clocks.
-    ``notes``: what was assumed of this netlist, a sentence each.
+    ``notes``: what was assumed of this netlist, a sentence each. ``left_out_w``: internal power
+    that the library states in a way that has no share, see `_energy.of_output`.
     """
 
     instances: tuple[str, ...]
@@ -45,6 +46,7 @@ class Power:
     leakage_w: Array
     clocks: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    left_out_w: Array = field(default_factory=lambda: np.zeros(0))
 
     @property
     def total_w(self) -> Array:
@@ -85,19 +87,22 @@ def calculate(
     graph.propagate_slews()
     count = len(netlist.instances)
     internal, switching, leakage = np.zeros(count), np.zeros(count), np.zeros(count)
-    half_v2 = 0.5 * library.voltage_v**2
+    left_out = np.zeros(count)
     # All instances of a cell at once: the levels matter to the slews only.
     for batch in graph.batches_of(range(count)):
         try:
             probability = graph.probabilities(batch)
             for pin in batch.cell.pins.values():
+                volts = library.voltage_v if pin.voltage_v is None else pin.voltage_v
                 nets = batch.nets.get(pin.name)
                 if pin.direction == "output":
                     # An open output too: what moves inside the cell does not depend on its net.
-                    internal[batch.rows] += _energy.of_output(graph, batch, pin, probability)
+                    energy, lost = _energy.of_output(graph, batch, pin, probability)
+                    internal[batch.rows] += energy
+                    left_out[batch.rows] += lost
                     if nets is not None:
                         toggles = graph.toggles[nets]
-                        switching[batch.rows] += half_v2 * graph.load_f[nets] * toggles
+                        switching[batch.rows] += 0.5 * volts**2 * graph.load_f[nets] * toggles
                 elif nets is not None:
                     internal[batch.rows] += _energy.of_input(graph, batch, pin, probability)
             leakage[batch.rows] = _energy.leakage_w(batch.cell, probability)
@@ -113,4 +118,5 @@ def calculate(
         internal / clock_period_s,
         leakage,
         tuple(name for name in netlist.inputs if graph.clock[graph.index[name]]),
+        left_out_w=left_out / clock_period_s,
     )

@@ -18,7 +18,7 @@ from dbp.synthesis.cells import liberty_reader
 from dbp.synthesis.cells.library import Library
 from dbp.synthesis.netlist import Netlist
 from dbp.synthesis.netlist.binding import bound
-from dbp.synthesis.power import calculate, opensta
+from dbp.synthesis.power import _notes, calculate, opensta
 from dbp.synthesis.power._graph import without_supplies
 from dbp.synthesis.power.calculate import Power
 from dbp.synthesis.timing import clock_tree
@@ -124,10 +124,12 @@ def _metrics(
         **clock_tree.as_metrics(tree),
         wire_load=inputs.wire_load,
         voltage_v=library.voltage_v,
+        supplies_v=_notes.supplies_v(design, library),
+        internal_left_out_w=float(watts.left_out_w.sum()),
         activity=inputs.activity.source,
         nets_annotated_fraction=sum(net in toggles for net in nets) / max(len(nets), 1),
         clock_toggles_per_clock={clock: toggles[clock] for clock in watts.clocks},
-        notes=(*design.notes, *watts.notes),
+        notes=(*design.notes, *watts.notes, *_notes.notes(design, library, watts)),
         **provenance(
             design_hash=None,
             config_hash=None,

@@ -69,7 +69,7 @@ def estimate(
     wire_f = WIRE_F_PER_UM.get(kit or "", OTHER_WIRE_F_PER_UM)
     pins_f = sum(pin.capacitance_f for pin in sinks)
     trees = [
-        _tree(cell, len(sinks), pins_f, area_um2, wire_f, library.voltage_v, clock_period_s)
+        _tree(cell, len(sinks), pins_f, area_um2, wire_f, _volts(cell, library), clock_period_s)
         for cell in sorted(buffers, key=lambda cell: (cell.area_um2, cell.name))
     ]
     # The smallest buffer that is fast enough; else the fastest.
@@ -83,6 +83,11 @@ def as_metrics(tree: ClockTree | None) -> ClockTreeKeys:
         "clock_tree_estimate_w": None if tree is None else tree.power_w,
         "clock_tree_estimate": None if tree is None else tree.figures,
     }
+
+
+def _volts(buffer: Cell, library: Library) -> float:
+    volts = buffer.outputs[0].voltage_v
+    return library.voltage_v if volts is None else volts
 
 
 def _tree(
