@@ -83,6 +83,17 @@ def frequency_mhz(text: str) -> float:
     return value
 
 
+def slew_ns(text: str) -> float:
+    """A transition time in ns, at most 1000."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be in ns, from 0 to 1000")
+    return value
+
+
 def folder(text: str) -> Path:
     """The name of a folder, which need not exist."""
     # A shell passes this for a variable that is not set; Path would take it for this folder.

@@ -7,7 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dbp.cli.options import Commands, Parser, add_command, add_out, frequency_mhz
+from dbp.cli.options import (
+    Commands,
+    Parser,
+    add_command,
+    add_out,
+    frequency_mhz,
+    slew_ns,
+)
 
 
 def add_to(commands: Commands[Parser]) -> None:
@@ -29,6 +36,13 @@ def add_to(commands: Commands[Parser]) -> None:
         help="of the library, or none (default: the library's default)",
     )
     parser.add_argument(
+        "--input-slew-ns",
+        type=slew_ns,
+        default=0.0,
+        metavar="NS",
+        help="transition time of the input ports but the clocks (default: 0, as in OpenSTA)",
+    )
+    parser.add_argument(
         "--power-engine",
         choices=("dbp", "opensta"),
         default="dbp",
@@ -46,6 +60,7 @@ def _run(options: argparse.Namespace) -> None:
         options.out,
         options.wire_load,
         options.power_engine,
+        options.input_slew_ns,
     )
 
 
@@ -57,12 +72,20 @@ def power(
     out: Path,
     wire_load: str | None,
     engine: str,
+    input_slew_ns: float,
 ) -> None:
     """Cost any mapped netlist in watts."""
     from dbp.synthesis.power.cost_netlist import cost_power
 
     metrics = cost_power(
-        netlist, activity, liberty, clock_mhz, out, wire_load=wire_load, engine=engine
+        netlist,
+        activity,
+        liberty,
+        clock_mhz,
+        out,
+        wire_load=wire_load,
+        engine=engine,
+        input_slew_ns=input_slew_ns,
     )
     watts, tree = metrics.power_w, metrics.clock_tree_estimate_w
     kinds = ", ".join(

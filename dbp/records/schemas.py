@@ -219,10 +219,12 @@ class NetlistProofMetrics(Metrics):
 class PowerMetrics(Metrics):
     """Any mapped netlist in watts: see `dbp.synthesis.power.cost_netlist`.
 
-    ``wire_load``: None for no wires. ``voltage_v``: the library's own supply; ``supplies_v``: those
-    that drive nets, by name. ``internal_left_out_w``: stated by the library for no pin that
-    toggles. ``activity``: the file it is from. ``notes``: what the reader of the figures should
-    know of these inputs, a sentence each.
+    ``wire_load``: None for no wires. ``input_slew_ns``: of all input ports but the clocks.
+    ``voltage_v``: the library's own supply; ``supplies_v``: those that drive nets, by name.
+    ``internal_left_out_w``: stated by the library for no pin that toggles. ``activity``: the file
+    it is from. ``loops_cut``: where the slews go no further around a combinational loop, as
+    "instance/pin -> output". ``notes``: what the reader of the figures should know of these inputs,
+    a sentence each.
     """
 
     module: str
@@ -236,12 +238,14 @@ class PowerMetrics(Metrics):
     clock_tree_estimate_w: PowerW | None
     clock_tree_estimate: ClockTreeFigures | None
     wire_load: str | None
+    input_slew_ns: float = 0.0
     voltage_v: float
     supplies_v: dict[str, float] = Field(default_factory=dict)
     internal_left_out_w: float = 0.0
     activity: str
     nets_annotated_fraction: float
     clock_toggles_per_clock: dict[str, float]
+    loops_cut: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 

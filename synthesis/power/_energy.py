@@ -28,9 +28,12 @@ def of_output(
     has one where no related pin toggles; what these would cost is left out.
     """
     load, toggles = _load_and_toggles(graph, batch, pin, probability)
+    # Those of an inout without a related pin are its input's.
+    inout = pin.direction == "inout"
+    groups = [i for i in pin.internal_power if i.related_pin is not None or not inout]
     shares: list[Array] = []
     sums: dict[str | None, Array | float] = {}
-    for item in pin.internal_power:
+    for item in groups:
         related = item.related_pin
         share = np.zeros(len(toggles))
         if related is not None and related in batch.nets:
@@ -38,9 +41,9 @@ def of_output(
             share += graph.toggles[batch.nets[related]] * decides
         shares.append(share)
         sums[item.supply] = sums.get(item.supply, 0.0) + share
-    related_groups = Counter(i.supply for i in pin.internal_power if i.related_pin is not None)
+    related_groups = Counter(i.supply for i in groups if i.related_pin is not None)
     energy, left_out = np.zeros((2, len(toggles)))
-    for item, share in zip(pin.internal_power, shares, strict=True):
+    for item, share in zip(groups, shares, strict=True):
         total = sums[item.supply]
         weight = np.divide(share, total, out=np.zeros_like(share), where=total > 0)
         rise, fall = _causes(graph, batch, pin, item.related_pin)
@@ -137,11 +140,14 @@ def of_input(
     """Return the joules per clock at an input, by state.
 
     A condition that names an output holds with the probability that the pin decides this output.
+    Of an inout, the groups with a related pin are those of its output.
     """
     nets, cell = batch.nets[pin.name], batch.cell
     rise, fall = graph.slews(batch, pin.name)
     energy: Array | float = 0.0
     for item in pin.internal_power:
+        if pin.direction == "inout" and item.related_pin is not None:
+            continue
         share: Array | float = 1.0
         if item.when is not None:
             named = (cell.pins[v] for v in item.when.variables if v in cell.pins)

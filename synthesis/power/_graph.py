@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,15 +13,18 @@ from dbp.synthesis.activity.activity import Activity
 from dbp.synthesis.cells.expressions import Expression, Probability
 from dbp.synthesis.cells.library import Cell, Library, Pin, TimingArc
 from dbp.synthesis.netlist import CONSTANTS, Instance, Netlist
+from dbp.synthesis.power._order import Driver, drivers, drives, loads, ordered
 
 GROUPS = ("sequential", "combinational", "clock")
 Array = NDArray[np.float64]
+# How many names a note lists.
+_NAMED = 5
 
 
 def without_supplies(netlist: Netlist, library: Library) -> Netlist:
     """Return the netlist without its connections to supplies (``pg_pin``), which carry no signal.
 
-    `InputError` where the library lacks a cell or a pin, or where an ``inout`` is not a supply.
+    `InputError` where the library lacks a cell or a pin.
     """
     instances = []
     supplies: set[str] = set()
@@ -48,11 +51,9 @@ def without_supplies(netlist: Netlist, library: Library) -> Netlist:
     if not supplies and not netlist.inouts:
         return replace(netlist, instances=tuple(instances)) if vectors else netlist
     used = set(replace(netlist, inputs=(), instances=tuple(instances)).nets)
-    for port in netlist.inouts:
-        if port in used:
-            raise InputError(f"port {port}: an inout must lead to nothing but pg_pins of cells")
     inputs = tuple(net for net in netlist.inputs if net in used or net not in supplies)
-    return replace(netlist, inputs=inputs, instances=tuple(instances))
+    inouts = tuple(net for net in netlist.inouts if net in used)
+    return replace(netlist, inputs=inputs, inouts=inouts, instances=tuple(instances))
 
 
 def _bit_by_bit(instance: Instance, cell: Cell) -> Instance:
@@ -103,10 +104,11 @@ class PowerGraph:
     """The netlist as arrays over nets, and its instances in batches, drivers before loads.
 
     ``index``: the place of each net in the arrays, the constants first. ``rise_load_f``,
-    ``fall_load_f``: farads at each edge; ``load_f`` is the larger. ``levels``: rows of instances;
-    each level is driven by the levels before it. ``constant``: which nets never change. `annotate`
-    sets ``toggles`` per clock, ``probability`` of 1 and ``clock``, the nets of the clock network;
-    `propagate_slews` sets ``rise_slew_s`` and ``fall_slew_s``.
+    ``fall_load_f``: farads at each edge; ``load_f`` is the larger. ``order``: what drives the nets,
+    by level; ``driven``: by how many pins of cells each net is driven. ``constant``: which nets
+    never change. `annotate` sets ``toggles`` per clock, ``probability`` of 1 and ``clock``, the
+    nets of the clock network; `propagate_slews` sets ``rise_slew_s`` and ``fall_slew_s``.
+    ``undriven``: the nets that nothing drives, not even a port.
     """
 
     def __init__(self, netlist: Netlist, library: Library, wire_load: str | None) -> None:
@@ -117,16 +119,25 @@ class PowerGraph:
         self.rise_load_f, self.fall_load_f = self._loads(library, wire_load)
         self.load_f = np.maximum(self.rise_load_f, self.fall_load_f)
         self.rise_slew_s, self.fall_slew_s = np.zeros(len(names)), np.zeros(len(names))
-        self.levels = self._levelize()
+        self.drivers = drivers(netlist, self.cells)
+        of_drivers = np.array([self.index[driver.net] for driver in self.drivers], dtype=np.int64)
+        self.driven = np.bincount(of_drivers, minlength=len(names))
+        self.order = ordered(self.drivers)
+        self.ports = [self.index[port] for port in (*netlist.inputs, *netlist.inouts)]
+        known = {*CONSTANTS, *netlist.inputs, *netlist.inouts}
+        self.undriven = [n for k, n in enumerate(names) if not self.driven[k] and n not in known]
+        self._batches = [batch for level in self.order.levels for batch in self._drivers(level)]
         self.constant = self._constants()
 
     def annotate(self, activity: Activity) -> None:
         """Set toggles per clock and static probability of every net that is not constant.
 
-        A constant of either value has probability 0, as in OpenSTA.
+        A constant of either value has probability 0, as in OpenSTA, and so has a net without a
+        driver of which nothing is known.
         """
         toggles, probability = activity.toggles_per_clock, activity.static_probability
-        changing = {n: k for n, k in self.index.items() if not self.constant[k]}
+        still = {net for net in self.undriven if net not in toggles}
+        changing = {n: k for n, k in self.index.items() if not self.constant[k] and n not in still}
         lacking = [name for name in changing if name not in toggles]
         if lacking:
             where = f" in {activity.source}" if activity.source else ""
@@ -141,7 +152,7 @@ class PowerGraph:
     def _loads(self, library: Library, wire_load: str | None) -> Array:
         """Return the farads on every net at its rising and falling edge: pins, wire by fan-out.
 
-        An output of the module counts in the fan-out.
+        An output or inout of the module counts in the fan-out.
         """
         rise, fall, fanout = np.zeros((3, len(self.index)))
         for instance, cell in zip(self.netlist.instances, self.cells, strict=True):
@@ -149,54 +160,11 @@ class PowerGraph:
                 pin, k = cell.pins[name], self.index[net]
                 rise[k] += pin.rise_capacitance_f
                 fall[k] += pin.fall_capacitance_f
-                fanout[k] += pin.direction == "input"
-        for net in self.netlist.outputs.values():
+                fanout[k] += loads(pin)
+        for net in (*self.netlist.outputs.values(), *self.netlist.inouts):
             fanout[self.index[net]] += 1
         wires = library.wire_load(wire_load)
         return np.array([rise, fall]) + (0 if wires is None else wires.capacitance_f(fanout))
-
-    def _levelize(self) -> list[list[int]]:
-        """Return the rows of the instances by level; registers are on the first level."""
-        drivers: dict[str, int] = {}
-        loads: dict[str, list[int]] = {}
-        waiting = np.zeros(len(self.cells), dtype=np.int64)
-        by_cell = {cell.name: _passing(cell) for cell in self.cells}
-        passing = [by_cell[cell.name] for cell in self.cells]
-        for row, (instance, cell) in enumerate(
-            zip(self.netlist.instances, self.cells, strict=True)
-        ):
-            for name, net in instance.nets.items():
-                if cell.pins[name].direction == "output":
-                    if net in drivers or net in CONSTANTS:
-                        raise InputError(f"net {net}: driven more than once")
-                    drivers[net] = row
-                elif name in passing[row]:
-                    loads.setdefault(net, []).append(row)
-        for net, rows in loads.items():
-            if net in drivers:
-                np.add.at(waiting, rows, 1)
-        level = [row for row, count in enumerate(waiting) if count == 0]
-        levels: list[list[int]] = []
-        done = 0
-        while level:
-            done += len(level)
-            levels.append(level)
-            following = []
-            for row in level:
-                instance = self.netlist.instances[row]
-                for name, net in instance.nets.items():
-                    if self.cells[row].pins[name].direction == "output":
-                        for other in loads.get(net, ()):
-                            waiting[other] -= 1
-                            if waiting[other] == 0:
-                                following.append(other)
-            level = following
-        if done != len(self.cells):
-            row = int(np.flatnonzero(waiting)[0])
-            raise InputError(
-                f"instance {self.netlist.instances[row].name}: in or behind a combinational loop"
-            )
-        return levels
 
     def batches_of(self, rows: Iterable[int]) -> Iterable[Batch]:
         """Yield the instances at ``rows`` in batches."""
@@ -212,16 +180,36 @@ class PowerGraph:
             }
             yield Batch(cell, np.array(members), nets)
 
+    def _drivers(self, level: Iterable[Driver]) -> Iterable[tuple[Batch, Pin, frozenset[str]]]:
+        """Yield the drivers of a level in batches, each with its pin and the pins cut from it."""
+        alike: dict[tuple[str, frozenset[str]], list[int]] = {}
+        for driver in level:
+            cut = self.order.cut.get((driver.row, driver.pin), frozenset())
+            alike.setdefault((driver.pin, cut), []).append(driver.row)
+        for (pin, cut), rows in alike.items():
+            for batch in self.batches_of(rows):
+                yield batch, batch.cell.pins[pin], cut
+
     def _constants(self) -> NDArray[np.bool_]:
-        """Say which nets are constant: tied, or functions of constant nets alone."""
+        """Say which nets are constant: tied, or functions of constant nets alone.
+
+        One with several drivers is constant where all of them have the same constant value.
+        """
         values = np.full(len(self.index), np.nan)
         for name, value in CONSTANTS.items():
             values[self.index[name]] = value
-        for level in self.levels:
-            for batch in self.batches_of(level):
-                for pin in batch.cell.outputs:
-                    if pin.name in batch.nets and pin.function and not batch.cell.has_state:
-                        values[batch.nets[pin.name]] = _settled(pin.function, batch, values)
+        met = np.zeros(len(self.index), dtype=bool)
+        met[self.ports] = True
+        for batch, pin, _ in self._batches:
+            nets = batch.nets[pin.name]
+            settled = np.full(len(nets), np.nan)
+            if pin.function is not None and not batch.cell.has_state:
+                settled = _settled(pin.function, batch, values)
+            alone = (self.driven[nets] == 1) & ~met[nets]
+            values[nets[alone]] = settled[alone]
+            for net, value in zip(nets[~alone], settled[~alone], strict=True):
+                values[net] = value if not met[net] or values[net] == value else np.nan
+                met[net] = True
         return ~np.isnan(values)
 
     def probabilities(self, batch: Batch) -> dict[str, Probability]:
@@ -253,49 +241,55 @@ class PowerGraph:
         Clocks are the inputs with a way to a register's clock pin that toggle at least half as
         often as the one that toggles most.
         """
-        to_register, clocked = np.zeros((2, len(self.index)), dtype=bool)
-        gates: list[tuple[list[int], list[int]]] = []
-        for level in self.levels:
-            for row in level:
-                cell, nets = self.cells[row], self.netlist.instances[row].nets
-                for pin in cell.clock_pins & nets.keys():
-                    to_register[self.index[nets[pin]]] = True
-                gates.append(
-                    (
-                        [self.index[nets[pin]] for pin in _passing(cell) if pin in nets],
-                        [self.index[nets[p.name]] for p in cell.outputs if p.name in nets],
-                    )
-                )
-        for inputs, outputs in reversed(gates):
-            if to_register[outputs].any():
-                to_register[inputs] = True
-        ports = [self.index[n] for n in self.netlist.inputs if to_register[self.index[n]]]
+        onward: dict[int, list[int]] = {}
+        back: dict[int, list[int]] = {}
+        for driver in self.drivers:
+            net = self.index[driver.net]
+            for _, name in driver.sources:
+                onward.setdefault(self.index[name], []).append(net)
+                back.setdefault(net, []).append(self.index[name])
+        pins = (
+            self.index[instance.nets[pin]]
+            for instance, cell in zip(self.netlist.instances, self.cells, strict=True)
+            for pin in cell.clock_pins & instance.nets.keys()
+        )
+        to_register = _reached(pins, back)
+        ports = [k for k in self.ports if k in to_register]
         most = max((self.toggles[k] for k in ports), default=0.0)
-        clocked[[k for k in ports if self.toggles[k] >= most / 2]] = True
-        for inputs, outputs in gates:
-            if clocked[inputs].any():
-                clocked[outputs] |= to_register[outputs]
+        clocks = [k for k in ports if self.toggles[k] >= most / 2]
+        clocked = np.zeros(len(self.index), dtype=bool)
+        clocked[list(_reached(clocks, onward, to_register))] = True
         return clocked
 
-    def propagate_slews(self) -> None:
-        """Find the worst slew of every net, level by level; registers start at the clock edge."""
-        for batch in (batch for level in self.levels for batch in self.batches_of(level)):
-            for pin in batch.cell.outputs:
-                if pin.name not in batch.nets:
-                    continue
-                nets = batch.nets[pin.name]
-                for arc in pin.arcs:
-                    if batch.cell.sequential and not arc.timing_type.endswith("_edge"):
-                        continue
-                    rise, fall = self.slews(batch, arc.related_pin)
-                    for table, own, other, load, target in (
-                        (arc.rise_slew, rise, fall, self.rise_load_f, self.rise_slew_s),
-                        (arc.fall_slew, fall, rise, self.fall_load_f, self.fall_slew_s),
-                    ):
-                        if table is not None:
-                            source = _source(arc, own, other)
-                            slew = table(source, load[nets])
-                            target[nets] = np.maximum(target[nets], slew)
+    def propagate_slews(self, input_slew_s: float = 0.0) -> None:
+        """Find the worst slew of every net, level by level; registers start at the clock edge.
+
+        ``input_slew_s``: that of all input ports but the clocks, which are ideal.
+        """
+        for slews in (self.rise_slew_s, self.fall_slew_s):
+            slews[self.ports] = input_slew_s
+        for batch, pin, cut in self._batches:
+            arcs = pin.arcs
+            if batch.cell.sequential:
+                arcs = tuple(arc for arc in arcs if arc.timing_type.endswith("_edge"))
+            # An output with no other arc has the slew of ideal inputs rather than none.
+            if not cut.issuperset(arc.related_pin for arc in arcs):
+                arcs = tuple(arc for arc in arcs if arc.related_pin not in cut)
+            for arc in arcs:
+                self._pass_slews(batch, pin, arc)
+
+    def _pass_slews(self, batch: Batch, pin: Pin, arc: TimingArc) -> None:
+        """Raise the slews of the nets at ``pin`` to those that an arc brings."""
+        nets = batch.nets[pin.name]
+        rise, fall = self.slews(batch, arc.related_pin)
+        for table, rises, load, target in (
+            (arc.rise_slew, True, self.rise_load_f, self.rise_slew_s),
+            (arc.fall_slew, False, self.fall_load_f, self.fall_slew_s),
+        ):
+            if table is not None:
+                slew = table(_source(arc, rise, fall, rises), load[nets])
+                # At: several drivers of a net may be in one batch.
+                np.maximum.at(target, nets, slew)
 
     def slews(self, batch: Batch, pin: str | None) -> tuple[Array, Array]:
         """Return rise and fall slew at an input pin; zero on the ideal clock and without a net."""
@@ -306,6 +300,35 @@ class PowerGraph:
         rise, fall = self.rise_slew_s[nets], self.fall_slew_s[nets]
         return np.where(ideal, 0, rise), np.where(ideal, 0, fall)
 
+    def loops_cut(self) -> tuple[str, ...]:
+        """Return where the slews go no further around a loop, as "instance/pin -> output"."""
+        return tuple(
+            f"{self.netlist.instances[row].name}/{pin} -> {output}"
+            for (row, output), pins in self.order.cut.items()
+            for pin in sorted(pins)
+        )
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what was assumed of loops, of nets with several drivers and of those with none."""
+        notes = []
+        if cut := self.loops_cut():
+            notes.append(
+                f"combinational loops: for the slews alone they are cut at {_some(cut)}; all else "
+                "counts every pin"
+            )
+        several = [n for n, k in self.index.items() if self.driven[k] > 1]
+        if several:
+            notes.append(
+                f"nets with several drivers: {_some(several)}: the drivers share the switching "
+                "power; each has its internal power at every toggle of the net, as in OpenSTA"
+            )
+        if self.undriven:
+            notes.append(
+                f"nets that nothing drives: {_some(self.undriven)}: without an activity they "
+                "count as still, at 0"
+            )
+        return tuple(notes)
+
     def groups(self) -> NDArray[np.int64]:
         """Return the index into `GROUPS` of every instance; a clock cell drives only clock nets."""
         group = np.zeros(len(self.cells), dtype=np.int64)
@@ -313,7 +336,7 @@ class PowerGraph:
             zip(self.netlist.instances, self.cells, strict=True)
         ):
             driven = [
-                self.index[instance.nets[p.name]] for p in cell.outputs if p.name in instance.nets
+                self.index[net] for pin, net in instance.nets.items() if drives(cell.pins[pin])
             ]
             if driven and self.clock[driven].all():
                 group[row] = GROUPS.index("clock")
@@ -322,17 +345,24 @@ class PowerGraph:
         return group
 
 
-def _passing(cell: Cell) -> set[str]:
-    """Return the inputs from which a change passes to an output without waiting for a clock edge.
+def _some(names: Sequence[str]) -> str:
+    """Return the first of the names, and how many more there are."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
-    A register has none, a clock gate its clock.
-    """
-    if cell.sequential is not None:
-        return set()
-    if not cell.has_state:
-        return {pin.name for pin in cell.pins.values() if pin.direction != "output"}
-    arcs = (arc for pin in cell.outputs for arc in pin.arcs)
-    return {arc.related_pin for arc in arcs if arc.timing_type.startswith("combinational")}
+
+def _reached(
+    starts: Iterable[int], edges: Mapping[int, Sequence[int]], within: Container[int] | None = None
+) -> set[int]:
+    """Return the nets that edges lead to from ``starts``, these too, without leaving ``within``."""
+    reached = set(starts)
+    waiting = list(reached)
+    while waiting:
+        for net in edges.get(waiting.pop(), ()):
+            if net not in reached and (within is None or net in within):
+                reached.add(net)
+                waiting.append(net)
+    return reached
 
 
 def _settled(function: Expression, batch: Batch, values: Array) -> Array:
@@ -352,8 +382,15 @@ def _settled(function: Expression, batch: Batch, values: Array) -> Array:
     return np.where(can.all(axis=0), np.nan, can[1].astype(float))
 
 
-def _source(arc: TimingArc, own: Array, opposite: Array) -> Array:
-    """Return the slew of the input edge that causes an output edge, from those of both edges."""
-    if arc.timing_sense == "positive_unate":
-        return own
-    return opposite if arc.timing_sense == "negative_unate" else np.maximum(own, opposite)
+def _source(arc: TimingArc, rise: Array, fall: Array, rises: bool) -> Array:
+    """Return the slew of the input edge that causes an output edge, which ``rises`` or falls."""
+    sense, kind = arc.timing_sense, arc.timing_type
+    if kind in ("rising_edge", "falling_edge"):
+        return rise if kind == "rising_edge" else fall
+    if sense not in ("positive_unate", "negative_unate"):
+        return np.maximum(rise, fall)
+    # A tristate is switched on, or off, by one edge, wherever its output goes.
+    causes_rise = sense == "positive_unate"
+    if not kind.startswith("three_state"):
+        causes_rise = causes_rise == rises
+    return rise if causes_rise else fall

@@ -2,7 +2,7 @@
 
 The method is OpenSTA's (``power/Power.cc``, read for its definitions): switching 1/2 C V^2 per
 toggle of a driven net, internal energy by input slew and output load, leakage by state. Slews
-propagate from ideal inputs and an ideal clock (zero slew) through the timing tables, the worst of
+propagate from the inputs and an ideal clock (zero slew) through the timing tables, the worst of
 all arcs. Nets count as independent where a condition's probability is needed. ``docs/power.md``
 states every rule and how near the result comes to OpenSTA 2.5.0.
 """
@@ -25,6 +25,7 @@ from dbp.synthesis.cells.library import Library
 from dbp.synthesis.netlist import Netlist
 from dbp.synthesis.power import _energy
 from dbp.synthesis.power._graph import GROUPS, Array, PowerGraph, without_supplies
+from dbp.synthesis.power._order import drives, loads
 
 KINDS = ("switching", "internal", "leakage", "total")
 
@@ -34,8 +35,10 @@ class Power:
     """Watts of every instance, in the order of the netlist.
 
     ``group``: index into `GROUPS` of every instance. ``clocks``: the inputs that count as clocks.
-    ``notes``: what was assumed of this netlist, a sentence each. ``left_out_w``: internal power
-    that the library states in a way that has no share, see `_energy.of_output`.
+    ``loops_cut``: the places, as "instance/pin -> output", where the slews go no further around a
+    combinational loop. ``notes``: what was assumed of this netlist, a sentence each.
+    ``left_out_w``: internal power that the library states in a way that has no share, see
+    `_energy.of_output`.
     """
 
     instances: tuple[str, ...]
@@ -45,6 +48,7 @@ class Power:
     internal_w: Array
     leakage_w: Array
     clocks: tuple[str, ...]
+    loops_cut: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     left_out_w: Array = field(default_factory=lambda: np.zeros(0))
 
@@ -75,16 +79,18 @@ def calculate(
     activity: Activity,
     clock_period_s: float,
     wire_load: str | None = None,
+    input_slew_s: float = 0.0,
 ) -> Power:
     """Calculate the power of ``netlist`` at a clock period.
 
-    ``wire_load``: one of the library's, None for no wires. `InputError` where the library lacks a
-    cell, a pin or the wire load, or the activity a net.
+    ``wire_load``: one of the library's, None for no wires. ``input_slew_s``: the slew of every
+    input port but the clocks. `InputError` where the library lacks a cell, a pin or the wire load,
+    or the activity a net.
     """
     netlist = without_supplies(netlist, library)
     graph = PowerGraph(netlist, library, wire_load)
     graph.annotate(activity)
-    graph.propagate_slews()
+    graph.propagate_slews(input_slew_s)
     count = len(netlist.instances)
     internal, switching, leakage = np.zeros(count), np.zeros(count), np.zeros(count)
     left_out = np.zeros(count)
@@ -95,15 +101,17 @@ def calculate(
             for pin in batch.cell.pins.values():
                 volts = library.voltage_v if pin.voltage_v is None else pin.voltage_v
                 nets = batch.nets.get(pin.name)
-                if pin.direction == "output":
+                if drives(pin):
                     # An open output too: what moves inside the cell does not depend on its net.
                     energy, lost = _energy.of_output(graph, batch, pin, probability)
                     internal[batch.rows] += energy
                     left_out[batch.rows] += lost
                     if nets is not None:
-                        toggles = graph.toggles[nets]
-                        switching[batch.rows] += 0.5 * volts**2 * graph.load_f[nets] * toggles
-                elif nets is not None:
+                        charges = graph.load_f[nets] * graph.toggles[nets]
+                        # The load of a net is charged once, by whichever of its drivers.
+                        charges /= np.maximum(graph.driven[nets], 1)
+                        switching[batch.rows] += 0.5 * volts**2 * charges
+                if loads(pin) and nets is not None:
                     internal[batch.rows] += _energy.of_input(graph, batch, pin, probability)
             leakage[batch.rows] = _energy.leakage_w(batch.cell, probability)
         except KeyError as error:
@@ -118,5 +126,7 @@ def calculate(
         internal / clock_period_s,
         leakage,
         tuple(name for name in netlist.inputs if graph.clock[graph.index[name]]),
-        left_out_w=left_out / clock_period_s,
+        graph.loops_cut(),
+        graph.notes(),
+        left_out / clock_period_s,
     )

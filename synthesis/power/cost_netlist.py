@@ -24,6 +24,9 @@ from dbp.synthesis.power.calculate import Power
 from dbp.synthesis.timing import clock_tree
 
 MAX_CLOCK_MHZ = 100_000.0
+# Ideal inputs, like those that OpenSTA has without a set_input_transition.
+INPUT_SLEW_NS = 0.0
+MAX_INPUT_SLEW_NS = 1000.0
 ENGINES = ("dbp", "opensta")
 RESULTS = ("metrics.json", "power.csv.gz")
 
@@ -37,6 +40,7 @@ class _Inputs:
     activity: Activity
     wire_load: str | None
     clock_period_s: float
+    input_slew_ns: float
 
 
 def cost_power(
@@ -48,27 +52,42 @@ def cost_power(
     *,
     wire_load: str | None = None,
     engine: str = "dbp",
+    input_slew_ns: float = INPUT_SLEW_NS,
 ) -> PowerMetrics:
     """Cost a mapped netlist in watts; writes ``metrics.json`` and ``power.csv.gz`` to ``out``.
 
     ``activity_file``: ``.csv``, ``.saif`` or ``.vcd``, also compressed (``.gz``). ``wire_load``:
     one of the library's, "none" for no wires, by default the library's default. ``engine``: "dbp"
-    or "opensta". Returns the metrics (keys: ``docs/power.md``). `InputError` for what does not fit,
-    `MissingError` and `ToolError` of the other engine. Where it fails, ``out`` holds no figures,
-    not even those of an earlier call.
+    or "opensta". ``input_slew_ns``: the transition time of every input port but the clocks, as the
+    library measures it (``set_input_transition``). Returns the metrics (keys: ``docs/power.md``).
+    `InputError` for what does not fit, `MissingError` and `ToolError` of the other engine. Where it
+    fails, ``out`` holds no figures, not even those of an earlier call.
     """
     stopwatch, out = Stopwatch(), Path(out)
     if not 0 < clock_mhz <= MAX_CLOCK_MHZ:
         raise InputError(f"clock_mhz = {clock_mhz!r}: must be above 0 and at most {MAX_CLOCK_MHZ}")
+    if not 0 <= input_slew_ns <= MAX_INPUT_SLEW_NS:
+        raise InputError(
+            f"input_slew_ns = {input_slew_ns!r}: must be 0 to {MAX_INPUT_SLEW_NS:g} ns"
+        )
     if engine not in ENGINES:
         raise InputError(f"power engine {engine!r}: must be one of {', '.join(ENGINES)}")
     _clear(out)
     # Asked for first, so that a missing program is reported before large files are read.
     engine_version = "dbp" if engine == "dbp" else opensta.find()[1]
-    inputs = _read_inputs(netlist_file, activity_file, liberty_files, clock_mhz, wire_load)
+    inputs = _read_inputs(
+        netlist_file, activity_file, liberty_files, clock_mhz, wire_load, input_slew_ns
+    )
     period_s, load = inputs.clock_period_s, inputs.wire_load
     with _concerning(netlist_file):
-        watts = calculate.calculate(inputs.netlist, inputs.library, inputs.activity, period_s, load)
+        watts = calculate.calculate(
+            inputs.netlist,
+            inputs.library,
+            inputs.activity,
+            period_s,
+            load,
+            input_slew_ns * 1e-9,
+        )
     if engine == "opensta":
         work = out / "opensta"
         shutil.rmtree(work, ignore_errors=True)
@@ -79,6 +98,7 @@ def cost_power(
             inputs.activity,
             period_s,
             load,
+            input_slew_ns,
             netlist_file,
             liberty_files,
             work,
@@ -94,6 +114,7 @@ def _read_inputs(
     liberty_files: Sequence[str | Path],
     clock_mhz: float,
     wire_load: str | None,
+    input_slew_ns: float,
 ) -> _Inputs:
     library = liberty_reader.read(*liberty_files)
     design = netlist.read(netlist_file, library.cells.keys())
@@ -103,7 +124,8 @@ def _read_inputs(
     period_s = 1e-6 / clock_mhz
     with _concerning(netlist_file):
         design = without_supplies(bound(design, library), library)
-    return _Inputs(design, library, read_activity(activity_file, design, period_s), load, period_s)
+    rates = read_activity(activity_file, design, period_s)
+    return _Inputs(design, library, rates, load, period_s, input_slew_ns)
 
 
 def _metrics(
@@ -123,12 +145,14 @@ def _metrics(
         power_engine=engine_version,
         **clock_tree.as_metrics(tree),
         wire_load=inputs.wire_load,
+        input_slew_ns=inputs.input_slew_ns,
         voltage_v=library.voltage_v,
         supplies_v=_notes.supplies_v(design, library),
         internal_left_out_w=float(watts.left_out_w.sum()),
         activity=inputs.activity.source,
         nets_annotated_fraction=sum(net in toggles for net in nets) / max(len(nets), 1),
         clock_toggles_per_clock={clock: toggles[clock] for clock in watts.clocks},
+        loops_cut=watts.loops_cut,
         notes=(*design.notes, *watts.notes, *_notes.notes(design, library, watts)),
         **provenance(
             design_hash=None,

@@ -50,6 +50,7 @@ def calculate(
     activity: Activity,
     clock_period_s: float,
     wire_load: str | None,
+    input_slew_ns: float,
     verilog: str | Path,
     liberty: Sequence[str | Path],
     folder: Path,
@@ -87,6 +88,11 @@ def calculate(
             f"set_wire_load_model -name {processes.checked_name(wire_load, 'wire load')}",
             "set_wire_load_mode top",
         ]
+    if input_slew_ns > 0:
+        lines += [
+            f"set_input_transition {input_slew_ns:.9g} [get_ports {{{name}}}]"
+            for name in _ports(netlist, clocks).values()
+        ]
     lines += activity_commands(netlist, library, activity, clocks)
     lines.append("report_power -instances [get_cells *] -digits 6")
     write_text(folder / "power.tcl", "\n".join(lines) + "\n")
@@ -102,13 +108,10 @@ def activity_commands(
 
     `InputError` for a name that Tcl or OpenSTA would take for something else.
     """
-    bits = {bit for name, port in netlist.ports.items() for bit in port if bit != name}
-    lines = []
-    for net in netlist.inputs:
-        if net not in clocks:
-            # OpenSTA does not know the bit of a vector by its escaped name.
-            name = net if net in bits else _escaped(net)
-            lines.append(_activity(f"-input_ports [get_ports {{{name}}}]", activity, net))
+    lines = [
+        _activity(f"-input_ports [get_ports {{{name}}}]", activity, net)
+        for net, name in _ports(netlist, clocks).items()
+    ]
     for instance in netlist.instances:
         for pin in library.cells[instance.cell].outputs:
             driven = instance.nets.get(pin.name)
@@ -118,6 +121,15 @@ def activity_commands(
                 name = f"{_escaped(instance.name)}/{processes.checked_name(pin.name, 'pin')}"
                 lines.append(_activity(f"-pins [get_pins {{{name}}}]", activity, driven))
     return lines
+
+
+def _ports(netlist: Netlist, clocks: Collection[str]) -> dict[str, str]:
+    """Return what OpenSTA calls each bit of the input ports that is no clock."""
+    # It does not know the bit of a vector by its escaped name.
+    bits = {bit for name, port in netlist.ports.items() for bit in port if bit != name}
+    return {
+        net: net if net in bits else _escaped(net) for net in netlist.inputs if net not in clocks
+    }
 
 
 def _escaped(name: str) -> str:

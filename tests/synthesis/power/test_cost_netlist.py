@@ -124,8 +124,8 @@ def test_a_net_without_activity_is_refused_but_not_a_constant(folder):
         (["--activity", "none.vcd"], "error: none.vcd: cannot be read: No such file or directory"),
         (["--netlist", "cell.v"], "cell.v: instance u: cell NAND3: not in the library tiny"),
         (["--netlist", "pin.v"], "pin.v: instance u: NAND2 has no pin Z in the library tiny: must"),
-        (["--netlist", "loop.v"], "loop.v: instance u: in or behind a combinational loop"),
-        (["--netlist", "two.v"], "two.v: net n: driven more than once"),
+        (["--input-slew-ns", "-1"], "'-1': must be in ns, from 0 to 1000"),
+        (["--input-slew-ns", "nan"], "'nan': must be in ns, from 0 to 1000"),
         (["--netlist", "pipe"], "pipe: cannot be read: no regular file"),
         (["--activity", "pipe.csv"], "pipe.csv: cannot be read: no regular file"),
         (["--activity", "pipe.vcd"], "pipe.vcd: cannot be read: no regular file"),
@@ -142,7 +142,6 @@ def test_what_does_not_fit_gets_one_line(folder, monkeypatch, capsys, arguments,
     monkeypatch.chdir(folder)
     for name, old, new in (
         ("cell", "NAND2", "NAND3"), ("pin", ".Y(n)", ".Z(n)"),
-        ("loop", ".B(d[1])", ".B(n)"), ("two", ".Q(q)", ".Q(n)"),
     ):  # fmt: skip
         (folder / f"{name}.v").write_text(VERILOG.replace(old, new))
     for name in ("pipe", "pipe.csv", "pipe.vcd"):
@@ -180,6 +179,31 @@ def test_the_command_line(folder, monkeypatch, capsys):
     assert main(words.split()) == 0
     assert "m: " in capsys.readouterr().out
     assert json.loads((folder / "out" / "metrics.json").read_text())["wire_load"] == "short"
+
+
+def test_input_slews_are_an_option_and_stated(folder):
+    """The NAND has no energy that depends on slews, an inverter before it has: 1 fJ per ns."""
+    (folder / "m.v").write_text(VERILOG.replace("NAND2 u (.A(d[0]), .B(d[1])", "INV u (.A(d[0])"))
+    ideal, real = run(folder), run(folder, out="other", input_slew_ns=0.5)
+    assert (ideal["input_slew_ns"], real["input_slew_ns"]) == (0.0, 0.5)
+    more = real["power_w"]["internal"] - ideal["power_w"]["internal"]
+    assert more == pytest.approx(0.5 * 0.5e-15 / 10e-9)
+    for slew_ns in (-0.1, float("nan"), 1e4):
+        with pytest.raises(InputError, match=r"input_slew_ns = .*: must be 0 to 1000 ns"):
+            run(folder, input_slew_ns=slew_ns)
+
+
+def test_where_a_loop_was_cut_is_said(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    (folder / "m.v").write_text(VERILOG.replace(".B(d[1])", ".B(n)"))
+    words = f"power --netlist m.v --activity a.csv --liberty {TINY} --clock-mhz 50 --out out"
+    assert main([*words.split(), "--input-slew-ns", "0.1"]) == 0
+    assert "note: combinational loops: for the slews alone they are cut at u/B -> Y" in (
+        capsys.readouterr().err
+    )
+    metrics = json.loads((folder / "out" / "metrics.json").read_text())
+    assert metrics["loops_cut"] == ["u/B -> Y"] and len(metrics["notes"]) == 1
+    assert metrics["input_slew_ns"] == 0.1
 
 
 STA = """#!/bin/sh
@@ -220,6 +244,7 @@ def test_opensta_is_asked_and_its_answer_taken(folder, monkeypatch):
     assert r"set_power_activity -input_ports [get_ports {d[0]}] -activity 0.5 -duty 0.25" in lines
     assert r"set_power_activity -pins [get_pins {r\/1/Q}] -activity 0.5 -duty 0.75" in lines
     assert not any("clk" in line for line in lines if line.startswith("set_power_activity"))
+    assert not any(line.startswith("set_input_transition") for line in lines)
     # No wires: OpenSTA would take the default of the library.
     asked = (folder / "out" / "opensta" / "asked.lib").read_text()
     assert "default_wire_load" in TINY.read_text() and "default_wire_load" not in asked
@@ -235,11 +260,16 @@ def test_names_that_tcl_would_run_do_not_reach_opensta(folder, monkeypatch, name
     assert not (folder / "out" / "opensta" / "asked.tcl").exists()
 
 
-def test_opensta_with_a_wire_load(folder, monkeypatch):
+def test_opensta_with_a_wire_load_and_input_slews(folder, monkeypatch):
     fake(folder, monkeypatch)
-    cost_power(folder / "m.v", folder / "a.csv", [TINY], 100.0, folder / "out", engine="opensta")
+    cost_power(
+        folder / "m.v", folder / "a.csv", [TINY], 100.0, folder / "out",
+        engine="opensta", input_slew_ns=0.1,
+    )  # fmt: skip
     script = (folder / "out" / "opensta" / "asked.tcl").read_text()
     assert "set_wire_load_model -name short\n" in script
+    assert script.count("set_input_transition") == 2  # not for the clock
+    assert "set_input_transition 0.1 [get_ports {d[1]}]\n" in script
 
 
 def test_an_answer_that_lacks_an_instance_is_an_error(folder, monkeypatch):
