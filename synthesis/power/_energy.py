@@ -91,13 +91,13 @@ def _load_and_toggles(
         return graph.load_f[nets], graph.toggles[nets]
     cell, count = batch.cell, len(batch.rows)
     toggles = {name: graph.toggles[nets] for name, nets in batch.nets.items()}
-    if cell.sequential is not None:
-        states = (cell.sequential.state, cell.sequential.inverted_state)
+    for stored in cell.states:
+        states = (stored.state, stored.inverted_state)
         alone = [(state,) for state in states]
         shown = (
             toggles[p.name]
             for p in cell.outputs
-            if p.name in toggles and p.function and p.function.variables in alone
+            if p.name in batch.nets and p.function and p.function.variables in alone
         )
         toggles |= dict.fromkeys(states, next(shown, np.zeros(count)))
     moves = np.zeros(count)

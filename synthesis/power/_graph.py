@@ -222,8 +222,8 @@ class PowerGraph:
         for pin in cell.pins.values():
             if pin.direction != "output":
                 of.setdefault(pin.name, half)
-        if cell.sequential is not None:
-            state, inverted = cell.sequential.state, cell.sequential.inverted_state
+        for stored in cell.states:
+            state, inverted = stored.state, stored.inverted_state
             known: Probability = half
             for pin in cell.outputs:
                 if pin.name in of and pin.function and pin.function.text in (state, inverted):
