@@ -26,9 +26,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_jitable, register_model
+
+from dbp.support.compiled import njit
 
 # Samples of a piece: 64 KiB, part of a second-level cache; the paper's chain begins 462 earlier.
 PIECE = 1 << 14
@@ -47,7 +49,7 @@ SIMD_LANES = 32
 
 # numba types a decorated function as one of no known arguments.
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-_compile: Decorator = njit(cache=True, nogil=True)
+_compile: Decorator = njit(nogil=True)
 _intrinsic: Decorator = intrinsic
 
 _WORD = ir.IntType(32)

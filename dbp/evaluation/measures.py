@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from scipy import special
 
 from dbp.errors import InputError
 from dbp.evaluation.intervals import block_interval
 from dbp.link import modulation
 from dbp.link.modulation import Waveform
+from dbp.support.compiled import njit
 from dbp.support.text import html_table
 
 # As a fraction of the energy sent: less noise than this comes from the arithmetic.
@@ -208,7 +208,7 @@ def _sum(groups: Sequence[Measures]) -> Measures:
     )
 
 
-_compile = njit(cache=True, nogil=True, error_model="numpy")
+_compile = njit(nogil=True, error_model="numpy")
 
 
 @_compile

@@ -63,8 +63,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import DTypeLike, NDArray
+
+from dbp.support.compiled import njit
 
 # Blocks side by side in a plane: a vector of AVX-512 in float32, two of AVX2.
 SIMD_BLOCKS = 16
@@ -74,9 +75,9 @@ TILE = 64
 # No fused multiply-adds ("contract"): which sums get one differs between the process that compiles
 # and those that load what it compiled, and with it the numbers of a seed.
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-_compile: Decorator = njit(cache=True, nogil=True, error_model="numpy")
+_compile: Decorator = njit(nogil=True, error_model="numpy")
 _compile_sum: Decorator = njit(
-    cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}
+    nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}
 )
 
 # How a `dbp.datapath.design.Rotation` computes on codes: scales (b, e, o above) and limits.

@@ -24,13 +24,13 @@ from typing import Any
 import llvmlite.binding
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
-from numba.core.caching import FunctionCache
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
+from dbp.support import compiled
 from dbp.support.sources import hash_of
 
 # A stage of a transform keeps four complex vectors: wider ones would not fit the registers.
@@ -289,7 +289,7 @@ def emit(operation: Callable[..., None], *kinds: types.Type) -> tuple[Any, Calla
     return types.void(*(types.intp if isinstance(k, types.Integer) else k for k in kinds)), generate
 
 
-class _Cache(FunctionCache):
+class _Cache(compiled.Cache):
     """numba's cache of machine code, in which this module's text is part of every key."""
 
     def _index_key(self, sig, codegen):
@@ -298,11 +298,4 @@ class _Cache(FunctionCache):
 
 def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return ``numba.njit(cache=True, **options)`` that compiles again after edits of this file."""
-
-    def compile_(function: Callable[..., Any]) -> Callable[..., Any]:
-        compiled = njit(**options)(function)
-        # As numba does for ``cache=True``.
-        compiled._cache = _Cache(function)
-        return compiled
-
-    return compile_
+    return compiled.njit(kind=_Cache, **options)

@@ -7,6 +7,7 @@ numba keeps the code beside our modules, or in ``NUMBA_CACHE_DIR``. Where those 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import multiprocessing
@@ -80,6 +81,8 @@ class Cache(caching.FunctionCache):  # type: ignore[misc]
             found = super().load_overload(sig, target_context)
         except Exception:  # a damaged file: whatever unpacking it may raise
             found = None
+            with contextlib.suppress(OSError):
+                self.flush()
         if found is None:
             _announce(isinstance(self._impl.locator, _Temporary))
         return found

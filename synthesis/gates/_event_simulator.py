@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from dbp.support.compiled import njit
 
 MAX_PINS = 16
 
@@ -138,7 +139,7 @@ _PINS, _TABLE, _TARGET, _STATE, _CHANGED, _NEXT, _GATE_FIELDS = 0, 1, 2, 3, 4, 5
 _VALUE, _TOGGLES, _FANOUT, _WIRE_FIELDS = 0, 1, 2, 4
 _PIN_BITS = 4
 
-_inline = njit(cache=True, inline="always")
+_inline = njit(inline="always")
 
 
 def run(
@@ -262,7 +263,7 @@ def _delay(pin, changed, value, delays):
     return delay
 
 
-@njit(cache=True)
+@njit()
 def _grown(events):
     """Twice as many rows; the new ones are free, each the next of the one before it."""
     rows = len(events)
@@ -271,7 +272,7 @@ def _grown(events):
     return events
 
 
-@njit(cache=True)
+@njit()
 def _next_due(now, end, head):
     """The time of the next event, or ``end`` where none is due before."""
     while now < end and head[now & (len(head) - 1)] < 0:
@@ -303,7 +304,7 @@ def _pass_slot(now, counting, wires, gates, wheel):
     return Wheel(head, events, free)
 
 
-@njit(cache=True)
+@njit()
 def _sample(level, wires, tables, registers):
     """Find the registers that flip at this edge; returns how many lie in ``flipping``."""
     flips = 0
@@ -319,7 +320,7 @@ def _sample(level, wires, tables, registers):
     return flips
 
 
-@njit(cache=True)
+@njit()
 def _edge(now, level, cycle, counting, wires, gates, registers, drive):
     """Change all that an edge of the clock changes. Returns how many gates are noted."""
     # Registers see what their inputs were before anything changes with the edge.
@@ -337,7 +338,7 @@ def _edge(now, level, cycle, counting, wires, gates, registers, drive):
 
 
 # Without Python's global lock: it takes minutes, and Ctrl-C must be heard meanwhile.
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _run(wires, gates, registers, wheel, drive, outputs, first_counted):
     """The fields of `Counts`; works in place on all that it is given but ``drive``."""
     nets, clocks = len(wires.at_one), len(drive.stimulus)
