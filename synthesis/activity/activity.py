@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
 
 from dbp.errors import InputError
 from dbp.support.files import read_gzip_or_plain, write_bytes
@@ -19,15 +19,31 @@ MAX_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
+class Window:
+    """The part of a dump that counts: from ``from_s`` to before ``to_s``, in its own time."""
+
+    from_s: float = -math.inf
+    to_s: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not self.from_s < self.to_s:
+            raise InputError(
+                f"from {1e9 * self.from_s:g} ns to {1e9 * self.to_s:g} ns: must end after its begin"
+            )
+
+
+@dataclass(frozen=True)
 class Activity:
     """Toggles (both edges) per clock and the share of time at 1, by net.
 
-    ``source``: the file that was read, for errors.
+    ``source``: the file that was read, for errors. ``scope``: the instance in it, empty where the
+    file has none.
     """
 
     toggles_per_clock: Mapping[str, float]
     static_probability: Mapping[str, float]
     source: str = field(default="", compare=False)
+    scope: str = field(default="", compare=False)
 
     def write(self, path: str | Path) -> None:
         """Write ``.csv.gz`` with the columns of `COLUMNS`, atomically."""
@@ -54,7 +70,8 @@ def read(path: str | Path) -> Activity:
         if not row:  # a blank line
             continue
         try:
-            net, rate, share = row[0], float(row[1]), float(row[2])
+            # An escaped identifier ends in a blank, which a table may have or not.
+            net, rate, share = row[0].rstrip(), float(row[1]), float(row[2])
             if len(row) != 3 or not 0 <= rate < 1e6 or not 0 <= share <= 1:
                 raise ValueError
         except (ValueError, IndexError):
@@ -66,22 +83,6 @@ def read(path: str | Path) -> Activity:
             raise InputError(f"{path}: line {line}: net {net!r}: must be listed once, is twice")
         toggles[net], probability[net] = rate, share
     return Activity(toggles, probability, str(path))
-
-
-Names = TypeVar("Names", bound=Mapping[str, Any])
-
-
-def best_scope(scopes: Mapping[str, Names], nets: Collection[str]) -> tuple[str, Names]:
-    """Return path and names of the scope (instance) that has most of ``nets``; ties: the first.
-
-    `InputError` where no scope has any of them.
-    """
-    asked = set(nets)
-    common = {path: len(asked & names.keys()) for path, names in scopes.items()}
-    best = max(common, key=common.__getitem__, default="")
-    if not common.get(best):
-        raise InputError(f"none of its {len(scopes)} scopes has a net of the netlist")
-    return best, scopes[best]
 
 
 def time_unit_s(text: str) -> float:

@@ -3,56 +3,83 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dbp.errors import InputError
 from dbp.support.files import read_gzip_or_plain
-from dbp.synthesis.activity.activity import Activity, best_scope, time_unit_s
+from dbp.synthesis.activity.activity import Activity, time_unit_s
+from dbp.synthesis.activity.sought import Listing, Scope, Sought, chosen_scope
+from dbp.synthesis.netlist.model import plain_name
 
-_TOKEN = re.compile(r'\s*(?:([()])|"((?:[^"\\]|\\.)*)"|((?:[^\s()"\\]|\\.)+)|$)')
+Scopes = dict[Scope, Listing[dict[str, float]]]
+
+_TOKEN = re.compile(
+    r"(?:\s++|//[^\n]*+|/\*.*?\*/)*+"
+    r'(?:([()])|"((?:[^"\\]|\\.)*)"|((?:[^\s()"\\]|\\.)+)|$)',
+    re.DOTALL,
+)
 _TIMES = ("T0", "T1", "TX", "TZ", "TC", "IG")
 MAX_BYTES = 1 << 30
 MAX_NESTING = 256
 
 
-def read(path: str | Path, nets: Collection[str], clock_period_s: float) -> Activity:
-    """Read the activity of those of ``nets`` that the instance with most of them lists.
+def read(
+    path: str | Path,
+    nets: Collection[str] | Mapping[str, Sequence[str]],
+    clock_period_s: float,
+    scope: str | None = None,
+) -> Activity:
+    """Read the activity of those of ``nets`` that one instance lists.
 
-    Toggles per clock are TC by the clocks in DURATION; the probability is T1 / (T0 + T1).
-    `InputError` names the line that does not fit.
+    ``nets``: names, or the names that a file may have for each. ``scope``: the instance, see
+    `chosen_scope`; by default the one with most of the nets. Toggles per clock are TC by the clocks
+    in DURATION; the probability is T1 / (T0 + T1). `InputError` names the line that does not fit.
     """
     content = read_gzip_or_plain(path, MAX_BYTES, "SAIF")
     try:
-        return _activity(content.decode(), nets, clock_period_s)
+        return _activity(content.decode("utf-8-sig"), Sought(nets), clock_period_s, scope)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
 
-def _activity(text: str, nets: Collection[str], clock_period_s: float) -> Activity:
-    reader = _Reader(text)
+def _activity(text: str, sought: Sought, clock_period_s: float, wanted: str | None) -> Activity:
+    reader = _Reader(text, sought)
     scopes = reader.instances()
     clocks = reader.duration * time_unit_s(reader.timescale) / clock_period_s
-    scope, listed = best_scope(scopes, nets)
+    scope, listed = chosen_scope(scopes, sought, wanted)
     toggles, probability = {}, {}
-    for name in nets:
-        if name in listed:
-            counts = listed[name]
-            known = counts.get("T0", 0.0) + counts.get("T1", 0.0)
-            if "TC" not in counts or known <= 0:
-                raise InputError(f"instance {scope}: net {name}: needs TC, and T0 or T1 above 0")
-            toggles[name] = counts["TC"] / clocks
-            probability[name] = counts.get("T1", 0.0) / known
-    return Activity(toggles, probability)
+    for name, entries in listed.items():
+        counts = _merged(entries)
+        if counts is None:
+            raise InputError(f"instance {scope}: net {name}: listed twice, with different counts")
+        known = counts.get("T0", 0.0) + counts.get("T1", 0.0)
+        if "TC" not in counts or known <= 0:
+            raise InputError(f"instance {scope}: net {name}: needs TC, and T0 or T1 above 0")
+        toggles[name] = counts["TC"] / clocks
+        probability[name] = counts.get("T1", 0.0) / known
+    return Activity(toggles, probability, scope=scope)
+
+
+def _merged(entries: list[dict[str, float]]) -> dict[str, float] | None:
+    """Return the counts of a net that is listed as port and as net; None where they differ."""
+    merged: dict[str, float] = {}
+    for counts in entries:
+        if any(merged.get(kind, count) != count for kind, count in counts.items()):
+            return None
+        merged |= counts
+    return merged
 
 
 class _Reader:
     """Read the parentheses once; keep the counts below NET and PORT."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, sought: Sought) -> None:
         self._text, self._position = text, 0
+        self._sought = sought
+        self._counts: dict[str, float] = {}
         self.duration, self.timescale = 0.0, ""
 
     def _tokens(self) -> Iterator[str]:
@@ -70,9 +97,9 @@ class _Reader:
     def _error(self, problem: str) -> InputError:
         return InputError(f"line {self._text.count(chr(10), 0, self._position) + 1}: {problem}")
 
-    def instances(self) -> dict[str, dict[str, dict[str, float]]]:
-        """Return the counts of every net, by instance path and name."""
-        scopes: dict[str, dict[str, dict[str, float]]] = {}
+    def instances(self) -> Scopes:
+        """Return the counts of the nets that are sought, by the path of their instance."""
+        scopes: Scopes = {}
         stack: list[list[str]] = []
         for token in self._tokens():
             if token == "(":
@@ -93,9 +120,7 @@ class _Reader:
             raise InputError("no DURATION above 0")
         return scopes
 
-    def _close(
-        self, stack: list[list[str]], scopes: dict[str, dict[str, dict[str, float]]]
-    ) -> None:
+    def _close(self, stack: list[list[str]], scopes: Scopes) -> None:
         """Take the innermost group off the stack and keep what it says."""
         atoms = stack.pop()
         kind = atoms[0] if atoms else ""
@@ -104,11 +129,15 @@ class _Reader:
         elif kind == "TIMESCALE" and len(stack) == 1:
             self.timescale = "".join(atoms[1:])
         elif kind in _TIMES and len(stack) >= 2 and stack[-2][:1] in (["NET"], ["PORT"]):
-            path = "/".join(group[-1] for group in stack if group[:1] == ["INSTANCE"])
             if not stack[-1]:
                 raise self._error(f"{kind} of no net")
-            net = scopes.setdefault(path, {}).setdefault(stack[-1][0], {})
-            net[kind] = self._number(atoms)
+            self._counts[kind] = self._number(atoms)
+        elif stack and stack[-1][:1] in (["NET"], ["PORT"]):
+            path = tuple(group[-1] for group in stack if group[:1] == ["INSTANCE"])
+            listing = scopes.setdefault(path, Listing())
+            # An escaped identifier ends in a blank, which some write.
+            listing.add(self._sought, plain_name(kind.rstrip()), self._counts)
+            self._counts = {}
 
     def _number(self, atoms: list[str]) -> float:
         try:

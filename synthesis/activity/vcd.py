@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,19 +14,38 @@ from tqdm import tqdm
 
 from dbp.errors import InputError
 from dbp.support.files import open_gzip_or_plain
-from dbp.synthesis.activity.activity import Activity, best_scope, time_unit_s
+from dbp.synthesis.activity.activity import Activity, Window, time_unit_s
+from dbp.synthesis.activity.sought import Listing, Scope, Sought, chosen_scope
+from dbp.synthesis.netlist.model import is_bit, plain_name
 
 MAX_BITS = 1 << 20
 MAX_TIME_DIGITS = 20  # of 64 bits
+ALWAYS = Window()
+# An identifier and a bit of its values, 0 being the last; a scope's; the ends of a window.
+Place = tuple[str, int]
+Scopes = dict[Scope, Listing[Place]]
+Units = tuple[float, float]
+# Types of variables that are no nets, whatever their size.
+_NO_NETS = {"real", "realtime", "shortreal", "real_parameter", "string", "event", "parameter"}
+_SELECT = re.compile(r"(.+?)\[(-?\d{1,9})(?::(-?\d{1,9}))?\]")
 _UNKNOWN = 2
 _VALUES = {"0": 0, "1": 1, "x": _UNKNOWN, "z": _UNKNOWN}
 
 
-def read(path: str | Path, nets: Collection[str], clock_period_s: float) -> Activity:
-    """Read the activity of those of ``nets`` that the scope with most of them dumps.
+def read(
+    path: str | Path,
+    nets: Collection[str] | Mapping[str, Sequence[str]],
+    clock_period_s: float,
+    scope: str | None = None,
+    window: Window = ALWAYS,
+) -> Activity:
+    """Read the activity of those of ``nets`` that one scope dumps.
 
-    A toggle is a change between 0 and 1, whatever came between; the probability is over the time
-    that the net is known. Time between ``$dumpoff`` and ``$dumpon`` does not count.
+    ``nets``: names, or the names that a file may have for each. ``scope``: see `chosen_scope`; by
+    default the one with most of the nets. ``window``: the time that counts; a change at its begin
+    does, one at its end does not, so that windows side by side add up. What comes after it is not
+    read. A toggle is a change between 0 and 1, whatever came between; the probability is over the
+    time that the net is known. Time between ``$dumpoff`` and ``$dumpon`` does not count.
     `InputError` names the line that does not fit.
     """
     content = open_gzip_or_plain(path)  # its error names the file already
@@ -40,7 +61,8 @@ def read(path: str | Path, nets: Collection[str], clock_period_s: float) -> Acti
                 leave=False,
             ) as progress,
         ):
-            return _Dump(_lines(file, progress)).activity(nets, clock_period_s)
+            dump = _Dump(_lines(file, progress), Sought(nets))
+            return dump.activity(clock_period_s, scope, window)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
     except InputError as error:
@@ -56,13 +78,17 @@ def _lines(file: Any, progress: tqdm) -> Iterator[str]:
     for k, line in enumerate(file):
         if k % 65536 == 0:
             progress.update(raw.tell() - progress.n)
-        yield line.decode("latin-1")
+        # A byte-order mark of UTF-8 is three letters of Latin 1.
+        yield line.decode("latin-1") if k else line.decode("latin-1").removeprefix("\xef\xbb\xbf")
 
 
 class _Dump:
     """A dump that is read once from its first line to its last."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
+    def __init__(self, lines: Iterable[str], sought: Sought) -> None:
+        self._sought = sought
+        # Every identifier, so that changes of other variables are passed over quickly.
+        self._codes: set[str] = set()
         self._numbered = enumerate(lines, start=1)
         self._line = 0
         self._rest: Iterator[str] = iter(())
@@ -79,9 +105,9 @@ class _Dump:
             self._rest = iter(line.split())
             yield from self._rest
 
-    def _header(self) -> tuple[dict[str, dict[str, tuple[str, int]]], float]:
-        """Return identifier and bit (0: a value's last) of every net, by scope; seconds a unit."""
-        scopes: dict[str, dict[str, tuple[str, int]]] = {}
+    def _header(self) -> tuple[Scopes, float]:
+        """Return what the scopes have of the nets that are sought, and the seconds of a unit."""
+        scopes: Scopes = {}
         path: list[str] = []
         unit_s = None
         words = self._words()
@@ -102,71 +128,93 @@ class _Dump:
             if word == "$timescale":
                 unit_s = time_unit_s("".join(body))
             elif word == "$scope":
-                path.append(body[-1] if body else "")
+                path.append(plain_name(body[-1]) if body else "")
             elif word == "$upscope":
                 del path[-1:]
-            elif word == "$var" and body[:1] not in (["real"], ["string"], ["event"]):
-                names = scopes.setdefault("/".join(path), {})
-                if len(body) < 4:
-                    raise self._error("$var: must be type, size, identifier and name")
-                for bit, name in enumerate(reversed(self._bits(body))):
-                    names.setdefault(name, (body[2], bit))
+            elif word == "$var":
+                self._variable(scopes.setdefault(tuple(path), Listing()), body)
         raise self._error("no $enddefinitions")
 
-    def _bits(self, body: list[str]) -> list[str]:
-        """Return the names of a variable's bits, the first of its value first."""
-        name = "".join(body[3:]).removeprefix("\\")
-        # The length first: Python refuses to convert thousands of digits.
-        if not body[1].isdecimal() or len(body[1]) > 9 or not 1 <= int(body[1]) <= MAX_BITS:
-            raise self._error(f"$var {name}: size {body[1][:20]!r}: must be 1..{MAX_BITS}")
-        size = int(body[1])
-        stem, _, inside = name.removesuffix("]").rpartition("[")
-        if size == 1 and ":" not in inside:
-            return [name]
-        first, _, last = inside.partition(":")
-        if not stem:
-            return [f"{name}[{k}]" for k in range(size - 1, -1, -1)]
-        try:
-            left, right = int(first), int(last)
-        except ValueError:
-            raise self._error(f"$var {name}: must end in [left:right]") from None
-        step = -1 if left >= right else 1
-        if abs(left - right) + 1 != size:
+    def _variable(self, listing: Listing[Place], body: list[str]) -> None:
+        """Keep a variable, or the bits of it, that may be sought; pass over all others."""
+        if len(body) > 2:
+            self._codes.add(body[2])
+        if body[:1] and body[0] in _NO_NETS:
+            return
+        if len(body) < 4:
+            raise self._error("$var: must be type, size, identifier and name")
+        _, size, code, first, *rest = body
+        name = first + "".join(rest)
+        match = _SELECT.fullmatch(name)
+        if match is None or (match[3] is None and (size != "1" or not rest)):
+            # A name without a range; where it looks like a bit it may be one.
+            self._unranged(listing, size, code, name)
+            return
+        stem = plain_name(match[1])
+        left, right = int(match[2]), int(match[3] or match[2])
+        if stem not in self._sought.bits and stem not in self._sought.scalars:
+            return
+        if self._size(size, name) != abs(left - right) + 1:
             raise self._error(f"$var {name}: is not of size {size}")
-        return [f"{stem}[{k}]" for k in range(left, right + step, step)]
+        if left == right:
+            listing.add(self._sought, f"{stem}[{left}]", (code, 0))
+            return
+        for index, bit in self._sought.bits.get(stem, ()):
+            if min(left, right) <= index <= max(left, right):
+                listing.add(self._sought, bit, (code, abs(index - right)))
 
-    def activity(self, nets: Collection[str], clock_period_s: float) -> Activity:
-        """Read the dump to its end; return the activity of those of ``nets`` that it has."""
+    def _unranged(self, listing: Listing[Place], size: str, code: str, name: str) -> None:
+        """Keep a variable that states no range: one bit, or bits that count down to 0."""
+        plain = plain_name(name)
+        if size == "1":
+            attached = is_bit(plain) and not plain.startswith("\\")
+            listing.add(self._sought, plain, (code, 0), attached)
+        elif plain in self._sought.bits or plain in self._sought.scalars:
+            width = self._size(size, name)
+            if width == 1:
+                listing.add(self._sought, plain, (code, 0))
+            for index, bit in self._sought.bits.get(plain, ()):
+                if 0 <= index < width:
+                    listing.add(self._sought, bit, (code, index))
+
+    def _size(self, size: str, name: str) -> int:
+        # The length first: Python refuses to convert thousands of digits.
+        if not size.isdecimal() or len(size) > 9 or not 1 <= int(size) <= MAX_BITS:
+            raise self._error(f"$var {name}: size {size[:20]!r}: must be 1..{MAX_BITS}")
+        return int(size)
+
+    def activity(self, clock_period_s: float, wanted: str | None, window: Window) -> Activity:
+        """Read the dump to its end; return the activity of the nets that it has."""
         scopes, unit_s = self._header()
-        scope, declared = best_scope(scopes, nets)
+        scope, found = chosen_scope(scopes, self._sought, wanted)
         # Several nets may share an identifier and bit, called a place here; each place has a slot.
-        places = {name: declared[name] for name in nets if name in declared}
-        slots = {place: k for k, place in enumerate(dict.fromkeys(places.values()))}
+        slots = {
+            place: k
+            for k, place in enumerate(dict.fromkeys(p for places in found.values() for p in places))
+        }
         counts = _Counts(len(slots))
-        by_code: dict[str, list[tuple[int, int]]] = {}
-        for (code, bit), k in slots.items():
-            by_code.setdefault(code, []).append((bit, k))
-        others = (code for names in scopes.values() for code, _ in names.values())
-        duration = self._count(by_code, others, counts)
+        duration = self._count(slots, counts, _in_units(window, unit_s))
         clocks = duration * unit_s / clock_period_s
         toggles, probability = {}, {}
-        for name, place in places.items():
+        for name, (place, *others) in found.items():
             k = slots[place]
+            if any(counts.of(slots[other]) != counts.of(k) for other in others):
+                raise InputError(
+                    f"scope {scope}: net {name}: two variables have this name, and differ"
+                )
             if counts.known[k] <= 0:
                 raise InputError(f"scope {scope}: net {name}: is never 0 or 1")
             toggles[name] = counts.toggles[k] / clocks
             probability[name] = counts.at_one[k] / counts.known[k]
-        return Activity(toggles, probability)
+        return Activity(toggles, probability, scope=scope)
 
-    def _count(
-        self, by_code: dict[str, list[tuple[int, int]]], others: Iterable[str], counts: _Counts
-    ) -> int:
-        """Read all value changes into ``counts``; return the time that counts.
-
-        ``others``: identifiers that are declared and not asked for.
-        """
-        scalars = dict.fromkeys(others, -1) | {code: p[0][1] for code, p in by_code.items()}
-        changes = _ValueChanges(by_code, scalars, counts)
+    def _count(self, slots: Mapping[Place, int], counts: _Counts, window: Units) -> float:
+        """Read all value changes into ``counts``; return the time that counts."""
+        by_code: dict[str, list[tuple[int, int]]] = {}
+        for (code, bit), k in slots.items():
+            by_code.setdefault(code, []).append((bit, k))
+        scalars = dict.fromkeys(self._codes, -1) | {code: p[0][1] for code, p in by_code.items()}
+        changes = _ValueChanges(by_code, scalars, counts, window)
         rest = (self._line, " ".join(self._rest))
         try:
             for number, line in chain([rest], self._numbered):
@@ -174,17 +222,31 @@ class _Dump:
                 # Dumps are full of lines with one change of one bit: they need no words.
                 head = line[:1]
                 if head in _SCALARS and not changes.value and not changes.skipped:
-                    k = scalars.get(line[1:].strip())
-                    if k is not None:
-                        if k >= 0 and not changes.paused:
-                            counts.change(k, _SCALARS[head], changes.counted)
+                    slot = scalars.get(line[1:].strip())
+                    if slot is not None:
+                        if slot >= 0 and not changes.paused:
+                            counts.change(slot, _SCALARS[head], changes.counted)
                         continue
                 for word in line.split():
                     changes.take(word)
+                    if changes.done:
+                        break
+                if changes.done:
+                    break
             changes.end()
         except InputError as error:
             raise self._error(str(error)) from None
         return changes.counted
+
+
+def _in_units(window: Window, unit_s: float) -> Units:
+    """Return a window in units of the dump; what is a whole number but for rounding is one."""
+    ends = (
+        time if math.isinf(time) else round(time / unit_s, 6)
+        for time in (window.from_s, window.to_s)
+    )
+    first, last = (int(end) if not math.isinf(end) and end == int(end) else end for end in ends)
+    return first, last
 
 
 class _ValueChanges:
@@ -193,6 +255,7 @@ class _ValueChanges:
     ``scalars``: the slot of every identifier of one bit, -1 for those that were not asked for.
     ``counted``: the time so far but for pauses (``paused``: after ``$dumpoff``). ``skipped``: the
     command whose words up to ``$end`` say nothing. ``value``: one that waits for its identifier.
+    ``done``: the end of the window has come.
     """
 
     def __init__(
@@ -200,10 +263,13 @@ class _ValueChanges:
         by_code: dict[str, list[tuple[int, int]]],
         scalars: dict[str, int],
         counts: _Counts,
+        window: Units,
     ) -> None:
         self._by_code, self._scalars, self._counts = by_code, scalars, counts
         self._now: int | None = None
-        self.counted = 0
+        self._first, self._last = window
+        self.counted: float = 0
+        self.done = False
         self.paused = False
         self.skipped = ""
         self.value = ""
@@ -243,11 +309,16 @@ class _ValueChanges:
             self.skipped = word
 
     def _advance(self, time: int) -> None:
-        if self._now is not None:
-            if time < self._now:
-                raise InputError(f"time {time} after {self._now}")
-            self.counted += 0 if self.paused else time - self._now
+        before = self._now
+        if before is not None:
+            if time < before:
+                raise InputError(f"time {time} after {before}")
+            if not self.paused:
+                self.counted += max(min(time, self._last) - max(before, self._first), 0)
+        if (before is None or before < self._first) and time >= self._first:
+            self._counts.begin()
         self._now = time
+        self.done = time >= self._last
 
     def _vector(self, digits: str, places: list[tuple[int, int]]) -> None:
         if not digits or not set(digits) <= _VALUES.keys():
@@ -264,8 +335,15 @@ class _ValueChanges:
             raise InputError(f"{self.skipped[:20]} without $end")
         if self.value:
             raise InputError(f"{self.value[:20]!r} of no variable")
+        if not math.isinf(self._last) and not self.done:
+            raise InputError(
+                f"the dump ends at {self._now or 0}, before the end of the window, {self._last}"
+            )
         if self.counted == 0:
-            raise InputError("no time passes in this dump")
+            raise InputError(
+                "no time passes in this dump"
+                + ("" if math.isinf(self._first) else f" from {self._first} on")
+            )
         self._counts.forget(self.counted)
 
 
@@ -285,10 +363,21 @@ class _Counts:
 
     def __init__(self, count: int) -> None:
         self.value, self.last = [_UNKNOWN] * count, [_UNKNOWN] * count
-        self.since, self.toggles = [0] * count, [0] * count
-        self.at_one, self.known = [0] * count, [0] * count
+        self.toggles = [0] * count
+        # Whole numbers, but where a window begins or ends between two units of time.
+        self.since: list[float] = [0] * count
+        self.at_one: list[float] = [0] * count
+        self.known: list[float] = [0] * count
 
-    def change(self, k: int, value: int, now: int) -> None:
+    def of(self, k: int) -> tuple[int, float, float]:
+        """Return all that was counted in a slot."""
+        return self.toggles[k], self.at_one[k], self.known[k]
+
+    def begin(self) -> None:
+        """Begin to count toggles."""
+        self.toggles = [0] * len(self.toggles)
+
+    def change(self, k: int, value: int, now: float) -> None:
         old = self.value[k]
         if value == old:
             return
@@ -301,7 +390,7 @@ class _Counts:
             self.last[k] = value
         self.value[k], self.since[k] = value, now
 
-    def forget(self, now: int) -> None:
+    def forget(self, now: float) -> None:
         """Make all unknown; the next 0 or 1 is then no toggle, whatever the last one was."""
         for k in range(len(self.value)):
             self.change(k, _UNKNOWN, now)
