@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -91,6 +92,17 @@ def slew_ns(text: str) -> float:
         value = -1.0
     if not 0 <= value <= 1000:
         raise argparse.ArgumentTypeError(f"{text!r}: must be in ns, from 0 to 1000")
+    return value
+
+
+def time_ns(text: str) -> float:
+    """A time in ns, at least 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be in ns, at least 0")
     return value
 
 

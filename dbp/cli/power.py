@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dbp.cli.options import (
     Commands,
@@ -14,7 +15,11 @@ from dbp.cli.options import (
     add_out,
     frequency_mhz,
     slew_ns,
+    time_ns,
 )
+
+if TYPE_CHECKING:
+    from dbp.synthesis.activity.activity import Part
 
 
 def add_to(commands: Commands[Parser]) -> None:
@@ -28,6 +33,15 @@ def add_to(commands: Commands[Parser]) -> None:
     ):
         parser.add_argument(
             f"--{name}", type=Path, required=True, nargs=count, metavar="FILE", help=what
+        )
+    parser.add_argument(
+        "--scope",
+        metavar="PATH",
+        help="instance in the SAIF or VCD, tb/dut (default: the one with most of the nets)",
+    )
+    for name, what in (("from", "begins (default: its begin)"), ("to", "ends (default: its end)")):
+        parser.add_argument(
+            f"--{name}-ns", type=time_ns, metavar="NS", help=f"where the part of a VCD {what}"
         )
     parser.add_argument("--clock-mhz", type=frequency_mhz, required=True, metavar="F")
     parser.add_argument(
@@ -52,6 +66,8 @@ def add_to(commands: Commands[Parser]) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from dbp.synthesis.activity.activity import Part
+
     power(
         options.netlist,
         options.activity,
@@ -61,6 +77,7 @@ def _run(options: argparse.Namespace) -> None:
         options.wire_load,
         options.power_engine,
         options.input_slew_ns,
+        Part(options.scope, options.from_ns, options.to_ns),
     )
 
 
@@ -73,6 +90,7 @@ def power(
     wire_load: str | None,
     engine: str,
     input_slew_ns: float,
+    part: Part,
 ) -> None:
     """Cost any mapped netlist in watts."""
     from dbp.synthesis.power.cost_netlist import cost_power
@@ -86,6 +104,7 @@ def power(
         wire_load=wire_load,
         engine=engine,
         input_slew_ns=input_slew_ns,
+        part=part,
     )
     watts, tree = metrics.power_w, metrics.clock_tree_estimate_w
     kinds = ", ".join(
@@ -100,6 +119,7 @@ def power(
         f"{metrics.module}: {1e3 * watts.total:.4g} mW ({kinds}) by "
         f"{metrics.power_engine}; clock tree, estimated, not included: "
         + (f"{1e3 * tree.total:.4g} mW" if tree else "none")
+        + (f"; activity of {metrics.activity_scope}" if metrics.activity_scope else "")
         + f"; {metrics.wall_time_s:.0f} s -> {out}",
         flush=True,
     )

@@ -222,9 +222,10 @@ class PowerMetrics(Metrics):
     ``wire_load``: None for no wires. ``input_slew_ns``: of all input ports but the clocks.
     ``voltage_v``: the library's own supply; ``supplies_v``: those that drive nets, by name.
     ``internal_left_out_w``: stated by the library for no pin that toggles. ``activity``: the file
-    it is from. ``loops_cut``: where the slews go no further around a combinational loop, as
-    "instance/pin -> output". ``notes``: what the reader of the figures should know of these inputs,
-    a sentence each.
+    it is from; ``activity_scope``: the instance in it, None for a table; ``activity_from_ns`` and
+    ``activity_to_ns``: the part of its time that counts, None for its ends. ``loops_cut``: where
+    the slews go no further around a combinational loop, as "instance/pin -> output". ``notes``:
+    what the reader of the figures should know of these inputs, a sentence each.
     """
 
     module: str
@@ -243,6 +244,9 @@ class PowerMetrics(Metrics):
     supplies_v: dict[str, float] = Field(default_factory=dict)
     internal_left_out_w: float = 0.0
     activity: str
+    activity_scope: str | None = None
+    activity_from_ns: float | None = None
+    activity_to_ns: float | None = None
     nets_annotated_fraction: float
     clock_toggles_per_clock: dict[str, float]
     loops_cut: tuple[str, ...] = ()

@@ -25,11 +25,36 @@ class Window:
     from_s: float = -math.inf
     to_s: float = math.inf
 
+
+@dataclass(frozen=True)
+class Part:
+    """What counts of a file: a scope of it, and a part of its time; None for what the reader takes.
+
+    `InputError` where the time ends before it begins.
+    """
+
+    scope: str | None = None
+    from_ns: float | None = None
+    to_ns: float | None = None
+
     def __post_init__(self) -> None:
-        if not self.from_s < self.to_s:
-            raise InputError(
-                f"from {1e9 * self.from_s:g} ns to {1e9 * self.to_s:g} ns: must end after its begin"
-            )
+        for name, time in (("from_ns", self.from_ns), ("to_ns", self.to_ns)):
+            if time is not None and not 0 <= time < math.inf:
+                raise InputError(f"{name} = {time!r}: must be a time of at least 0 ns")
+        if not self.window.from_s < self.window.to_s:
+            raise InputError(f"to_ns = {self.to_ns!r}: must be after from_ns = {self.from_ns!r}")
+
+    @property
+    def has_times(self) -> bool:
+        return self.from_ns is not None or self.to_ns is not None
+
+    @property
+    def window(self) -> Window:
+        """The time that counts, in seconds."""
+        return Window(
+            -math.inf if self.from_ns is None else self.from_ns * 1e-9,
+            math.inf if self.to_ns is None else self.to_ns * 1e-9,
+        )
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from dbp.errors import InputError
 from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
 from dbp.records.schemas import PowerMetrics, PowerW
 from dbp.synthesis import netlist
-from dbp.synthesis.activity import activity, saif, vcd
-from dbp.synthesis.activity.activity import Activity
+from dbp.synthesis.activity import formats
+from dbp.synthesis.activity.activity import Activity, Part
 from dbp.synthesis.cells import liberty_reader
 from dbp.synthesis.cells.library import Library
 from dbp.synthesis.netlist import Netlist
@@ -41,6 +41,7 @@ class _Inputs:
     wire_load: str | None
     clock_period_s: float
     input_slew_ns: float
+    part: Part
 
 
 def cost_power(
@@ -53,13 +54,15 @@ def cost_power(
     wire_load: str | None = None,
     engine: str = "dbp",
     input_slew_ns: float = INPUT_SLEW_NS,
+    part: Part = formats.EVERYTHING,
 ) -> PowerMetrics:
     """Cost a mapped netlist in watts; writes ``metrics.json`` and ``power.csv.gz`` to ``out``.
 
     ``activity_file``: ``.csv``, ``.saif`` or ``.vcd``, also compressed (``.gz``). ``wire_load``:
     one of the library's, "none" for no wires, by default the library's default. ``engine``: "dbp"
     or "opensta". ``input_slew_ns``: the transition time of every input port but the clocks, as the
-    library measures it (``set_input_transition``). Returns the metrics (keys: ``docs/power.md``).
+    library measures it (``set_input_transition``). ``part``: which scope and time of the activity
+    count. Returns the metrics (keys: ``docs/power.md``).
     `InputError` for what does not fit, `MissingError` and `ToolError` of the other engine. Where it
     fails, ``out`` holds no figures, not even those of an earlier call.
     """
@@ -76,7 +79,7 @@ def cost_power(
     # Asked for first, so that a missing program is reported before large files are read.
     engine_version = "dbp" if engine == "dbp" else opensta.find()[1]
     inputs = _read_inputs(
-        netlist_file, activity_file, liberty_files, clock_mhz, wire_load, input_slew_ns
+        netlist_file, activity_file, liberty_files, clock_mhz, wire_load, input_slew_ns, part
     )
     period_s, load = inputs.clock_period_s, inputs.wire_load
     with _concerning(netlist_file):
@@ -115,6 +118,7 @@ def _read_inputs(
     clock_mhz: float,
     wire_load: str | None,
     input_slew_ns: float,
+    part: Part,
 ) -> _Inputs:
     library = liberty_reader.read(*liberty_files)
     design = netlist.read(netlist_file, library.cells.keys())
@@ -124,8 +128,8 @@ def _read_inputs(
     period_s = 1e-6 / clock_mhz
     with _concerning(netlist_file):
         design = without_supplies(bound(design, library), library)
-    rates = read_activity(activity_file, design, period_s)
-    return _Inputs(design, library, rates, load, period_s, input_slew_ns)
+    rates = formats.read(activity_file, design, period_s, part)
+    return _Inputs(design, library, rates, load, period_s, input_slew_ns, part)
 
 
 def _metrics(
@@ -150,6 +154,9 @@ def _metrics(
         supplies_v=_notes.supplies_v(design, library),
         internal_left_out_w=float(watts.left_out_w.sum()),
         activity=inputs.activity.source,
+        activity_scope=inputs.activity.scope or None,
+        activity_from_ns=inputs.part.from_ns,
+        activity_to_ns=inputs.part.to_ns,
         nets_annotated_fraction=sum(net in toggles for net in nets) / max(len(nets), 1),
         clock_toggles_per_clock={clock: toggles[clock] for clock in watts.clocks},
         loops_cut=watts.loops_cut,
@@ -180,25 +187,3 @@ def _clear(out: Path) -> None:
         raise InputError(f"--out {out}: must be a folder, or none yet: {nearest} is a file")
     for name in RESULTS:
         (out / name).unlink(missing_ok=True)
-
-
-def read_activity(path: str | Path, design: Netlist, clock_period_s: float) -> Activity:
-    """Read the activity of the nets of ``design``; the file's name says in which format it is.
-
-    A net that the file knows only by the output port it drives has that port's activity.
-    """
-    names = dict.fromkeys([*design.nets, *design.outputs])
-    kind = Path(path).name.removesuffix(".gz").rpartition(".")[2].lower()
-    if kind == "csv":
-        rates = activity.read(path)
-    elif kind == "saif":
-        rates = saif.read(path, names, clock_period_s)
-    elif kind == "vcd":
-        rates = vcd.read(path, names, clock_period_s)
-    else:
-        raise InputError(f"{path}: must end in .csv, .saif or .vcd, with or without .gz")
-    toggles, probability = dict(rates.toggles_per_clock), dict(rates.static_probability)
-    for port, net in design.outputs.items():
-        if net not in toggles and port in toggles:
-            toggles[net], probability[net] = toggles[port], probability[port]
-    return Activity(toggles, probability, str(path))

@@ -134,6 +134,7 @@ def _ports(netlist: Netlist, clocks: Collection[str]) -> dict[str, str]:
 
 def _escaped(name: str) -> str:
     """Return a name as OpenSTA writes it: a backslash before brackets and dividers inside it."""
+    name = name.removeprefix("\\")  # of an escaped name that looks like a bit
     if re.search(r"[{}*?\s]", name):
         raise InputError(f"name {name!r}: no braces, * or ? where OpenSTA is asked")
     return re.sub(r"([\[\]/\\])", r"\\\1", name)
