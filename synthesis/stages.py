@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dbp.datapath.design import Design
-from dbp.errors import InputError
+from dbp.errors import InputError, ToolError
 from dbp.records.provenance import package_versions
 from dbp.rtl import Target, emit_step
 from dbp.rtl.ports import Ports
@@ -155,12 +155,19 @@ def simulate(
 
     ``words``, ``warm_up_clocks``: see `dbp.synthesis.gates.simulation.simulate`. Also returns the
     simulated period in s: where the clock is missed, a longer one that the gates can follow.
+    `ToolError` where the delays are not those of every cell: without delays there are no glitches,
+    and the watts are others.
     """
     period_s = 1e-6 / clock_mhz
     period_s = max(period_s, period_s - mapped.timing.slack_ns * 1e-9 + MARGIN_S)
     delays = opensta_timing.read_sdf(work / SDF)
     netlist, library = mapped.netlist, mapped.library
     gates = simulation.simulate(netlist, library, delays, words, period_s, warm_up_clocks)
+    if lacking := gates.unannotated:
+        raise ToolError(
+            f"{work / SDF}: no delay of {len(lacking)} outputs of the netlist's cells, "
+            f"{lacking[0]} the first{processes.full(work)}; log: {work / 'timing.log'}"
+        )
     return gates, period_s
 
 

@@ -5,12 +5,14 @@ A crash, a fatal Yosys error or a time limit ends the child only.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import util
 from pathlib import Path
+from typing import Any
 
 from dbp.errors import MissingError, ToolError
 from dbp.support import family, processes
@@ -66,6 +68,29 @@ def shell_safe_folder(prefix: str) -> Iterator[Path]:
                 "digits and _ . / + - only, since Yosys gives it to a shell"
             )
         yield folder
+
+
+def written_verilog(path: Path) -> str:
+    """Return the Verilog that Yosys wrote.
+
+    `ToolError` where it is not whole: Yosys does not say that a disk was full.
+    """
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if not text.endswith("endmodule\n"):
+        raise _only_part(path)
+    return text
+
+
+def written_json(path: Path) -> Any:
+    """Return the content of the JSON that Yosys wrote; `ToolError` where it is not whole."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    except ValueError:
+        raise _only_part(path) from None
+
+
+def _only_part(path: Path) -> ToolError:
+    return ToolError(f"Yosys wrote only part of {path}{processes.full(path.parent)}")
 
 
 def yosys_warnings(log: str) -> list[str]:

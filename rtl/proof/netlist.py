@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 from dbp.errors import DbpError, InputError, ToolError
 from dbp.support import family
 from dbp.support.files import write_bytes
-from dbp.support.yosys import run_yosys
+from dbp.support.yosys import run_yosys, written_json
 
 TIMEOUT_S = 600
 
@@ -163,7 +162,7 @@ def read_modules(rtl_dir: str | Path, flat: Sequence[str] = ()) -> dict[str, Wor
         if not flat:
             script = script.replace("flatten \n", "")
         run_yosys(script, folder, TIMEOUT_S)
-        modules = json.loads((folder / "netlist.json").read_text("utf-8"))["modules"]
+        modules = written_json(folder / "netlist.json")["modules"]
     for name in flat:
         if name not in modules:
             raise InputError(f"{rtl_dir}: no module {name}")

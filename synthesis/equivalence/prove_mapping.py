@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from dbp.records.provenance import Stopwatch, package_versions, provenance, writ
 from dbp.records.schemas import NetlistProofMetrics
 from dbp.support import family, processes
 from dbp.support.files import read_gzip_or_plain, write_text
+from dbp.support.yosys import written_json
 from dbp.synthesis import netlist
 from dbp.synthesis.cells import kits, liberty_reader
 from dbp.synthesis.cells.library import Library
@@ -110,7 +110,7 @@ def prove_mapping(
             "write_json gates.json",
         ]
         yosys_map.run_gates(folder, top, "step.v", None, after=after)
-        gates = json.loads((folder / "gates.json").read_text("utf-8"))["modules"][top]
+        gates = written_json(folder / "gates.json")["modules"][top]
     comparison = compare(cut_gates(gates), cut_netlist(mapped, library), limit_s)
     gone, lost = comparison.unpaired
     if comparison.equal is False:

@@ -33,13 +33,15 @@ class GateSimulation:
     ``outputs``: shape ``(clocks, bits)``, the bits of ``netlist.outputs`` in order. ``settled``:
     the activity that a simulation without delays sees, hence one without glitches.
     ``annotated_fraction``: share of the nets driven by cells for which the SDF has a delay from
-    every pin that the function reads.
+    every pin that the function reads; ``unannotated``: the outputs of the others, as
+    "instance/pin".
     """
 
     outputs: NDArray[np.uint8]
     activity: Activity
     settled: Activity
     annotated_fraction: float
+    unannotated: tuple[str, ...] = ()
 
 
 def simulate(
@@ -79,7 +81,8 @@ def simulate(
         outputs=counts.outputs,
         activity=Activity(rates, shares),
         settled=Activity(settled_rates, shares),
-        annotated_fraction=builder.annotated / max(builder.driven, 1),
+        annotated_fraction=1 - len(builder.unannotated) / max(builder.driven, 1),
+        unannotated=tuple(builder.unannotated),
     )
 
 
@@ -112,12 +115,13 @@ class _Builder:
 
     A register of the simulator has no delay: it drives a net without a name, and one gate for each
     output pin of its cell, a buffer or an inverter with the delay of that pin, drives its net.
-    ``driven`` counts the gates, ``annotated`` those whose delays the SDF states.
+    ``driven`` counts the gates; ``unannotated``: the outputs whose delays the SDF lacks.
     """
 
     def __init__(self, netlist: Netlist, library: Library, delays: PathDelays) -> None:
         self.nets: dict[str, int] = {}
-        self.driven = self.annotated = 0
+        self.driven = 0
+        self.unannotated: list[str] = []
         self._count = len(CONSTANTS)
         self._paths = delays.paths
         self._gates, self._registers = _FunctionList(), _FunctionList()
@@ -199,12 +203,13 @@ class _Builder:
         for k, net in enumerate(nets):
             if net < len(CONSTANTS):
                 possible &= (states >> k & 1) == net
-        self.annotated += all(
+        if not all(
             path is not None
             or net < len(CONSTANTS)
             or not (truth != truth[states ^ 1 << k])[possible].any()
             for k, (path, net) in enumerate(zip(paths, nets, strict=True))
-        )
+        ):
+            self.unannotated.append(f"{instance.name}/{output}")
         for rise, fall in (path or (0.0, 0.0) for path in paths):
             self._rise.append(max(round(rise / TIME_UNIT_S), 0))
             self._fall.append(max(round(fall / TIME_UNIT_S), 0))

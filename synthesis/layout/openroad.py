@@ -108,9 +108,15 @@ def run(folder: Path, step: MappedStep, files: LayoutFiles) -> PlacedStep:
     command = ["openroad", "-no_init", "-no_splash", "-exit", SCRIPT]
     log = processes.run(command, folder, LOG, TIMEOUT_S)
     placed = _figures(folder, log, version)
+    layout = (folder / DEF).read_bytes()
+    # A DEF names its design at the beginning and says at the end that it is whole.
+    if not layout or (b"\nDESIGN " in layout and not layout.rstrip().endswith(b"END DESIGN")):
+        raise ToolError(
+            f"openroad wrote only part of {DEF}{processes.full(folder)}; log: {folder / LOG}"
+        )
     for name in (*unpacked.lef, *unpacked.liberty, unpacked.verilog):
         (folder / name).unlink()
-    write_bytes(folder / f"{DEF}.gz", gzip.compress((folder / DEF).read_bytes(), 6, mtime=0))
+    write_bytes(folder / f"{DEF}.gz", gzip.compress(layout, 6, mtime=0))
     (folder / DEF).unlink()
     return placed
 
@@ -245,7 +251,10 @@ def _reports() -> list[str]:
 
 
 def _figures(folder: Path, log: str, version: str) -> PlacedStep:
-    """Read the reports; `ToolError` names the first figure that is missing."""
+    """Read the reports; `ToolError` names the first figure that is missing.
+
+    A figure is whole where something follows it: a report may end anywhere on a full disk.
+    """
     figures, clock_tree = (
         path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
         for path in (folder / FIGURES, folder / CLOCK_TREE)
@@ -270,7 +279,7 @@ def _figures(folder: Path, log: str, version: str) -> PlacedStep:
         return read(name, text, pattern)[0]
 
     def watts(row: str) -> PowerW:
-        columns = read(f"{row.lower()} power", figures, rf"^{row}" + r"\s+(\S+)" * 4)
+        columns = read(f"{row.lower()} power", figures, rf"^{row}" + r"\s+(\S+)" * 4 + r"\s")
         internal, switching, leakage, total = columns
         return PowerW(internal=internal, switching=switching, leakage=leakage, total=total)
 

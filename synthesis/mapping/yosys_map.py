@@ -15,7 +15,7 @@ import numpy as np
 from dbp.errors import ToolError
 from dbp.support import processes
 from dbp.support.files import naming, write_text
-from dbp.support.yosys import run_yosys, shell_safe_folder
+from dbp.support.yosys import run_yosys, shell_safe_folder, written_json, written_verilog
 from dbp.synthesis import netlist
 from dbp.synthesis.cells.library import Library
 from dbp.synthesis.mapping import constants, fanout, full_adders
@@ -164,7 +164,7 @@ def run_gates(
     if f"module {HARDWIRED}" in (folder / verilog).read_text(encoding="utf-8"):
         path = folder / "adders.json"
         run(*sums, bits, "opt -fast", f"write_json {path.name}")
-        circuit = json.loads(path.read_text(encoding="utf-8"))
+        circuit = written_json(path)
         for name, module in circuit["modules"].items():
             if name.startswith(HARDWIRED):
                 circuit["modules"][name] = full_adders.reordered(module)
@@ -267,6 +267,7 @@ def synthesize(
             run_gates(work, top, verilog, adder, before, after)
     except ToolError as error:
         raise type(error)(f"{error}; log: {folder / LOG}") from None
+    written_verilog(folder / "netlist.v")
     mapped = netlist.read(folder / "netlist.v")
     mapped = constants.folded(mapped, library)
     mapped = fanout.buffered(mapped, library, unwanted, library.default_wire_load)

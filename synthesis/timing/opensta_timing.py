@@ -16,6 +16,8 @@ from dbp.support.files import write_text
 
 TIMEOUT_S = 600
 _NO_WIRES = "dbp_no_wires"
+# The last line of the log: a log without it is not whole.
+_END = "dbp: end of the log"
 _NO_WIRES_LIBERTY = f"""
 library ({_NO_WIRES}) {{
   capacitive_load_unit (1, pf);
@@ -33,6 +35,8 @@ _TRIPLE = r"\(([-\d.:e+]*)\)"
 _IOPATH = re.compile(rf"\s*\(IOPATH (\S+) (\S+) {_TRIPLE} {_TRIPLE}")
 _INTERCONNECT = re.compile(rf"\s*\(INTERCONNECT \S+ (\S+) {_TRIPLE} {_TRIPLE}")
 _INSTANCE = re.compile(r"\s*\(INSTANCE (\S+?)\)\s*$")
+# What may hold a parenthesis that is none: quoted text, and an escaped character of a name.
+_QUOTED = re.compile(r'"[^"]*"|\\.')
 _LATE = re.compile(r"^(\S+) \(\S+\)\s+\S+\s+\S+\s+(\S+) \((?:VIOLATED|MET)\)$", re.MULTILINE)
 _STEP = re.compile(r"^\s.*?(\d+\.\d+) [\^v] (\S+)/\S+ \((\S+)\)$", re.MULTILINE)
 
@@ -120,11 +124,15 @@ def analyze(
         f"report_checks -path_delay max -format end -group_count 1000000 -digits 4 "
         f"-slack_max {late_below_ns:.6f}",
         "write_sdf -divider . -digits 6 delays.sdf",
+        f'puts "{_END}"',
     ]
     write_text(folder / "timing.tcl", "\n".join(lines) + "\n")
     # Without the user's own ~/.sta, which no run depends on.
     command = ["sta", "-no_init", "-no_splash", "-exit", "timing.tcl"]
     log = processes.run(command, folder, "timing.log", TIMEOUT_S)
+    if not log.rstrip().endswith(_END):
+        full = processes.full(folder)
+        raise ToolError(f"sta wrote only part of its log{full}; log: {folder / 'timing.log'}")
     without_wires, with_wires = (
         re.search(rf"^worst slack {words}(\S+)$", log, re.MULTILINE)
         for words in ("without wires ", "")
@@ -138,16 +146,30 @@ def analyze(
 
 
 def read_sdf(path: Path) -> PathDelays:
-    """Read the ``delays.sdf`` of `analyze`: the late value of every cell arc and wire."""
-    with path.open(encoding="utf-8") as file:
-        return _parse(file, str(path))
+    """Read the ``delays.sdf`` of `analyze`: the late value of every cell arc and wire.
+
+    `ToolError` where it is not whole: OpenSTA does not say that a disk was full.
+    """
+    with path.open(encoding="utf-8", errors="replace") as file:
+        try:
+            return _parse(file, str(path))
+        except ToolError as error:
+            raise ToolError(f"{error}{processes.full(path.parent)}") from None
 
 
 def _parse(lines: Iterable[str], name: str) -> PathDelays:
     unit, instance = None, ""
     wires: dict[str, float] = {}
     arcs: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+    depth, groups = 0, 0
     for line in lines:
+        bare = _QUOTED.sub("", line) if '"' in line or "\\" in line else line
+        opened = bare.count("(")
+        # Not below 0, and one group in all: a file that ends and goes on is none of one run.
+        groups += depth == 0 and opened > 0
+        depth += opened - bare.count(")")
+        if depth < 0 or groups > 1:
+            raise ToolError(f"{name}: not a delay file: a parenthesis too many")
         if (match := _IOPATH.match(line)) is not None:
             edges = (_late(match[3]), _late(match[4]))
             arcs.setdefault((instance, match[1], match[2]), []).append(edges)
@@ -162,6 +184,8 @@ def _parse(lines: Iterable[str], name: str) -> PathDelays:
                     float(match[1])
                     * {"": 1, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}[match[2]]
                 )
+    if depth > 0 or groups == 0:
+        raise ToolError(f"{name}: only part of a delay file: {depth} parentheses are not closed")
     if unit is None:
         raise ToolError(f"{name}: not a delay file: no TIMESCALE")
     paths: dict[tuple[str, str, str], tuple[float, float]] = {}

@@ -96,6 +96,20 @@ def test_lint_and_check_accept_single_steps(tmp_path, step, hardwired):
     assert check(tmp_path, block.module_name) == []
 
 
+def test_a_module_that_yosys_lost_is_an_error(monkeypatch):
+    """A full disk may cut Yosys' file off just behind a module."""
+
+    def cut_off(script, folder, timeout_s):
+        log = run_yosys(script, folder, timeout_s)
+        text = (folder / "blocks.v").read_text()
+        (folder / "blocks.v").write_text(text[: text.index("endmodule\n") + len("endmodule\n")])
+        return log
+
+    monkeypatch.setattr("dbp.rtl.verilog.run_yosys", cut_off)
+    with pytest.raises(ToolError, match="Yosys wrote no module "):
+        to_verilog(Step(small_design(), 0, 2, Pipeline()))
+
+
 def test_equal_steps_share_modules_so_that_text_does_not_grow_with_them(tmp_path):
     few, many = (emit(paper_like(k), tmp_path / f"{k}", Target(4)) for k in (2, 32))
     assert few.modules == many.modules == 9

@@ -24,10 +24,12 @@ from dbp.rtl import Target
 from dbp.runs import config_of
 from dbp.support import processes
 from dbp.support.yosys import run_yosys
-from dbp.synthesis import fit_clock, stages, synthesize, synthesize_step
-from dbp.synthesis.cells import kits, wire_load
+from dbp.synthesis import fit_clock, netlist, stages, synthesize, synthesize_step
+from dbp.synthesis.cells import kits, liberty_reader, wire_load
 from dbp.synthesis.gates import step_bench
 from dbp.synthesis.gates.simulation import GateSimulation
+from dbp.synthesis.timing import opensta_timing
+from dbp.synthesis.timing.opensta_timing import Timing
 
 PERIOD_NS = 1e3 / 416.7
 KITS = os.environ.get("DBP_PDK_ROOT")
@@ -104,6 +106,43 @@ def test_a_step_becomes_gates_that_equal_golden(tmp_path, pdk):
         "metrics.json", "netlist.v.gz", "delays.sdf.gz", "step.v.gz", "activity.csv.gz",
         "power.csv.gz", "yosys.log", "yosys.ys", "timing.tcl", "timing.log",
     }  # fmt: skip
+
+
+def test_delays_that_are_not_those_of_every_cell_are_an_error(tmp_path):
+    """A whole SDF, but of another netlist: no figure is made of it."""
+    design = netlist.parse("""module m (clk, a, y); input clk, a; output y; wire n;
+      INV u (.A(a), .Y(n)); INV v (.A(n), .Y(y)); endmodule""")
+    timing = Timing(0.1, 0.1, (), {})
+    mapped = stages.Mapped(design, timing, liberty_reader.read(TINY_LIB))
+    (tmp_path / stages.SDF).write_text("""(DELAYFILE (TIMESCALE 1ns)
+      (CELL (CELLTYPE "INV") (INSTANCE)
+  (INSTANCE u)
+  (DELAY (ABSOLUTE
+    (IOPATH A Y (0.1) (0.1))))))
+""")
+    words = np.zeros((3, 1), np.uint8)
+    with pytest.raises(ToolError, match=r"delays\.sdf: no delay of 1 outputs .*, v/Y the first"):
+        stages.simulate(tmp_path, mapped, words, 1, 100.0)
+
+
+@needs_sta
+@pytest.mark.slow
+@pytest.mark.parametrize("cut", ["delays.sdf", "timing.log"])
+def test_a_disk_that_fills_while_opensta_writes_leaves_no_figures(tmp_path, monkeypatch, cut):
+    run = processes.run
+
+    def half(command, folder, log, timeout_s):
+        """Everything as it is, but for a file of which only half got onto the disk."""
+        text = run(command, folder, log, timeout_s)
+        file = folder / cut
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+        return (folder / log).read_text() if cut == log else text
+
+    folder = tmp_path / "synth"
+    monkeypatch.setattr(opensta_timing.processes, "run", half)
+    with pytest.raises(ToolError, match=f"only part of .*{cut}|{cut}: only part of"):
+        synthesize(DESIGN, lambda _: stimulus(), "predictive28", target(0), folder=folder)
+    assert not (folder / "metrics.json").exists() and not (folder / "power.csv.gz").exists()
 
 
 @needs_sta

@@ -92,7 +92,7 @@ def test_missing_delays_are_counted_not_assumed():
     result = simulate(
         netlist.parse(HAZARD), LIBRARY, delays(u__A__Y=(1, 1), v__A__Y=(1, 1)), bits([0]), PS, 0
     )
-    assert result.annotated_fraction == 0.5
+    assert result.annotated_fraction == 0.5 and result.unannotated == ("v/Y",)
 
 
 @pytest.mark.parametrize(
@@ -108,10 +108,8 @@ def test_what_cannot_be_simulated_is_named(text, complaint):
         simulate(netlist.parse(text), LIBRARY, PathDelays({}), bits([0]), PS, 0)
 
 
-def test_reading_sdf(tmp_path):
-    path = tmp_path / "d.sdf"
-    path.write_text(
-        """(DELAYFILE (SDFVERSION "3.0")
+SDF = """(DELAYFILE (SDFVERSION "3.0")
+ (DESIGN "half a (name")
  (TIMESCALE 1ns)
  (CELL (CELLTYPE "m")
   (INSTANCE)
@@ -125,12 +123,36 @@ def test_reading_sdf(tmp_path):
      (IOPATH A Y (0.010::0.020) (0.030::0.040)))
     (COND (B == 1'b0)
      (IOPATH A Y (0.030::0.040) (0.050::0.060)))
-    (IOPATH B Y () (0.5::0.7))
+    (IOPATH B Y () (0.5::0.7)))))
+ (CELL (CELLTYPE "INV")
+  (INSTANCE a\\(b)
+  (DELAY (ABSOLUTE
+    (IOPATH A Y (0.1) (0.2)))))
+)
 """
-    )
+
+
+def test_reading_sdf(tmp_path):
+    path = tmp_path / "d.sdf"
+    path.write_text(SDF)
     paths = opensta_timing.read_sdf(path).paths
+    assert paths["a(b", "A", "Y"] == pytest.approx((0.1e-9, 0.2e-9))
     assert paths["_1_", "A", "Y"] == pytest.approx((32e-12, 52e-12))
     assert paths["_1_", "B", "Y"] == pytest.approx((0, 0.7e-9))
+
+
+def test_every_part_of_an_sdf_is_refused_and_so_is_more_than_one(tmp_path):
+    """OpenSTA's exit status is 0 where a full disk cuts the file off, wherever it does."""
+    path = tmp_path / "d.sdf"
+    whole = SDF.rstrip()
+    for end in range(len(whole)):
+        path.write_text(whole[:end])
+        with pytest.raises(ToolError, match=r"d\.sdf: only part of a delay file"):
+            opensta_timing.read_sdf(path)
+    for text in (f"{whole}\n{whole}", whole + ")", whole[:-40] + whole):
+        path.write_text(text)
+        with pytest.raises(ToolError, match=r"d\.sdf: (not|only part of) a delay file"):
+            opensta_timing.read_sdf(path)
 
 
 def random_circuit(rng, inputs=6, gates=150, registers=8) -> tuple[TimedGates, np.ndarray]:

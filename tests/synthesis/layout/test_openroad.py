@@ -383,6 +383,23 @@ def test_a_missing_figure_is_an_error(tmp_path, openroad, said, instead, missing
 
 
 @needs_sta
+@pytest.mark.parametrize(
+    ("stub", "complaint"),
+    [
+        ("DESIGN m ;", "openroad wrote only part of place_and_route.def"),
+        ("DESIGN m ;\nEND DESIGN", None),
+    ],
+)
+def test_a_layout_is_whole_or_an_error(tmp_path, openroad, stub, complaint):
+    openroad(STUBS.replace("VERSION 5.8 ;", f"VERSION 5.8 ;\n{stub}"))
+    if complaint is None:
+        place(tmp_path)
+    else:
+        with pytest.raises(ToolError, match=complaint):
+            place(tmp_path)
+
+
+@needs_sta
 def test_a_design_without_a_timed_path_has_no_slack(tmp_path, openroad):
     openroad(STUBS + "proc create_clock {args} {}\nproc set_input_delay {args} {}\n"
              "proc set_output_delay {args} {}\n")  # fmt: skip
