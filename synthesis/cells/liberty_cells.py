@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 from dbp.errors import InputError
@@ -15,6 +16,7 @@ from dbp.synthesis.cells.liberty_values import Common, is_true, number, table, w
 from dbp.synthesis.cells.library import (
     Cell,
     InternalPower,
+    Lazy,
     Leakage,
     LookupTable,
     Pin,
@@ -34,8 +36,12 @@ def read_cell(group: Group, common: Common) -> Cell:
     return _Reader(group, common).cell()
 
 
-def read_bus_type(group: Group) -> range:
-    """Return the bits that a ``type`` group declares, the first one first."""
+def bus_types(group: Group) -> Mapping[str, range]:
+    """Return the bits of a vector, the first one first, by the name of its ``type`` group."""
+    return Lazy({_name(inner): partial(_bus_type, inner) for inner in group.of_kind("type")})
+
+
+def _bus_type(group: Group) -> range:
     get = group.attributes.get
     width = get("bit_width")
     if get("bit_from") is None and get("bit_to") is None and width is not None:
@@ -44,7 +50,7 @@ def read_bus_type(group: Group) -> range:
     else:
         first, last = (whole_number(get(key, "0"), key) for key in ("bit_from", "bit_to"))
     if not 0 <= abs(last - first) < MAX_BITS:
-        raise InputError(f"type {names(group.arguments)[0]}: must have at most {MAX_BITS} bits")
+        raise InputError(f"type {_name(group)}: must have at most {MAX_BITS} bits")
     return _range(first, last)
 
 
@@ -85,8 +91,7 @@ class _Reader:
     def __init__(self, group: Group, common: Common) -> None:
         self.group, self.common = group, common
         self.vectors: dict[str, tuple[str, ...]] = {}
-        types = {_name(inner): read_bus_type(inner) for inner in group.of_kind("type")}
-        self.bus_types = {**common.bus_types, **types}
+        self.bus_types = bus_types(group)
         self.bits = {bit.name: bit for bit in self._bits()}
         self.buses = dict(self.vectors)
         self.tables: dict[tuple[int, str], LookupTable | None] = {}
@@ -103,6 +108,7 @@ class _Reader:
             for state in self._states(inner)
         )
         pins = {name: self._pin(bit) for name, bit in self.bits.items()}
+        self._note_unread(pins.values())
         stateful = sum(inner.kind in _STATES for inner in group.groups)
         return Cell(
             name=_name(group),
@@ -121,6 +127,16 @@ class _Reader:
             notes=tuple(dict.fromkeys(self.notes)),
         )
 
+    def _note_unread(self, pins: Iterable[Pin]) -> None:
+        """Note what the cell states in a form that is not read, and in no other."""
+        stated = (
+            self.group.of_kind("leakage_power") or "cell_leakage_power" in self.group.attributes
+        )
+        if self.group.of_kind("leakage_current") and not stated:
+            self.notes.append(f"cell {_name(self.group)}: leakage_current is not read")
+        if self.group.of_kind("dynamic_current") and not any(pin.internal_power for pin in pins):
+            self.notes.append(f"cell {_name(self.group)}: dynamic_current is not read")
+
     # Leakage
 
     def _leakage(self, group: Group) -> Leakage:
@@ -135,9 +151,9 @@ class _Reader:
         own = None if text is None else number(text, "cell_leakage_power") * common.units.leakage
         if own is not None and own >= 0:
             return own
-        default = common.cell_leakage_w
-        if default is None and common.leakage_density is not None:
-            default = common.leakage_density * area
+        default = common.defaults.get("default_cell_leakage_power")
+        if default is None and "default_leakage_power_density" in common.defaults:
+            default = common.defaults["default_leakage_power_density"] * area
         # Libraries carry defaults of 0 along, which say nothing about a cell that states leakage.
         return None if default == 0 and self.group.of_kind("leakage_power") else default
 
@@ -152,6 +168,7 @@ class _Reader:
         taken: set[str] = set()
         for inner in self.group.groups:
             if inner.kind == "pin":
+                self._note_ranges(inner)
                 for name in self._expanded(names(inner.arguments)):
                     if name not in taken:
                         taken.add(name)
@@ -188,12 +205,19 @@ class _Reader:
             return tuple(own)
         if kind is None:
             raise InputError(f"bus {vector}: bus_type is missing")
-        if kind not in self.bus_types:
-            known = ", ".join(self.bus_types) or "none"
-            raise InputError(
-                f"bus {vector}: bus_type {kind}: no such type group (there are {known})"
-            )
-        return tuple(f"{vector}{left}{k}{right}" for k in self.bus_types[kind])
+        for types in (self.bus_types, self.common.bus_types):
+            if kind in types:
+                return tuple(f"{vector}{left}{k}{right}" for k in types[kind])
+        known = ", ".join((*self.bus_types, *self.common.bus_types)) or "none"
+        raise InputError(f"bus {vector}: bus_type {kind}: no such type group (there are {known})")
+
+    def _note_ranges(self, group: Group) -> None:
+        """Keep what ``pin (A[3:0])`` declares as a bus."""
+        for name in names(group.arguments):
+            bits = tuple(self._expanded([name]))
+            if len(bits) > 1:
+                vector = name.replace("\\", "").rpartition(self.common.brackets[0])[0]
+                self.vectors[vector] = self.vectors.get(vector, ()) + bits
 
     def _expanded(self, listed: Iterable[str]) -> Iterator[str]:
         """Yield names, those with a range of bits bit by bit: ``A[3:0]``."""
@@ -248,9 +272,10 @@ class _Reader:
                 raise InputError(f"capacitance = {text!r}: must be at least 0")
             stated.append(None if value is None else value * self.common.units.capacitance)
         rise, fall = stated
-        default = self.common.pin_capacitances.get(direction, 0.0)
-        rise_f = rise if rise is not None else default if fall is None else fall
-        return rise_f, rise_f if fall is None else fall
+        rise, fall = fall if rise is None else rise, rise if fall is None else fall
+        if rise is None or fall is None:
+            rise = fall = self.common.defaults.get(f"default_{direction}_pin_cap", 0.0)
+        return rise, fall
 
     def _supply(self, group: Group, direction: str) -> tuple[str | None, float | None]:
         """Return name and volts of the supply that drives a pin, None where the file does not say.

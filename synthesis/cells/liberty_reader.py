@@ -7,21 +7,21 @@ obstacle.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import TypeVar
 
 from dbp.errors import InputError
 from dbp.synthesis.cells import liberty_syntax
-from dbp.synthesis.cells.liberty_cells import read_bus_type, read_cell, supply_names
+from dbp.synthesis.cells.liberty_cells import bus_types, read_cell, supply_names
 from dbp.synthesis.cells.liberty_syntax import Deferred, Group
 from dbp.synthesis.cells.liberty_values import Common, Units, number, scale
 from dbp.synthesis.cells.library import (
     Cell,
-    LazyCells,
+    Lazy,
     Library,
     OperatingConditions,
     WireLoad,
@@ -65,9 +65,9 @@ class _Part:
     name: str
     voltage_v: float | None
     readers: Mapping[str, Callable[[], Cell]]
-    wire_loads: Mapping[str, WireLoad]
+    wire_loads: Lazy[WireLoad]
     default_wire_load: str | None
-    conditions: Mapping[str, OperatingConditions]
+    conditions: Lazy[OperatingConditions]
     notes: tuple[str, ...]
 
 
@@ -92,7 +92,7 @@ def _whole(parts: list[_Part]) -> Library:
     return Library(
         name="+".join(part.name for part in parts),
         voltage_v=0.0 if voltage is None else voltage,
-        cells=LazyCells(readers),
+        cells=Lazy(readers),
         wire_loads=_merge(part.wire_loads for part in parts),
         default_wire_load=next((p.default_wire_load for p in parts if p.default_wire_load), None),
         operating_conditions=_merge(part.conditions for part in parts),
@@ -100,27 +100,30 @@ def _whole(parts: list[_Part]) -> Library:
     )
 
 
-def _merge(maps: Iterable[Mapping[str, _Value]]) -> Mapping[str, _Value]:
-    return MappingProxyType({k: v for mapping in maps for k, v in mapping.items()})
+def _merge(maps: Iterable[Lazy[_Value]]) -> Lazy[_Value]:
+    return Lazy({name: reader for part in maps for name, reader in part.readers.items()})
 
 
 def _part(group: Group, path: str) -> _Part:
     get, notes = group.attributes.get, list[str]()
     units = _units(group, notes)
-    conditions = {
-        name: _conditions(inner, name, get("nom_voltage"), units)
-        for inner in group.of_kind("operating_conditions")
-        if (name := _name(inner))
-    }
+    conditions = Lazy(
+        {
+            _name(inner): partial(_conditions, inner, get("nom_voltage"), units)
+            for inner in group.of_kind("operating_conditions")
+        }
+    )
     default = get("default_operating_conditions")
     if default is not None and default not in conditions:
         notes.append(f"default_operating_conditions {default}: no such operating_conditions")
     voltages = _voltages(group, default, units)
     voltage = _voltage(group, conditions, voltages, units)
-    power = [inner.attributes.get("default_power_rail") for inner in group.of_kind("power_supply")]
-    for rail in power:
-        if rail is not None and voltage is not None:
-            voltages.setdefault(rail, voltage)
+    for inner in group.of_kind("power_supply"):
+        rail = inner.attributes.get("default_power_rail")
+        if rail is not None and rail not in voltages and voltage is not None:
+            voltages = Lazy({**voltages.readers, rail: partial(float, voltage)})
+    if (model := get("delay_model", "table_lookup")) != "table_lookup":
+        notes.append(f"delay_model {model}: only tables are read, other slews are zero")
     common = _common(group, units, voltages)
     return _Part(
         path,
@@ -131,7 +134,7 @@ def _part(group: Group, path: str) -> _Part:
             for cell in group.deferred
             if cell.kind == "cell"
         },
-        {_name(w): _wire_load(w, units) for w in group.of_kind("wire_load")},
+        Lazy({_name(w): partial(_wire_load, w, units) for w in group.of_kind("wire_load")}),
         get("default_wire_load"),
         conditions,
         tuple(f"{path}: {note}" if path else note for note in notes),
@@ -162,31 +165,37 @@ def _units(group: Group, notes: list[str]) -> Units:
     return Units(*(factors[key] for key in _UNITS))
 
 
-def _conditions(group: Group, name: str, nominal: str | None, units: Units) -> OperatingConditions:
+def _conditions(group: Group, nominal: str | None, units: Units) -> OperatingConditions:
     get = group.attributes.get
     voltage = get("voltage", nominal)
     return OperatingConditions(
-        name,
+        _name(group),
         number(get("process", "1"), "process"),
         float("nan") if voltage is None else number(voltage, "voltage") * units.voltage,
         number(get("temperature", "25"), "temperature"),
     )
 
 
-def _voltages(group: Group, default: str | None, units: Units) -> dict[str, float]:
+def _voltages(group: Group, default: str | None, units: Units) -> Lazy[float]:
     """Return the volts of the supplies that have names; default conditions rule."""
     pairs = supply_names(group, "voltage_map")
     for kind in ("power_supply", "operating_conditions"):
         for inner in group.of_kind(kind):
             if kind == "power_supply" or inner.arguments[:1] == (default,):
                 pairs += supply_names(inner, "power_rail")
-    return {name: number(text, f"voltage of {name}") * units.voltage for name, text in pairs}
+    return Lazy(
+        {name: partial(_scaled, text, f"voltage of {name}", units.voltage) for name, text in pairs}
+    )
+
+
+def _scaled(text: str, what: str, factor: float) -> float:
+    return number(text, what) * factor
 
 
 def _voltage(
     group: Group,
-    conditions: Mapping[str, OperatingConditions],
-    voltages: Mapping[str, float],
+    conditions: Lazy[OperatingConditions],
+    voltages: Lazy[float],
     units: Units,
 ) -> float | None:
     """Return the library's own supply, None where the file does not say.
@@ -196,24 +205,29 @@ def _voltage(
     """
     get = group.attributes.get
     default, nominal = get("default_operating_conditions"), get("nom_voltage")
-    found: set[float] = set()
-    if default in conditions:
-        found = {conditions[default].voltage_v}
-    elif nominal is not None:
-        found = {number(nominal, "nom_voltage") * units.voltage}
-    found = {volts for volts in found if volts == volts}
-    for candidates in ((c.voltage_v for c in conditions.values()), voltages.values()):
-        if not found:
-            found = {volts for volts in candidates if volts == volts and volts != 0}
-    return found.pop() if len(found) == 1 else None
+    if default is not None and default in conditions:
+        stated = conditions[default].voltage_v
+        if not math.isnan(stated):
+            return stated
+    if nominal is not None:
+        return number(nominal, "nom_voltage") * units.voltage
+    for candidates in ((c.voltage_v for c in conditions.readable()), voltages.readable()):
+        found = {volts for volts in candidates if not math.isnan(volts) and volts != 0}
+        if found:
+            return found.pop() if len(found) == 1 else None
+    return None
 
 
 def _common(group: Group, units: Units, voltages: Mapping[str, float]) -> Common:
-    def default(key: str, factor: float) -> float | None:
-        text = group.attributes.get(key)
-        return None if text is None else number(text, key) * factor
-
-    style = group.attributes.get("bus_naming_style", "%s[%d]").replace(" ", "")
+    factors = {
+        "default_input_pin_cap": units.capacitance,
+        "default_output_pin_cap": units.capacitance,
+        "default_inout_pin_cap": units.capacitance,
+        "default_cell_leakage_power": units.leakage,
+        "default_leakage_power_density": units.leakage,
+    }
+    stated = group.attributes
+    style = stated.get("bus_naming_style", "%s[%d]").replace(" ", "")
     left, _, right = style.removeprefix("%s").partition("%d")
     return Common(
         units=units,
@@ -224,13 +238,14 @@ def _common(group: Group, units: Units, voltages: Mapping[str, float]) -> Common
             if t.arguments
         },
         voltages=voltages,
-        pin_capacitances={
-            direction: default(f"default_{direction}_pin_cap", units.capacitance) or 0.0
-            for direction in ("input", "output", "inout")
-        },
-        cell_leakage_w=default("default_cell_leakage_power", units.leakage),
-        leakage_density=default("default_leakage_power_density", units.leakage),
-        bus_types={_name(inner): read_bus_type(inner) for inner in group.of_kind("type")},
+        defaults=Lazy(
+            {
+                key: partial(_scaled, stated[key], key, factor)
+                for key, factor in factors.items()
+                if key in stated
+            }
+        ),
+        bus_types=bus_types(group),
         brackets=(left, right),
     )
 

@@ -41,18 +41,15 @@ class Units:
 class Common:
     """What a library says for all its cells, in SI units.
 
-    ``voltages``: volts by name of a supply (``voltage_map``, ``power_rail``).
-    ``pin_capacitances``: those of pins that state none, by direction. ``cell_leakage_w`` and
-    ``leakage_density`` (watts per area) hold for cells that state none.
-    ``bus_types``: the first and the last bit by name. ``brackets`` of a bit of a bus.
+    ``voltages``: volts by name of a supply (``voltage_map``, ``power_rail``). ``defaults``: by the
+    attribute's name, for pins without a capacitance and cells without leakage. ``bus_types``: the
+    bits by name. ``brackets`` of a bit of a bus.
     """
 
     units: Units
     templates: Mapping[str, Group]
     voltages: Mapping[str, float]
-    pin_capacitances: Mapping[str, float]
-    cell_leakage_w: float | None
-    leakage_density: float | None
+    defaults: Mapping[str, float]
     bus_types: Mapping[str, range]
     brackets: tuple[str, str]
 
@@ -126,7 +123,7 @@ def _read_table(group: Group, common: Common, factor: float) -> LookupTable:
         raise ValueError("a table twice over the same variable")
     shape = (len(axes["slew"]), len(axes["load"]))
     if values.size != shape[0] * shape[1]:
-        if template is None and name != SCALAR:
+        if template is None and name.lower() != SCALAR:
             raise ValueError(f"the library has no table template {name}")
         raise ValueError(f"{values.size} values: must be {shape[0] * shape[1]} as the template is")
     if order == ["load", "slew"]:

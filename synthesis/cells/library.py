@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dbp.errors import InputError
 from dbp.synthesis.cells.expressions import Expression
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -175,27 +179,38 @@ class Cell:
         return [pin for pin in self.pins.values() if pin.direction == "input"]
 
 
-class LazyCells(Mapping[str, Cell]):
-    """Cells that are read when they are asked for, by name."""
+class Lazy(Mapping[str, Value]):
+    """Parts of a file, cells as a rule, that are read when they are asked for, by name.
 
-    def __init__(self, readers: Mapping[str, Callable[[], Cell]]) -> None:
-        self._readers = readers
-        self._read: dict[str, Cell] = {}
+    What nobody asks for may be odd. ``readers``: what reads each.
+    """
 
-    def __getitem__(self, name: str) -> Cell:
-        """Return a cell; `KeyError` for no cell's name, `InputError` where it does not fit."""
+    def __init__(self, readers: Mapping[str, Callable[[], Value]]) -> None:
+        self.readers = readers
+        self._read: dict[str, Value] = {}
+
+    def __getitem__(self, name: str) -> Value:
+        """Return a part; `KeyError` for an unknown name, `InputError` where it does not fit."""
         if name not in self._read:
-            self._read[name] = self._readers[name]()
+            self._read[name] = self.readers[name]()
         return self._read[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._readers
+        return name in self.readers
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._readers)
+        return iter(self.readers)
 
     def __len__(self) -> int:
-        return len(self._readers)
+        return len(self.readers)
+
+    def readable(self) -> Iterator[Value]:
+        """Yield the parts that can be read."""
+        for name in self:
+            try:
+                yield self[name]
+            except InputError:
+                continue
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,11 +260,7 @@ class Library:
 
     def readable_cells(self) -> Iterator[Cell]:
         """Yield the cells that can be read, for those who look for one and can take another."""
-        for name in self.cells:
-            try:
-                yield self.cells[name]
-            except InputError:
-                continue
+        return Lazy({name: partial(self.cells.__getitem__, name) for name in self.cells}).readable()
 
     def wire_load(self, name: str | None) -> WireLoad | None:
         """Return the wire load of that name, None for None (no wires); `InputError` if unknown."""

@@ -227,6 +227,29 @@ def test_an_odd_cell_counts_where_it_is_used(odd):
         library.cells["ODD"]
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "wire_load (x) { capacitance : much; }",
+        "operating_conditions (x) { voltage : high; }",
+        "voltage_map (VX, VDD + 0.1);",
+        "power_lut_template (x) { variable_1 : nothing; }",
+        "type (x) { bit_from : most; bit_to : least; }",
+        "default_inout_pin_cap : none;",
+        "scaled_cell (NAND, hot) { area ! }",
+        "ocv_table_template (x) { variable_1 : path_depth; index_1 (); }",
+    ],
+)
+def test_other_odd_parts_count_where_they_are_used_too(odd):
+    assert watts(liberty_reader.parse(PLAIN.replace(NOMINAL, NOMINAL + odd))) == EXPECTED
+
+
+def test_an_odd_wire_load_is_named_where_it_is_used():
+    text = PLAIN.replace(NOMINAL, NOMINAL + "wire_load (x) { capacitance : much; }")
+    with pytest.raises(InputError, match="wire_load capacitance = 'much': must be a number"):
+        liberty_reader.parse(text).wire_load("x")
+
+
 def test_units_that_are_missing_are_stated():
     text = PLAIN.replace('  leakage_power_unit : "1nW";\n', "")
     library = liberty_reader.parse(text)
