@@ -135,7 +135,7 @@ class Soak:
         return run
 
     def prepare(self, commands: list[str]) -> None:
-        """Make what the commands read, and run each undisturbed, twice: the first may compile."""
+        """Make what the commands read, which also compiles all, and run each undisturbed."""
         made = self.folder / "made"
         made.mkdir(parents=True)
         (made / "small.toml").write_text(CONFIG)
@@ -148,13 +148,15 @@ class Soak:
             program = [sys.executable, "-m", "dbp.cli", *words.split()]
             subprocess.run(program, env=self.environment, stdout=subprocess.DEVNULL, check=True)
         for command in commands:
-            self.finish(command, self.fresh(command))
             run = self.fresh(command)
             start = time.monotonic()
             self.finish(command, run)
             self.usual_s[command] = time.monotonic() - start
             self.right[command] = digests(run)
-            print(f"{command}: {self.usual_s[command]:.1f} s, {len(self.right[command])} files")
+            print(
+                f"{command}: {self.usual_s[command]:.1f} s, {len(self.right[command])} files",
+                flush=True,
+            )
 
     def kill(self, command: str, run: Path, number: signal.Signals, after_s: float) -> str:
         """Send a signal to a command that has run for some time; return how that ended."""
@@ -257,9 +259,13 @@ def main() -> int:
         endings: Counter[tuple[str, str]] = Counter()
         completed = 0
         for k in range(0, options.kills, IN_A_ROW):
-            # All in turn, then by chance.
+            # All in turn, then by chance, those that take long the less often.
             turn = k // IN_A_ROW
-            command = options.only[turn % len(options.only)]
+            if turn < len(options.only):
+                command = options.only[turn]
+            else:
+                weights = [1 / soak.usual_s[name] for name in options.only]
+                (command,) = chance.choices(options.only, weights)
             run = soak.fresh(command)
             for _ in range(min(IN_A_ROW, options.kills - k)):
                 number = chance.choice(SIGNALS)

@@ -126,7 +126,7 @@ def run_job(
         results = work / "results.json"
         if status != 0 or not results.exists():
             reason = f"see {log}" if folder else processes.last_lines(log)
-            reason += processes.full(log.parent, work)
+            reason += processes.full(log, work)
             raise ToolError(f"{simulator} failed: {reason}")
         times = json.loads((work / "times.json").read_text(encoding="utf-8"))
         record = SimulationRecord(

@@ -14,7 +14,7 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numba
 from numba.core import caching
@@ -66,11 +66,14 @@ class _Temporary(_Locator):
             return None
 
 
-class _Implementation(caching.CompileResultCacheImpl):  # type: ignore[misc]
-    _locator_classes = (_USER_PROVIDED, _IN_TREE, _InOurCache, _Temporary)
+class _Implementation(caching.CompileResultCacheImpl):
+    _locator_classes: ClassVar[list[type[object]]] = [
+        *(_USER_PROVIDED, _IN_TREE),
+        *(_InOurCache, _Temporary),
+    ]
 
 
-class Cache(caching.FunctionCache):  # type: ignore[misc]
+class Cache(caching.FunctionCache):
     """numba's cache of a function; what cannot be read or kept is compiled again."""
 
     _impl_class = _Implementation

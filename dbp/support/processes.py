@@ -15,6 +15,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -32,6 +33,7 @@ _LOCALE = {"LC_ALL": "C.UTF-8"}
 # Packages that Python programs of ours use.
 _PYTHON_PACKAGES = ("dbp", "cocotb", "pyosys", "numpy", "scipy", "h5py")
 _FULL_BYTES = 1 << 16
+_FULL_WORDS = re.compile("No space left on device|Disk quota exceeded|File too large")
 # The Debian package that holds a program.
 PACKAGES = {"sta": "opensta", "iverilog": "iverilog", "vvp": "iverilog"}
 _LAST_LINES = 3
@@ -95,14 +97,21 @@ def run(command: Sequence[str], folder: Path, log: str, timeout_s: float) -> str
     errors = [line for line in _lines(text) if re.match(r"\[?error\b", line, re.IGNORECASE)]
     if status != 0 or errors:
         words = _last(errors) if errors else last_lines(path)
-        words += full(path.parent, folder)
+        words += full(path, folder)
         raise ToolError(f"{command[0]} failed: {words}; log: {path}")
     return text
 
 
-def full(*folders: Path) -> str:
-    """Return words for an error that name the first folder on a full disk; none: no words."""
-    for folder in (*folders, Path(family.environment().get("TMPDIR", "/tmp"))):
+def full(*places: Path) -> str:
+    """Return words for an error that say where a disk is full; none: no words.
+
+    ``places``: logs, in which tools may have said it, and folders.
+    """
+    for log in filter(Path.is_file, places):
+        for line in _lines(log.read_text(encoding="utf-8", errors="replace")):
+            if _FULL_WORDS.search(line):
+                return f"; {line}"
+    for folder in (*places, Path(tempfile.gettempdir())):
         with suppress(OSError):
             room = os.statvfs(folder)
             if room.f_bavail * room.f_frsize < _FULL_BYTES:

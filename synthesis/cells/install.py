@@ -22,6 +22,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dbp.errors import InputError, ToolError
+from dbp.support import locks
 from dbp.support.files import write_bytes
 from dbp.synthesis.cells import kits
 from dbp.synthesis.cells.liberty_syntax import MAX_BYTES
@@ -110,18 +111,22 @@ def install(name: str, sources: Mapping[str, Source] = SOURCES) -> Path:
     if name not in sources:
         raise InputError(f"kit {name!r}: must be one of {', '.join(sources)}")
     source, target = sources[name], kits.installed(name)
-    # In the same folder as its final place, so that a rename can move it there.
-    half = target.with_name(f".{name}.{secrets.token_hex(8)}")
-    try:
-        for file, checksum in source.files.items():
-            content = _fetch(f"{source.folder}/{file}")
-            _check(file, content, checksum)
-            write_bytes(half / "new" / file, content)
-        if target.exists():
-            target.rename(half / "old")
-        (half / "new").rename(target)
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
+    with locks.writing(target.parent):
+        # Of an installation that was killed: nobody else writes here now.
+        for left in target.parent.glob(f".{name}.*"):
+            shutil.rmtree(left, ignore_errors=True)
+        # In the same folder as its final place, so that a rename can move it there.
+        half = target.with_name(f".{name}.{secrets.token_hex(8)}")
+        try:
+            for file, checksum in source.files.items():
+                content = _fetch(f"{source.folder}/{file}")
+                _check(file, content, checksum)
+                write_bytes(half / "new" / file, content)
+            if target.exists():
+                target.rename(half / "old")
+            (half / "new").rename(target)
+        finally:
+            shutil.rmtree(half, ignore_errors=True)
     return target
 
 

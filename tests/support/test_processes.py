@@ -115,8 +115,12 @@ def test_an_error_names_the_disk_that_is_full(monkeypatch, tmp_path):
 
     assert processes.full(tmp_path) == ""
     monkeypatch.setattr(processes, "PACKAGES", {"sh": "dash"})
+    said = "x.o: No space left on device"
+    with pytest.raises(ToolError, match=f"make: Error 1 .*; as: {said}; log: "):
+        command = f"echo 'as: {said}'; seq 5; echo make: Error 1; echo; echo end; exit 2"
+        processes.run(["sh", "-c", command], tmp_path, "x.log", 10)
     monkeypatch.setattr(os, "statvfs", lambda folder: Room)
-    with pytest.raises(ToolError, match=f"no space is left on the disk of {tmp_path}"):
+    with pytest.raises(ToolError, match=f"no space is left on the disk of {tmp_path}/x.log"):
         processes.run(["sh", "-c", "exit 3"], tmp_path, "x.log", 10)
 
 

@@ -98,7 +98,8 @@ def test_an_installed_kit_is_found(web, cache_folder, monkeypatch):
     assert kit.node_nm == 45
     assert files == [folder / "packed.lib.gz", folder / "plain.lib"]
     assert [liberty_reader.read(file).name for file in files] == ["standin", "standin"]
-    # Again, in place of what is there.
+    # Again, in place of what is there, and of what a killed installation has left.
+    (folder.parent / ".nangate45.0123456789abcdef" / "new").mkdir(parents=True)
     install.install("nangate45", catalog(web, "plain.lib"))
     assert kits.find("nangate45")[1] == [folder / "plain.lib"]
     assert names(folder.parent) == ["nangate45"]
