@@ -44,13 +44,16 @@ def write(netlist: Netlist, path: str | Path) -> None:
         f"  wire {identifier(net)};" for net in driven if net not in known and net not in selects
     ]
     lines += _vectors([net for net in twins if net not in known])
+    escaped = {i.name for i in netlist.instances if i.name.startswith("\\")}
     for instance in netlist.instances:
         pins = [f".{identifier(pin)}({reference(net)})" for pin, net in instance.nets.items()]
         for pin, bits in instance.vectors.items():
             pins.append(f".{identifier(pin)}({{{', '.join(map(reference, bits))}}})")
-        lines.append(
-            f"  {identifier(instance.cell)} {identifier(instance.name)} ({', '.join(pins)});"
-        )
+        name = identifier(instance.name)
+        if "\\" + instance.name in escaped:  # an element of an array, beside one that looks like it
+            stem, _, index = instance.name.removesuffix("]").rpartition("[")
+            name = f"{identifier(stem)}[{index}:{index}]"
+        lines.append(f"  {identifier(instance.cell)} {name} ({', '.join(pins)});")
     lines += [
         f"  assign {reference(bit)} = {reference(net)};"
         for bit, net in outputs.items()

@@ -11,6 +11,7 @@ import pytest
 
 from dbp.errors import InputError
 from dbp.synthesis.activity import saif, vcd
+from dbp.synthesis.activity.activity import Part, Window
 
 PERIOD_S = 10e-9
 NETS = ["clk", "a[1]", "a[0]", "filter.y[3]"]
@@ -221,6 +222,143 @@ def test_a_file_of_another_design_is_refused(write):
     for read, path in ((vcd.read, write("x.vcd", VCD)), (saif.read, write("x.saif", saif_text()))):
         with pytest.raises(InputError, match="none of its 2 scopes has a net"):
             read(path, ["other"], PERIOD_S)
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "parameter 0 zp P",
+        "parameter 32 zp a",
+        "real 64 zp a",
+        "real 0 zp x",
+        "realtime 64 zp x",
+        "string 0 zp name",
+        "string 0 zp",
+        "event 1 zp a",
+        "wire 0 zp nothing",
+        "reg 8388608 zp mem [8388607:0]",
+        "reg 99999999999 zp mem",
+        "reg 8 zp mem[3] [7:0]",
+        "reg 8 zp mem[3]",
+        "logic 8 zp struct.field [8:1]",
+        "wire 3 zp odd [1:0]",
+        "wire 4 zp odd [x:0]",
+    ],
+)
+def test_variables_that_no_net_needs_are_passed_over(write, variable):
+    for place in ("$scope module dut $end\n", "$var wire 1 $ \\filter.y[3] $end\n"):
+        text = VCD.replace(place, f"{place}$var {variable} $end\n")
+        text = text.replace("\n#15\n", "\n1zp\nb10 zp\nr2.5 zp\nshello zp\n#15\n")
+        rates = vcd.read(write("x.vcd", text), NETS, PERIOD_S)
+        assert rates.toggles_per_clock == pytest.approx(TOGGLES)
+        assert rates.static_probability == pytest.approx(AT_ONE)
+
+
+# Two copies of a net in scopes that a divider in a name could merge; b.y toggles twice.
+TWINS = r"""$timescale 1ns $end
+$scope module tb $end
+$scope module a $end $scope module b $end
+$var wire 1 ! y $end $var wire 1 ! x $end $upscope $end $upscope $end
+$scope module \a/b $end $var wire 1 # y $end $upscope $end
+$scope module c $end $scope module b $end $var wire 1 $ y $end $upscope $end $upscope $end
+$upscope $end $enddefinitions $end
+#0 0! 0# 0$
+#10 1! 1# 1$
+#20 0! 0#
+#30 1#
+#40
+"""
+
+
+@pytest.mark.parametrize(
+    ("scope", "toggles"),
+    [(None, 2), ("tb/c/b", 1), ("tb.c.b", 1), ("c/b", 1), ("c.b", 1), ("tb.a.b", 2), ("a.b", 2)],
+)
+def test_the_scope_is_chosen(write, scope, toggles):
+    rates = vcd.read(write("x.vcd", TWINS), ["y", "x"], PERIOD_S, scope)
+    assert rates.toggles_per_clock["y"] == pytest.approx(toggles / 4)
+    assert rates.scope == ("tb/c/b" if toggles == 1 else "tb/a/b")
+
+
+def test_a_scope_that_is_not_one_is_refused(write):
+    path = write("x.vcd", TWINS)
+    with pytest.raises(InputError, match=r"scope 'b': must be one, is tb/a/b, tb/a/b, tb/c/b"):
+        vcd.read(path, ["y"], PERIOD_S, "b")
+    with pytest.raises(InputError, match=r"scope 'z': must be in the file; .* in tb/a/b"):
+        vcd.read(path, ["y"], PERIOD_S, "z")
+    with pytest.raises(InputError, match=r"scope tb/c/b: has no net of the netlist"):
+        vcd.read(path, ["x"], PERIOD_S, "tb/c/b")
+    # Two instances of one path by / are two all the same.
+    assert vcd.read(path, ["y"], PERIOD_S).toggles_per_clock["y"] == pytest.approx(2 / 4)
+
+
+def test_the_scope_of_a_saif_is_chosen(write):
+    path = write("x.saif", saif_text())
+    assert saif.read(path, NETS, PERIOD_S).scope == "bench/dut"
+    rates = saif.read(path, NETS, PERIOD_S, "bench")
+    assert dict(rates.toggles_per_clock) == {"clk": 2.0} and rates.scope == "bench"
+    with pytest.raises(InputError, match="scope 'other': must be in the file"):
+        saif.read(path, NETS, PERIOD_S, "other")
+
+
+@pytest.mark.parametrize(
+    ("window", "clk", "high", "a"),
+    [
+        # clk rises at 5, 15 ..., falls at 10, 20 ...; a[1] rises at 10, falls at 20, rises at 35.
+        ((10, 30), 4, 0.5, 2),
+        ((10, 20), 2, 0.5, 1),
+        ((20, 30), 2, 0.5, 1),
+        ((0, 40), 7, 0.5, 3),
+        ((7, 12), 1, 3 / 5, 1),
+        ((6, 9), 0, 1.0, 0),
+        ((9.5, 10.5), 1, 0.5, 1),
+        ((30, 40), 2, 0.5, 1),
+        ((None, 20), 3, 0.5, 1),
+        ((20, None), 5, 0.5, 2),
+    ],
+)
+def test_a_part_of_the_time_counts(write, window, clk, high, a):
+    """Toggles, share of time at 1 of the clock, toggles of a[1], by hand."""
+    part = Part(None, *window).window
+    path = write("x.vcd", VCD.replace("\n0$\n", "\n").replace("x$", "0$"))
+    rates = vcd.read(path, NETS, PERIOD_S, None, part)
+    first, last = window[0] or 0, 40 if window[1] is None else window[1]
+    clocks = (last - first) / 10
+    assert rates.toggles_per_clock["clk"] * clocks == pytest.approx(clk)
+    assert rates.static_probability["clk"] == pytest.approx(high)
+    assert rates.toggles_per_clock["a[1]"] * clocks == pytest.approx(a)
+
+
+def test_windows_side_by_side_add_up(write):
+    path = write("x.vcd", VCD)
+    whole = vcd.read(path, ["clk", "a[0]"], PERIOD_S, None, Window(0, 38e-9))
+    for cut in (3e-9, 10e-9, 22.5e-9):
+        parts = [
+            (vcd.read(path, ["clk", "a[0]"], PERIOD_S, None, Window(a, b)), b - a)
+            for a, b in ((0, cut), (cut, 38e-9))
+        ]
+        for of in ("toggles_per_clock", "static_probability"):
+            for net in ("clk", "a[0]"):
+                both = sum(getattr(rates, of)[net] * length for rates, length in parts)
+                assert both == pytest.approx(getattr(whole, of)[net] * 38e-9)
+
+
+def test_what_comes_after_the_window_is_not_read(write):
+    path = write("x.vcd", VCD.replace("#30\n", "#30\nnonsense\n"))
+    rates = vcd.read(path, ["clk"], PERIOD_S, None, Window(10e-9, 20e-9))
+    assert rates.toggles_per_clock["clk"] == pytest.approx(2)
+
+
+def test_windows_that_do_not_fit_are_refused(write):
+    path = write("x.vcd", VCD)
+    with pytest.raises(InputError, match=r"the dump ends at 40, before the end of the window, 50"):
+        vcd.read(path, NETS, PERIOD_S, None, Window(10e-9, 50e-9))
+    with pytest.raises(InputError, match=r"no time passes in this dump from 40 on"):
+        vcd.read(path, NETS, PERIOD_S, None, Window(from_s=40e-9))
+    with pytest.raises(InputError, match="to_ns = 5: must be after from_ns = 5"):
+        Part(None, 5, 5)
+    with pytest.raises(InputError, match=r"from_ns = -1: must be a time"):
+        Part(None, -1)
 
 
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="needs Icarus Verilog")

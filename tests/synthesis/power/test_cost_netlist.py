@@ -83,6 +83,34 @@ def test_saif_is_the_same_activity(folder):
     assert second["power_w"] == pytest.approx(first["power_w"], rel=1e-12)
 
 
+def test_the_metrics_state_scope_and_time(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    changes = {
+        0: "0! b01 # 1% 0$",
+        5: "1!",
+        10: "0! b11 # 0%",
+        15: "1! 1$",
+        20: "0!",
+        25: "1!",
+        30: "",
+    }
+    (folder / "a.vcd").write_text(
+        "$timescale 1ns $end $scope module tb $end $scope module dut $end $var wire 1 ! clk $end\n"
+        "$var wire 2 # d [1:0] $end $var wire 1 % n $end $var wire 1 $ q $end\n"
+        "$upscope $end $upscope $end $enddefinitions $end\n"
+        + "\n".join(f"#{time} {words}" for time, words in changes.items())
+    )
+    words = "--netlist m.v --clock-mhz 100 --scope dut --from-ns 10 --to-ns 30 --out out"
+    status = main(["power", *words.split(), "--activity", "a.vcd", "--liberty", str(TINY)])
+    assert status == 0 and "activity of tb/dut" in capsys.readouterr().out
+    figures = json.loads((folder / "out" / "metrics.json").read_text())
+    assert figures["activity_scope"] == "tb/dut"
+    assert (figures["activity_from_ns"], figures["activity_to_ns"]) == (10, 30)
+    # clk falls at 10 and 20 and rises at 15 and 25: twice a clock.
+    assert figures["clock_toggles_per_clock"] == {"clk": 2.0}
+    assert run(folder)["activity_scope"] is None
+
+
 def test_twice_the_clock_is_twice_the_dynamic_power(folder):
     slow = run(folder)["power_w"]
     fast = cost_power(
@@ -136,6 +164,9 @@ def test_a_net_without_activity_is_refused_but_not_a_constant(folder):
         (["--netlist", "a.csv"], "not flat structural Verilog"),
         (["--liberty", "m.v"], "not a Liberty file"),
         (["--power-engine", "spice"], "invalid choice"),
+        (["--scope", "tb"], "a.csv: scope 'tb': a CSV has no scopes, a SAIF or VCD has"),
+        (["--from-ns", "5"], "a.csv: a part of the time: only a VCD has times"),
+        (["--to-ns", "-5"], "'-5': must be in ns, at least 0"),
     ],
 )
 def test_what_does_not_fit_gets_one_line(folder, monkeypatch, capsys, arguments, complaint):
