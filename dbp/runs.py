@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dbp import config
 from dbp.config import Config
@@ -20,6 +21,9 @@ from dbp.support.files import is_file, write_text
 
 if TYPE_CHECKING:
     from dbp.learning.float_filters import FloatFilters
+
+# A design, and the folder that holds it; None for a shipped one.
+FoundDesign = tuple[Design, Path | None]
 
 # The files that `dbp rtl`, `sim`, `prove` and `synth` leave in their folders of a run, besides
 # ``metrics.json``, and the ``work`` folder of a synthesis that was killed.
@@ -40,7 +44,7 @@ def read_config(name_or_path: str, seed: int | None) -> Config:
     return loaded if seed is None else loaded.model_copy(update={"seed": seed})
 
 
-def find_design(name_or_path: str) -> tuple[Design, Path | None]:
+def find_design(name_or_path: str) -> FoundDesign:
     """Find a design by its shipped name, its file, or its run's folder.
 
     Returns the design and the folder that holds it, None for a shipped one.
@@ -57,6 +61,45 @@ def find_design(name_or_path: str) -> tuple[Design, Path | None]:
             f"design ({', '.join(designs) or 'none'})"
         )
     return Design.load(path), path.parent
+
+
+def labels_of(designs: Mapping[str, FoundDesign]) -> dict[str, str]:
+    """Return a short name for each design that `find_design` returned for the names of the keys.
+
+    It is the design's own, unless another one here, or another shipped one, is called the same:
+    then the name of the run's folder, and where folders are called the same, too, what was typed.
+    """
+    own = {name: design.name for name, (design, _) in designs.items()}
+    shipped_hashes = {name: design.hash for name, design in shipped.designs().items()}
+    short = {}
+    for name, (design, folder) in designs.items():
+        label = own[name]
+        clashes = list(own.values()).count(label) > 1
+        shadows = label in shipped_hashes and shipped_hashes[label] != design.hash
+        if folder is not None and (clashes or shadows):
+            label = folder.absolute().name or label
+        short[name] = label
+    taken = list(short.values())
+    return {name: name if taken.count(label) > 1 else label for name, label in short.items()}
+
+
+def differences(one: Config, other: Config) -> list[tuple[str, str, str]]:
+    """Return the keys in which two configurations differ, and both values, as texts to show."""
+
+    def flat(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key, value in table.items():
+            values |= (
+                flat(value, f"{before}{key}.") if isinstance(value, dict) else {before + key: value}
+            )
+        return values
+
+    ours, theirs = flat(one.model_dump()), flat(other.model_dump())
+    return [
+        (key, shown(ours.get(key)), shown(theirs.get(key)))
+        for key in dict.fromkeys((*ours, *theirs))
+        if ours.get(key) != theirs.get(key)
+    ]
 
 
 def float_filters(name: str, folder: Path | None) -> FloatFilters:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dbp import config
+from dbp.cli._requests import Request, resolve, resolve_reproduction
 from dbp.cli._waveforms import design_receiver, prefix_errors, print_synchronization
 from dbp.cli.options import (
     DESIGN_HELP,
@@ -27,16 +28,13 @@ from dbp.cli.options import (
     workers,
 )
 from dbp.comparison import paper
-from dbp.config import Config
-from dbp.config.sweep import links
-from dbp.datapath.design import Design
 from dbp.errors import InputError
-from dbp.evaluation import executors
+from dbp.evaluation import executors, slurm
 from dbp.evaluation.executors import Workplace
 from dbp.evaluation.points import Points
 from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
 from dbp.records.schemas import BerMetrics, Point, best_points
-from dbp.runs import config_of, find_design, float_filters, read_config
+from dbp.runs import config_of, find_design, labels_of
 from dbp.support.files import write_csv, write_npz, write_text
 from dbp.support.svg import to_svg
 from dbp.support.text import aligned
@@ -48,8 +46,6 @@ if TYPE_CHECKING:
 # Modules that load torch or matplotlib are imported where they are needed: --help stays quick.
 
 DATABASE = "results.sqlite"
-
-FoundDesign = tuple[Design, Path | None]
 
 
 def add_to(commands: Commands[Parser]) -> None:
@@ -106,6 +102,14 @@ def add_to(commands: Commands[Parser]) -> None:
         metavar="N",
         help="processes or Slurm jobs (default: one a core, one job)",
     )
+    parser.add_argument(
+        "--slurm",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=f"how jobs are asked for: {', '.join(slurm.KEYS)}; or a TOML file of them; may be "
+        "repeated",
+    )
     add_seed(parser)
 
 
@@ -134,7 +138,15 @@ def _run(options: argparse.Namespace) -> None:
         min_errors=options.min_errors,
         max_bits=options.max_bits,
     )
-    workplace = Workplace(options.out / DATABASE, options.cluster, options.workers, options.resume)
+    if options.slurm and options.cluster != "slurm":
+        raise InputError("--slurm: is for --cluster slurm")
+    workplace = Workplace(
+        options.out / DATABASE,
+        options.cluster,
+        options.workers,
+        options.resume,
+        slurm.settings(options.slurm),
+    )
     command = reproduce if options.reproduce else ber
     command(request, options.out, workplace)
 
@@ -143,121 +155,12 @@ def _check_for_waveform(options: argparse.Namespace) -> None:
     """Refuse options that mean nothing for a waveform, which is counted as it is."""
     for name in (
         *("launch_power_dbm", "config", "min_errors", "max_bits", "sweep", "resume", "workers"),
-        *("cluster", "seed"),
+        *("cluster", "slurm", "seed"),
     ):
         if getattr(options, name) not in (None, False, [], "local"):
             raise InputError(
                 f"--waveform is counted as it is, whole: no --{name.replace('_', '-')}"
             )
-
-
-@dataclass(frozen=True)
-class Request:
-    """The wishes of a user for an evaluation; the configuration supplies what is None or empty.
-
-    ``designs``: names, files or run folders, and names of reference receivers. ``config``: the name
-    or file of a configuration; None: that of the first design's run folder, else the paper's.
-    ``sweep``: values of keys of the link, over those of the configuration's ``[sweep]``; with
-    ``sweep=None`` nothing is swept, not even what the configuration says.
-    """
-
-    designs: Sequence[str] = ()
-    launch_powers_dbm: Sequence[float] | None = None
-    config: str | None = None
-    arithmetic: str = "fixed"
-    seed: int | None = None
-    sweep: Mapping[str, tuple[Any, ...]] | None = None
-    min_errors: int | None = None
-    max_bits: int | None = None
-
-
-def resolve(request: Request) -> EvaluationPlan:
-    """Return the plan of an evaluation: every setting from the first source that has it.
-
-    Sources, in their order: the request, the ``[sweep]`` table, the other tables of the
-    configuration. Reads configurations and designs, writes nothing.
-    """
-    from dbp.evaluation.receivers import REFERENCES
-
-    settings = config.load(request.config) if request.config else None
-    sweep_of_file = settings.sweep if settings else {}
-    names = list(request.designs)
-    names = names or list({**sweep_of_file, **(request.sweep or {})}.get("design", ()))
-    if not names:
-        raise InputError("dbp ber: must have DESIGN..., --reproduce or a [sweep] with design")
-    designs = {name: find_design(name) for name in names if name not in REFERENCES}
-    settings = settings or config_of(next((folder for _, folder in designs.values()), None))
-    swept: Mapping[str, Any] = {}
-    if request.sweep is not None:
-        settings = config.with_sweep(settings, {**settings.sweep, **request.sweep})
-        swept = settings.sweep
-    if request.seed is not None:
-        settings = settings.model_copy(update={"seed": request.seed})
-    kinds = ("fixed", "float") if request.arithmetic == "both" else (request.arithmetic,)
-    receivers = [
-        (name, kind) for name in names for kind in (kinds if name in designs else ("float",))
-    ]
-    request = replace(
-        request,
-        launch_powers_dbm=request.launch_powers_dbm or swept.get("launch_power_dbm"),
-    )
-    return _plan(request, receivers, designs, settings, swept)
-
-
-def resolve_reproduction(request: Request, curves: Sequence[paper.Curve]) -> EvaluationPlan:
-    """Return the plan that has our receiver for every curve of the paper's BER."""
-    settings = read_config(request.config or "paper", request.seed)
-    if settings.link.modulation != paper.MODULATION:
-        raise InputError(
-            f"link.modulation = {settings.link.modulation!r}: must be that of the paper, "
-            f"{paper.MODULATION!r}"
-        )
-    receivers = [(curve.receiver, curve.arithmetic) for curve in curves]
-    designs = {name: find_design(name) for name, _ in receivers if name != "linear"}
-    return _plan(request, receivers, designs, settings, {})
-
-
-def _plan(
-    request: Request,
-    receivers: Sequence[tuple[str, str]],
-    designs: Mapping[str, FoundDesign],
-    settings: Config,
-    swept: Mapping[str, Sequence[Any]],
-) -> EvaluationPlan:
-    """Return a plan for ``receivers``, names and arithmetics; no design: a reference."""
-    from dbp.evaluation.counting import Rule
-    from dbp.evaluation.plan import Candidate, EvaluationPlan
-
-    evaluation = settings.evaluation
-    swept_links = links(settings.link, swept)
-    labels = labels_of([name for name, _ in receivers], designs)
-    candidates = []
-    for name, arithmetic in receivers:
-        if name not in designs:
-            candidates.append(Candidate(labels[name], arithmetic))
-            continue
-        design, folder = designs[name]
-        filters = float_filters(name, folder) if arithmetic == "float" else None
-        candidates.append(Candidate(labels[name], arithmetic, design, filters))
-    return EvaluationPlan(
-        candidates=tuple(candidates),
-        links=tuple(swept_links),
-        launch_powers_dbm=tuple(request.launch_powers_dbm or evaluation.launch_power_dbm),
-        rule=Rule(
-            request.min_errors or evaluation.min_errors, request.max_bits or evaluation.max_bits
-        ),
-        seed=settings.seed,
-        config_hash=settings.hash,
-    )
-
-
-def labels_of(names: Sequence[str], designs: Mapping[str, FoundDesign]) -> dict[str, str]:
-    """Return a short name for each; designs of one name keep the names that were typed."""
-    short = {name: designs[name][0].name if name in designs else name for name in names}
-    return {
-        name: name if list(short.values()).count(label) > 1 else label
-        for name, label in short.items()
-    }
 
 
 def ber(request: Request, out: Path, workplace: Workplace) -> Points:
@@ -270,7 +173,7 @@ def ber(request: Request, out: Path, workplace: Workplace) -> Points:
     from dbp.evaluation.plot import ber_and_snr
 
     stopwatch = Stopwatch()
-    executors.check(workplace.cluster)
+    executors.check(workplace.cluster, workplace.slurm)
     plan = resolve(request)
     points = _count(plan, out, workplace)
     clouds = constellations(plan, points)
@@ -286,7 +189,7 @@ def reproduce(request: Request, out: Path, workplace: Workplace) -> None:
     from dbp.report import reproduction
 
     stopwatch = Stopwatch()
-    executors.check(workplace.cluster)
+    executors.check(workplace.cluster, workplace.slurm)
     curves = paper.ber_curves()
     points = _count(resolve_reproduction(request, curves), out, workplace)
     print_best(points, ())
@@ -312,15 +215,12 @@ def _count(plan: EvaluationPlan, out: Path, workplace: Workplace) -> Points:
         + (f" of {link_count} links" if link_count > 1 else ""),
         flush=True,
     )
-    try:
+    with _kept(workplace):
         points = run(plan, workplace)
-    except KeyboardInterrupt:
-        kept = f"Kept in {workplace.database}: the same command with --resume goes on"
-        print(kept, file=sys.stderr)
-        raise
     hashes = [design.hash for design in plan.designs.values()]
     metrics = BerMetrics(
         points=tuple(points),
+        link=_common_link(plan),
         min_errors=plan.rule.min_errors,
         max_bits=plan.rule.max_bits,
         **provenance(
@@ -334,6 +234,33 @@ def _count(plan: EvaluationPlan, out: Path, workplace: Workplace) -> Points:
     write_metrics(out / "metrics.json", metrics)
     points.to_csv(out / "ber.csv")
     return points
+
+
+@contextlib.contextmanager
+def _kept(workplace: Workplace) -> Iterator[None]:
+    """Say at the end of a run that failed or was interrupted how to go on with what is counted."""
+    before = _state(workplace.database)
+    try:
+        yield
+    except InputError:
+        raise
+    except BaseException:
+        if _state(workplace.database) != before or workplace.resume:
+            again = workplace.again or "the same command with --resume goes on"
+            print(f"Kept in {workplace.database}: {again}", file=sys.stderr, flush=True)
+        raise
+
+
+def _state(database: Path) -> tuple[int, ...]:
+    """What changes when groups are added: they stand in the second file until it is merged."""
+    files = (database, database.with_name(database.name + "-wal"))
+    return tuple(file.stat().st_mtime_ns for file in files if file.is_file())
+
+
+def _common_link(plan: EvaluationPlan) -> dict[str, Any]:
+    """The values that all links of a plan share."""
+    flat = [config.flat_link(link) for _, link in plan.links]
+    return {k: v for k, v in flat[0].items() if all(each[k] == v for each in flat)}
 
 
 def ber_of_waveform(names: Sequence[str], arithmetic: str, file: Path, out: Path) -> None:
@@ -350,7 +277,7 @@ def ber_of_waveform(names: Sequence[str], arithmetic: str, file: Path, out: Path
         raise InputError("dbp ber --waveform: must have DESIGN...")
     designs = {name: find_design(name) for name in names}
     kinds = ("fixed", "float") if arithmetic == "both" else (arithmetic,)
-    labels = labels_of(list(designs), designs)
+    labels = labels_of(designs)
     recording = _read_countable(file)
     receivers = {
         (name, kind): design_receiver(name, labels[name], designs[name], kind)
@@ -408,11 +335,11 @@ def print_best(points: Sequence[Point], link_keys: Sequence[str]) -> None:
     def link_of(point: Point) -> tuple[Any, ...]:
         return tuple(getattr(point, key) for key in link_keys)
 
+    best = best_points(points).values()
     for link in dict.fromkeys(map(link_of, points)):
-        best = best_points(point for point in points if link_of(point) == link)
-        for (label, kind), point in best.items():
+        for point in (point for point in best if link_of(point) == link):
             interval = f"{point.ber_low:.2e} .. {point.ber_high:.2e}"
-            row = [*map(str, link), label, kind, f"{point.ber:.2e}", interval]
+            row = [*map(str, link), point.design, point.arithmetic, f"{point.ber:.2e}", interval]
             row += [f"{point.snr_db:.2f}", f"{point.launch_power_dbm:+g}"]
             costs = (point.multiplier_bits, point.adder_bits)
             rows.append([*row, *("-" if n is None else f"{n:,}" for n in costs)])

@@ -12,14 +12,32 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from dbp.cli.ber import DATABASE, Request, ber, labels_of
-from dbp.cli.options import DESIGN_HELP, Commands, Parser, add_command, add_out, positive
-from dbp.config import Config
+from dbp.cli._requests import Request
+from dbp.cli.ber import DATABASE, ber
+from dbp.cli.options import (
+    CONFIG_HELP,
+    DESIGN_HELP,
+    Commands,
+    Parser,
+    add_command,
+    add_out,
+    positive,
+)
+from dbp.config import Config, load
 from dbp.datapath.design import Design
+from dbp.errors import InputError
 from dbp.evaluation.executors import Workplace
 from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
 from dbp.records.schemas import Band, ComparisonMetrics, ComparisonRow, Point
-from dbp.runs import config_of, find_design, place, stimulus_source
+from dbp.runs import (
+    FoundDesign,
+    config_of,
+    differences,
+    find_design,
+    labels_of,
+    place,
+    stimulus_source,
+)
 from dbp.support import locks
 from dbp.support.files import write_csv, write_text
 from dbp.support.svg import to_svg
@@ -65,13 +83,24 @@ def add_to(commands: Commands[Parser]) -> None:
         metavar="N",
         help="of every point of the BER (default: the configuration's)",
     )
+    parser.add_argument(
+        "--config",
+        metavar="CONFIG",
+        help=f"of all designs: {CONFIG_HELP} (default: the designs', which must be of one link)",
+    )
     add_out(parser)
 
 
 def _run(options: argparse.Namespace) -> None:
     widths, filters = tuple(options.lanes), tuple(options.filters)
     candidates = Candidates(tuple(options.pdk), filters, widths)
-    compare(options.designs, candidates, options.out, min_errors=options.min_errors)
+    compare(
+        options.designs,
+        candidates,
+        options.out,
+        min_errors=options.min_errors,
+        config=options.config,
+    )
 
 
 @dataclass(frozen=True)
@@ -105,15 +134,17 @@ class _Comparison:
     candidates: Candidates
 
     @classmethod
-    def prepare(cls, names: Sequence[str], candidates: Candidates, out: Path) -> _Comparison:
-        """Find the designs; the link is that of the first one's configuration."""
+    def prepare(
+        cls, names: Sequence[str], candidates: Candidates, out: Path, config: str | None
+    ) -> _Comparison:
+        """Find the designs; ``config`` is that of all, or their own must be of one link."""
         designs = {name: find_design(name) for name in names}
         return cls(
             designs={name: design for name, (design, _) in designs.items()},
-            labels=labels_of(list(designs), designs),
+            labels=labels_of(designs),
             # A design from a path may have any name.
             folders={n: out / f"{k}-{designs[n][0].name}" for k, n in enumerate(designs)},
-            settings=config_of(next(folder for _, folder in designs.values())),
+            settings=load(config) if config else _common(designs),
             candidates=candidates,
         )
 
@@ -177,31 +208,62 @@ class _Comparison:
         )
 
 
+def _common(designs: Mapping[str, FoundDesign]) -> Config:
+    """Return the configuration of the first run folder, or the paper's.
+
+    Raises `InputError` where the designs are of different links or hardware: then neither their bit
+    errors nor their watts can be compared. Says what else differs.
+    """
+    own = {name: config_of(folder) for name, (_, folder) in designs.items()}
+    runs = [name for name, (_, folder) in designs.items() if folder is not None]
+    first = next(iter(runs), next(iter(designs)))
+    for name in designs:
+        told = [(k, *v) for k, *v in differences(own[first], own[name]) if k != "sweep"]
+        apart = [
+            f"{key} = {ours} of {first}, {theirs} of {name}"
+            for key, ours, theirs in told
+            if key.startswith("link.") or key == "hardware.clock_mhz"
+        ]
+        if apart:
+            raise InputError(
+                f"dbp compare: designs of different configurations: {'; '.join(apart)}: must be "
+                "equal, or --config must say which is for all"
+            )
+        for key, ours, theirs in told:
+            beside = key.startswith(("seed", "evaluation.", "hardware."))
+            if name in runs and (beside or key == "training.launch_power_dbm"):
+                print(f"Note: {name}: its configuration has {key} = {theirs}: {ours} is taken")
+    return own[first]
+
+
 def compare(
     names: Sequence[str],
     candidates: Candidates,
     out: Path,
     *,
     min_errors: int | None = None,
+    config: str | None = None,
 ) -> ComparisonMetrics:
     """Write and print BER, watts and square millimetres of designs in one or more kits.
 
-    Bit errors are counted on the link of the first design's configuration, at its launch powers;
-    for the rest see `dbp.synthesis.whole_receiver`. What an earlier call has left in ``out``, of
-    the same inputs, is not made again.
+    Bit errors are counted on the link of ``config``, or of the designs, which must be the same, at
+    its launch powers; for the rest see `dbp.synthesis.whole_receiver`. What an earlier call has
+    left in ``out``, of the same inputs, is not made again.
     """
     from dbp.synthesis import whole_receiver
     from dbp.synthesis.cells import kits
 
     stopwatch = Stopwatch()
-    comparison = _Comparison.prepare(names, candidates, out)
+    comparison = _Comparison.prepare(names, candidates, out, config)
     for pdk in candidates.pdks:
         kits.find(pdk)
     plans = comparison.plans()
     points = ber(
-        Request(designs=names, min_errors=min_errors), out, Workplace(out / DATABASE, resume=True)
+        Request(designs=names, min_errors=min_errors, config=config),
+        out,
+        Workplace(out / DATABASE, resume=True, again="the same command goes on"),
     )
-    best = {label: point for (label, _), point in points.best().items()}
+    best = {point.design: point for point in points.best().values()}
     workers = len(os.sched_getaffinity(0))
     with ExitStack() as stack:
         for name, design in comparison.designs.items():

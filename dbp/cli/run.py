@@ -64,7 +64,7 @@ def _stages(settings: Config, out: Path, folders: tuple[Path, Path], device: str
         config=str(folders[0] / "config.toml"),
         arithmetic="both",
     )
-    ber(request, out, Workplace(out / DATABASE))
+    ber(request, out, Workplace(out / DATABASE, resume=True, again="the same command goes on"))
     jobs: dict[str, Job] = {}
     kit, instead = _kit_or_shipped(settings.hardware.pdk)
     for folder in folders:

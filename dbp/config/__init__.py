@@ -3,6 +3,7 @@
 from dbp.config._checks import (
     MAX_SPAN_LOSS_DB,
     checked,
+    flat_link,
     link_with,
     require_one_polarization,
     with_sweep,
@@ -40,6 +41,7 @@ __all__ = [
     "Modulation",
     "Training",
     "checked",
+    "flat_link",
     "link_with",
     "load",
     "parse",

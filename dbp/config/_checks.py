@@ -36,6 +36,13 @@ def with_sweep(config: Config, sweep: Mapping[str, Any]) -> Config:
     return checked(config.model_dump() | {"sweep": dict(sweep)})
 
 
+def flat_link(link: Link) -> dict[str, Any]:
+    """The values of a link by key, those of its impairments beside its own, as for a sweep."""
+    content = link.model_dump()
+    impairments = content.pop("impairments")
+    return {**content, **impairments}
+
+
 def link_with(link: Link, changes: Mapping[str, Any]) -> Link:
     """The link with other values of some keys, its own or of its impairments; checked like a file.
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dbp import config
 from dbp.datapath.design import Design, launch_power_uw
+from dbp.errors import InputError
 from dbp.evaluation import counting, executors, store
 from dbp.evaluation.counting import Rule
 from dbp.evaluation.executors import Workplace
@@ -21,23 +22,26 @@ from dbp.evaluation.points import Points
 from dbp.evaluation.receivers import FixedReceiver, FloatReceiver, Receiver, Reference
 from dbp.learning.float_filters import FloatFilters
 from dbp.link import transmission
-from dbp.records.schemas import best_points
 
 CONSTELLATION_POINTS = 3000
+# Measured: 110 to 530 bytes a sample of a chunk, the more the longer its blocks are.
+_SAMPLE_BYTES = 550
 
 
 @dataclass(frozen=True)
 class Candidate:
     """One receiver of an evaluation: a design in one arithmetic, or a reference receiver.
 
-    ``label``: the name of its points. ``filters``: of a design in floating point. A candidate
-    without a design is the reference receiver ``label``.
+    ``label``: the name of its points. ``filters``: of a design in floating point. ``links``: the
+    numbers of the links of the plan on which it is evaluated; None: all. A candidate without a
+    design is the reference receiver ``label``.
     """
 
     label: str
     arithmetic: str
     design: Design | None = None
     filters: FloatFilters | None = None
+    links: tuple[int, ...] | None = None
 
     def receiver(self, link: config.Link) -> Receiver:
         """Return the receiver for a link."""
@@ -54,8 +58,9 @@ class EvaluationPlan:
 
     Raises `InputError` where a receiver does not fit a link.
 
-    ``links``: what a sweep sets, and the link with it. ``config_hash`` and ``seed`` are those of
-    the configuration.
+    ``links``: what tells each link from the others, such as the values of a sweep, and the link.
+    ``config_hash`` and ``seed`` are those of the configuration; no hash where there are several.
+    ``remarks``: what a user should know of how the plan came about.
     """
 
     candidates: tuple[Candidate, ...]
@@ -63,11 +68,24 @@ class EvaluationPlan:
     launch_powers_dbm: tuple[float, ...]
     rule: Rule
     seed: int
-    config_hash: str
+    config_hash: str | None
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for _, link in self.links:
-            counting.check([candidate.receiver(link) for candidate in self.candidates], link)
+        labels = [(candidate.label, candidate.arithmetic) for candidate in self.candidates]
+        if len(set(labels)) < len(labels):
+            raise InputError(f"designs {sorted(label for label, _ in labels)}: names must differ")
+        for number, (_, link) in enumerate(self.links):
+            counting.check(self._receivers(number), link)
+
+    def _receivers(self, number: int) -> list[Receiver]:
+        """The receivers of the link of that number."""
+        _, link = self.links[number]
+        return [
+            candidate.receiver(link)
+            for candidate in self.candidates
+            if candidate.links is None or number in candidate.links
+        ]
 
     @property
     def designs(self) -> dict[str, Design]:
@@ -76,15 +94,15 @@ class EvaluationPlan:
 
     @property
     def link_keys(self) -> tuple[str, ...]:
-        """The keys of the link that are swept."""
+        """The keys of the link that tell the links apart: what is swept, what designs have own."""
         return tuple(self.links[0][0])
 
     @property
     def transmissions(self) -> list[_Transmission]:
         """Every link at every launch power with its receivers, the launch power fastest."""
         transmissions = []
-        for changes, link in self.links:
-            receivers = [candidate.receiver(link) for candidate in self.candidates]
+        for number, (changes, link) in enumerate(self.links):
+            receivers = self._receivers(number)
             transmissions += [
                 _Transmission(changes, Scenario(link, float(power_dbm), self.seed), receivers)
                 for power_dbm in self.launch_powers_dbm
@@ -93,12 +111,14 @@ class EvaluationPlan:
 
     def notes(self) -> list[str]:
         """Return a sentence for each way in which a design is out of its range."""
-        notes: dict[str, None] = {}
+        notes: dict[str, None] = dict.fromkeys(self.remarks)
         for candidate in self.candidates:
             design, label = candidate.design, candidate.label
             if design is None:
                 continue
-            for _, link in self.links:
+            for number, (_, link) in enumerate(self.links):
+                if candidate.links is not None and number not in candidate.links:
+                    continue
                 for power_dbm in self.launch_powers_dbm:
                     uw = launch_power_uw(power_dbm)
                     saturated = any(rotation.kerr_saturates(uw) for rotation in design.rotations)
@@ -124,12 +144,19 @@ class _Transmission:
 def run(plan: EvaluationPlan, workplace: Workplace) -> Points:
     """Count the bit errors of a plan; the points are in the order of its transmissions."""
     transmissions = plan.transmissions
-    if not workplace.resume:
-        store.remove(workplace.database)
     pool: AbstractContextManager[Any] = executors.executor(
-        workplace.cluster, points=len(transmissions), workers=workplace.workers
+        workplace.cluster,
+        points=len(transmissions),
+        workers=workplace.workers,
+        task_bytes=max(_task_bytes(t.scenario) for t in transmissions),
+        wishes=workplace.slurm,
+        log_folder=workplace.database.parent / "slurm",
     )
-    with store.Results(workplace.database) as results, pool as (executor, at_a_time):
+    # The results of an earlier run go when this one has its first, not before.
+    with (
+        store.Results(workplace.database, fresh=not workplace.resume) as results,
+        pool as (executor, at_a_time),
+    ):
         prefixes = counting.count(
             [(t.scenario, t.receivers) for t in transmissions],
             plan.rule,
@@ -151,16 +178,25 @@ def run(plan: EvaluationPlan, workplace: Workplace) -> Points:
     )
 
 
+def _task_bytes(scenario: Scenario) -> int:
+    """Memory that a worker takes for one chunk: as measured, rather too much than too little."""
+    link = scenario.link
+    symbols = scenario.chunk_groups * scenario.group_blocks * link.block_symbols
+    return _SAMPLE_BYTES * symbols * link.samples_per_symbol * link.impairments.polarizations
+
+
 def constellations(plan: EvaluationPlan, points: Points) -> dict[str, NDArray[np.complex64]]:
-    """Return symbols of the first link as received, and as each receiver leaves them.
+    """Return symbols of the first link as received, and as each receiver of it leaves them.
 
     At most `CONSTELLATION_POINTS` each, by label. The first receiver's best launch power serves
     all.
     """
-    first_link = points[: len(plan.launch_powers_dbm) * len(plan.candidates)]
     first = plan.transmissions[0]
     receiver, scenario = first.receivers[0], first.scenario
-    power_dbm = best_points(first_link)[receiver.name, receiver.arithmetic].launch_power_dbm
+    # Each launch power has the points of its receivers in turn.
+    count = len(first.receivers)
+    of_receiver = points[: len(plan.launch_powers_dbm) * count : count]
+    power_dbm = min(of_receiver, key=lambda point: point.ber).launch_power_dbm
     received = transmission.simulate(
         scenario.link,
         power_dbm,

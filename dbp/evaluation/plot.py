@@ -95,7 +95,7 @@ def _prepare(points: Sequence[Point], ax: Axes | None) -> tuple[Axes, str, list[
         ax = Figure(figsize=(5.5, 4), layout="constrained").subplots()
     swept = dict.fromkeys(key for point in points for key in point.model_extra or ())
     keys = [k for k in (_POWER, *swept) if len({getattr(point, k) for point in points}) > 1]
-    numeric = [key for key in keys if not isinstance(getattr(points[0], key), str)]
+    numeric = [key for key in keys if all(_is_number(getattr(point, key)) for point in points)]
     abscissa = numeric[0] if numeric else _POWER
     return ax, abscissa, _curves(points, abscissa, [key for key in keys if key != abscissa])
 
@@ -114,7 +114,7 @@ def _curves(points: Sequence[Point], abscissa: str, others: Sequence[str]) -> li
     curves = []
     for (design, arithmetic, values), own in grouped.items():
         words = [
-            value if isinstance(value, str) else f"{title(key)} {value:g}"
+            value if isinstance(value, str) else f"{title(key)} {_shown(value)}"
             for key, value in zip(others, values, strict=True)
         ]
         own.sort(key=lambda point: getattr(point, abscissa))
@@ -130,6 +130,14 @@ def _curves(points: Sequence[Point], abscissa: str, others: Sequence[str]) -> li
         x = np.array([getattr(point, abscissa) for point in own])
         curves.append(_Curve(own, x, style))
     return curves
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if _is_number(value) else str(value)
 
 
 def _finish(ax: Axes, abscissa: str) -> None:

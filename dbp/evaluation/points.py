@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from dbp.records.schemas import Point, best_points
 from dbp.support.files import write_csv
@@ -48,8 +48,11 @@ class Points(Sequence[Point]):
     def __hash__(self) -> int:
         return hash(tuple((p.design, p.arithmetic, p.launch_power_dbm, p.bits) for p in self))
 
-    def best(self) -> dict[tuple[str, str], Point]:
-        """Return the point of least BER of each (design, arithmetic)."""
+    def best(self) -> dict[tuple[Any, ...], Point]:
+        """Return the point of least BER of each (design, arithmetic), and of each link if several.
+
+        The values of the link's keys that were swept stand behind the two in the key.
+        """
         return best_points(self)
 
     def link_keys(self) -> tuple[str, ...]:

@@ -47,13 +47,25 @@ class CountedGroup(NamedTuple):
 class Results:
     """The database at ``path``, made if it is missing; a context manager that closes it.
 
-    Raises `InputError` where the file is damaged or no database of ours, `DbpError` where it
-    cannot be written.
+    ``fresh``: what it holds is not loaded, and goes with the first groups that are added, in one
+    transaction. Raises `InputError` where the file is damaged or no database of ours (a fresh one
+    replaces it), `DbpError` where it cannot be written.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
+    def __init__(self, path: str | Path, *, fresh: bool = False) -> None:
+        self._path, self._fresh = Path(path), fresh
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._damaged = False
+        try:
+            self._connect()
+        except InputError:
+            if not fresh:
+                raise
+            # It goes like what a sound one holds: when the first groups are there.
+            self._damaged = True
+            self._database = sqlite3.connect(":memory:")
+
+    def _connect(self) -> None:
         with self._errors():
             self._database = sqlite3.connect(self._path, isolation_level=None)
         # A damaged text need not be UTF-8: its checksum tells.
@@ -86,6 +98,8 @@ class Results:
 
     def load(self, scenario: str, receiver: str) -> dict[int, Measures]:
         """Return the sound measures of a scenario and a receiver by the number of their group."""
+        if self._fresh:
+            return {}
         with self._errors():
             rows = self._database.execute(
                 "select number, measures, checksum from units where scenario = ? and receiver = ?",
@@ -104,15 +118,23 @@ class Results:
             text = json.dumps(dataclasses.asdict(measures), sort_keys=True, allow_nan=False)
             key = scenario, receiver, number
             rows.append((*key, text, _checksum(*key, text)))
+        if self._damaged:
+            self._database.close()
+            remove(self._path)
+            self._connect()
+            self._damaged = False
         with self._errors():
             self._database.execute("begin immediate")
             try:
+                if self._fresh:
+                    self._database.execute("delete from units")
                 self._database.executemany("insert or replace into units values (?,?,?,?,?)", rows)
                 self._database.execute("commit")
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):
                     self._database.execute("rollback")
                 raise
+        self._fresh = False
 
     def __enter__(self) -> Results:
         return self

@@ -606,7 +606,7 @@ class Point(BaseModel):
     ``multiplier_bits`` and ``adder_bits`` per complex sample are those of
     `dbp.datapath.complexity`, of fixed point only; the figures after them are of a waveform from a
     file only. Keys that are no fields here are those of the link that a sweep has set, with their
-    values; they come first in a file.
+    values, or in which designs have links of their own; they come first in a file.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
@@ -655,20 +655,28 @@ class Point(BaseModel):
     __str__ = __repr__
 
 
-def best_points(points: Iterable[Point]) -> dict[tuple[str, str], Point]:
-    """Return the point of least BER of each design and arithmetic: at its own best launch power."""
-    best: dict[tuple[str, str], Point] = {}
+def best_points(points: Iterable[Point]) -> dict[tuple[Any, ...], Point]:
+    """Return the point of least BER of each design and arithmetic: at its own best launch power.
+
+    Each on each link: where points have keys of the link, their values stand behind design and
+    arithmetic in the key.
+    """
+    best: dict[tuple[Any, ...], Point] = {}
     for point in points:
-        key = (point.design, point.arithmetic)
+        key = (point.design, point.arithmetic, *(point.model_extra or {}).values())
         if key not in best or point.ber < best[key].ber:
             best[key] = point
     return best
 
 
 class BerMetrics(Metrics):
-    """All points of an evaluation, and the rule by which it stopped or the waveform's file."""
+    """All points of an evaluation, and the rule by which it stopped or the waveform's file.
+
+    ``link``: the values of the link's keys that all points share; the others stand in the points.
+    """
 
     points: tuple[Point, ...]
+    link: dict[str, Any] | None = None
     min_errors: int | None = None
     max_bits: int | None = None
     waveform: str | None = None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from dbp import config
 from dbp.datapath.design import Design
@@ -19,8 +20,8 @@ from dbp.records.schemas import (
     SimMetrics,
     SynthMetrics,
     TrainMetrics,
-    best_points,
 )
+from dbp.runs import labels_of
 from dbp.support.text import aligned
 
 
@@ -65,6 +66,13 @@ class DesignRun:
             history=_history(folder / "train" / "history.csv"),
         )
 
+    def is_of(self, link: Mapping[str, Any]) -> bool:
+        """Tell whether these values of the link are those of the run's configuration."""
+        if self.config is None:
+            return False
+        own = config.flat_link(self.config.link)
+        return all(own.get(key) == value for key, value in link.items())
+
 
 def _history(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
@@ -98,11 +106,8 @@ class Contents:
             runs += [DesignRun.load(path) for path in with_design]
         # The learned designs first, and of each kind in the order given.
         runs.sort(key=lambda run: not run.history)
-        names = [run.name for run in runs]
-        runs = [
-            replace(run, name=f"{run.name} ({run.folder})") if names.count(run.name) > 1 else run
-            for run in runs
-        ]
+        names = labels_of({str(run.folder): (run.design, run.folder) for run in runs})
+        runs = [replace(run, name=names[str(run.folder)]) for run in runs]
         evaluations = [read_metrics(folder / "metrics.json", BerMetrics) for folder in folders]
         return cls(runs, [metrics for metrics in evaluations if metrics])
 
@@ -110,26 +115,60 @@ class Contents:
     def points(self) -> list[Point]:
         """The points of these runs, under the names of the runs, and of reference receivers.
 
-        Points of designs that are not here, such as an earlier one of a run, are left out.
+        Points of designs that are not here, such as an earlier one of a run, are left out. Where
+        evaluations are of different links, the points state the keys that tell the links apart.
         """
-        names = {run.design.hash: run.name for run in self.runs}
+        links = [self._links(metrics) for metrics in self.evaluations]
+        every = [link for of_evaluation in links for link in of_evaluation]
+        keys = dict.fromkeys(key for link in every for key in link)
+        told = [k for k in keys if len({repr(link.get(k)) for link in every}) > 1]
         points = []
-        for point in (point for metrics in self.evaluations for point in metrics.points):
-            if point.design_hash is None:
-                points.append(point)
-            elif point.design_hash in names:
-                points.append(point.model_copy(update={"design": names[point.design_hash]}))
+        for metrics, of_evaluation in zip(self.evaluations, links, strict=True):
+            for point, link in zip(metrics.points, of_evaluation, strict=True):
+                name = self._name(point, link)
+                if name is not None:
+                    rest = point.model_dump(
+                        exclude_unset=True, exclude=set(point.model_extra or ())
+                    )
+                    shown = {key: link.get(key, "?") for key in told}
+                    points.append(Point.model_validate(shown | rest | {"design": name}))
         return points
+
+    def _links(self, metrics: BerMetrics) -> list[dict[str, Any]]:
+        """The values of the link of each point, as far as they are known."""
+        shared = metrics.link
+        if shared is None and metrics.waveform is not None:
+            shared = {"waveform": metrics.waveform}
+        if shared is None:  # of a version that did not write it: then of the run with its hash
+            configs = (run.config for run in self.runs if run.config is not None)
+            known = (c.link for c in configs if c.hash == metrics.config_hash)
+            shared = next((config.flat_link(link) for link in known), {})
+        return [{**shared, **(point.model_extra or {})} for point in metrics.points]
+
+    def _name(self, point: Point, link: Mapping[str, Any]) -> str | None:
+        """The name of the run that a point belongs to; None where its design is not here."""
+        if point.design_hash is None:
+            return point.design
+        own = [run for run in self.runs if run.design.hash == point.design_hash]
+        if not own:
+            return None
+        # Runs may hold the same design: the point is that of the run with its link.
+        return next((run.name for run in own if run.is_of(link)), own[0].name)
+
+    def best_of(self, run: DesignRun) -> Point | None:
+        """Return the best point of a run in fixed point, on its own link where there is one."""
+        points = [p for p in self.points if (p.design, p.arithmetic) == (run.name, "fixed")]
+        own = [point for point in points if run.is_of(point.model_extra or {})]
+        return min(own or points, key=lambda point: point.ber, default=None)
 
 
 def summary(folder: Path) -> str:
     """Return a table for a terminal with the main figures of all designs in a folder."""
     content = Contents.load([folder])
-    best = best_points(content.points)
     rows = [["design", "taps", "bits c/s", "BER", "at dBm", "RTL mismatches", "um2", "mW"]]
     for run in content.runs:
         middle = run.design.filters[len(run.design.filters) // 2]
-        point = best.get((run.name, "fixed"))
+        point = content.best_of(run)
         synth = next(iter(run.synth.values()), None)
         rows.append(
             [

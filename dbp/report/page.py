@@ -11,6 +11,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from dbp.comparison import merit, paper
+from dbp.config import Link
 from dbp.datapath.design import Design
 from dbp.errors import InputError
 from dbp.records.provenance import Metrics, read_metrics
@@ -46,7 +47,7 @@ def write_report(folders: Sequence[Path]) -> Path:
     content = Contents.load(folders)
     runs, points = content.runs, content.points
     body = [
-        *_introduction(runs, points),
+        *_introduction(content),
         *_ber(folders, points),
         *_constellations(folders),
         *_filters(runs),
@@ -91,20 +92,23 @@ def _interval(point: Point) -> str:
     return f"{point.ber:.2e} ({point.ber_low:.2e} .. {point.ber_high:.2e})"
 
 
-def _introduction(runs: Sequence[DesignRun], points: Sequence[Point]) -> list[str]:
+def _introduction(content: Contents) -> list[str]:
     lines = ["<h1>Digital backpropagation: from filters to watts</h1>"]
-    link = next((run.config.link for run in runs if run.config), None)
-    if link:
+    of_links: dict[Link, list[str]] = {}
+    for run in content.runs:
+        if run.config:
+            of_links.setdefault(run.config.link, []).append(run.name)
+    for link, names in of_links.items():
+        whose = f"<b>{_text(', '.join(names))}</b>: " if len(of_links) > 1 else ""
         lines.append(
-            f"<p>{link.spans} x {link.span_km:g} km, {link.symbol_rate_gbd:g} GBd "
+            f"<p>{whose}{link.spans} x {link.span_km:g} km, {link.symbol_rate_gbd:g} GBd "
             f"{link.modulation.upper()}, {link.dispersion_ps_per_nm_km:g} ps/nm/km, "
             f"{link.nonlinearity_per_w_km:g} /W/km, noise figure {link.noise_figure_db:g} dB; "
             "the receiver compensates dispersion and the Kerr effect in short fixed-point filters "
             "and rotations, in the time domain.</p>"
         )
-    best = best_points(points)
-    for run in runs:
-        point = best.get((run.name, "fixed"))
+    for run in content.runs:
+        point = content.best_of(run)
         if point:
             lines.append(
                 f'<p class="lead"><b>{_text(run.name)}</b>: BER {_interval(point)} in fixed point '
@@ -122,11 +126,15 @@ def _ber(folders: Sequence[Path], points: Sequence[Point]) -> list[str]:
             lines.append(_image(drawing.read_text("utf-8", "replace"), "BER against launch power"))
     if not points:
         return [*lines, '<p class="absent">Not evaluated.</p>']
+    keys = dict.fromkeys(key for point in points for key in point.model_extra or ())
     rows = [
-        [name, arithmetic, f"{p.launch_power_dbm:+g}", _interval(p), f"{p.snr_db:.2f}"]
-        for (name, arithmetic), p in best_points(points).items()
+        [
+            *(getattr(p, key, "") for key in keys),
+            *(p.design, p.arithmetic, f"{p.launch_power_dbm:+g}", _interval(p), f"{p.snr_db:.2f}"),
+        ]
+        for p in best_points(points).values()
     ]
-    header = ["design", "arithmetic", "best power (dBm)", "BER (95 % interval)", "SNR (dB)"]
+    header = [*keys, "design", "arithmetic", "best power (dBm)", "BER (95 % interval)", "SNR (dB)"]
     return [*lines, _table(header, rows)]
 
 

@@ -52,9 +52,9 @@ def test_a_run_folder_brings_its_own_configuration(tmp_path):
     place(DESIGN, settings, tmp_path / "run")
     plan = resolve(Request(designs=["linear", str(tmp_path / "run"), "learned-c6-s9"]))
     assert plan.seed == 77
-    # Two designs of one name are told apart as they were typed.
+    # Two designs of one name are told apart by the run's folder.
     labels = [label for label, _ in candidates(plan)]
-    assert labels == ["linear", str(tmp_path / "run"), "learned-c6-s9"]
+    assert labels == ["linear", "run", "learned-c6-s9"]
     assert resolve(Request(designs=["linear", str(tmp_path / "run")], seed=0)).seed == 0
 
 
