@@ -108,7 +108,7 @@ class _Work:
 
     def __init__(self, scenario: Scenario, receivers: Sequence[Receiver], rule: Rule) -> None:
         self.scenario, self.receivers = scenario, receivers
-        self.identity = groups.identity(scenario)
+        self.identity = groups.identity(scenario, receivers)
         self.counts = [_Count(rule) for _ in receivers]
         self._submitted = 0  # chunks, all below this number
 
@@ -166,7 +166,8 @@ class _Chunk:
         for k, of_receiver in zip(self.lacking, measures, strict=True):
             numbered = dict(zip(numbers, of_receiver, strict=True))
             self.work.counts[k].add(numbered)
-            scenario, receiver = self.work.identity["scenario"], self.work.receivers[k].key
+            scenario = self.work.identity["scenario"]
+            receiver = groups.receiver_key(self.work.receivers[k])
             counted += [CountedGroup(scenario, receiver, n, m) for n, m in numbered.items()]
         return counted
 
@@ -195,7 +196,8 @@ class Scheduler:
         if results is not None:
             for work in self._works:
                 for receiver, count in zip(work.receivers, work.counts, strict=True):
-                    count.add(results.load(work.identity["scenario"], receiver.key))
+                    key = groups.receiver_key(receiver)
+                    count.add(results.load(work.identity["scenario"], key))
 
     @property
     def done(self) -> bool:

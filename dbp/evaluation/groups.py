@@ -3,11 +3,13 @@
 A group is at least `GROUP_SYMBOLS` symbols of a transmission, over which one complex gain is taken.
 Its measures depend on receiver, link, launch power, seed and the number of the group alone: not on
 the machine's load, not on what was counted before it, not on the other receivers. So groups may be
-counted anywhere, in any order and more than once.
+counted anywhere, in any order and more than once. Where another processor or library would compute
+other last bits, the `arithmetic` in the key is another one.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -21,9 +23,10 @@ from dbp import config
 from dbp.errors import DbpError
 from dbp.evaluation import carrier
 from dbp.evaluation.measures import Measurement, Measures, align, measure, summarize
-from dbp.evaluation.receivers import Receiver
+from dbp.evaluation.receivers import FixedReceiver, Receiver
 from dbp.link import transmission
-from dbp.link.modulation import Waveform
+from dbp.link.arithmetic import hash_of_numbers, of_torch
+from dbp.link.modulation import Waveform, constellation
 from dbp.link.transmission import Received
 from dbp.support.sources import hash_of
 
@@ -54,6 +57,7 @@ class Scenario:
         content = {
             "sources": hash_of(*SOURCES),
             "libraries": [metadata.version(name) for name in LIBRARIES],
+            "arithmetic": arithmetic(self.link),
             "link": self.link.model_dump(mode="json"),
             "launch_power_dbm": float(self.launch_power_dbm),
             "seed": self.seed,
@@ -72,11 +76,43 @@ class Scenario:
         return blocks // self.group_blocks
 
 
-def identity(scenario: Scenario) -> dict[str, str]:
-    """Return the versions that must be the same wherever groups of the scenario are counted."""
+def arithmetic(link: config.Link) -> str:
+    """Return a hash of the arithmetic of this machine that decides the measures of a link.
+
+    The receiver's apart, if it is not one in fixed point: see `receiver_key`.
+    """
+    return hash_of_numbers([transmission.arithmetic(link), _arithmetic_of_measures()])
+
+
+@functools.cache
+def _arithmetic_of_measures() -> str:
+    k = np.arange(2048)
+    labels = (k * 37 % 16).astype(np.uint8)
+    sent = constellation("16qam")[labels]
+    noise = 0.3 * ((k * 7919 % 2039) / 2039 - 0.5) + 0.3j * ((k * 104729 % 2029) / 2029 - 0.5)
+    of_group = measure("16qam", sent[None], labels[None], (sent + noise)[None])
+    return hash_of_numbers([repr(of_group)])
+
+
+def receiver_key(receiver: Receiver) -> str:
+    """Return the key under which the groups of a receiver are kept.
+
+    A design in fixed point is exact on any machine. The key of another receiver, which may use
+    whatever torch and BLAS have, holds a hash of what those compute here.
+    """
+    if isinstance(receiver, FixedReceiver):
+        return receiver.key
+    return f"{receiver.key}, arithmetic {of_torch()}"
+
+
+def identity(scenario: Scenario, receivers: Sequence[Receiver]) -> dict[str, str]:
+    """Return what must be the same wherever groups are counted: versions, and arithmetic."""
+    of_receivers = [receiver for receiver in receivers if not isinstance(receiver, FixedReceiver)]
     return {
         "sources": hash_of(*SOURCES)[:12],
         **{name: metadata.version(name) for name in LIBRARIES},
+        "the arithmetic of numpy and link": arithmetic(scenario.link),
+        **({"the arithmetic of torch and BLAS": of_torch()} if of_receivers else {}),
         "scenario": scenario.key,
     }
 
@@ -88,16 +124,15 @@ def count(
 
     The groups are ``chunk * chunk_groups`` and following. All receivers are given the same
     waveforms, simulated once (or found in `dbp.support.cache`). ``expected``: the `identity` at the
-    place that asks. Raises `DbpError` where it is another one here, on a worker that would count
-    something else.
+    place that asks, of these receivers or of more. Raises `DbpError` where it is another one here,
+    on a worker that would count something else.
     """
-    own = identity(scenario)
-    if own != expected:
-        different = [
-            f"{name} {value}, not {expected.get(name)}"
-            for name, value in own.items()
-            if value != expected.get(name)
-        ]
+    different = [
+        f"{name} {value}, not {expected.get(name)}"
+        for name, value in identity(scenario, receivers).items()
+        if value != expected.get(name)
+    ]
+    if different:
         raise DbpError(f"a worker would count something else: it has {'; '.join(different)}")
     blocks, groups = scenario.group_blocks, scenario.chunk_groups
     received = transmission.simulate(

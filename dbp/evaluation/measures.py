@@ -17,6 +17,7 @@ from scipy import special
 from dbp.errors import InputError
 from dbp.evaluation.intervals import block_interval
 from dbp.link import modulation
+from dbp.link._simd import cached_njit, fused
 from dbp.link.modulation import Waveform
 from dbp.support.compiled import njit
 from dbp.support.text import html_table
@@ -44,16 +45,27 @@ def matched_symbols(spectrum: Waveform, roll_off: float) -> Waveform:
 
 def align(sent: Waveform, received: Waveform) -> Waveform:
     """Multiply by one complex gain, so that the sent symbols are received without bias."""
-    projection = np.vdot(sent, received)
+    projection = product(sent, received)
     if projection == 0:  # a dead receiver
         return received
-    return received * (np.vdot(sent, sent).real / projection)
+    return received * (product(sent, sent).real / projection)
+
+
+def product(x: Waveform, y: Waveform) -> np.complex128:
+    """Return the sum of conj(x) y, as `numpy.vdot`, but the same on every machine.
+
+    BLAS adds in an order that depends on the processor, and from 10,000 numbers on upon the cores.
+    """
+    if x.shape != y.shape:
+        raise ValueError(f"shapes {x.shape} and {y.shape}: must be one")
+    parts = (np.ascontiguousarray(a, np.complex128).ravel() for a in (x, y))
+    return np.complex128(complex(*_product(*parts)))
 
 
 def effective_snr_db(sent: Waveform, received: Waveform) -> float:
     """Return E\\|x\\|^2 / E\\|x - c y\\|^2 of all symbols with the best complex gain c, in dB."""
     x, y = sent.astype(np.complex128), received.astype(np.complex128)
-    coherence = abs(np.vdot(x, y)) ** 2 / (np.vdot(x, x).real * np.vdot(y, y).real)
+    coherence = abs(product(x, y)) ** 2 / (product(x, x).real * product(y, y).real)
     return float(-10 * np.log10(1 - coherence))
 
 
@@ -103,11 +115,11 @@ def measure(
     with np.errstate(all="ignore"):  # of numbers so large or small that the check below refuses
         aligned = align(x, y)
         error = x - aligned
-        sent_energy, error_energy = np.vdot(x, x).real, np.vdot(error, error).real
+        sent_energy, error_energy = product(x, x).real, product(error, error).real
     if not (sent_energy > 0 and np.isfinite(error_energy)):
         energies = f"{sent_energy:g} sent, {error_energy:g} in error"
         raise InputError(f"energy of symbols = {energies}: must be finite, and more than 0 sent")
-    dead = np.vdot(x, y) == 0
+    dead = product(x, y) == 0
     wrong = np.bitwise_count(labels ^ modulation.decide(modulation_, aligned))
     errors_of_blocks = [int(errors) for errors in wrong.sum(axis=1, dtype=np.int64)]
     variance = np.inf if dead else max(error_energy, _LEAST_NOISE * sent_energy) / x.size
@@ -209,6 +221,28 @@ def _sum(groups: Sequence[Measures]) -> Measures:
 
 
 _compile = njit(nogil=True, error_model="numpy")
+# Partial sums, so many that vectors of the processor hold some of them each: those of OpenBLAS for
+# processors with AVX2, whose sums these are.
+_SUMS = 8
+
+
+@cached_njit(nogil=True, error_model="numpy")
+def _product(x, y):
+    """Return real and imaginary part of the sum of conj(x) y."""
+    direct, crossed = np.zeros((_SUMS, 2)), np.zeros((_SUMS, 2))
+    for n in range(x.size):
+        k = n % _SUMS
+        direct[k, 0] = fused(x[n].real, y[n].real, direct[k, 0])
+        direct[k, 1] = fused(x[n].imag, y[n].imag, direct[k, 1])
+        crossed[k, 0] = fused(x[n].real, y[n].imag, crossed[k, 0])
+        crossed[k, 1] = fused(x[n].imag, y[n].real, crossed[k, 1])
+    for sums in (direct, crossed):
+        for k in (0, 1):
+            for part in (0, 1):
+                first = sums[k, part] + sums[k + 2, part]
+                sums[k, part] = first + (sums[k + 4, part] + sums[k + 6, part])
+        sums[0] += sums[1]
+    return direct[0, 0] + direct[0, 1], crossed[0, 0] - crossed[0, 1]
 
 
 @_compile

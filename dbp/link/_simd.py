@@ -247,12 +247,17 @@ def _constant(kind: ir.Type, value: float) -> ir.Constant:
 
 
 def fused(a: Any, b: Any, c: Any) -> Any:
-    """Return ``a b + c``, rounded once: of a `Vector`, or in compiled code of float32."""
+    """Return ``a b + c``, rounded once: of a `Vector`, or in compiled code of float32 or float64.
+
+    Without an instruction of the processor the one of float64 is the C library's, which is slow.
+    """
     return a.fused(b, c)
 
 
 @overload(fused, inline="always")
 def _fused_numbers(a, b, c):
+    if types.float64 in (a, b, c):
+        return lambda a, b, c: _fused_float64(a, b, c)
     return lambda a, b, c: _fused_float32(a, b, c)
 
 
@@ -267,6 +272,16 @@ def _fused_float32(typing_context, a, b, c):
         return _fused(builder, *values)
 
     return types.float32(types.float32, types.float32, types.float32), generate
+
+
+@_intrinsic
+def _fused_float64(typing_context, a, b, c):
+    """`fused` of three float64."""
+
+    def generate(context, builder, signature, values):
+        return _call(builder, "fma", *values)
+
+    return types.float64(types.float64, types.float64, types.float64), generate
 
 
 def emit(operation: Callable[..., None], *kinds: types.Type) -> tuple[Any, Callable]:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from dbp.link import _simd
 from dbp.link._simd import Array, Complex, Vector, cached_njit, emit, fused
+from dbp.link.arithmetic import elementwise
 
 # Radices that the last stage may have; all others are 4.
 _LAST = (2, 3, 4, 5, 6)
@@ -41,8 +42,8 @@ def _chebyshev(function: Callable[[NDArray], NDArray], degree: int) -> tuple[np.
 
 
 # Rounded coefficients included, errors are below 3e-8: half a unit in the last place of 1.
-_C5, _C4, _C3, _C2, _C1, _C0 = _chebyshev(np.cos, 5)
-_S4, _S3, _S2, _S1, _S0 = _chebyshev(lambda x: np.sinc(x / np.pi), 4)  # sin(x) / x
+_C5, _C4, _C3, _C2, _C1, _C0 = _chebyshev(lambda x: elementwise(math.cos, x), 5)
+_S4, _S3, _S2, _S1, _S0 = _chebyshev(lambda x: elementwise(math.sin, x) / x, 4)
 # pi in two parts, the first short enough for exact products with the number of half turns.
 _PI_HIGH = np.float32(201 / 64)
 _PI_LOW = np.float32(np.pi - 201 / 64)

@@ -22,11 +22,14 @@ fibre, which takes the polarisation through all states over a distance shorter t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import Planck, speed_of_light
+
+from dbp.link.arithmetic import elementwise, exp, expm1
 
 # The Kerr effect of a total power in a fibre of random birefringence, relative to that of the same
 # power in one polarisation alone: the mean over all states of polarisation.
@@ -50,7 +53,7 @@ class Fiber:
     @property
     def gain(self) -> float:
         """Power gain of the amplifier that restores what the fibre loses."""
-        return float(np.exp(self.attenuation_per_km * self.length_km))
+        return exp(self.attenuation_per_km * self.length_km)
 
     def inverse(self) -> Fiber:
         """The fictitious fibre of digital backpropagation, which undoes this one."""
@@ -64,7 +67,7 @@ class Fiber:
 
 def attenuation_per_km(attenuation_db_per_km: float) -> float:
     """alpha in nepers of power per km."""
-    return attenuation_db_per_km * np.log(10) / 10
+    return attenuation_db_per_km * math.log(10) / 10
 
 
 def beta2_ps2_per_km(dispersion_ps_per_nm_km: float, wavelength_nm: float) -> float:
@@ -97,8 +100,8 @@ def split(fiber: Fiber, steps: int) -> tuple[NDArray[np.floating], NDArray[np.fl
     alpha = fiber.attenuation_per_km
     per_step = fiber.effective_length_km / steps
     done = per_step * (np.arange(steps) + 0.5)
-    positions = done if alpha == 0 else -np.log1p(-alpha * done) / alpha
-    return positions, per_step * np.exp(alpha * positions)
+    positions = done if alpha == 0 else -elementwise(math.log1p, -alpha * done) / alpha
+    return positions, per_step * elementwise(exp, alpha * positions)
 
 
 def operators(
@@ -118,4 +121,4 @@ def operators(
 
 def _integral(rate: float, length: float) -> float:
     """Integral of exp(-rate z) from 0 to length."""
-    return length if rate == 0 else float(-np.expm1(-rate * length) / rate)
+    return length if rate == 0 else -expm1(-rate * length) / rate

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dbp.link.arithmetic import elementwise
+
 _BITS = {"qpsk": 2, "16qam": 4, "64qam": 6}
 
 Labels = NDArray[np.uint8]
@@ -111,7 +113,7 @@ def root_raised_cosine(
     """
     frequency = np.abs(np.fft.fftfreq(samples)) * samples_per_symbol  # in symbol rates
     edge = np.clip((frequency - (1 - roll_off) / 2) / roll_off, 0, 1)
-    return np.cos(np.pi / 2 * edge)
+    return elementwise(math.cos, np.pi / 2 * edge)
 
 
 def _side(modulation: str) -> int:

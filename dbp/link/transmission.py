@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from dbp import config
 from dbp.link import _split_step_kernels, closed_forms, fiber, front_end, modulation
+from dbp.link.arithmetic import hash_of_numbers, of_numpy
 from dbp.link.split_step import SplitStep
 from dbp.support import cache, threads
 from dbp.support.sources import hash_of
@@ -110,8 +111,8 @@ def simulate(
     Block b of a seed and purpose has its own data and noise, whatever the launch power, and is the
     same to the last bit whatever blocks are asked for with it; ``first_block`` continues an earlier
     call. Training, evaluation and stimulus of one seed never share random numbers, by ``purpose``.
-    Chunks of blocks run in parallel and are kept in `dbp.support.cache`: the numbers are those of
-    the machine that simulated them. ``progress`` shows a bar on a terminal.
+    Chunks of blocks run in parallel and are kept in `dbp.support.cache`, under a key that holds
+    the `arithmetic`. ``progress`` shows a bar on a terminal.
     """
     size = chunk_blocks(link)
     source = _Source(link, launch_power_dbm, seed, purpose, device)
@@ -143,6 +144,34 @@ def simulate(
         link,
         seed,
     )
+
+
+def arithmetic(link: config.Link, device: torch.device | str = "cpu") -> str:
+    """Return a hash of the arithmetic that a link is simulated with here.
+
+    Where it is the same, on whatever machine, the waveforms are, to the last bit: it is that of a
+    block of the link's form over one span, and of the functions of numpy.
+    """
+    impairments = config.Impairments(dual_polarisation=link.impairments.dual_polarisation)
+    form = config.Link(impairments=impairments).model_copy(
+        update={
+            "spans": 1,
+            "steps_per_span": 2,
+            **{key: getattr(link, key) for key in _FORM},
+        }
+    )
+    return _arithmetic_of_form(form, device)
+
+
+# What decides the code that simulates a link, and the lengths of its transforms.
+_FORM = ("block_symbols", "samples_per_symbol", "precision")
+
+
+@functools.lru_cache
+def _arithmetic_of_form(form: config.Link, device: torch.device | str) -> str:
+    source = _Source(form, 0.0, 0, "evaluate", device)
+    probe = _Channel(form, device).transmit(0.0, source.generators(range(1)))
+    return hash_of_numbers([of_numpy(), probe])
 
 
 @dataclass(frozen=True)
@@ -186,6 +215,7 @@ class _Source:
         return {
             "sources": hash_of(*SOURCES),
             "libraries": [np.__version__, numba.__version__, torch.__version__],
+            "arithmetic": arithmetic(self.link, self.device),
             "device": torch.device(self.device).type,
             "link": before.model_dump(mode="json"),
             "launch_power_dbm": float(self.launch_power_dbm),

@@ -67,7 +67,7 @@ def expected(transmissions):
     counted = []
     for scenario, receivers in transmissions:
         chunks = -(-RULE.max_bits // (8192 * 4) // scenario.chunk_groups)
-        expected = groups.identity(scenario)
+        expected = groups.identity(scenario, receivers)
         found = [groups.count(scenario, receivers, chunk, expected) for chunk in range(chunks)]
         prefixes = []
         for k, _ in enumerate(receivers):

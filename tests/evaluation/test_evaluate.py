@@ -85,7 +85,8 @@ def test_every_block_of_the_seed_is_heard_once_and_in_order(block_symbols, block
 
     chunks = -(-5 // scenario.chunk_groups)
     for chunk in range(chunks):
-        groups.count(scenario, [Plain("ear", listen)], chunk, groups.identity(scenario))
+        receivers = [Plain("ear", listen)]
+        groups.count(scenario, receivers, chunk, groups.identity(scenario, receivers))
     count = chunks * scenario.chunk_groups * blocks
     expected = transmission.simulate(settings, 0.0, count, seed=7, purpose="evaluate").waveform
     np.testing.assert_array_equal(np.concatenate(heard), expected)
