@@ -15,6 +15,7 @@ from dbp.errors import InputError, shown
 from dbp.learning.float_filters import FloatFilters
 from dbp.learning.float_model import half_taps
 from dbp.learning.gauss_newton import DAMPING, Vector
+from dbp.link.arithmetic import of_processor
 from dbp.support.files import read_npz, write_npz
 from dbp.support.sources import hash_of
 
@@ -76,7 +77,7 @@ class State:
         """Write the checkpoint."""
         arrays: dict[str, Any] = {
             "config_hash": self.config_hash,
-            "sources": hash_of(*SOURCES),
+            "sources": _made_by(),
             "parameters": self.parameters,
             "damping": self.damping,
             "best_snr_db": self.best_snr_db,
@@ -92,7 +93,8 @@ class State:
     def load(cls, path: Path | None, settings: Config) -> State:
         """Read the state to go on from, or return a new one.
 
-        A checkpoint of another configuration, or of other sources of ours, is not gone on from.
+        A checkpoint of another configuration, of other sources of ours, or of another kind of
+        processor is not gone on from.
         Raises `InputError` where the file is no checkpoint.
         """
         new = cls(settings.hash)
@@ -102,7 +104,7 @@ class State:
             arrays = read_npz(path)
             # Old checkpoints name no sources.
             made_of = str(arrays.pop("config_hash")), str(arrays.pop("sources", None))
-            if made_of != (new.config_hash, hash_of(*SOURCES)):
+            if made_of != (new.config_hash, _made_by()):
                 return new
             rows = zip(*(arrays.pop(key).tolist() for key in Row.__annotations__), strict=True)
             state = cls(
@@ -155,6 +157,11 @@ class State:
                 for figure in (row.loss, row.snr_db)
             ):
                 raise ValueError(f"history: row {number} does not belong to this configuration")
+
+
+def _made_by() -> str:
+    # Learning's sums depend on the processor: no design is to be half of one, half of another.
+    return f"{hash_of(*SOURCES)} {of_processor()}"
 
 
 def _number(arrays: dict[str, np.ndarray], name: str) -> float:

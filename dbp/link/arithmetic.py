@@ -88,6 +88,18 @@ def of_numpy() -> str:
 
 
 @functools.cache
+def of_processor() -> str:
+    """Return a hash of the processor that numba compiles for, and of the two others here.
+
+    For code whose sums the compiler may add in the order that suits the processor: learning's.
+    """
+    from numba.core.registry import cpu_target
+
+    target = cpu_target.target_context.codegen().magic_tuple()
+    return hash_of_numbers([repr(target), of_numpy(), of_torch()])
+
+
+@functools.cache
 def of_torch() -> str:
     """Return a hash of what torch on the CPU and BLAS compute here, as receivers may use them."""
     import torch
