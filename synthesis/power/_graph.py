@@ -322,6 +322,14 @@ class PowerGraph:
                 f"nets with several drivers: {_some(several)}: the drivers share the switching "
                 "power; each has its internal power at every toggle of the net, as in OpenSTA"
             )
+        tied = [
+            f"{instance.name}/{pin}"
+            for instance, cell in zip(self.netlist.instances, self.cells, strict=True)
+            for pin, net in instance.nets.items()
+            if net in CONSTANTS and drives(cell.pins[pin])
+        ]
+        if tied:
+            notes.append(f"outputs tied to a constant: {_some(tied)}: they count as still")
         if self.undriven:
             notes.append(
                 f"nets that nothing drives: {_some(self.undriven)}: without an activity they "

@@ -62,9 +62,9 @@ def cost_power(
     one of the library's, "none" for no wires, by default the library's default. ``engine``: "dbp"
     or "opensta". ``input_slew_ns``: the transition time of every input port but the clocks, as the
     library measures it (``set_input_transition``). ``part``: which scope and time of the activity
-    count. Returns the metrics (keys: ``docs/power.md``).
-    `InputError` for what does not fit, `MissingError` and `ToolError` of the other engine. Where it
-    fails, ``out`` holds no figures, not even those of an earlier call.
+    count. Returns the metrics (keys: ``docs/power.md``). `InputError` for what does not fit,
+    `MissingError` and `ToolError` of the other engine. Where it fails, ``out`` holds no figures,
+    not even those of an earlier call.
     """
     stopwatch, out = Stopwatch(), Path(out)
     if not 0 < clock_mhz <= MAX_CLOCK_MHZ:
@@ -81,34 +81,46 @@ def cost_power(
     inputs = _read_inputs(
         netlist_file, activity_file, liberty_files, clock_mhz, wire_load, input_slew_ns, part
     )
-    period_s, load = inputs.clock_period_s, inputs.wire_load
     with _concerning(netlist_file):
-        watts = calculate.calculate(
-            inputs.netlist,
-            inputs.library,
-            inputs.activity,
-            period_s,
-            load,
-            input_slew_ns * 1e-9,
-        )
+        watts = _watts(inputs)
     if engine == "opensta":
-        work = out / "opensta"
-        shutil.rmtree(work, ignore_errors=True)
-        watts = opensta.calculate(
-            watts,
-            inputs.netlist,
-            inputs.library,
-            inputs.activity,
-            period_s,
-            load,
-            input_slew_ns,
-            netlist_file,
-            liberty_files,
-            work,
-        )
+        watts = _by_opensta(inputs, watts, netlist_file, liberty_files, out / "opensta")
     watts.write(out / "power.csv.gz")
     metrics = _metrics(inputs, watts, clock_mhz, engine_version, stopwatch)
     return write_metrics(out / "metrics.json", metrics)
+
+
+def _watts(inputs: _Inputs) -> Power:
+    return calculate.calculate(
+        inputs.netlist,
+        inputs.library,
+        inputs.activity,
+        inputs.clock_period_s,
+        inputs.wire_load,
+        inputs.input_slew_ns * 1e-9,
+    )
+
+
+def _by_opensta(
+    inputs: _Inputs,
+    own: Power,
+    netlist_file: str | Path,
+    liberty_files: Sequence[str | Path],
+    work: Path,
+) -> Power:
+    shutil.rmtree(work, ignore_errors=True)
+    return opensta.calculate(
+        own,
+        inputs.netlist,
+        inputs.library,
+        inputs.activity,
+        inputs.clock_period_s,
+        inputs.wire_load,
+        inputs.input_slew_ns,
+        netlist_file,
+        liberty_files,
+        work,
+    )
 
 
 def _read_inputs(
