@@ -28,6 +28,7 @@ def bound(netlist: Netlist, library: Library) -> Netlist:
     instances: list[Instance] = []
     absent: list[Instance] = []
     placed: set[str] = set()
+    unknown: set[str] = set()
     for instance in netlist.instances:
         cell = library.cells.get(instance.cell)
         if cell is None:
@@ -38,19 +39,22 @@ def bound(netlist: Netlist, library: Library) -> Netlist:
                 if order is None:
                     placed.add(instance.cell)
                 instance = _named(instance, cell, order)
+            unknown |= instance.nets.keys() - cell.pins.keys() - cell.supplies
             instances.append(_filled(instance, cell) if cell.buses else instance)
+    unknown = {pin for pin in unknown if _SUPPLY.fullmatch(pin)}
     notes = list(netlist.notes)
     if placed:
         notes.append(
             f"pins given by their place are in the library's order: of {_listed(sorted(placed))}"
         )
-    if not absent:
-        return replace(netlist, instances=tuple(instances), notes=tuple(notes))
-    _require_no_signals(absent, instances, netlist, library)
-    notes.append(_absent_note(absent))
-    return _without_ports_of(
-        absent, replace(netlist, instances=tuple(instances), notes=tuple(notes))
-    )
+    if unknown:
+        instances, pins = _without_supplies(instances, unknown, library)
+        notes.append(f"pins with the name of a supply that the library lacks: {_listed(pins)}")
+    if absent:
+        _require_no_signals(absent, instances, netlist, library)
+        notes.append(_absent_note(absent))
+    kept = replace(netlist, instances=tuple(instances), notes=tuple(notes))
+    return _without_ports_of(netlist, kept) if absent or unknown else kept
 
 
 def _by_place(instance: Instance) -> bool:
@@ -97,6 +101,35 @@ def _filled(instance: Instance, cell: Cell) -> Instance:
     return replace(instance, nets=MappingProxyType(nets), vectors=MappingProxyType(vectors))
 
 
+def _without_supplies(
+    instances: list[Instance], pins: set[str], library: Library
+) -> tuple[list[Instance], list[str]]:
+    """Leave out connections of ``pins`` that the cells lack, at nets that carry no signal.
+
+    Returns the instances, and the pins that were left out. What stays is an error to others.
+    """
+    signals = {
+        net
+        for instance in instances
+        for pin, net in instance.nets.items()
+        if pin in library.cells[instance.cell].pins and net not in CONSTANTS
+    }
+    kept, left_out = [], set()
+    for instance in instances:
+        cell = library.cells[instance.cell]
+        gone = {
+            pin
+            for pin in pins & instance.nets.keys()
+            if pin not in cell.pins
+            and pin not in cell.supplies
+            and instance.nets[pin] not in signals
+        }
+        left_out |= gone
+        nets = {pin: net for pin, net in instance.nets.items() if pin not in gone}
+        kept.append(replace(instance, nets=MappingProxyType(nets)) if gone else instance)
+    return kept, sorted(left_out)
+
+
 def _require_no_signals(
     absent: Iterable[Instance], present: Iterable[Instance], netlist: Netlist, library: Library
 ) -> None:
@@ -136,9 +169,9 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def _without_ports_of(absent: list[Instance], netlist: Netlist) -> Netlist:
-    """Leave out the inputs that led to these instances alone."""
-    theirs = {net for i in absent for net in (*i.nets.values(), *sum(i.vectors.values(), ()))}
-    used = set(replace(netlist, inputs=()).nets)
-    inputs = tuple(net for net in netlist.inputs if net in used or net not in theirs)
-    return replace(netlist, inputs=inputs)
+def _without_ports_of(before: Netlist, after: Netlist) -> Netlist:
+    """Leave out the inputs that led to nothing but the instances and pins that went."""
+    gone = set(replace(before, inputs=(), outputs={}).nets)
+    used = set(replace(after, inputs=()).nets)
+    inputs = tuple(net for net in after.inputs if net in used or net not in gone)
+    return replace(after, inputs=inputs)

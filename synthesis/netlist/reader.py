@@ -22,7 +22,7 @@ _NET_TYPES = {"wire", "tri", "tri0", "tri1", "wand", "wor", "triand", "trior", "
 _NET_TYPES |= {"logic", "var"}
 _SUPPLIES = {"supply0": "1'b0", "supply1": "1'b1"}
 _DECLARATIONS = {*DIRECTIONS, *_NET_TYPES, *_SUPPLIES}
-_ADJECTIVES = _NET_TYPES | _SUPPLIES.keys()
+_ADJECTIVES = {*_NET_TYPES, *_SUPPLIES, "signed", "unsigned", "vectored", "scalared"}
 _STRENGTHS = {
     f"{drive}{value}" for drive in ("supply", "strong", "pull", "weak", "highz") for value in "01"
 }
@@ -198,8 +198,7 @@ class _Reader:
         while True:
             if words.word in DIRECTIONS:
                 direction = words.next()
-                while words.word in _NET_TYPES or words.word in ("signed", "unsigned"):
-                    words.next()
+                self._skip_types(words)
                 indices = words.indices()
             if words.skip("."):
                 # The port's name outside; what it is connected to has the directions.
@@ -251,12 +250,11 @@ class _Reader:
         """Read a declaration of ports or nets, with the values that it may give to nets."""
         kind = words.next()
         constant = _SUPPLIES.get(kind)
-        while words.word in _ADJECTIVES:
-            constant = _SUPPLIES.get(words.next(), constant)
+        for word in self._skip_types(words):
+            constant = _SUPPLIES.get(word, constant)
         if words.word == "(" and words.peek(1) in _STRENGTHS:
             words.skip_parentheses()
-        while words.skip("signed", "unsigned", "vectored", "scalared"):
-            pass
+        self._skip_types(words)
         indices = words.indices()
         words.skip_delay()
         while True:
@@ -272,6 +270,16 @@ class _Reader:
             if not words.skip(","):
                 break
         words.expect(";")
+
+    def _skip_types(self, words: Words) -> list[str]:
+        """Step over the types before a range or a name; return them.
+
+        Some were no keywords when a netlist's names were chosen: ``logic`` before a comma is one.
+        """
+        found = []
+        while words.word in _ADJECTIVES and words.peek(1) not in (",", ";", ")", "="):
+            found.append(words.next())
+        return found
 
     def _assign(self, words: Words) -> None:
         words.next()

@@ -385,3 +385,28 @@ def test_a_dump_that_icarus_wrote(tmp_path):
     for k in range(4):
         assert rates.toggles_per_clock[f"count.er[{k}]"] == pytest.approx(2.0**-k, rel=0.01)
         assert rates.static_probability[f"count.er[{k}]"] == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="needs Icarus Verilog")
+def test_icarus_tells_an_escaped_name_from_a_bit(tmp_path):
+    """Bit 1 of d toggles every 10 ns, the net that looks like it every 15 ns, a vector of one 5."""
+    (tmp_path / "t.v").write_text(
+        r"""`timescale 1ns/1ps
+        module m (d, \d[1] , one); input [1:0] d; input \d[1] ; input [0:0] one; endmodule
+        module bench;
+          parameter P = 3; real r = 1.5; reg [1:0] d = 0; reg e = 0, f = 0; integer k = 0;
+          m dut (.d(d), .\d[1] (e), .one(f));
+          always #5 begin d = d + 1; f = !f; r = r + 1; k = k + 1; end
+          always #15 e = !e;
+          initial begin $dumpfile("t.vcd"); $dumpvars; #601 $finish; end
+        endmodule"""
+    )
+    for command in (["iverilog", "-g2005", "-o", "t.vvp", "t.v"], ["vvp", "-n", "t.vvp"]):
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    nets = {"d[1]": ("d[1]",), r"\d[1]": (r"\d[1]",), "one[0]": ("one[0]", "one")}
+    rates = vcd.read(tmp_path / "t.vcd", nets, 30e-9, "dut", Window(to_s=600e-9))
+    assert rates.toggles_per_clock == {
+        "d[1]": pytest.approx(59 / 20),
+        r"\d[1]": pytest.approx(39 / 20),
+        "one[0]": pytest.approx(119 / 20),
+    }

@@ -93,6 +93,19 @@ def test_a_cell_without_signals_that_the_library_has_costs_its_leakage(cost, tmp
     assert found.cells == 4 and found.notes == ()
 
 
+@pytest.mark.parametrize(
+    ("ports", "declared"),
+    [(", VDD, VSS", "inout VDD, VSS;"), (", VDD, VSS", "input VDD, VSS;"), ("", "wire VDD, VSS;")],
+)
+def test_supplies_of_cells_of_which_the_library_has_none_are_left_out(cost, ports, declared):
+    verilog = text("", ports, declared).replace(".A(", ".VDD(VDD), .VSS(VSS), .A(")
+    found = cost(verilog)
+    assert found.power_w == cost(text("")).power_w
+    assert found.notes == ("pins with the name of a supply that the library lacks: VDD, VSS",)
+    with pytest.raises(InputError, match="INV has no pin VDD in the library"):
+        cost(verilog.replace(".VDD(VDD)", ".VDD(n)"))
+
+
 def test_pins_by_their_place_come_as_in_the_library_and_a_note_says_so():
     design = bound(netlist.parse(text("NAND2 x (n, , y);")), LIBRARY)
     assert dict(design.instances[2].nets) == {"A": "n", "Y": "y"}

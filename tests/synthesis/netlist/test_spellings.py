@@ -92,6 +92,7 @@ READ_BY_US = {
     "NAND2 u (.A(x), .B(d[1]), .Y(n));"),
     "adjectives": replaced("wire n;", "wire signed [3:0] s; wire vectored [3:0] v; wire n;"),
     "logic": PLAIN.replace("wire", "logic"),
+    "names that became keywords": replaced("wire n;", "wire bit, logic, var; wire n;"),
     "attributes in connections": replaced(".A(", "(* x = \"*)\" *) .A("),
     "gate delays": replaced("NAND2 u", "NAND2 #1.5 u"),
     "named ports": replaced("(clk, d, q)", "(.clk(clk), .d({d[1], d[0]}), .q(q))"),
