@@ -94,6 +94,7 @@ class _Reader:
         self.bus_types = bus_types(group)
         self.bits = {bit.name: bit for bit in self._bits()}
         self.buses = dict(self.vectors)
+        self.pg_pins = [(n, pg) for pg in group.of_kind("pg_pin") for n in names(pg.arguments)]
         self.tables: dict[tuple[int, str], LookupTable | None] = {}
         self.notes: list[str] = []
 
@@ -119,9 +120,7 @@ class _Reader:
             sequential=states[0] if len(states) == stateful == 1 else None,
             has_state=stateful > 0 or _stores(group, pins.values()),
             dont_use=is_true(get("dont_use")),
-            supplies=frozenset(
-                name for inner in group.of_kind("pg_pin") for name in names(inner.arguments)
-            ),
+            supplies=frozenset(name for name, _ in self.pg_pins),
             buses=MappingProxyType(self.buses),
             states=states,
             notes=tuple(dict.fromkeys(self.notes)),
@@ -289,7 +288,7 @@ class _Reader:
                 return found
         main = {
             found
-            for name, pg in self._pg_pins()
+            for name, pg in self.pg_pins
             if pg.attributes.get("pg_type") == "primary_power"
             and (found := self._voltage(name)) is not None
         }
@@ -298,16 +297,9 @@ class _Reader:
             main = {found for name, _ in connected if (found := self._voltage(name)) is not None}
         return main.pop() if len(main) == 1 else (None, None)
 
-    def _pg_pins(self) -> Iterator[tuple[str, Group]]:
-        for inner in self.group.of_kind("pg_pin"):
-            for name in names(inner.arguments):
-                yield name, inner
-
     def _voltage(self, name: str) -> tuple[str, float] | None:
         """Return a supply's name and volts, by its name or that of a pin that it feeds."""
-        rails = [
-            pg.attributes.get("voltage_name", pin) for pin, pg in self._pg_pins() if pin == name
-        ]
+        rails = [pg.attributes.get("voltage_name", pin) for pin, pg in self.pg_pins if pin == name]
         rails += [rail for pin, rail in supply_names(self.group, "rail_connection") if pin == name]
         for rail in (*rails, name):
             if rail in self.common.voltages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from dbp.errors import InputError
@@ -34,13 +35,10 @@ _STATEMENT = re.compile(
 _ARGUMENT = re.compile(rf'({_STRING})|{_COMMENT}|((?:[^\s,\\"]|\\(?!\s))+)', re.DOTALL)
 _TRAILING = re.compile(_BLANK, re.DOTALL)
 _CONTINUED = re.compile(r"\\[ \t]*\r?\n")
-# Up to the next brace that counts.
-_BRACE = re.compile(
-    rf'(?:[^{{}}"/\n]++|{_STRING}|{_COMMENT}|/|\n[ \t]*+(?:\#[^\n]*+)?)*+([{{}}])', re.DOTALL
-)
 # Nearly all of a library's text; most of it is about cells that a netlist does not use.
 _DEFERRED = ("cell", "scaled_cell")
 MAX_INCLUDES = 8
+MAX_NESTED = 16
 MAX_BYTES = 1 << 29
 
 
@@ -59,7 +57,8 @@ class Group:
     def of_kind(self, kind: str) -> list[Group]:
         """The inner groups of one kind, in order; those that were left for later are parsed."""
         found = [group for group in self.groups if group.kind == kind]
-        return found + [part.parse() for part in self.deferred if part.kind == kind]
+        found += [part.parse() for part in self.deferred if part.kind == kind]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,16 +158,24 @@ def _parse_group(
     return position
 
 
+@cache
+def _body() -> re.Pattern[str]:
+    """Return the pattern of a group's text up to its closing brace, which one match skips."""
+    text = rf'[^{{}}"/\#]++|{_STRING}|{_COMMENT}|/|\#[^\n]*+'
+    body = rf"(?:{text})*+"
+    for _ in range(MAX_NESTED):
+        body = rf"(?:{text}|\{{{body}\}})*+"
+    return re.compile(body + r"\}", re.DOTALL)
+
+
 def _skip(source: _Source, position: int, start: int) -> int:
     """Return the position behind a group's closing brace."""
-    depth = 1
-    while depth:
-        brace = _BRACE.match(source.text, position)
-        if brace is None:
-            raise InputError(f"{_line(source, start)}: a group that does not end")
-        depth += 1 if brace[1] == "{" else -1
-        position = brace.end()
-    return position
+    whole = _body().match(source.text, position)
+    if whole is None:
+        raise InputError(
+            f"{_line(source, start)}: a group that does not end, or nests deeper than {MAX_NESTED}"
+        )
+    return whole.end()
 
 
 def _include(source: _Source, argument: str, group: Group, depth: int) -> None:

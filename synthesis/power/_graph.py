@@ -270,7 +270,7 @@ class PowerGraph:
             slews[self.ports] = input_slew_s
         for batch, pin, cut in self._batches:
             arcs = pin.arcs
-            if batch.cell.sequential:
+            if batch.cell.states:
                 arcs = tuple(arc for arc in arcs if arc.timing_type.endswith("_edge"))
             # An output with no other arc has the slew of ideal inputs rather than none.
             if not cut.issuperset(arc.related_pin for arc in arcs):
