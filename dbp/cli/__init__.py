@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, TextIO
 
 from dbp.errors import DbpError, InputError, one_line
 from dbp.support import family, processes, signals
-from dbp.support.files import naming
 
 if TYPE_CHECKING:
     from dbp.cli.options import Parser
@@ -80,10 +79,14 @@ class _Output(io.TextIOBase):
         self._stream = stream or io.StringIO()
 
     def write(self, text: str) -> int:
+        from dbp.support.files import naming
+
         with naming("standard output"):
             return self._stream.write(text)
 
     def flush(self) -> None:
+        from dbp.support.files import naming
+
         with naming("standard output"):
             self._stream.flush()
 

@@ -12,6 +12,7 @@ import functools
 import logging
 import multiprocessing
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -56,14 +57,24 @@ class _InOurCache(_Locator):
 class _Temporary(_Locator):
     @staticmethod
     def parent() -> Path:
-        return Path(family.environment()["TMPDIR"]) / "numba"
+        return _temporary()
 
     @classmethod
     def from_function(cls, py_func: Any, py_file: str) -> Any:
         try:
             return super().from_function(py_func, py_file)
-        except (ToolError, KeyError):
+        except ToolError:
             return None
+
+
+@functools.cache
+def _temporary() -> Path:
+    """A folder that is there until this process ends, or the one of whose family it is."""
+    variables = _until_the_end.enter_context(family.held())
+    return Path(variables.get("TMPDIR") or tempfile.gettempdir()) / "numba"
+
+
+_until_the_end = contextlib.ExitStack()
 
 
 class _Implementation(caching.CompileResultCacheImpl):

@@ -6,8 +6,8 @@ family's. When this process ends, all that carry the mark are killed and the fol
 by `end`, or, where this process is killed without a word, by its guardian (`dbp.support.guardian`).
 A folder that outlives even that is removed by the next family.
 
-A family begins with its first child or temporary file. The command line begins one for everything
-that a command does (`exported`), what libraries start included.
+A family lasts as long as it has a child or a temporary file (`held`). The command line begins one
+for everything that a command does (`exported`), what libraries start included.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class _Family:
 
 
 _family: _Family | None = None
+_holds = 0
 _exports = 0
 _beginning = threading.RLock()
 
@@ -64,12 +65,34 @@ def is_member() -> bool:
     return MARK in os.environ and not _exports
 
 
-def environment() -> dict[str, str]:
-    """Return the variables that make a child process one of the family."""
+def token() -> str:
+    """Return what all processes of the family have in common; empty where there is none now."""
     if is_member():
-        return {name: os.environ[name] for name in (MARK, "TMPDIR") if name in os.environ}
-    family = _begin()
-    return {MARK: family.token, "TMPDIR": str(family.folder)}
+        return os.environ[MARK]
+    return _family.token if _family is not None else ""
+
+
+@contextmanager
+def held() -> Iterator[dict[str, str]]:
+    """Keep the family for the block; gives the variables that make a child process one of it.
+
+    The family ends with the last such block. `ToolError` where the system has no folder for
+    temporary files.
+    """
+    global _holds
+    if is_member():
+        yield {name: os.environ[name] for name in (MARK, "TMPDIR") if name in os.environ}
+        return
+    with _beginning:
+        family = _begin()
+        _holds += 1
+    try:
+        yield {MARK: family.token, "TMPDIR": str(family.folder)}
+    finally:
+        with _beginning:
+            _holds = max(0, _holds - 1)
+            if _holds == 0:
+                end()
 
 
 @contextmanager
@@ -78,42 +101,47 @@ def temporary_folder(prefix: str) -> Iterator[Path]:
 
     `ToolError` where the system has no folder for temporary files.
     """
-    place = None if is_member() else _begin().folder
-    # What a forced end has removed already is no error.
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=place, ignore_cleanup_errors=True) as name:
+    with (
+        held() as variables,
+        # What a forced end has removed already is no error.
+        tempfile.TemporaryDirectory(
+            prefix=prefix, dir=variables.get("TMPDIR"), ignore_cleanup_errors=True
+        ) as name,
+    ):
         yield Path(name)
 
 
 @contextmanager
 def exported() -> Iterator[None]:
-    """Take in whatever this process starts in the block, by libraries too; end the family then.
+    """Take in whatever this process starts in the block, by libraries too.
 
     For programs: it changes the environment of this process. Within another such block, in a member
     and where no temporary folder can be made nothing changes.
     """
     global _exports
-    if is_member() or _exports:
-        yield
-        return
-    begins = _family is None
-    before = {name: os.environ.get(name) for name in (MARK, "TMPDIR")}
-    temporary_before = tempfile.tempdir
-    try:
-        with contextlib.suppress(ToolError):
-            os.environ |= environment()
-            tempfile.tempdir = None
+    with contextlib.ExitStack() as stack:
+        variables: dict[str, str] = {}
+        if not is_member() and not _exports:
+            with contextlib.suppress(ToolError):
+                variables = stack.enter_context(held())
+        if not variables:
+            yield
+            return
+        before = {name: os.environ.get(name) for name in variables}
+        temporary_before = tempfile.tempdir
         _exports += 1
-        yield
-    finally:
-        _exports -= 1
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        tempfile.tempdir = temporary_before
-        if begins:
-            end()
+        os.environ |= variables
+        tempfile.tempdir = None
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+            tempfile.tempdir = temporary_before
+            _exports -= 1
 
 
 def end() -> None:
@@ -209,10 +237,10 @@ def _close(family: _Family) -> None:
 
 def _forget() -> None:
     """Leave the family to the parent of a fork, which alone may hold the guardian's line."""
-    global _family, _exports
+    global _family, _holds, _exports
     if _family is not None:
         _close(_family)
-    _family, _exports = None, 0
+    _family, _holds, _exports = None, 0, 0
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dbp.errors import DbpError, ToolError, one_line
+from dbp.errors import DbpError, one_line
 from dbp.support import family
 
 NAME = ".dbp-lock"
@@ -72,7 +72,7 @@ def _lock(folder: Path, file: Path) -> int | None:
         except BlockingIOError:
             holder = _holder(descriptor)
             os.close(descriptor)
-            if family.is_member() and holder.get("family") == os.environ[family.MARK]:
+            if family.is_member() and holder.get("family") == family.token():
                 return None
             raise DbpError(
                 f"{folder}: {_words(holder)} writes there: wait for it, or choose another folder"
@@ -98,9 +98,9 @@ def _lock(folder: Path, file: Path) -> int | None:
 def _sign(descriptor: int) -> None:
     words = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
     holder = {"process": os.getpid(), "host": socket.gethostname(), "command": words}
+    holder |= {"family": family.token()}
     # The lock holds without it, on a full disk say.
-    with contextlib.suppress(OSError, ToolError):
-        holder |= {"family": family.environment().get(family.MARK, "")}
+    with contextlib.suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(holder).encode(), 0)
 

@@ -68,7 +68,7 @@ def environment() -> dict[str, str]:
     ]
     if folders:
         kept["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, folders))
-    return kept | _LOCALE | family.environment()
+    return kept | _LOCALE
 
 
 def require(*programs: str) -> None:
@@ -225,14 +225,17 @@ def _child(
     **options: Any,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A child process that ends with the block, together with what it has started."""
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment() | dict(variables or {}),
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-        **options,
-    ) as child:
+    with (
+        family.held() as of_family,
+        subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment() | of_family | dict(variables or {}),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            **options,
+        ) as child,
+    ):
         try:
             yield child
         finally:

@@ -64,10 +64,13 @@ def raised(is_program: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        # Once a signal has come the program is about to end, and goes on to listen until then.
-        if watch is None or watch.close():
+        if watch is None:
             for number, handler in before.items():
                 signal.signal(number, handler)
+        # Once a signal has come the program is about to end, and goes on to listen until then.
+        elif watch.close():
+            for number in before:
+                signal.signal(number, _leave)
 
 
 def say(stopped: Stopped) -> None:
@@ -84,6 +87,11 @@ _said = threading.Event()
 
 def _raise(number: int, frame: Any) -> NoReturn:
     raise Stopped(number)
+
+
+def _leave(number: int, frame: Any) -> NoReturn:
+    """End a program that has done its work and takes its libraries down."""
+    os._exit(128 + number)
 
 
 class _Watch:

@@ -32,6 +32,8 @@ def load(tmp_path, monkeypatch):
     path = tmp_path / "module.py"
     path.write_text(MODULE)
 
+    compiled._temporary.cache_clear()
+
     def load_():
         compiled._announce.cache_clear()
         compiled._warn.cache_clear()
@@ -41,6 +43,8 @@ def load(tmp_path, monkeypatch):
         return module.twice
 
     yield load_
+    compiled._until_the_end.close()
+    compiled._temporary.cache_clear()
     compiled._announce.cache_clear()
     compiled._warn.cache_clear()
 
@@ -66,7 +70,8 @@ def test_code_lies_in_our_cache_where_the_package_cannot_be_written(load, cache_
 def test_without_a_home_code_lies_with_the_temporary_files(load, monkeypatch, caplog):
     monkeypatch.setenv("DBP_CACHE", "/proc/none")
     assert load()(3) == 6
-    assert len(indexes(Path(family.environment()["TMPDIR"]) / "numba")) == 1
+    with family.held() as variables:
+        assert len(indexes(Path(variables["TMPDIR"]) / "numba")) == 1
     assert len(caplog.messages) == 1 and "every time" in caplog.text
     assert "set NUMBA_CACHE_DIR" in caplog.text
 

@@ -144,7 +144,6 @@ def test_folders_of_families_that_are_gone_are_swept(tmp_path, monkeypatch):
 
 
 def test_a_block_that_ends_well_leaves_nothing(tmp_path, monkeypatch):
-    family.end()
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     with family.exported():
@@ -152,11 +151,25 @@ def test_a_block_that_ends_well_leaves_nothing(tmp_path, monkeypatch):
         inside = Path(tempfile.gettempdir())
         assert inside.parent == tmp_path
         (inside / "file").touch()
-        assert family.environment()["TMPDIR"] == str(inside) == os.environ["TMPDIR"]
+        with family.held() as variables:
+            assert variables["TMPDIR"] == str(inside) == os.environ["TMPDIR"]
+            assert variables[family.MARK] == family.token() == os.environ[family.MARK]
         mark = f"{family.MARK}={os.environ[family.MARK]}"
         assert wait_for(lambda: guardian.marked(mark) == {child.pid})
         assert not family.is_member()
     assert child.wait(5) == -signal.SIGKILL
     assert list(tmp_path.iterdir()) == [] and os.environ["TMPDIR"] == str(tmp_path)
-    assert family.MARK not in os.environ
+    assert family.MARK not in os.environ and family.token() == ""
     assert processes.capture(["true"], 10).status == 0
+
+
+def test_a_library_leaves_nothing_between_two_calls(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for _ in range(2):
+        with family.temporary_folder("dbp-test-") as folder:
+            assert folder.parent.parent == tmp_path
+            assert processes.capture(["sh", "-c", "echo $TMPDIR"], 10).stdout.strip()
+            assert folder.is_dir()
+        assert list(tmp_path.iterdir()) == []
+    out = processes.capture(["sh", "-c", "echo $TMPDIR"], 10).stdout.decode().strip()
+    assert Path(out).parent == tmp_path and list(tmp_path.iterdir()) == []
