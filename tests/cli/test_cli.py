@@ -178,5 +178,5 @@ def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path, capsys):
     assert status == 2
     assert "argument --out: " in err and "must be a folder, and is a file" in err
     status, _, err = run("rtl", design, "--out", file / "below", capsys=capsys)
-    assert status == 1
+    assert status == 2
     assert err.count("\n") == 1
