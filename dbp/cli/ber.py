@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dbp import config
+from dbp.cli._ber_of_waveform import ber_of_waveform
 from dbp.cli._requests import Request, resolve, resolve_reproduction
-from dbp.cli._waveforms import design_receiver, prefix_errors, print_synchronization
 from dbp.cli.options import (
     DESIGN_HELP,
     Commands,
@@ -34,11 +29,9 @@ from dbp.evaluation.executors import Workplace
 from dbp.evaluation.points import Points
 from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
 from dbp.records.schemas import BerMetrics, Point, best_points
-from dbp.runs import config_of, find_design, labels_of
 from dbp.support.files import write_csv, write_npz, write_text
 from dbp.support.svg import to_svg
 from dbp.support.text import aligned
-from dbp.waveforms.recording import Recording, read_recording
 
 if TYPE_CHECKING:
     from dbp.evaluation.plan import EvaluationPlan
@@ -72,7 +65,9 @@ def add_to(commands: Commands[Parser]) -> None:
     )
     add_out(parser)
     parser.add_argument(
-        "--config", metavar="CONFIG", help="the link (default: the design's, or paper)"
+        "--config",
+        metavar="CONFIG",
+        help="the link of all (default: that of each design's run, or paper)",
     )
     parser.add_argument(
         "--arithmetic", choices=("fixed", "float", "both"), help="of designs (default: fixed)"
@@ -123,7 +118,10 @@ def _run(options: argparse.Namespace) -> None:
     if options.waveform:
         _check_for_waveform(options)
         arithmetic = options.arithmetic or "fixed"
-        ber_of_waveform(options.designs, arithmetic, options.waveform, options.out)
+        points = ber_of_waveform(
+            options.designs, arithmetic, options.waveform, options.out, options.config
+        )
+        print_best(points, ())
         return
     sweep = dict(options.sweep)
     if len(sweep) < len(options.sweep):
@@ -154,7 +152,7 @@ def _run(options: argparse.Namespace) -> None:
 def _check_for_waveform(options: argparse.Namespace) -> None:
     """Refuse options that mean nothing for a waveform, which is counted as it is."""
     for name in (
-        *("launch_power_dbm", "config", "min_errors", "max_bits", "sweep", "resume", "workers"),
+        *("launch_power_dbm", "min_errors", "max_bits", "sweep", "resume", "workers"),
         *("cluster", "slurm", "seed"),
     ):
         if getattr(options, name) not in (None, False, [], "local"):
@@ -215,8 +213,7 @@ def _count(plan: EvaluationPlan, out: Path, workplace: Workplace) -> Points:
         + (f" of {link_count} links" if link_count > 1 else ""),
         flush=True,
     )
-    with _kept(workplace):
-        points = run(plan, workplace)
+    points = run(plan, workplace)
     hashes = [design.hash for design in plan.designs.values()]
     metrics = BerMetrics(
         points=tuple(points),
@@ -236,95 +233,10 @@ def _count(plan: EvaluationPlan, out: Path, workplace: Workplace) -> Points:
     return points
 
 
-@contextlib.contextmanager
-def _kept(workplace: Workplace) -> Iterator[None]:
-    """Say at the end of a run that failed or was interrupted how to go on with what is counted."""
-    before = _state(workplace.database)
-    try:
-        yield
-    except InputError:
-        raise
-    except BaseException:
-        if _state(workplace.database) != before or workplace.resume:
-            again = workplace.again or "the same command with --resume goes on"
-            print(f"Kept in {workplace.database}: {again}", file=sys.stderr, flush=True)
-        raise
-
-
-def _state(database: Path) -> tuple[int, ...]:
-    """What changes when groups are added: they stand in the second file until it is merged."""
-    files = (database, database.with_name(database.name + "-wal"))
-    return tuple(file.stat().st_mtime_ns for file in files if file.is_file())
-
-
 def _common_link(plan: EvaluationPlan) -> dict[str, Any]:
     """The values that all links of a plan share."""
     flat = [config.flat_link(link) for _, link in plan.links]
     return {k: v for k, v in flat[0].items() if all(each[k] == v for each in flat)}
-
-
-def ber_of_waveform(names: Sequence[str], arithmetic: str, file: Path, out: Path) -> None:
-    """Count the bit errors of designs on a waveform file.
-
-    Writes ``metrics.json``, ``ber.csv`` and ``constellation.npz`` as `ber` does.
-    """
-    from dbp.evaluation import on_waveform
-    from dbp.evaluation.measures import align
-    from dbp.evaluation.plan import CONSTELLATION_POINTS
-
-    stopwatch = Stopwatch()
-    if not names:
-        raise InputError("dbp ber --waveform: must have DESIGN...")
-    designs = {name: find_design(name) for name in names}
-    kinds = ("fixed", "float") if arithmetic == "both" else (arithmetic,)
-    labels = labels_of(designs)
-    recording = _read_countable(file)
-    receivers = {
-        (name, kind): design_receiver(name, labels[name], designs[name], kind)
-        for name in designs
-        for kind in kinds
-    }
-    for name, (design, folder) in designs.items():
-        for note in on_waveform.notes(labels[name], design, config_of(folder).link, recording):
-            print(f"Note: {note}")
-    with prefix_errors(file):
-        waveform = on_waveform.stream(recording)
-    points: list[Point] = []
-    clouds: dict[str, NDArray[np.complex64]] = {}
-    for (name, kind), receiver in receivers.items():
-        design, label = designs[name][0], labels[name]
-        with prefix_errors(f"{file}: {label}"):
-            equalized = on_waveform.equalize(receiver, design, waveform, recording)
-            points.append(on_waveform.point(receiver, design, recording, equalized))
-        print_synchronization(f"{label}, {kind}", equalized.synchronization, recording)
-        aligned = align(equalized.sent, equalized.received)
-        clouds.setdefault(label, aligned[:CONSTELLATION_POINTS].astype(np.complex64))
-    hashes = [design.hash for design, _ in designs.values()]
-    metrics = BerMetrics(
-        points=tuple(points),
-        waveform=str(file),
-        **provenance(
-            design_hash=hashes[0] if len(hashes) == 1 else None,
-            config_hash=None,
-            seed=None,
-            versions=package_versions("torch", "numpy", "scipy", "h5py"),
-            stopwatch=stopwatch,
-        ),
-    )
-    write_metrics(out / "metrics.json", metrics)
-    Points(points).to_csv(out / "ber.csv")
-    write_npz(out / "constellation.npz", **clouds)
-    print_best(points, ())
-    print(f"{stopwatch.seconds:.0f} s -> {out / 'ber.csv'}", flush=True)
-
-
-def _read_countable(file: Path) -> Recording:
-    recording = read_recording(file)
-    if recording.symbols is None or recording.modulation is None:
-        raise InputError(f"{file}: symbols or bits, and modulation: must be there to count errors")
-    if recording.modulation == "gaussian":
-        raise InputError(f"{file}: modulation = 'gaussian': has no bits to count")
-    return recording
 
 
 def print_best(points: Sequence[Point], link_keys: Sequence[str]) -> None:

@@ -49,13 +49,14 @@ def equalize(name: str, arithmetic: str, file: Path, out: Path) -> None:
     receiver = design_receiver(name, design.name, (design, folder), arithmetic)
     with prefix_errors(file):
         waveform = on_waveform.stream(recording)
-        edge = on_waveform.edge_symbols(design, waveform.size // 2)
+        memory = on_waveform.memory_symbols(design)
+        edge = on_waveform.edge_symbols(memory, waveform.size // 2)
         fields: dict[str, Any] = {"edge_samples": 2 * edge}
         if recording.symbols is None:
             print("Note: no symbols or bits in the file: neither delay nor conjugation are known")
             samples = receiver(waveform[np.newaxis], recording.launch_power_dbm)[0]
         else:
-            equalized = on_waveform.equalize(receiver, design, waveform, recording)
+            equalized = on_waveform.equalize(receiver, memory, waveform, recording)
             sent, received = equalized.sent, equalized.received
             print_synchronization(design.name, equalized.synchronization, recording)
             samples = equalized.synchronization.equalized

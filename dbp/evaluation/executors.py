@@ -15,7 +15,6 @@ import re
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -179,7 +178,6 @@ def _jobs(
             worker_bytes=worker_bytes,
             log_folder=log_folder,
         )
-        stack.enter_context(_ending_by_signals())
         stack.callback(jobs.cancel)
         jobs.submit_all()
         pool = stack.enter_context(_pool(client))
@@ -324,30 +322,6 @@ def _scheduler(wishes: slurm.Settings) -> Iterator[Any]:
                 f"of this machine: {error}"
             ) from None
         yield stack.enter_context(cluster)
-
-
-@contextmanager
-def _ending_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP, where nobody else handles them, end the block as Ctrl-C does."""
-
-    def leave(number: int, _: object) -> None:
-        raise SystemExit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    ours = [
-        number
-        for number in (signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is signal.SIG_DFL
-    ]
-    for number in ours:
-        signal.signal(number, leave)
-    try:
-        yield
-    finally:
-        for number in ours:
-            signal.signal(number, signal.SIG_DFL)
 
 
 def dask_setup(worker: object) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.constants import speed_of_light
 
 from dbp import config
 from dbp.datapath.design import Design, launch_power_uw
@@ -46,9 +48,28 @@ def stream(recording: Recording) -> NDArray[np.complex128]:
     return two_per_symbol(recording.waveform, recording.samples_per_symbol)
 
 
-def edge_symbols(design: Design, symbols: int) -> int:
-    """Return how many symbols of each end are not counted: the filters there wrap around."""
-    edge = -(-design.delay // 2) + FILTER_SYMBOLS
+def memory_symbols(design: Design) -> int:
+    """Return how many symbols before and after one the filters of a design take in."""
+    return -(-design.delay // 2)
+
+
+def memory_symbols_of_link(link: config.Link) -> int:
+    """Return how many symbols to each side dispersion spreads one over the sampling band.
+
+    The walk-off of the band's edges, 2 samples per symbol wide: ``|D| L lambda^2 / c`` times it.
+    """
+    spread_ps_per_nm = abs(link.dispersion_ps_per_nm_km) * link.spans * link.span_km
+    # nm^2 times GHz over m/s is nm; ps times GHz is 1e-3.
+    band_nm = link.wavelength_nm**2 * 2 * link.symbol_rate_gbd / speed_of_light
+    return math.ceil(1e-3 * spread_ps_per_nm * band_nm * link.symbol_rate_gbd / 2)
+
+
+def edge_symbols(memory: int, symbols: int) -> int:
+    """Return how many symbols of each end are not counted: the filters there wrap around.
+
+    ``memory``: of the receiver, to each side, in symbols.
+    """
+    edge = memory + FILTER_SYMBOLS
     if symbols - 2 * edge < MIN_COUNTED:
         raise InputError(
             f"waveform: {symbols} symbols: must be at least {MIN_COUNTED + 2 * edge}, since "
@@ -58,15 +79,15 @@ def edge_symbols(design: Design, symbols: int) -> int:
 
 
 def equalize(
-    receiver: Receiver, design: Design, waveform: Waveform, recording: Recording
+    receiver: Receiver, memory: int, waveform: Waveform, recording: Recording
 ) -> Equalized:
     """Equalise a `stream` and find the symbols sent in it; `InputError` where they are not there.
 
-    ``design``: that of the receiver. The recording must have its symbols.
+    ``memory``: that of the receiver, in symbols to each side. The recording must have its symbols.
     """
     if recording.symbols is None:
         raise InputError("symbols or bits: must be there to be found in the waveform")
-    edge = edge_symbols(design, waveform.size // 2)
+    edge = edge_symbols(memory, waveform.size // 2)
     synchronization = synchronize(
         lambda blocks: receiver(blocks, recording.launch_power_dbm),
         waveform,
@@ -89,8 +110,13 @@ def equalize(
     return Equalized(synchronization, sent, received, edge)
 
 
-def point(receiver: Receiver, design: Design, recording: Recording, equalized: Equalized) -> Point:
-    """Return the point of a receiver on a recording, of which the modulation is known."""
+def point(
+    receiver: Receiver, design: Design | None, recording: Recording, equalized: Equalized
+) -> Point:
+    """Return the point of a receiver on a recording, of which the modulation is known.
+
+    ``design``: that of the receiver, if it has one.
+    """
     if recording.modulation is None:
         raise InputError("modulation: must be there to count errors")
     groups = _measure(recording.modulation, equalized.sent, equalized.received)

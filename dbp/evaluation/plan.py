@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -156,6 +158,7 @@ def run(plan: EvaluationPlan, workplace: Workplace) -> Points:
     with (
         store.Results(workplace.database, fresh=not workplace.resume) as results,
         pool as (executor, at_a_time),
+        _kept(workplace),
     ):
         prefixes = counting.count(
             [(t.scenario, t.receivers) for t in transmissions],
@@ -176,6 +179,27 @@ def run(plan: EvaluationPlan, workplace: Workplace) -> Points:
         for transmission_, of_receivers in zip(transmissions, prefixes, strict=True)
         for receiver, prefix in zip(transmission_.receivers, of_receivers, strict=True)
     )
+
+
+@contextmanager
+def _kept(workplace: Workplace) -> Iterator[None]:
+    """Say at the end of a run that failed or was interrupted how to go on with what is counted."""
+    before = _state(workplace.database)
+    try:
+        yield
+    except InputError:
+        raise
+    except BaseException:
+        if _state(workplace.database) != before or workplace.resume:
+            again = workplace.again or "the same command with --resume goes on"
+            print(f"Kept in {workplace.database}: {again}", file=sys.stderr, flush=True)
+        raise
+
+
+def _state(database: Path) -> tuple[int, ...]:
+    """What changes when groups are added: they stand in the second file until it is merged."""
+    files = (database, database.with_name(database.name + "-wal"))
+    return tuple(file.stat().st_mtime_ns for file in files if file.is_file())
 
 
 def _task_bytes(scenario: Scenario) -> int:

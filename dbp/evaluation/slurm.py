@@ -12,6 +12,7 @@ one that ends; and it changes the handling of Ctrl-C. What is left of it is a sc
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import shlex
@@ -28,7 +29,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from tqdm import tqdm
 
 from dbp.errors import DbpError, InputError, MissingError, shown
-from dbp.support import processes
+from dbp.support import family, processes
 from dbp.support.files import is_file
 
 # A controller under load answers late; it says itself when it cannot be reached.
@@ -332,8 +333,9 @@ class Jobs:
         return "\n".join(
             (
                 "#!/usr/bin/env bash",
-                *wishes.prologue,
+                f'unset {family.MARK}; [ -n "$TMPDIR" ] || unset TMPDIR',
                 "export OMP_NUM_THREADS=1",
+                *wishes.prologue,
                 f"folder=$(mktemp -d -p {local} dbp-dask-XXXXXX) || exit 1",
                 "trap 'rm -rf \"$folder\"' EXIT",
                 f'{shlex.join(worker)} --name "dbp-$SLURM_JOB_ID" --local-directory "$folder"',
@@ -424,7 +426,7 @@ class Jobs:
 def _slurm(*command: str) -> str:
     """Run a command of Slurm and return what it prints; `_Refused` with its error in one line."""
     try:
-        ended = processes.capture(command, _COMMAND_TIMEOUT_S)
+        ended = processes.capture(command, _COMMAND_TIMEOUT_S, variables=_environment())
     except processes.TimedOutError as error:
         raise _Refused(f"{command[0]} {error}") from None
     except OSError as error:
@@ -438,6 +440,14 @@ def _slurm(*command: str) -> str:
 
 def _jobs(count: int) -> str:
     return f"{count} job" if count == 1 else f"{count} jobs"
+
+
+def _environment() -> dict[str, str]:
+    """The user's environment, which Slurm hands on to jobs, without what makes one of our family.
+
+    So neither jobs on this machine nor a ``scancel`` under way end with this process.
+    """
+    return dict(os.environ) | {family.MARK: "", "TMPDIR": ""}
 
 
 def _last_words(log: Path) -> str:

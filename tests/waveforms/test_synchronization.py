@@ -351,3 +351,35 @@ def test_wrong_options_are_one_line(arguments, message, simulated, monkeypatch, 
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and re.search(message, err), err
     assert not list(simulated.glob("R*")) or (simulated / "RUN").exists()
+
+
+def test_references_count_on_a_waveform_as_theory_says(tmp_path, capsys, monkeypatch):
+    # Without the Kerr effect what is left is the noise of the amplifiers: (F G - 1) h f / 2 each.
+    (tmp_path / "linear.toml").write_text(
+        "[link]\nspans = 12\nnonlinearity_per_w_km = 0.0\nroll_off = 0.2\nsymbol_rate_gbd = 25\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["link", "linear.toml", "--output", "sent.npz", "--symbols", "16384"]) == 0
+    arguments = ["ber", "linear", "dbp1", "--waveform", "sent.npz", "--out", "run"]
+    assert cli.main([*arguments, "--config", "linear.toml"]) == 0
+    assert "undo the link of linear.toml: 12 x 100 km, 17 ps/nm/km, 0 /W" in capsys.readouterr().out
+    points = json.loads((tmp_path / "run" / "metrics.json").read_text())["points"]
+    gain, figure = 10**2.0, 10**0.5
+    noise_w = 12 * (figure * gain - 1) / 2 * 6.62607015e-34 * (299792458 / 1550e-9) * 25e9
+    power_w = 1e-3 * 10 ** (points[0]["launch_power_dbm"] / 10)
+    for point in points:
+        assert point["snr_db"] == pytest.approx(10 * np.log10(power_w / noise_w), abs=0.1)
+        # Half of the walk-off of 50 GHz, 17 ps/nm/km 1200 km 0.4007 nm, and the pulses.
+        assert point["edge_symbols"] == 103 + 64
+        assert point["design_hash"] is None
+
+
+def test_references_of_another_link_do_not_find_their_symbols_and_say_which_it_is(
+    tmp_path, capsys, monkeypatch
+):
+    (tmp_path / "far.toml").write_text("[link]\nspans = 12\ndispersion_ps_per_nm_km = -8.0\n")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["link", "far.toml", "--output", "sent.npz", "--symbols", "16384"]) == 0
+    assert cli.main(["ber", "linear", "--waveform", "sent.npz", "--out", "run"]) == 2
+    said = capsys.readouterr()
+    assert "references undo the link of paper" in said.out and "linear" in said.err

@@ -1,0 +1,162 @@
+"""``dbp ber --waveform``: bit errors on a waveform from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dbp import config
+from dbp.cli._waveforms import design_receiver, prefix_errors, print_synchronization
+from dbp.config import Link
+from dbp.datapath.design import Design
+from dbp.errors import InputError
+from dbp.evaluation.points import Points
+from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
+from dbp.records.schemas import BerMetrics, Point
+from dbp.runs import FoundDesign, config_of, differences, find_design, labels_of
+from dbp.support.files import write_npz
+from dbp.waveforms.recording import Recording, read_recording
+
+if TYPE_CHECKING:
+    from dbp.evaluation.receivers import Receiver
+
+
+class _Listener(NamedTuple):
+    """A receiver, its design or None of a reference, and symbols that it spoils at each end."""
+
+    receiver: Receiver
+    design: Design | None
+    memory_symbols: int
+
+
+def ber_of_waveform(
+    names: Sequence[str], arithmetic: str, file: Path, out: Path, config_name: str | None = None
+) -> Points:
+    """Count the bit errors of designs and reference receivers on a waveform file.
+
+    Writes ``metrics.json``, ``ber.csv`` and ``constellation.npz`` as `dbp.cli.ber.ber` does.
+    ``config_name``: of the configuration whose link the references undo.
+    """
+    from dbp.evaluation import on_waveform
+    from dbp.evaluation.measures import align
+    from dbp.evaluation.plan import CONSTELLATION_POINTS
+
+    stopwatch = Stopwatch()
+    if not names:
+        raise InputError("dbp ber --waveform: must have DESIGN...")
+    recording = _read_countable(file)
+    listeners = _listeners(list(dict.fromkeys(names)), arithmetic, recording, config_name)
+    with prefix_errors(file):
+        waveform = on_waveform.stream(recording)
+    points: list[Point] = []
+    clouds: dict[str, NDArray[np.complex64]] = {}
+    for receiver, design, memory in listeners:
+        label = receiver.name
+        with prefix_errors(f"{file}: {label}"):
+            equalized = on_waveform.equalize(receiver, memory, waveform, recording)
+            points.append(on_waveform.point(receiver, design, recording, equalized))
+        synchronization = equalized.synchronization
+        print_synchronization(f"{label}, {receiver.arithmetic}", synchronization, recording)
+        aligned = align(equalized.sent, equalized.received)
+        clouds.setdefault(label, aligned[:CONSTELLATION_POINTS].astype(np.complex64))
+    hashes = {design.hash for _, design, _ in listeners if design is not None}
+    metrics = BerMetrics(
+        points=tuple(points),
+        waveform=str(file),
+        **provenance(
+            design_hash=hashes.pop() if len(hashes) == 1 else None,
+            config_hash=None,
+            seed=None,
+            versions=package_versions("torch", "numpy", "scipy", "h5py"),
+            stopwatch=stopwatch,
+        ),
+    )
+    write_metrics(out / "metrics.json", metrics)
+    Points(points).to_csv(out / "ber.csv")
+    write_npz(out / "constellation.npz", **clouds)
+    return Points(points)
+
+
+def _listeners(
+    names: Sequence[str], arithmetic: str, recording: Recording, config_name: str | None
+) -> list[_Listener]:
+    """Find the receivers of the names, in each arithmetic; say where they are for another link."""
+    from dbp.evaluation import on_waveform
+    from dbp.evaluation.receivers import REFERENCES, Reference
+
+    designs = {name: find_design(name) for name in names if name not in REFERENCES}
+    labels = labels_of(designs)
+    if config_name and len(designs) == len(names):
+        raise InputError(f"--waveform: --config is for the references ({', '.join(REFERENCES)})")
+    kinds = ("fixed", "float") if arithmetic == "both" else (arithmetic,)
+    link = _link(recording, designs, config_name) if len(designs) < len(names) else None
+    listeners = []
+    for name in names:
+        if name in designs:
+            design, folder = designs[name]
+            own = config_of(folder).link
+            for note in on_waveform.notes(labels[name], design, own, recording):
+                print(f"Note: {note}")
+            listeners += [
+                _Listener(
+                    design_receiver(name, labels[name], designs[name], kind),
+                    design,
+                    on_waveform.memory_symbols(design),
+                )
+                for kind in kinds
+            ]
+        elif link is not None:
+            memory = on_waveform.memory_symbols_of_link(link)
+            listeners.append(_Listener(Reference(name, link), None, memory))
+    return listeners
+
+
+def _link(
+    recording: Recording, designs: Mapping[str, FoundDesign], config_name: str | None
+) -> Link:
+    """Return the link that references undo, with the recording's symbol rate and roll-off.
+
+    It is that of the configuration or of the designs, which must then be the same; says which.
+    """
+    if config_name:
+        link, whose = config.load(config_name).link, config_name
+    else:
+        own = {name: config_of(folder) for name, (_, folder) in designs.items()} or {
+            "paper": config_of(None)
+        }
+        whose = next(iter(own))
+        link = own[whose].link
+        for name, other in own.items():
+            apart = [
+                f"{key} = {ours} of {whose}, {theirs} of {name}"
+                for key, ours, theirs in differences(own[whose], other)
+                if key.startswith("link.")
+            ]
+            if apart:
+                raise InputError(
+                    f"references undo one link, and those of the designs differ: "
+                    f"{'; '.join(apart)}: --config must say which"
+                )
+    print(
+        f"Note: references undo the link of {whose}: {link.spans} x {link.span_km:g} km, "
+        f"{link.dispersion_ps_per_nm_km:g} ps/nm/km, {link.nonlinearity_per_w_km:g} /W/km; "
+        "--config names another"
+    )
+    theirs = {
+        "symbol_rate_gbd": recording.symbol_rate_baud / 1e9,
+        "roll_off": recording.roll_off,
+    }
+    return config.link_with(link, theirs)
+
+
+def _read_countable(file: Path) -> Recording:
+    recording = read_recording(file)
+    if recording.symbols is None or recording.modulation is None:
+        raise InputError(f"{file}: symbols or bits, and modulation: must be there to count errors")
+    if recording.modulation == "gaussian":
+        raise InputError(f"{file}: modulation = 'gaussian': has no bits to count")
+    return recording
