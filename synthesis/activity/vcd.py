@@ -139,10 +139,8 @@ class _Dump:
         """Keep a variable, or the bits of it, that may be sought; pass over all others."""
         if len(body) > 2:
             self._codes.add(body[2])
-        if body[:1] and body[0] in _NO_NETS:
+        if len(body) < 4 or body[0] in _NO_NETS:  # without a name, or no net
             return
-        if len(body) < 4:
-            raise self._error("$var: must be type, size, identifier and name")
         _, size, code, first, *rest = body
         name = first + "".join(rest)
         match = _SELECT.fullmatch(name)
@@ -193,7 +191,7 @@ class _Dump:
             for k, place in enumerate(dict.fromkeys(p for places in found.values() for p in places))
         }
         counts = _Counts(len(slots))
-        duration = self._count(slots, counts, _in_units(window, unit_s))
+        duration = self._count(slots, counts, window, unit_s)
         clocks = duration * unit_s / clock_period_s
         toggles, probability = {}, {}
         for name, (place, *others) in found.items():
@@ -208,13 +206,16 @@ class _Dump:
             probability[name] = counts.at_one[k] / counts.known[k]
         return Activity(toggles, probability, scope=scope)
 
-    def _count(self, slots: Mapping[Place, int], counts: _Counts, window: Units) -> float:
+    def _count(
+        self, slots: Mapping[Place, int], counts: _Counts, window: Window, unit_s: float
+    ) -> float:
         """Read all value changes into ``counts``; return the time that counts."""
         by_code: dict[str, list[tuple[int, int]]] = {}
         for (code, bit), k in slots.items():
             by_code.setdefault(code, []).append((bit, k))
         scalars = dict.fromkeys(self._codes, -1) | {code: p[0][1] for code, p in by_code.items()}
-        changes = _ValueChanges(by_code, scalars, counts, window)
+        units = _in_units(window, unit_s)
+        changes = _ValueChanges(by_code, scalars, counts, units, unit_s * 1e9)
         rest = (self._line, " ".join(self._rest))
         try:
             for number, line in chain([rest], self._numbered):
@@ -264,10 +265,12 @@ class _ValueChanges:
         scalars: dict[str, int],
         counts: _Counts,
         window: Units,
+        unit_ns: float,
     ) -> None:
         self._by_code, self._scalars, self._counts = by_code, scalars, counts
         self._now: int | None = None
         self._first, self._last = window
+        self._unit_ns = unit_ns
         self.counted: float = 0
         self.done = False
         self.paused = False
@@ -335,15 +338,17 @@ class _ValueChanges:
             raise InputError(f"{self.skipped[:20]} without $end")
         if self.value:
             raise InputError(f"{self.value[:20]!r} of no variable")
+        end_ns = (self._now or 0) * self._unit_ns
         if not math.isinf(self._last) and not self.done:
+            last_ns = self._last * self._unit_ns
             raise InputError(
-                f"the dump ends at {self._now or 0}, before the end of the window, {self._last}"
+                f"the dump ends at {end_ns:g} ns: to_ns = {last_ns:g} must not be later"
             )
+        if self.counted == 0 and not math.isinf(self._first):
+            first_ns = self._first * self._unit_ns
+            raise InputError(f"no time passes after from_ns = {first_ns:g}: ends at {end_ns:g} ns")
         if self.counted == 0:
-            raise InputError(
-                "no time passes in this dump"
-                + ("" if math.isinf(self._first) else f" from {self._first} on")
-            )
+            raise InputError("no time passes in this dump")
         self._counts.forget(self.counted)
 
 

@@ -30,12 +30,20 @@ class Assembly:
     ) -> Netlist:
         self._name()
         final, behind = self._final, self._behind()
+        loose = {net for net, target in behind.items() if target == UNDEFINED}
+        instances = list(instances)
         undefined = undefined + [
+            f"{instance.name}/{pin}"
+            for instance in (instances if loose else ())
+            for pin, net in instance.nets.items()
+            if net in loose
+        ]
+        undefined += [
             bit
             for port, kind in directions.items()
             if kind == "output"
             for bit in self._names.bits(port)
-            if behind.get(bit) == UNDEFINED
+            if bit in loose
         ]
         resolved = {net: final.get(target, target) for net, target in behind.items()}
         resolved |= {net: name for net, name in final.items() if net not in resolved}

@@ -234,6 +234,7 @@ def test_a_file_of_another_design_is_refused(write):
         "realtime 64 zp x",
         "string 0 zp name",
         "string 0 zp",
+        "wire 1 zp",
         "event 1 zp a",
         "wire 0 zp nothing",
         "reg 8388608 zp mem [8388607:0]",
@@ -351,9 +352,9 @@ def test_what_comes_after_the_window_is_not_read(write):
 
 def test_windows_that_do_not_fit_are_refused(write):
     path = write("x.vcd", VCD)
-    with pytest.raises(InputError, match=r"the dump ends at 40, before the end of the window, 50"):
+    with pytest.raises(InputError, match=r"the dump ends at 40 ns: to_ns = 50 must not be later"):
         vcd.read(path, NETS, PERIOD_S, None, Window(10e-9, 50e-9))
-    with pytest.raises(InputError, match=r"no time passes in this dump from 40 on"):
+    with pytest.raises(InputError, match=r"no time passes after from_ns = 40: ends at 40 ns"):
         vcd.read(path, NETS, PERIOD_S, None, Window(from_s=40e-9))
     with pytest.raises(InputError, match="to_ns = 5: must be after from_ns = 5"):
         Part(None, 5, 5)

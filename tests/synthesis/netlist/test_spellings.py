@@ -186,6 +186,8 @@ def test_an_undefined_constant_counts_as_0_and_a_note_says_so(watts, constant):
     found = watts(text)
     assert found.power_w == watts(text.replace(constant, "1'b0")).power_w
     assert found.notes == ("undefined constants (x, z) count as 0, 1 of them: at u/B",)
+    assigned = PLAIN.replace(NAND, f"assign one = {constant};" + NAND.replace("d[1]", "one"))
+    assert watts(assigned).notes == found.notes and watts(assigned).power_w == found.power_w
     behind = watts(
         PLAIN.replace("endmodule", f"assign one = {constant}; endmodule").replace(
             "output q;", "output q, one;"
