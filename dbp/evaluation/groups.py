@@ -25,7 +25,7 @@ from dbp.evaluation import carrier
 from dbp.evaluation.measures import Measurement, Measures, align, measure, summarize
 from dbp.evaluation.receivers import FixedReceiver, Receiver
 from dbp.link import transmission
-from dbp.link.arithmetic import hash_of_numbers, of_torch
+from dbp.link.arithmetic import hash_of_numbers, of_torch, on_one_thread
 from dbp.link.modulation import Waveform, constellation
 from dbp.link.transmission import Received
 from dbp.support.sources import hash_of
@@ -98,7 +98,7 @@ def receiver_key(receiver: Receiver) -> str:
     """Return the key under which the groups of a receiver are kept.
 
     A design in fixed point is exact on any machine. The key of another receiver, which may use
-    whatever torch and BLAS have, holds a hash of what those compute here.
+    torch, holds a hash of what that computes here.
     """
     if isinstance(receiver, FixedReceiver):
         return receiver.key
@@ -112,7 +112,7 @@ def identity(scenario: Scenario, receivers: Sequence[Receiver]) -> dict[str, str
         "sources": hash_of(*SOURCES)[:12],
         **{name: metadata.version(name) for name in LIBRARIES},
         "the arithmetic of numpy and link": arithmetic(scenario.link),
-        **({"the arithmetic of torch and BLAS": of_torch()} if of_receivers else {}),
+        **({"the arithmetic of torch": of_torch()} if of_receivers else {}),
         "scenario": scenario.key,
     }
 
@@ -148,7 +148,7 @@ def count(
     for start in range(0, groups * blocks, blocks):
         group = received.blocks(slice(start, start + blocks))
         for of_receiver, receiver in zip(measures, receivers, strict=True):
-            symbols = detect(scenario.link, receiver, group)
+            symbols = on_one_thread(detect, scenario.link, receiver, group)
             of_receiver.append(_measure(scenario.link.modulation, group, symbols))
     return measures
 

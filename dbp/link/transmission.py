@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from dbp import config
 from dbp.link import _split_step_kernels, closed_forms, fiber, front_end, modulation
-from dbp.link.arithmetic import hash_of_numbers, of_numpy
+from dbp.link.arithmetic import hash_of_numbers, of_numpy, on_one_thread
 from dbp.link.split_step import SplitStep
 from dbp.support import cache, threads
 from dbp.support.sources import hash_of
@@ -170,7 +170,8 @@ _FORM = ("block_symbols", "samples_per_symbol", "precision")
 @functools.lru_cache
 def _arithmetic_of_form(form: config.Link, device: torch.device | str) -> str:
     source = _Source(form, 0.0, 0, "evaluate", device)
-    probe = _Channel(form, device).transmit(0.0, source.generators(range(1)))
+    channel, generators = _Channel(form, device), source.generators(range(1))
+    probe = on_one_thread(channel.transmit, 0.0, generators)
     return hash_of_numbers([of_numpy(), probe])
 
 

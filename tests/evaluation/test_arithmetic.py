@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from helpers.awgn import AWGN, Plain, power_for
 
 from dbp.datapath import shipped
@@ -68,9 +69,10 @@ def test_other_processors_give_the_same_bits_or_another_identity(tmp_path):
     bare = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": features}
     cold = {"NUMBA_CACHE_DIR": str(tmp_path / "numba")}
     assert unit(tmp_path / "bare", **bare, **cold) == host
+    blas = {"OPENBLAS_CORETYPE": "Nehalem", "OMP_NUM_THREADS": "2"}
+    assert unit(tmp_path / "blas", **blas) == host
     others = {
         "numpy": {"NPY_DISABLE_CPU_FEATURES": numpys_dispatched_features()},
-        "blas": {"OPENBLAS_CORETYPE": "Nehalem"},
         "libm": {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2_Usable,-FMA_Usable,-AVX2,-FMA,-FMA4"},
     }
     for name, variables in others.items():
@@ -83,7 +85,7 @@ def test_a_worker_of_another_arithmetic_is_refused(monkeypatch):
     receivers = [Plain("plain"), LINEAR]
     expected = groups.identity(SCENARIO, receivers)
     monkeypatch.setattr(groups, "of_torch", lambda: "of another")
-    with pytest.raises(DbpError, match="the arithmetic of torch and BLAS of another, not"):
+    with pytest.raises(DbpError, match="the arithmetic of torch of another, not"):
         groups.count(SCENARIO, [LINEAR], 0, expected)
     monkeypatch.setattr(transmission, "arithmetic", lambda link, device="cpu": "of another")
     with pytest.raises(DbpError, match="the arithmetic of numpy and link"):
@@ -143,6 +145,29 @@ def test_the_link_of_another_form_has_another_arithmetic():
     other = AWGN.model_copy(update={"precision": "complex128"})
     assert transmission.arithmetic(AWGN) == transmission.arithmetic(same)
     assert transmission.arithmetic(AWGN) != transmission.arithmetic(other)
+
+
+def test_threads_of_torch_change_nothing(tmp_path, monkeypatch):
+    long = AWGN.model_copy(update={"block_symbols": 8192})
+
+    def probes(count):
+        torch.set_num_threads(count)
+        monkeypatch.setenv("DBP_CACHE", str(tmp_path / str(count)))
+        found = groups.count(groups.Scenario(long, 0.0, 1), [LINEAR], 0, expected)
+        probed = (
+            arithmetic.of_torch.__wrapped__(),
+            transmission._arithmetic_of_form.__wrapped__(long, "cpu"),
+        )
+        assert torch.get_num_threads() == count
+        return probed, found
+
+    before = torch.get_num_threads()
+    expected = groups.identity(groups.Scenario(long, 0.0, 1), [LINEAR])
+    try:
+        one, several = probes(1), probes(3)
+    finally:
+        torch.set_num_threads(before)
+    assert one == several
 
 
 def test_a_hash_tells_the_last_bit():
