@@ -85,7 +85,7 @@ IN_A_RUN = ("sim", "sim-verilator", "prove", "synth", "report")
 IN_A_ROW = 4
 ANSWER_S = 2.0
 # Texts that differ from run to run.
-TIMES = ("wall_time_s", "build_time_s", "play_time_s", "time", "created", "date", "kept")
+TIMES = ("wall_time_s", "build_time_s", "play_time_s", "cpu_seconds", "kept")
 
 
 @dataclass
@@ -174,8 +174,8 @@ class Soak:
         status = process.returncode
         if number != signal.SIGKILL:
             self.slowest_s = max(self.slowest_s, took_s)
-            # Where the interpreter has only begun, or the command is over, there is no answer yet.
-            early = status == -number and not errors
+            # While the interpreter begins there is nobody to answer yet, but for itself.
+            early = status == -number and (not errors or after_s < 1)
             if not early and status != 128 + number and status != 0:
                 self.faults.append(f"{where}: exit status {status}: {errors.decode()}")
             elif status == 128 + number and not 1 <= errors.decode().count("dbp: ") <= 1:

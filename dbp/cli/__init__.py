@@ -6,20 +6,21 @@ hardware tools, plots) only when the command runs, so that ``--help`` is quick.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import io
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from dbp.errors import DbpError, InputError, one_line
-from dbp.support import family, processes, signals
+from dbp.support import signals
 
 if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
     from dbp.cli.options import Parser
 
 # Each is a module of this package.
@@ -39,8 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     this program, which is then ended two seconds after such a signal in any case.
     """
     try:
-        with signals.raised(is_program=arguments is None), family.exported():
-            return _run(sys.argv[1:] if arguments is None else arguments)
+        with signals.raised(is_program=arguments is None):
+            from dbp.support import family
+
+            with family.exported():
+                return _run(sys.argv[1:] if arguments is None else arguments)
     except signals.Stopped as stopped:
         signals.say(stopped)
         if arguments is None:
@@ -119,6 +123,10 @@ def _words(error: OSError, folder: Path | None) -> str:
     """
     if error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
+    from pathlib import Path
+
+    from dbp.support import processes
+
     return f"{error}{processes.full(folder or Path.cwd())}"
 
 

@@ -3,6 +3,8 @@
 Each raises an exception in the main thread, so that all that is open is closed. Where the main
 thread does not come to that in time (a long call of compiled code, a pool that waits for its
 tasks), another thread ends the family of this process and then the process itself.
+
+This module loads little, so that a program can answer from its first milliseconds on.
 """
 
 from __future__ import annotations
@@ -16,8 +18,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
-
-from dbp.support import family
 
 # A user is answered within two seconds.
 GRACE_S = 1.4
@@ -135,6 +135,8 @@ def _end(stopped: Stopped) -> NoReturn:
     """End this process and its family; nothing else of it runs."""
     try:
         say(stopped)
+        from dbp.support import family
+
         family.end()
     finally:
         os._exit(stopped.status)
