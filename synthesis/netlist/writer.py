@@ -20,7 +20,8 @@ def write(netlist: Netlist, path: str | Path) -> None:
     known = {bit for bits in netlist.ports.values() for bit in bits} | set(CONSTANTS)
     outputs = netlist.outputs
     # But where an escaped name looks like it: then the bit is one of a vector again.
-    twins = [net[1:] for net in driven if net.startswith("\\") and net[1:] in driven]
+    everywhere = driven.keys() | known | set(outputs.values())
+    twins = sorted(n[1:] for n in everywhere if n.startswith("\\") and n[1:] in everywhere)
     selects |= set(twins)
 
     def reference(net: str) -> str:

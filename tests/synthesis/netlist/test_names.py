@@ -125,6 +125,14 @@ def test_what_is_written_is_read_again(tmp_path, text):
     assert [i.nets for i in again.instances] == [i.nets for i in design.instances]
 
 
+def test_a_port_that_leads_nowhere_is_not_mistaken_in_writing_either(tmp_path):
+    design = netlist.parse(
+        r"module m (\a[1] , y); input \a[1] ; output y; INV u (.A(a[1]), .Y(y)); endmodule"
+    )
+    netlist.write(design, tmp_path / "m.v")
+    assert netlist.read(tmp_path / "m.v") == design
+
+
 # A one-bit vector, and files of tools that leave its index out.
 ONE = "module m (a, y); input [0:0] a; output [0:0] y; INV u (.A(a), .Y(y)); endmodule\n"
 SCALAR = ONE.replace("[0:0] ", "")
