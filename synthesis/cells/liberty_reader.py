@@ -69,6 +69,7 @@ class _Part:
     default_wire_load: str | None
     conditions: Lazy[OperatingConditions]
     notes: tuple[str, ...]
+    pin_groups: Lazy[int | None]
 
 
 def _whole(parts: list[_Part]) -> Library:
@@ -97,6 +98,7 @@ def _whole(parts: list[_Part]) -> Library:
         default_wire_load=next((p.default_wire_load for p in parts if p.default_wire_load), None),
         operating_conditions=_merge(part.conditions for part in parts),
         notes=tuple(note for part in parts for note in part.notes),
+        pin_groups=_merge(part.pin_groups for part in parts),
     )
 
 
@@ -125,19 +127,17 @@ def _part(group: Group, path: str) -> _Part:
     if (model := get("delay_model", "table_lookup")) != "table_lookup":
         notes.append(f"delay_model {model}: only tables are read, other slews are zero")
     common = _common(group, units, voltages)
+    cells = {_name(part): part for part in group.deferred if part.kind == "cell"}
     return _Part(
         path,
         _name(group),
         voltage,
-        {
-            _name(cell): partial(_cell, cell, common, path)
-            for cell in group.deferred
-            if cell.kind == "cell"
-        },
+        {name: partial(_cell, cell, common, path) for name, cell in cells.items()},
         Lazy({_name(w): partial(_wire_load, w, units) for w in group.of_kind("wire_load")}),
         get("default_wire_load"),
         conditions,
         tuple(f"{path}: {note}" if path else note for note in notes),
+        Lazy({name: partial(getattr, cell, "pin_groups") for name, cell in cells.items()}),
     )
 
 

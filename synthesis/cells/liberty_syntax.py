@@ -35,6 +35,9 @@ _STATEMENT = re.compile(
 _ARGUMENT = re.compile(rf'({_STRING})|{_COMMENT}|((?:[^\s,\\"]|\\(?!\s))+)', re.DOTALL)
 _TRAILING = re.compile(_BLANK, re.DOTALL)
 _CONTINUED = re.compile(r"\\[ \t]*\r?\n")
+# What may hide a pin or look like one.
+_UNSURE = ("include_file", "/*", "//", "#")
+_PIN_GROUP = re.compile(r"(?<!\w)pin(?=[\s\\]*\()")
 # Nearly all of a library's text; most of it is about cells that a netlist does not use.
 _DEFERRED = ("cell", "scaled_cell")
 MAX_INCLUDES = 8
@@ -72,12 +75,21 @@ class _Source:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """A group of a library whose text has not been looked at, from ``position`` on."""
+    """A group of a library whose text has not been looked at, from ``position`` to ``end``."""
 
     kind: str
     arguments: tuple[str, ...]
     source: _Source
     position: int
+    end: int
+
+    @property
+    def pin_groups(self) -> int | None:
+        """How many ``pin`` groups the text has; None where only parsing can tell."""
+        text = self.source.text
+        if any(text.find(word, self.position, self.end) >= 0 for word in _UNSURE):
+            return None
+        return len(_PIN_GROUP.findall(text, self.position, self.end))
 
     def parse(self) -> Group:
         """Parse the group; `InputError` where its text is no Liberty."""
@@ -138,8 +150,9 @@ def _parse_group(
         if kind == "open":
             values = _arguments(statement["arguments"])
             if depth == 1 and name in _DEFERRED:
-                group.deferred.append(Deferred(name, values, source, position))
-                position = _skip(source, position, statement.start("name"))
+                end = _skip(source, position, statement.start("name"))
+                group.deferred.append(Deferred(name, values, source, position, end))
+                position = end
             else:
                 inner = Group(name, values)
                 position = _parse_group(source, position, inner, depth + 1)

@@ -6,7 +6,7 @@ micrometres. `dbp.synthesis.cells.liberty_reader` makes it from files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -248,6 +248,7 @@ class Library:
 
     A cell of ``cells`` is read when it is asked for; `InputError` where it does not fit.
     ``voltage_v``: the supply of pins that name none. ``notes``: what had to be assumed.
+    ``pin_groups``: how many a cell's text has, as far as that is known without reading it.
     """
 
     name: str
@@ -257,10 +258,20 @@ class Library:
     default_wire_load: str | None
     operating_conditions: Mapping[str, OperatingConditions]
     notes: tuple[str, ...] = ()
+    pin_groups: Mapping[str, int | None] = field(default_factory=dict)
+
+    def buffers(self) -> list[Cell]:
+        """Return the cells that are buffers; those that cannot be one are not read for that."""
+        # A buffer's two pins have two directions, and therefore a group each.
+        names = [name for name in self.cells if self.pin_groups.get(name, 2) in (2, None)]
+        return [cell for cell in self._readable(names) if cell.is_buffer]
 
     def readable_cells(self) -> Iterator[Cell]:
         """Yield the cells that can be read, for those who look for one and can take another."""
-        return Lazy({name: partial(self.cells.__getitem__, name) for name in self.cells}).readable()
+        return self._readable(self.cells)
+
+    def _readable(self, names: Iterable[str]) -> Iterator[Cell]:
+        return Lazy({name: partial(self.cells.__getitem__, name) for name in names}).readable()
 
     def wire_load(self, name: str | None) -> WireLoad | None:
         """Return the wire load of that name, None for None (no wires); `InputError` if unknown."""

@@ -62,8 +62,8 @@ def estimate(
         for pin in library.cells[instance.cell].clock_pins & instance.nets.keys()
         if instance.nets[pin] in ports
     ]
-    buffers = [cell for cell in library.readable_cells() if cell.is_buffer]
-    if not sinks or not buffers:
+    buffers = library.buffers() if sinks else []
+    if not buffers:
         return None
     area_um2 = sum(library.cells[i.cell].area_um2 for i in netlist.instances) / UTILIZATION
     wire_f = WIRE_F_PER_UM.get(kit or "", OTHER_WIRE_F_PER_UM)

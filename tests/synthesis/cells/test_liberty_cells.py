@@ -337,3 +337,23 @@ def test_what_is_stated_in_another_form_alone_is_noted():
     assert library.notes == (
         "delay_model generic_cmos: only tables are read, other slews are zero",
     )
+
+
+def test_buffers_are_found_without_reading_what_cannot_be_one(tmp_path):
+    (tmp_path / "pins.txt").write_text(
+        'pin (A) { } pin (Y) { direction : output; function : "A"; }'
+    )
+    pins = 'pin (A) { } pin\\\n (Y) { direction : output; function : "A"; }'
+    (tmp_path / "x.lib").write_text(
+        f"""{HEAD} cell (PLAIN) {{ {pins} }}
+        cell (WITH_SUPPLIES) {{ pg_pin (VDD) {{ }} pg_pin (VSS) {{ }} {pins} }}
+        cell (REMARKS) {{ /* pin (B) */ {pins} }}
+        cell (INCLUDED) {{ include_file (pins.txt) }}
+        cell (INV) {{ {pins.replace('"A"', '"!A"')} }}
+        cell (AND) {{ pin (A) {{ }} pin (B) {{ }} pin (Y) {{ function : "A B"; }} }}
+        cell (ODD) {{ {pins} area : wide; }} }}"""
+    )
+    library = liberty_reader.read(tmp_path / "x.lib")
+    found = [cell.name for cell in library.buffers()]
+    assert found == ["PLAIN", "WITH_SUPPLIES", "REMARKS", "INCLUDED"]
+    assert library.pin_groups["AND"] == 3 and library.pin_groups["INCLUDED"] is None
