@@ -435,6 +435,7 @@ class SynthMetrics(Metrics):
     clock_tree_estimate_w: PowerW | None
     clock_tree_estimate: ClockTreeFigures | None
     wire_load: str | None
+    input_slew_ns: float = 0.0
     voltage_v: float
     for_demonstration_only: bool
     scaled_28nm: Scaled | None
