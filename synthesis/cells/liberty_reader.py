@@ -229,14 +229,14 @@ def _common(group: Group, units: Units, voltages: Mapping[str, float]) -> Common
     stated = group.attributes
     style = stated.get("bus_naming_style", "%s[%d]").replace(" ", "")
     left, _, right = style.removeprefix("%s").partition("%d")
+    of_timing, of_power = (
+        {t.arguments[0]: t for t in group.of_kind(kind) if t.arguments}
+        for kind in ("lu_table_template", "power_lut_template")
+    )
     return Common(
         units=units,
-        templates={
-            t.arguments[0]: t
-            for kind in ("lu_table_template", "power_lut_template")
-            for t in group.of_kind(kind)
-            if t.arguments
-        },
+        timing_templates={**of_power, **of_timing},
+        power_templates={**of_timing, **of_power},
         voltages=voltages,
         defaults=Lazy(
             {

@@ -41,13 +41,15 @@ class Units:
 class Common:
     """What a library says for all its cells, in SI units.
 
+    Templates of timing and power may have one name; either kind falls back on the other.
     ``voltages``: volts by name of a supply (``voltage_map``, ``power_rail``). ``defaults``: by the
     attribute's name, for pins without a capacitance and cells without leakage. ``bus_types``: the
     bits by name. ``brackets`` of a bit of a bus.
     """
 
     units: Units
-    templates: Mapping[str, Group]
+    timing_templates: Mapping[str, Group]
+    power_templates: Mapping[str, Group]
     voltages: Mapping[str, float]
     defaults: Mapping[str, float]
     bus_types: Mapping[str, range]
@@ -91,17 +93,21 @@ def is_true(text: str | None) -> bool:
 
 def table(group: Group, kind: str, common: Common, factor: float) -> LookupTable | None:
     """Return the first table of a kind in a group, its values times ``factor``, None without."""
+    of_power = kind.endswith("power")
     for inner in group.of_kind(kind):
         try:
-            return _read_table(inner, common, factor)
+            templates = common.power_templates if of_power else common.timing_templates
+            return _read_table(inner, common.units, templates, factor)
         except ValueError as error:
             raise InputError(f"{kind}: {error}") from None
     return None
 
 
-def _read_table(group: Group, common: Common, factor: float) -> LookupTable:
+def _read_table(
+    group: Group, units: Units, templates: Mapping[str, Group], factor: float
+) -> LookupTable:
     name = group.arguments[0] if group.arguments else SCALAR
-    template = common.templates.get(name)
+    template = templates.get(name)
     values = _numbers(" ".join(group.complex_attributes.get("values", [()])[-1])) * factor
     axes = {"slew": np.zeros(1), "load": np.zeros(1)}
     order = []
@@ -113,10 +119,10 @@ def _read_table(group: Group, common: Common, factor: float) -> LookupTable:
         index = group.complex_attributes.get(key) or template.complex_attributes.get(key) or [()]
         if variable in _SLEW_AXES:
             order.append("slew")
-            axes["slew"] = _axis(" ".join(index[-1]), common.units.time)
+            axes["slew"] = _axis(" ".join(index[-1]), units.time)
         elif variable in _LOAD_AXES:
             order.append("load")
-            axes["load"] = _axis(" ".join(index[-1]), common.units.capacitance)
+            axes["load"] = _axis(" ".join(index[-1]), units.capacitance)
         else:
             raise ValueError(f"a table over {variable}: must be over input slew and output load")
     if len(set(order)) != len(order):

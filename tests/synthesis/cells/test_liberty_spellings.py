@@ -124,6 +124,13 @@ VALUES = 'rise_power (t) { values ("0.1, 0.2", "0.3, 0.5"); }'
             '  operating_conditions ("slow") { voltage : 0.8; }\n',
         ),
         (NOMINAL, "  voltage_map (VDD, 0.8); voltage_map (VSS, 0);\n"),
+        # Templates of power, which may have the name of one of timing.
+        (
+            NOMINAL,
+            NOMINAL + "  power_lut_template (t) { variable_1 : input_transition_time;\n"
+            '  variable_2 : total_output_net_capacitance; index_1 ("0.1, 0.2");'
+            ' index_2 ("0.01, 0.02"); }\n',
+        ),
         # Statements that say nothing of power.
         (AREA, '    define (note, cell, string); note : "a; b } c";\n' + AREA),
         (AREA, "    user_group (x) { key : value; inner (y, z) { } }\n" + AREA),
@@ -138,6 +145,18 @@ def test_it_means_the_same(old, new):
     assert watts(liberty_reader.parse(PLAIN.replace(old, new))) == pytest.approx(
         EXPECTED, rel=1e-12
     )
+
+
+def test_templates_of_timing_and_power_may_have_one_name():
+    """That of power counts the load first: its tables are turned, those of timing are not."""
+    template = """  power_lut_template (t) { variable_1 : total_output_net_capacitance;
+      variable_2 : input_transition_time; index_1 ("0.01, 0.02"); index_2 ("0.1, 0.2"); }\n"""
+    turned = PLAIN.replace(NOMINAL, NOMINAL + template)
+    for edge, corner in (("rise_power", "0.5"), ("fall_power", "0.6")):
+        old = f'{edge} (t) {{ values ("0.1, 0.2", "0.3, {corner}"); }}'
+        assert old in turned
+        turned = turned.replace(old, f'{edge} (t) {{ values ("0.1, 0.3", "0.2, {corner}"); }}')
+    assert watts(liberty_reader.parse(turned)) == pytest.approx(EXPECTED, rel=1e-12)
 
 
 def test_volts_may_be_counted_in_other_units():
