@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -29,6 +29,7 @@ def bound(netlist: Netlist, library: Library) -> Netlist:
     absent: list[Instance] = []
     placed: set[str] = set()
     unknown: set[str] = set()
+    sources = {*netlist.inputs, *CONSTANTS}
     for instance in netlist.instances:
         cell = library.cells.get(instance.cell)
         if cell is None:
@@ -36,9 +37,10 @@ def bound(netlist: Netlist, library: Library) -> Netlist:
         else:
             if _by_place(instance):
                 order = netlist.port_order.get(instance.cell)
+                instance = _named(instance, cell, order)
                 if order is None:
                     placed.add(instance.cell)
-                instance = _named(instance, cell, order)
+                    _require_order(instance, cell, sources)
             unknown |= instance.nets.keys() - cell.pins.keys() - cell.supplies
             instances.append(_filled(instance, cell) if cell.buses else instance)
     unknown = {pin for pin in unknown if _SUPPLY.fullmatch(pin)}
@@ -82,6 +84,19 @@ def _named(instance: Instance, cell: Cell, order: tuple[str, ...] | None) -> Ins
         nets=MappingProxyType({name(pin): net for pin, net in instance.nets.items()}),
         vectors={name(pin): nets for pin, nets in instance.vectors.items()},
     )
+
+
+def _require_order(instance: Instance, cell: Cell, sources: Collection[str]) -> None:
+    """Refuse an output at an input of the module or a constant: the order is another one."""
+    for pin in cell.outputs:
+        net = instance.nets.get(pin.name)
+        if net in sources:
+            order = ", ".join(_pins_in_order(cell))
+            raise InputError(
+                f"instance {instance.name}: by its place, output {pin.name} is at {net}: the "
+                f"pins of {cell.name} have another order than in the library ({order}): name them, "
+                f".{pin.name}(...)"
+            )
 
 
 def _pins_in_order(cell: Cell) -> dict[str, None]:

@@ -110,6 +110,9 @@ def test_pins_by_their_place_come_as_in_the_library_and_a_note_says_so():
     design = bound(netlist.parse(text("NAND2 x (n, , y);")), LIBRARY)
     assert dict(design.instances[2].nets) == {"A": "n", "Y": "y"}
     assert design.notes == ("pins given by their place are in the library's order: of NAND2",)
+    # A model whose output comes first, as that of sky130.
+    with pytest.raises(InputError, match=r"x: by its place, output Y is at a: .* another order"):
+        bound(netlist.parse(text("NAND2 x (y, n, a);")), LIBRARY)
     with pytest.raises(InputError, match=r"x: 4 pins by their place, but NAND2 has 3 \(A, B, Y\)"):
         bound(netlist.parse(text("NAND2 x (n, a, y, y);")), LIBRARY)
 
