@@ -356,6 +356,8 @@ def _cost_figures(job: StepJob, mapped: Mapped, costed: Costed) -> dict[str, Any
         "glitch_share": 1 - settled["total"] / watts["total"],
         **clock_tree.as_metrics(costed.clock_tree),
         "wire_load": library.default_wire_load,
+        # Ideal inputs: samples come from registers like those of the step.
+        "input_slew_ns": 0.0,
         "voltage_v": library.voltage_v,
         "scaled_28nm": scaling.of_one_kit(kit, library.voltage_v, watts["total"], area_um2),
     }
