@@ -47,9 +47,9 @@ def phase_lengths(settings: Config) -> tuple[int, int, int]:
 class State:
     """All that learning needs to go on.
 
-    ``parameters``, ``damping``: of the present model, None and the default where its phase is new;
-    ``floats``: the filters that the float phase ended with; ``best``: the rounded parameters with
-    the highest validated effective SNR.
+    ``parameters``, ``damping``: after the last iteration, None and the default in a new phase;
+    ``floats``: the filters that the float phase ended with; ``best``: of all states of this phase,
+    and that which it began with, the parameters with the highest validated effective SNR.
     """
 
     config_hash: str
@@ -66,12 +66,26 @@ class State:
         """Take the results of an iteration."""
         self.history.append(Row(len(self.history) + 1, phase, loss, snr_db))
         self.parameters, self.damping = parameters, damping
-        if phase == "taps" and snr_db > self.best_snr_db:
-            self.best, self.best_snr_db = parameters, snr_db
+        self._offer(parameters, snr_db)
 
-    def begin_fixed_point(self, floats: FloatFilters) -> None:
-        """End the float phase with its filters."""
+    def begin(self, parameters: Vector, snr_db: float) -> None:
+        """Begin a phase with these parameters, its best so far."""
+        self.parameters, self.best_snr_db = None, -math.inf
+        self._offer(parameters, snr_db)
+
+    def end_floats(self, floats: FloatFilters) -> None:
+        """End the float phase with its filters; what follows has other parameters."""
         self.floats, self.parameters, self.damping = floats, None, DAMPING
+
+    def fell(self, margin_db: float) -> bool:
+        """Whether the last iteration ended this far below the best state of its phase."""
+        return bool(self.history) and (
+            self.parameters is not None and self.history[-1].snr_db < self.best_snr_db - margin_db
+        )
+
+    def _offer(self, parameters: Vector, snr_db: float) -> None:
+        if snr_db > self.best_snr_db:
+            self.best, self.best_snr_db = parameters, snr_db
 
     def save(self, path: Path) -> None:
         """Write the checkpoint."""
@@ -137,10 +151,10 @@ class State:
                 raise ValueError(f"{name}: must be {size} finite float64 in one dimension")
         ends = list(accumulate(phase_lengths(settings)))
         self._check_history(ends)
-        if not isinstance(self.best_snr_db, float) or math.isnan(self.best_snr_db):
-            raise ValueError(f"best_snr_db = {shown(self.best_snr_db)}: must be a number")
+        if not math.isfinite(self.best_snr_db):
+            raise ValueError(f"best_snr_db = {shown(self.best_snr_db)}: must be a finite number")
         floats = self.floats
-        for name, value, start in (("filters", floats, ends[0]), ("best", self.best, ends[1])):
+        for name, value, start in (("filters", floats, ends[0]), ("best", self.best, 0)):
             if (value is None) == (len(self.history) > start):
                 raise ValueError(f"{name}: must be there after {start} steps, and not before")
         if floats and half_taps(floats).numel() + floats.kerr_rad_per_mw.size != size:

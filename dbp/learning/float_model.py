@@ -129,7 +129,9 @@ class _Chain(torch.autograd.Function):
         x, *constants = ctx.operands
         by_output = gradient.contiguous().numpy()
         gradients = _chain_kernels.adjoint(x, by_output, *constants, ctx.arithmetic, ctx.kept)
-        return *(torch.from_numpy(g.astype(x.dtype, copy=False)) for g in gradients), None, None
+        with np.errstate(over="ignore"):  # `gauss_newton.Objective.slope` looks at the result
+            cast = [torch.from_numpy(g.astype(x.dtype, copy=False)) for g in gradients]
+        return *cast, None, None
 
 
 def _operands(*tensors: Tensor) -> list[NDArray]:

@@ -13,6 +13,7 @@ An iteration here is one move of all parameters; "step" is kept for a filter and
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -35,6 +36,8 @@ CURVATURE_BATCH_BLOCKS = 16
 # next iteration is damped more by the second.
 FACTOR = 4.0
 RETREAT = 16.0
+# The loss of a receiver whose symbols have nothing in common with those sent: 0 dB.
+NOTHING_RECEIVED = 1.0
 
 Vector = NDArray[np.float64]
 # A mean of it is of the same type.
@@ -73,7 +76,8 @@ def curvature_and_slope(
             slope -= received[:, None] * common[:, None]
             rows.append(torch.view_as_real(slope.transpose(0, 1)).flatten(1))
     errors = torch.cat(rows).numpy()
-    products = (errors @ errors.T).astype(np.float64) / energy.item()
+    with np.errstate(over="ignore", invalid="ignore"):  # `Objective.curvature` looks at the result
+        products = (errors @ errors.T).astype(np.float64) / energy.item()
     return products[1:, 1:], products[1:, 0]
 
 
@@ -128,16 +132,20 @@ class Objective:
         return np.concatenate((np.ones(self.model.half_taps.numel()), np.full(kerr.size, size)))
 
     def loss(self) -> float:
-        """1 / SNR."""
+        """1 / SNR; a batch of which nothing finite is received, or only zeros, counts as 1."""
 
         def one(batch: tuple[Tensor, Tensor]) -> float:
             with torch.no_grad():  # a thread has its own mode
-                return self._loss(*batch).item()
+                loss = self._loss(*batch).item()
+            return loss if math.isfinite(loss) else NOTHING_RECEIVED
 
         return self._mean(one)
 
     def slope(self) -> Vector:
-        """J^T e over all data, as in `curvature_and_slope`, but by the adjoint."""
+        """J^T e over all data, as in `curvature_and_slope`, but by the adjoint.
+
+        Zeros where it is not finite: then no direction is known to go down.
+        """
         parameters = self.model.half_taps, self.model.kerr
 
         def one(batch: tuple[Tensor, Tensor]) -> Vector:
@@ -145,12 +153,13 @@ class Objective:
             gradient = torch.autograd.grad(loss, parameters)
             flat = np.concatenate([g.double().cpu().numpy().ravel() for g in gradient])
             # Errors relative to the sent symbols: loss / (1 - loss).
-            return flat / (2 * (1 - loss.item()) ** 2)
+            with np.errstate(all="ignore"):
+                return flat / (2 * (1 - loss.item()) ** 2)
 
-        return self._mean(one)
+        return _finite(self._mean(one))
 
     def curvature(self, blocks: NDArray[np.int64]) -> NDArray[np.float64]:
-        """J^T J over some blocks, on the CPU wherever the data are."""
+        """J^T J over some blocks, on the CPU wherever the data are; zeros if it is not finite."""
         model = self.model
         if self._signal.device.type != "cpu":
             model = copy.deepcopy(model).cpu()
@@ -161,7 +170,7 @@ class Objective:
             return curvature_and_slope(model, self._launch_power, signal, sent, self._detector)[0]
 
         batches = np.array_split(blocks, -(-blocks.size // CURVATURE_BATCH_BLOCKS))
-        return sum(self._pool.map(one, batches), np.zeros(())) / len(batches)
+        return _finite(sum(self._pool.map(one, batches), np.zeros(())) / len(batches))
 
     def _loss(self, signal: Tensor, sent: Tensor) -> Tensor:
         return self._detector.loss(self.model(signal.contiguous(), self._launch_power), sent)
@@ -171,6 +180,11 @@ class Objective:
         sizes = [sent.shape[1] for _, sent in self._batches]
         values = self._pool.map(one, self._batches)
         return sum(size * value for size, value in zip(sizes, values, strict=True)) / self.blocks
+
+
+def _finite(values: Vector) -> Vector:
+    """The values, or zeros in place of all of them where one is not finite."""
+    return values if np.isfinite(values).all() else np.zeros_like(values)
 
 
 def iterate(
@@ -193,6 +207,8 @@ def iterate(
         move = np.linalg.solve(matrix + tried * np.eye(len(matrix)), (scales * slope)[free])
         moved = start.copy()
         moved[free] -= scales[free] * move
+        if not np.isfinite(moved).all():
+            continue
         objective.parameters = np.clip(moved, *limits)
         loss = objective.loss()
         if loss < best:

@@ -99,7 +99,7 @@ def design(
     lengths_km = np.full(len(filters.taps), link.span_km)
     lengths_km[0], lengths_km[-1] = link.span_km - rotation_offset_km, rotation_offset_km
     objective = StartObjective(link, lengths_km, largest_tap)
-    start = _resize(half_taps(filters).double().numpy(), taps // 2 + 1)
+    start = half_taps(resized(filters, taps, kerr_taps)).double().numpy()
     start += np.random.default_rng(seed).normal(0, 3e-3, start.shape)
 
     def value_and_slope(flat: np.ndarray) -> tuple[float, np.ndarray]:
@@ -117,10 +117,22 @@ def design(
         method="L-BFGS-B",
         options={"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 30},
     )
-    halves = result.x.reshape(start.shape).view(np.complex128)[..., 0]
+    found = result.x.reshape(start.shape) if np.isfinite(result.x).all() else start
+    return _from_halves(found, filters.kerr_rad_per_mw, kerr_taps)
+
+
+def resized(filters: FloatFilters, taps: int, kerr_taps: int) -> FloatFilters:
+    """The same filters, all with ``taps`` taps and ``kerr_taps`` constants: cut, or with zeros."""
+    halves = _resize(half_taps(filters).double().numpy(), taps // 2 + 1)
+    return _from_halves(halves, filters.kerr_rad_per_mw, kerr_taps)
+
+
+def _from_halves(halves: np.ndarray, kerr_rad_per_mw: np.ndarray, kerr_taps: int) -> FloatFilters:
+    """Filters of half taps with real and imaginary parts along the last axis."""
+    rows = np.ascontiguousarray(halves).view(np.complex128)[..., 0]
     return FloatFilters(
-        tuple(np.concatenate((half, half[-2::-1])) for half in halves),
-        _resize(filters.kerr_rad_per_mw, kerr_taps // 2 + 1),
+        tuple(np.concatenate((half, half[-2::-1])) for half in rows),
+        _resize(kerr_rad_per_mw, kerr_taps // 2 + 1),
     )
 
 

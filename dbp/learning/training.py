@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
@@ -34,14 +33,16 @@ from tqdm import tqdm
 from dbp.config import Config, require_one_polarization
 from dbp.datapath.design import Design, launch_power_uw
 from dbp.errors import InputError
-from dbp.learning import gauss_newton, integer_rounding, joint_start
+from dbp.learning import gauss_newton, integer_rounding, joint_start, linear_compensation
 from dbp.learning.checkpoint import Row, State, phase_lengths
 from dbp.learning.constant_phases import with_constant_phases
 from dbp.learning.export import export
+from dbp.learning.filter_length import check_length, spread_samples
 from dbp.learning.float_filters import FloatFilters
 from dbp.learning.float_model import Detector, Model, exact_convolutions, to_signal
 from dbp.learning.gauss_newton import DAMPING
 from dbp.learning.least_squares import unlearned_filters
+from dbp.learning.linear_compensation import snr_db
 from dbp.learning.quantized_model import QuantizedModel
 from dbp.link import front_end, transmission
 from dbp.link.closed_forms import watts
@@ -53,6 +54,11 @@ from dbp.support.files import write_text
 LARGEST_TAP = 0.98
 # Rounded taps are far from where the quadratic approximation leads, and want more damping.
 ROUNDED_DAMPING = 3e-2
+# A phase ends with its best state where its last one is worse by more than validation data and the
+# choice of one state among several leave open, and rounding begins again from the best one where it
+# fell so far that no quadratic approximation leads back.
+SNR_TOLERANCE_DB = 0.1
+FALL_DB = 1.0
 # Batches run side by side.
 TASKS = 64
 
@@ -115,8 +121,11 @@ def train(
     ``checkpoint``: a file that holds the state of learning after every iteration, from which it
     goes on if it is there and of the same configuration. On a ``device`` other than the CPU, the
     link is simulated there, and losses and slopes are computed there in torch's own operations.
+    Raises `InputError` for filters far too short for a span, before learning, and for a result
+    worse than linear compensation.
     """
     require_one_polarization(settings.link, "learning")
+    check_length(settings)
     state = State.load(checkpoint, settings)
     with (
         threads.pool(TASKS) as pool,
@@ -142,7 +151,7 @@ def validated_snr_db(design: Design, settings: Config, device: torch.device | st
     power_uw = launch_power_uw(settings.training.launch_power_dbm)
     with threads.pool(TASKS) as pool, exact_convolutions():
         data = _Data(settings, torch.device(device), pool)
-        return _snr_db(data.objective(QuantizedModel(design), power_uw, data.validation))
+        return snr_db(data.objective(QuantizedModel(design), power_uw, data.validation).loss())
 
 
 def _train(
@@ -153,28 +162,31 @@ def _train(
     float_end, signal_end, tap_end = accumulate(phase_lengths(settings))
 
     floats = state.floats
+    begins = floats is None
     if floats is None:
-        # In a thread of the pool: torch would start threads for operations of microseconds.
-        model = Model(data.pool.submit(_start, settings).result())
-        learner = _Learner(model, power_mw, data, state)
-        while len(state.history) < float_end:
-            keep("float", learner.iterate(len(state.history)), learner)
-        floats = model.filters()
-        state.begin_fixed_point(floats)
-    snr_db_float = _snr_db(data.objective(Model(floats), power_mw, data.validation))
+        floats = _learn_floats(settings, data, state, keep, float_end)
+        state.end_floats(floats)
+    snr_db_float = snr_db(data.objective(Model(floats), power_mw, data.validation).loss())
 
     design = export(floats, settings.learned, settings.datapath)
     quantized = QuantizedModel(design, floats)
     quantized.rounded = len(state.history) > signal_end
     learner = _Learner(quantized, power_uw, data, state)
-    while len(state.history) < signal_end:
-        keep("signals", learner.iterate(len(state.history)), learner)
+    if begins:
+        learner.begin(state)
+    if not quantized.rounded:
+        while len(state.history) < signal_end:
+            keep("signals", learner.iterate(len(state.history)), learner)
+        if state.fell(SNR_TOLERANCE_DB):
+            learner.take_best(state)
+        # Taps are rounded from where they are now; each rounded by itself is the best state yet.
+        quantized.rounded = True
+        learner.begin(state, ROUNDED_DAMPING)
+        quantized.rounded = False
     while len(state.history) < tap_end:
-        keep("taps", learner.round_taps(quantized, len(state.history)), learner)
-    if state.best is not None:
-        learner.objective.parameters = state.best
-    quantized.rounded = True
-    return Result(
+        keep("taps", learner.round_taps(quantized, state), learner)
+    learner.take_best(state)
+    result = Result(
         quantized.design(f"learned-{design.name}"),
         floats,
         power_dbm,
@@ -182,6 +194,67 @@ def _train(
         learner.validate(),
         tuple(state.history),
     )
+    _require_better_than_linear(result, settings, data)
+    return result
+
+
+def _require_better_than_linear(result: Result, settings: Config, data: _Data) -> None:
+    """Raise `InputError` where compensating the dispersion alone does better than what was learned.
+
+    Linear compensation may have the noise of the design's formats.
+    """
+    ideal = linear_compensation.loss(settings.link, data.validation, data.detector)
+    linear_db = snr_db(ideal)
+    least_db = snr_db(ideal + linear_compensation.rounding(result.design))
+    if result.snr_db_quantized >= least_db:
+        return
+    learned, training, datapath = settings.learned, settings.training, settings.datapath
+    if result.snr_db_float < least_db:
+        advice = (
+            f"the filters are at fault: change learned.taps = {learned.taps} (a span spreads over "
+            f"{spread_samples(settings.link):.0f} samples), training.start_iterations = "
+            f"{training.start_iterations}, training.symbols = {training.symbols} or "
+            f"training.launch_power_dbm = {training.launch_power_dbm:g}"
+        )
+    else:
+        advice = (
+            f"their rounding is at fault: raise learned.coefficient_bits = "
+            f"{learned.coefficient_bits}, datapath.taylor_order = {datapath.taylor_order}, "
+            f"learned.signal_bits = {learned.signal_bits} or datapath.rotation_guard_bits = "
+            f"{datapath.rotation_guard_bits}"
+        )
+    raise InputError(
+        f"learning reached {result.snr_db_quantized:.2f} dB of effective SNR at "
+        f"{result.launch_power_dbm:+g} dBm ({result.snr_db_float:.2f} dB in floating point), "
+        f"linear compensation alone {linear_db:.2f} dB: no design is exported; {advice}"
+    )
+
+
+def _learn_floats(
+    settings: Config,
+    data: _Data,
+    state: State,
+    keep: Callable[[str, float, _Learner], None],
+    iterations: int,
+) -> FloatFilters:
+    """The float phase, from where it was killed, or from the better of two starts."""
+    power_mw, learned = 1e3 * watts(settings.training.launch_power_dbm), settings.learned
+    # In a thread of the pool: torch would start threads for operations of microseconds.
+    model = Model(data.pool.submit(_start, settings).result())
+    learner = _Learner(model, power_mw, data, state)
+    if not state.history:
+        unlearned = joint_start.resized(
+            unlearned_filters(learned, settings.link), learned.taps, learned.kerr_taps
+        )
+        other = data.objective(Model(unlearned), power_mw, data.validation)
+        if snr_db(other.loss()) > learner.validate() + FALL_DB:
+            learner.objective.parameters = other.parameters
+        learner.begin(state)
+    while len(state.history) < iterations:
+        keep("float", learner.iterate(len(state.history)), learner)
+    if state.fell(SNR_TOLERANCE_DB):
+        learner.take_best(state)
+    return model.filters()
 
 
 def _start(settings: Config) -> FloatFilters:
@@ -197,10 +270,6 @@ def _start(settings: Config) -> FloatFilters:
         iterations=settings.training.start_iterations,
         seed=settings.seed,
     )
-
-
-def _snr_db(objective: gauss_newton.Objective) -> float:
-    return -10 * math.log10(objective.loss())
 
 
 class _Data:
@@ -266,7 +335,17 @@ class _Learner:
 
     def validate(self) -> float:
         """Effective SNR in dB on the validation data."""
-        return _snr_db(self._validation)
+        return snr_db(self._validation.loss())
+
+    def begin(self, state: State, damping: float = DAMPING) -> None:
+        """Begin a phase with the parameters as they are."""
+        self.damping = damping
+        state.begin(self.objective.parameters, self.validate())
+
+    def take_best(self, state: State) -> None:
+        """Go back to the best state of the phase."""
+        assert state.best is not None
+        self.objective.parameters = state.best
 
     def iterate(self, iteration: int) -> float:
         """Move all parameters; returns the loss."""
@@ -276,15 +355,21 @@ class _Learner:
         )
         return loss
 
-    def round_taps(self, model: QuantizedModel, iteration: int) -> float:
-        """Round the taps, again if they are rounded already, then move K; returns the loss."""
+    def round_taps(self, model: QuantizedModel, state: State) -> float:
+        """Round the taps, again if they are rounded already, then move K; returns the loss.
+
+        Where the last rounding fell far, this one begins at the best state, damped more.
+        """
         objective, taps = self.objective, self._is_tap
-        curvature = self._curvature(iteration)
+        if state.fell(FALL_DB):
+            self.take_best(state)
+            self.damping *= gauss_newton.RETREAT
+        curvature = self._curvature(len(state.history))
         matrix = curvature[np.ix_(taps, taps)]
         parameters = objective.parameters
         target = parameters[taps]
         if model.rounded:
-            damped = matrix + ROUNDED_DAMPING * np.eye(len(matrix))
+            damped = matrix + self.damping * np.eye(len(matrix))
             target = target - np.linalg.solve(damped, objective.slope()[taps])
         shape = model.half_taps.shape
         steps, *limits = (
