@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from dbp.datapath.design import Design
+from dbp.datapath.limits import MAX_LANES
 from dbp.errors import InputError
-from dbp.rtl.target import FILTER_KINDS, MAX_LANES, TOPS, FilterKind, Top
+from dbp.rtl.target import FILTER_KINDS, TOPS, FilterKind, Top
+from dbp.support.files import read_text
 
 FORMAT = "dbp-ports"
 VERSION = 3
@@ -121,8 +123,8 @@ class Ports:
         """
         path = rtl_dir / "ports.json"
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            metrics = json.loads((rtl_dir / "metrics.json").read_text(encoding="utf-8"))
+            content = json.loads(read_text(path))
+            metrics = json.loads(read_text(rtl_dir / "metrics.json"))
             hashes = {content["design_hash"], metrics["design_hash"]}
             known = (content["format"], content["version"]) == (FORMAT, VERSION)
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

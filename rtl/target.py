@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from dbp.datapath.design import Design
+from dbp.datapath.limits import MAX_LANES
 from dbp.errors import InputError
 from dbp.rtl.pipeline import Pipeline
 
@@ -14,7 +15,6 @@ Top = Literal["chain", "step", "filter"]
 
 FILTER_KINDS: tuple[FilterKind, ...] = get_args(FilterKind)
 TOPS: tuple[Top, ...] = get_args(Top)
-MAX_LANES = 1024
 
 
 @dataclass(frozen=True)

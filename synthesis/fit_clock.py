@@ -26,7 +26,7 @@ from dbp.records.schemas import ClockFit, ClockTrial
 from dbp.rtl import Target
 from dbp.rtl.pipeline import Pipeline, parse, text
 from dbp.rtl.ports import Ports
-from dbp.support.files import write_json
+from dbp.support.files import read_text, write_json
 from dbp.synthesis import stages
 from dbp.synthesis.cells import kits
 from dbp.synthesis.cells.kits import Kit
@@ -267,7 +267,7 @@ def _banks(mapped: Mapped) -> dict[str, str]:
 def _kept(path: Path) -> FitRecord | None:
     """The record of an earlier fit, where it is whole."""
     try:
-        record = FitRecord.model_validate_json(path.read_bytes())
+        record = FitRecord.model_validate_json(read_text(path))
         parse(record.fit.last_kept.pipeline)
     except (OSError, ValidationError, IndexError, InputError):
         return None

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dbp.datapath.design import Design
+from dbp.datapath.limits import MAX_CLOCK_MHZ
 from dbp.errors import InputError, ToolError
 from dbp.records.provenance import package_versions
 from dbp.rtl import Target, emit_step
@@ -38,7 +39,6 @@ from dbp.synthesis.timing.clock_tree import ClockTree
 from dbp.synthesis.timing.opensta_timing import Timing
 
 CLOCK_MHZ = 416.7
-MAX_CLOCK_MHZ = 10_000.0
 # How long after the latest path a simulated clock comes, where the real one would be too early.
 MARGIN_S = 20e-12
 VERILOG, NETLIST, SDF = "step.v", "netlist.v", "delays.sdf"

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dbp import config
+from dbp.config.limits import LAUNCH_POWERS_DBM
 from dbp.errors import InputError, shown
 
 MAX_SEED = (1 << 63) - 1
-POWERS_DBM = (-30.0, 20.0)
 
 
 def integer(name: str, value: Any, low: int, high: int = MAX_SEED) -> int:
@@ -30,7 +30,7 @@ def integer(name: str, value: Any, low: int, high: int = MAX_SEED) -> int:
 
 def powers_dbm(name: str, values: Any) -> list[float]:
     """Return one launch power or several, each within -30..20 dBm."""
-    low, high = POWERS_DBM
+    low, high = LAUNCH_POWERS_DBM
     try:
         powers = [float(power) for power in np.atleast_1d(np.asarray(values, float))]
         fits = bool(powers) and all(low <= power <= high for power in powers)

@@ -83,7 +83,7 @@ def learn(
 
 def _settings(base: Config, link: config.Link, seed: int, keys: Mapping[str, Any]) -> Config:
     """Return the configuration with this link, this seed and other values of some keys; checked."""
-    content = base.model_dump() | {"link": link.model_dump(), "seed": seed}
+    content = base.given() | {"link": link.model_dump(), "seed": seed}
     for key, value in keys.items():
         tables = [table for table in TABLES if key in content[table]]
         if not tables:

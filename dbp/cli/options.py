@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dbp.config import sweep
+from dbp.config.limits import LAUNCH_POWERS_DBM
+from dbp.datapath.limits import MAX_CLOCK_MHZ
 from dbp.errors import one_line, shown
 
 # One process or job each: many more than a machine has cores are a slip of the keyboard.
@@ -74,13 +76,14 @@ def workers(text: str) -> int:
 
 
 def frequency_mhz(text: str) -> float:
-    """A frequency in MHz, above 0 and at most 100 GHz."""
+    """A frequency in MHz, above 0 and at most `MAX_CLOCK_MHZ`."""
     try:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value <= 100_000:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be in MHz, above 0 and at most 100000")
+    if not 0 < value <= MAX_CLOCK_MHZ:
+        allowed = f"must be in MHz, above 0 and at most {MAX_CLOCK_MHZ:g}"
+        raise argparse.ArgumentTypeError(f"{text!r}: {allowed}")
     return value
 
 
@@ -134,10 +137,13 @@ def run_folder(text: str) -> Path:
 
 def launch_powers_dbm(text: str) -> tuple[float, ...]:
     """``START:STOP:STEP`` with both ends, or values with commas between them, in dBm."""
-    form = "must be START:STOP:STEP (both ends count) or values with commas, in -30..20 dBm"
+    low, high = LAUNCH_POWERS_DBM
+    form = (
+        f"must be START:STOP:STEP (both ends count) or values with commas, in {low:g}..{high:g} dBm"
+    )
     try:
         powers = tuple(float(value) for value in sweep.values(text))
-        if not all(-30 <= power <= 20 for power in powers):
+        if not all(low <= power <= high for power in powers):
             raise ValueError
     except ValueError:
         raise argparse.ArgumentTypeError(f"{shown(text)}: {form}") from None

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from dbp.config._models import Config, Evaluation, Filters, Link
+from dbp.config.limits import LAUNCH_POWERS_DBM
 from dbp.datapath.limits import MAX_BITS
 from dbp.errors import InputError, shown
 
@@ -33,7 +34,7 @@ def checked(content: Mapping[str, Any]) -> Config:
 
 def with_sweep(config: Config, sweep: Mapping[str, Any]) -> Config:
     """The configuration with another sweep; checked like a file, `InputError` as in `load`."""
-    return checked(config.model_dump() | {"sweep": dict(sweep)})
+    return checked(config.given() | {"sweep": dict(sweep)})
 
 
 def flat_link(link: Link) -> dict[str, Any]:
@@ -114,7 +115,8 @@ def _check_sweep(config: Config) -> None:
                 Evaluation.model_validate({"launch_power_dbm": values})
             except ValidationError:
                 raise InputError(
-                    f"sweep.launch_power_dbm = {shown(list(values))}: must be numbers in -30..20"
+                    f"sweep.launch_power_dbm = {shown(list(values))}: must be numbers in "
+                    f"{LAUNCH_POWERS_DBM[0]:g}..{LAUNCH_POWERS_DBM[1]:g}"
                 ) from None
         else:
             for value in values:

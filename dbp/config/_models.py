@@ -9,15 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from dbp.datapath.limits import MAX_BITS, MAX_KERR_TAPS, MAX_TAPS, MIN_BITS
+from dbp.config.limits import LAUNCH_POWERS_DBM, ROLL_OFFS, SAMPLES_PER_SYMBOL, SYMBOL_RATES_GBD
+from dbp.datapath.limits import (
+    MAX_BITS,
+    MAX_CLOCK_MHZ,
+    MAX_KERR_TAPS,
+    MAX_LANES,
+    MAX_TAPS,
+    MIN_BITS,
+)
 
 Kit = Literal["nangate45", "asap7", "sky130hd", "ihp-sg13g2", "predictive28"]
 Modulation = Literal["qpsk", "16qam", "64qam", "gaussian"]
-LaunchPowers = Annotated[tuple[Annotated[float, Field(ge=-30, le=20)], ...], Field(min_length=1)]
+LaunchPower = Annotated[float, Field(ge=LAUNCH_POWERS_DBM[0], le=LAUNCH_POWERS_DBM[1])]
+LaunchPowers = Annotated[tuple[LaunchPower, ...], Field(min_length=1)]
 
 
 class _Table(BaseModel):
@@ -72,10 +81,10 @@ class Link(_Table):
     nonlinearity_per_w_km: float = Field(1.3, ge=0, le=100)
     noise_figure_db: float = Field(5.0, ge=-100, le=20)
     wavelength_nm: float = Field(1550.0, ge=1000, le=2000)
-    symbol_rate_gbd: float = Field(20.0, gt=0, le=1000)
+    symbol_rate_gbd: float = Field(20.0, ge=SYMBOL_RATES_GBD[0], le=SYMBOL_RATES_GBD[1])
     modulation: Modulation = "16qam"
-    roll_off: float = Field(0.1, gt=0, le=1)
-    samples_per_symbol: int = Field(6, ge=6, le=64)
+    roll_off: float = Field(0.1, ge=ROLL_OFFS[0], le=ROLL_OFFS[1])
+    samples_per_symbol: int = Field(6, ge=6, le=SAMPLES_PER_SYMBOL)
     steps_per_span: int = Field(16, ge=1, le=10000)
     block_symbols: int = Field(1024, ge=64, le=1 << 20)
     precision: Literal["complex64", "complex128"] = "complex64"
@@ -122,7 +131,10 @@ class Filters(_Table):
 
 
 class Baseline(Filters):
-    """The design to beat: LS-CO filters, not learned. The paper's has 25 taps."""
+    """The design to beat: LS-CO filters, not learned. The paper's has 25 taps.
+
+    In a configuration ``bandwidth`` follows the link's roll-off where it is not given.
+    """
 
     taps: int = Field(25, ge=1, le=MAX_TAPS)
     coefficient_bits: int = Field(9, ge=MIN_BITS, le=MAX_BITS)
@@ -169,7 +181,7 @@ class Datapath(_Table):
     taylor_order: int = Field(1, ge=1, le=2)
     rotation_guard_bits: int = Field(0, ge=0, le=4)
     centre_power: bool = False
-    max_launch_power_dbm: float = Field(6.0, ge=-30, le=20)
+    max_launch_power_dbm: LaunchPower = 6.0
 
 
 class Training(_Table):
@@ -179,7 +191,7 @@ class Training(_Table):
     signals, and on rounded taps. Each takes its curvature from ``curvature_symbols`` of the data.
     """
 
-    launch_power_dbm: float = Field(0.5, ge=-30, le=20)
+    launch_power_dbm: LaunchPower = 0.5
     symbols: int = Field(131072, ge=1024, le=1 << 26)
     validation_symbols: int = Field(65536, ge=1024, le=1 << 26)
     block_symbols: int = Field(512, ge=64, le=1 << 16, multiple_of=4)
@@ -211,9 +223,9 @@ SweepValues = Annotated[tuple[bool | int | float | str, ...], Field(min_length=1
 class Hardware(_Table):
     """What is generated, simulated and synthesised."""
 
-    lanes: int = Field(4, ge=1, le=1024)
-    synthesis_lanes: int = Field(2, ge=1, le=1024)
-    clock_mhz: float = Field(416.7, gt=0, le=10_000)
+    lanes: int = Field(4, ge=1, le=MAX_LANES)
+    synthesis_lanes: int = Field(2, ge=1, le=MAX_LANES)
+    clock_mhz: float = Field(416.7, gt=0, le=MAX_CLOCK_MHZ)
     pdk: Kit = "nangate45"
     # Enough for 1,000 clocks of 30 lanes.
     stimulus_symbols: int = Field(16384, ge=64, le=1 << 20)
@@ -240,6 +252,25 @@ class Config(_Table):
         if not isinstance(value, dict):
             return value
         return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+
+    @model_validator(mode="after")
+    def _follow_roll_off(self) -> Config:
+        # From the edge of the flat part to that of the pulse is a band of roll_off / 2: half of it
+        # counts. Within 0.5 dB of the best for roll-offs of 0.1 to 1 (docs/learning.md).
+        if "bandwidth" not in self.baseline.model_fields_set:
+            bandwidth = round(0.5 + self.link.roll_off / 4, 6)
+            baseline = self.baseline.model_copy(update={"bandwidth": bandwidth})
+            # Still not given: another link may follow.
+            baseline.__pydantic_fields_set__.discard("bandwidth")
+            self.__dict__["baseline"] = baseline
+        return self
+
+    def given(self) -> dict[str, Any]:
+        """The content of a file for this configuration, less what follows from other values."""
+        content = self.model_dump()
+        if "bandwidth" not in self.baseline.model_fields_set:
+            del content["baseline"]["bandwidth"]
+        return content
 
     @property
     def hash(self) -> str:

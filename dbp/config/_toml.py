@@ -12,7 +12,7 @@ from typing import Any
 from dbp.config._checks import checked
 from dbp.config._models import Config
 from dbp.errors import InputError, shown
-from dbp.support.files import is_file
+from dbp.support.files import is_file, read_text
 
 
 def presets() -> dict[str, str]:
@@ -32,10 +32,7 @@ def load(name_or_path: str) -> Config:
     if name_or_path in shipped:
         text = shipped[name_or_path]
     elif is_file(path):
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{name_or_path}: cannot be read: {error}") from None
+        text = read_text(path)
     else:
         raise InputError(
             f"configuration {shown(name_or_path)}: neither a file nor a preset; "
@@ -50,7 +47,7 @@ def load(name_or_path: str) -> Config:
 def parse(text: str) -> Config:
     """Check the text of a TOML configuration; `InputError` as in `load`."""
     try:
-        content = tomllib.loads(text)
+        content = tomllib.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"not TOML: {error}") from None
     return checked(content)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from dbp.datapath import fixed
 from dbp.datapath.limits import MAX_BITS, MAX_HALF_KERR, MAX_HALF_TAPS, MIN_BITS
 from dbp.errors import InputError, shown
-from dbp.support.files import read_bytes, write_text
+from dbp.support.files import read_text, write_text
 
 FORMAT = "dbp-design"
 VERSION = 2
@@ -297,7 +297,7 @@ class Design:
     def from_json(cls, text: str) -> Design:
         """Read the text of a ``design.json``; refuse with `InputError` what does not fit."""
         try:
-            content = json.loads(text, object_pairs_hook=_object)
+            content = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_object)
         except InputError:
             raise
         except (ValueError, RecursionError) as error:
@@ -322,10 +322,7 @@ class Design:
     @classmethod
     def load(cls, path: str | Path) -> Design:
         """Read a ``design.json``; `InputError` names the file and what is wrong with it."""
-        try:
-            text = read_bytes(path).decode()
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: cannot be read: {error}") from None
+        text = read_text(path)
         try:
             return cls.from_json(text)
         except InputError as error:

@@ -8,3 +8,6 @@ MAX_KERR_TAPS = 127
 # They are symmetric, so a design holds half of them, the centre included.
 MAX_HALF_TAPS = MAX_TAPS // 2 + 1
 MAX_HALF_KERR = MAX_KERR_TAPS // 2 + 1
+# Samples per clock of what is generated, and its clock.
+MAX_LANES = 1024
+MAX_CLOCK_MHZ = 10_000.0

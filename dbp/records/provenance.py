@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 import dbp
 from dbp.errors import InputError
-from dbp.support.files import write_json
+from dbp.support.files import read_text, write_json
 from dbp.support.text import html_table
 
 # Limits of the one line that shows a stage's figures.
@@ -141,7 +141,7 @@ def read_metrics(path: Path, kind: type[AnyMetrics]) -> AnyMetrics | None:
     if not path.is_file():
         return None
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(read_text(path))
     except ValidationError as error:
         problem = error.errors()[0]
         field = ".".join(str(part) for part in problem["loc"]) or "the file"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from dbp.records.schemas import (
     TrainMetrics,
 )
 from dbp.runs import labels_of
+from dbp.support.files import read_text
 from dbp.support.text import aligned
 
 
@@ -77,8 +79,7 @@ class DesignRun:
 def _history(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader(io.StringIO(read_text(path))))
     try:
         for row in rows:
             int(row["iteration"]), float(row["snr_db"]), row["phase"]

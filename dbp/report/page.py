@@ -24,7 +24,7 @@ from dbp.records.schemas import (
 )
 from dbp.report import plots, tables
 from dbp.report.contents import Contents, DesignRun
-from dbp.support.files import read_npz, write_text
+from dbp.support.files import read_npz, read_text, write_text
 from dbp.support.svg import to_svg
 
 STYLE = """
@@ -351,7 +351,7 @@ def _absent(folders: Sequence[Path]) -> list[str]:
         if not path.is_file():
             continue
         try:
-            reasons = dict(json.loads(path.read_text(encoding="utf-8")))
+            reasons = dict(json.loads(read_text(path)))
         except (ValueError, TypeError):
             raise InputError(f"{path}: must be an object of stages and reasons") from None
         # A stage that has run since then is no longer absent.

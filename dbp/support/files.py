@@ -7,6 +7,7 @@ file.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -15,7 +16,7 @@ import os
 import secrets
 import stat
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -27,6 +28,14 @@ from dbp.errors import InputError, one_line, shown
 # More than any file of ours unpacks to, so that a small file cannot fill the memory.
 MAX_NPZ_BYTES = 4 << 30
 _GZIP_MAGIC = b"\x1f\x8b"
+# Windows' editors and spreadsheets begin their texts with one of these. UTF-32's first: in bytes,
+# the little-endian one begins like that of UTF-16.
+_WIDE_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 
 
 def is_file(path: str | Path) -> bool:
@@ -48,16 +57,51 @@ def read_bytes(path: str | Path) -> bytes:
         raise InputError(f"{path}: cannot be read: {error}") from None
 
 
+def read_text(path: str | Path) -> str:
+    """Return the content of a regular text file in UTF-8, without its byte-order mark.
+
+    `InputError` where it cannot be read or is of another encoding.
+    """
+    content = read_bytes(path)
+    try:
+        return content[_length_of_mark(content[:4], path) :].decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: cannot be read: {error}: must be text in UTF-8") from None
+
+
+def _length_of_mark(start: bytes, path: str | Path) -> int:
+    """Bytes of UTF-8's byte-order mark at the ``start`` of a text; `InputError` for a wider code.
+
+    Without a mark UTF-16 shows by zeros for every other byte.
+    """
+    found = next((name for mark, name in _WIDE_MARKS.items() if start.startswith(mark)), None)
+    zeros = [byte == 0 for byte in start]
+    if found is None and zeros in ([False, True] * 2, [True, False] * 2):
+        found = "UTF-16"
+    if found:
+        raise InputError(f"{path}: text in {found}: must be in UTF-8: save it so")
+    return len(codecs.BOM_UTF8) if start.startswith(codecs.BOM_UTF8) else 0
+
+
 def open_gzip_or_plain(path: str | Path) -> BinaryIO:
-    """Open a regular file for reading and unpack it where it is gzip's; else `InputError`."""
+    """Open a regular text file and unpack it where it is gzip's; else `InputError`.
+
+    It stands behind a byte-order mark. `InputError` also for another encoding than UTF-8.
+    """
     try:
         _require_regular(path)
         with Path(path).open("rb") as file:
             is_gzip = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
         # A GzipFile can do all that readers ask of it, but does not declare that it is a BinaryIO.
-        return cast("BinaryIO", gzip.open(path)) if is_gzip else Path(path).open("rb")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        opener = cast("Callable[[str | Path, str], BinaryIO]", gzip.open if is_gzip else open)
+        with opener(path, "rb") as text:
+            length = _length_of_mark(text.read(4), path)
+        text = opener(path, "rb")
+        text.seek(length)
+    except (OSError, EOFError, zlib.error) as error:
+        problem = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read: {problem}") from None
+    return text
 
 
 def read_gzip_or_plain(path: str | Path, max_bytes: int, kind: str) -> bytes:

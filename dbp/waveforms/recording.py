@@ -9,11 +9,13 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dbp.config import Modulation
+from dbp.config.limits import LAUNCH_POWERS_DBM, ROLL_OFFS, SAMPLES_PER_SYMBOL, SYMBOL_RATES_GBD
 from dbp.errors import InputError
 from dbp.link import modulation
 from dbp.link.modulation import Waveform
@@ -22,8 +24,7 @@ from dbp.support.files import write_bytes, write_npz
 
 MAX_SAMPLES = 1 << 24
 MIN_SYMBOLS = 64
-MAX_SAMPLES_PER_SYMBOL = 64
-MODULATIONS = ("qpsk", "16qam", "64qam", "gaussian")
+MODULATIONS = get_args(Modulation)
 
 # How far a symbol may be from its level, as a share of the way to the edge of its decision.
 _LEVEL_TOLERANCE = 0.05
@@ -101,18 +102,19 @@ def write_recording(path: str | Path, recording: Recording, **more: Any) -> None
 
 def _recording(fields: untrusted_files.Fields) -> Recording:
     waveform = _complex_vector(fields, "waveform")
-    sample_rate_hz = _number(fields, "sample_rate_hz", 1.0, 1e15)
-    symbol_rate_baud = _number(fields, "symbol_rate_baud", 1.0, 1e15)
+    low, high = (1e9 * gbd for gbd in SYMBOL_RATES_GBD)
+    sample_rate_hz = _number(fields, "sample_rate_hz", low, high * SAMPLES_PER_SYMBOL)
+    symbol_rate_baud = _number(fields, "symbol_rate_baud", low, high)
     ratio = sample_rate_hz / symbol_rate_baud
     samples_per_symbol = round(ratio)
     whole = abs(ratio - samples_per_symbol) <= 1e-9 * ratio
-    if not whole or not 2 <= samples_per_symbol <= MAX_SAMPLES_PER_SYMBOL:
+    if not whole or not 2 <= samples_per_symbol <= SAMPLES_PER_SYMBOL:
         raise InputError(
             f"sample_rate_hz = {sample_rate_hz:g}: must be an integer of 2 to "
-            f"{MAX_SAMPLES_PER_SYMBOL} times symbol_rate_baud = {symbol_rate_baud:g}"
+            f"{SAMPLES_PER_SYMBOL} times symbol_rate_baud = {symbol_rate_baud:g}"
         )
-    roll_off = _number(fields, "roll_off", 1e-3, 1.0)
-    launch_power_dbm = _number(fields, "launch_power_dbm", -30.0, 20.0)
+    roll_off = _number(fields, "roll_off", *ROLL_OFFS)
+    launch_power_dbm = _number(fields, "launch_power_dbm", *LAUNCH_POWERS_DBM)
     name = _modulation(fields)
     symbols = _symbols(fields, name)
     return Recording(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from dbp.errors import DbpError, InputError, ToolError
 from dbp.support import family
-from dbp.support.files import write_bytes
+from dbp.support.files import read_text, write_text
 from dbp.support.yosys import run_yosys, written_json
 
 TIMEOUT_S = 600
@@ -154,7 +154,7 @@ def read_modules(rtl_dir: str | Path, flat: Sequence[str] = ()) -> dict[str, Wor
         raise InputError(f"{rtl_dir}: no *.v: run `dbp rtl` first")
     with family.temporary_folder("dbp-proof-") as folder:
         for k, file in enumerate(files):
-            write_bytes(folder / f"{k}.v", file.read_bytes())
+            write_text(folder / f"{k}.v", read_text(file))
         script = _SCRIPT.format(
             files=" ".join(f"{k}.v" for k in range(len(files))),
             flat=" ".join(_checked(name) for name in flat),

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dbp.datapath.limits import MAX_CLOCK_MHZ
 from dbp.errors import InputError
 from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
 from dbp.records.schemas import PowerMetrics, PowerW
@@ -23,7 +24,6 @@ from dbp.synthesis.power._graph import without_supplies
 from dbp.synthesis.power.calculate import Power
 from dbp.synthesis.timing import clock_tree
 
-MAX_CLOCK_MHZ = 100_000.0
 # Ideal inputs, like those that OpenSTA has without a set_input_transition.
 INPUT_SLEW_NS = 0.0
 MAX_INPUT_SLEW_NS = 1000.0

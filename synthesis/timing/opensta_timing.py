@@ -150,7 +150,7 @@ def read_sdf(path: Path) -> PathDelays:
 
     `ToolError` where it is not whole: OpenSTA does not say that a disk was full.
     """
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
         try:
             return _parse(file, str(path))
         except ToolError as error:

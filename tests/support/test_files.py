@@ -143,3 +143,45 @@ def test_a_new_file_has_the_rights_of_any_other(tmp_path):
     (tmp_path / "other").touch()
     files.write_bytes(tmp_path / "file", b"")
     assert (tmp_path / "file").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+MARK = "\ufeff"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_byte_order_mark_is_no_part_of_a_text(packed, tmp_path):
+    path, text = tmp_path / "a.txt", "seed = 1\n"
+    content = (MARK + text).encode()
+    path.write_bytes(gzip.compress(content) if packed else content)
+    assert files.read_gzip_or_plain(path, 100, "CSV") == text.encode()
+    with files.open_gzip_or_plain(path) as file:
+        assert next(iter(file)) == text.encode()
+    if not packed:
+        assert files.read_text(path) == text
+
+
+@pytest.mark.parametrize("text", ["module m;\n", "[]", "\u00e9t\u00e9", ""])
+def test_texts_without_a_mark_are_read_as_they_are(text, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(text.encode())
+    assert files.read_text(path) == text
+    assert files.read_gzip_or_plain(path, 100, "Verilog") == text.encode()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_wider_encoding_is_one_clear_line(encoding, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("seed = 1\n".encode(encoding))
+    for read in (
+        files.read_text,
+        files.open_gzip_or_plain,
+        lambda path: files.read_gzip_or_plain(path, 100, "CSV"),
+    ):
+        with pytest.raises(InputError, match=r"a\.txt: text in UTF-(16|32): must be in UTF-8"):
+            read(path)
+
+
+def test_another_encoding_is_told(tmp_path):
+    (tmp_path / "a.txt").write_bytes("# été".encode("latin-1"))
+    with pytest.raises(InputError, match=r"cannot be read: .*must be text in UTF-8"):
+        files.read_text(tmp_path / "a.txt")

@@ -1,0 +1,9 @@
+"""Limits on what describes a signal, for configurations, waveform files, options, arguments."""
+
+# The lowest and the highest, both allowed. Below this roll-off a pulse has sharp edges in floating
+# point.
+ROLL_OFFS = (1e-6, 1.0)
+LAUNCH_POWERS_DBM = (-30.0, 20.0)
+# From one symbol a second to a terabaud.
+SYMBOL_RATES_GBD = (1e-9, 1000.0)
+SAMPLES_PER_SYMBOL = 64
