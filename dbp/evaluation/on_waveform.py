@@ -19,7 +19,13 @@ from dbp.link import modulation
 from dbp.link.modulation import Waveform
 from dbp.records.schemas import Point
 from dbp.waveforms.recording import Recording
-from dbp.waveforms.synchronization import Synchronization, coherence, synchronize, two_per_symbol
+from dbp.waveforms.synchronization import (
+    Synchronization,
+    coherence,
+    constant_offset,
+    synchronize,
+    two_per_symbol,
+)
 
 # A stream is counted in blocks, as `dbp.link.transmission` has them; in fewer where it is short.
 BLOCK_SYMBOLS, GROUP_BLOCKS = 1024, 8
@@ -44,8 +50,24 @@ class Equalized:
 
 
 def stream(recording: Recording) -> NDArray[np.complex128]:
-    """Return the waveform at 2 samples per symbol, of mean power 1, shape ``(samples,)``."""
-    return two_per_symbol(recording.waveform, recording.samples_per_symbol)
+    """Return the waveform at 2 samples per symbol, of mean power 1, shape ``(samples,)``.
+
+    Without a `constant_offset`, where the symbols are known.
+    """
+    waveform = recording.waveform - offset if (offset := _offset(recording)) else recording.waveform
+    return two_per_symbol(waveform, recording.samples_per_symbol)
+
+
+def _offset(recording: Recording) -> complex:
+    """The constant to take out of a waveform; 0 where its symbols are not known.
+
+    A short sequence that repeats has a mean of its own, which no other waveform of as many symbols
+    would have: the length of the sequence decides what is too much.
+    """
+    if recording.symbols is None:
+        return 0.0
+    symbols = recording.waveform.size // recording.samples_per_symbol
+    return constant_offset(recording.waveform, max(min(symbols, recording.symbols.size), 1))
 
 
 def memory_symbols(design: Design) -> int:
@@ -152,12 +174,24 @@ def _measure(modulation_: str, sent: Waveform, received: Waveform) -> list[Measu
     return [measure(modulation_, sent[g], labels[g], received[g]) for g in groups]
 
 
+def _offset_notes(label: str, recording: Recording) -> list[str]:
+    symbols = max(recording.waveform.size // recording.samples_per_symbol, 1)
+    taken = _offset(recording)
+    offset = taken or (recording.symbols is None and constant_offset(recording.waveform, symbols))
+    if not offset:
+        return []
+    with np.errstate(over="ignore", under="ignore"):
+        share = abs(offset) / np.std(recording.waveform)
+    what = "was taken out" if taken else "stays, since the symbols are not known: take it out"
+    return [f"{label}: waveform: a constant offset of {share:.2g} times its rms {what}"]
+
+
 def notes(label: str, design: Design, link: config.Link, recording: Recording) -> list[str]:
     """Return a sentence for each way in which a recording is not what a design is for.
 
     ``link``: that of the design.
     """
-    lines = []
+    lines = _offset_notes(label, recording)
     uw = launch_power_uw(recording.launch_power_dbm)
     if any(rotation.kerr_saturates(uw) for rotation in design.rotations):
         power = f"{recording.launch_power_dbm:+g} dBm"

@@ -79,7 +79,7 @@ def _length_of_mark(start: bytes, path: str | Path) -> int:
     if found is None and zeros in ([False, True] * 2, [True, False] * 2):
         found = "UTF-16"
     if found:
-        raise InputError(f"{path}: text in {found}: must be in UTF-8: save it so")
+        raise InputError(f"{path}: cannot be read: text in {found}: save it in UTF-8")
     return len(codecs.BOM_UTF8) if start.startswith(codecs.BOM_UTF8) else 0
 
 

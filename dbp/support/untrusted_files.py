@@ -31,6 +31,33 @@ TIME_LIMIT_S = 120.0
 
 Fields = dict[str, np.ndarray]
 
+_SAVE_V7 = "write it with `save -v7`"
+_NAMED = "write arrays with names, as numpy.savez or MATLAB's save do"
+# What else people bring, by the end of its name.
+_FOREIGN = {
+    f"one array of numpy without a name, {_NAMED}": (".npy",),
+    f"a text, {_NAMED}": (".csv", ".txt", ".tsv", ".dat", ".asc", ".json"),
+    f"sound, {_NAMED}": (".wav", ".flac"),
+    f"bare samples, {_NAMED}": (".bin", ".raw", ".iq", ".cfile", ".fc32", ".sc16", ".sigmf-data"),
+    f"pickled objects, which may run code, {_NAMED}": (".pkl", ".pickle", ".pt", ".joblib"),
+}
+# And by its content, where its name promises something else. HDF5 may begin later: see `_read_mat`.
+_BEGINNINGS = {
+    b"# Created by Octave": f"a text file of Octave: {_SAVE_V7}",
+    b"# name:": f"a text file of Octave: {_SAVE_V7}",
+    b"Octave-1-": f"a binary file of Octave: {_SAVE_V7}",
+    b"\x1f\x8b": f"compressed by gzip: unpack it, or in Octave {_SAVE_V7}",
+    b"\x93NUMPY": f"one array of numpy without a name: {_NAMED}",
+    b"PK\x03\x04": "a zip archive: an .npz of numpy must end in .npz",
+    b"MATLAB 5.0": "a file of MATLAB: must end in .mat",
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file: must end in .h5",
+    b"RIFF": f"sound: {_NAMED}",
+    b"version https://git-lfs": "the pointer of Git LFS, not the file: fetch it by `git lfs pull`",
+}
+# What each kind may begin with.
+_EXPECTED = {".npz": (b"PK\x03\x04",), ".mat": (b"MATLAB 5.0", b"\x89HDF\r\n\x1a\n")}
+_HDF5 = (b"\x89HDF\r\n\x1a\n",)
+
 
 def read(path: str | Path, names: Sequence[str]) -> Fields:
     """Return those of the ``names`` that the file holds: arrays of numbers, or of one text.
@@ -56,8 +83,10 @@ def read(path: str | Path, names: Sequence[str]) -> Fields:
 
 def check_suffix(path: Path) -> None:
     """Raise `InputError` where a file's name does not tell its kind."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path}: must end in {', '.join(SUFFIXES)}")
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        what = next((f"{text}: " for text, ends in _FOREIGN.items() if suffix in ends), "")
+        raise InputError(f"{path}: {what}must end in {', '.join(SUFFIXES)}")
 
 
 def _in_a_process(arguments: list[str]) -> tuple[int, bytes, str]:
@@ -81,7 +110,9 @@ def main(arguments: Sequence[str]) -> int:
     processes.limit_memory(MEMORY_BYTES)
     warnings.simplefilter("error", UserWarning)  # as scipy warns of what it could not read whole
     try:
-        fields = _READERS[Path(path).suffix.lower()](path, names)
+        suffix = Path(path).suffix.lower()
+        _check_beginning(path, suffix)
+        fields = _READERS[suffix](path, names)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
@@ -95,6 +126,24 @@ def main(arguments: Sequence[str]) -> int:
     np.savez(sys.stdout.buffer, allow_pickle=False, **fields)
     sys.stdout.flush()
     return 0
+
+
+def _check_beginning(path: str, suffix: str) -> None:
+    """Raise `InputError` where the first bytes are those of another kind of file."""
+    with Path(path).open("rb") as file:
+        start = file.read(4096)
+    for beginning, what in _BEGINNINGS.items():
+        if start.startswith(beginning) and beginning not in _EXPECTED.get(suffix, _HDF5):
+            raise InputError(what)
+    # Other writers' texts; the first kind of MATLAB, 4, begins with small numbers of 32 bits.
+    if len(start) > 20 and b"\0" not in start and start.isascii():
+        raise InputError(f"a text: {_NAMED}")
+
+
+def _none_of(names: Collection[str], held: Sequence[str]) -> InputError:
+    """The error for a file without any of the fields; it says what the file ``held``."""
+    most = ", ".join(held[:8]) + (" ..." if len(held) > 8 else "") or "nothing"
+    return InputError(f"must hold {', '.join(names)}, and holds {most[:300]}")
 
 
 def _check_size(name: str, shape: Sequence[int], item_bytes: int) -> None:
@@ -127,6 +176,8 @@ def _read_npz(path: str, names: Collection[str]) -> Fields:
             with archive.open(member) as stream:
                 if name in names:
                     fields[name] = _checked(name, _read_npy(name, stream))
+        if not fields:
+            raise _none_of(names, [name.removesuffix(".npy") for name in archive.namelist()])
     return fields
 
 
@@ -154,12 +205,13 @@ def _read_mat(path: str, names: Collection[str]) -> Fields:
         return _read_hdf5(path, names)
     from scipy import io as scipy_io
 
-    shapes = {name: shape for name, shape, _ in scipy_io.whosmat(path, appendmat=False)}
+    held = scipy_io.whosmat(path, appendmat=False)
+    shapes = {name: shape for name, shape, _ in held}
     present = [name for name in shapes if name in names]
     for name in present:
         _check_size(name, shapes[name], 16)
     if not present:  # scipy would take an empty list for all variables
-        return {}
+        raise _none_of(names, [_described(name, kind == "struct") for name, _, kind in held])
     content = scipy_io.loadmat(path, appendmat=False, variable_names=present)
     for name in present:
         if name not in content:
@@ -168,11 +220,26 @@ def _read_mat(path: str, names: Collection[str]) -> Fields:
     return {name: _checked(name, content[name]) for name in present}
 
 
+# Compound types for complex numbers; MATLAB's is the first, and h5py knows ("r", "i") itself.
+_COMPLEX = (("real", "imag"), ("re", "im"), ("i", "q"), ("r", "i"))
+
+
 def _read_hdf5(path: str, names: Collection[str]) -> Fields:
     import h5py
 
     with h5py.File(path, "r", locking=False) as file:
-        return {name: _dataset(name, file) for name in names if name in file.keys()}  # noqa: SIM118
+        if "OCTAVE_NEW_FORMAT" in file.attrs:
+            raise InputError(f"an HDF5 file of Octave: {_SAVE_V7}")
+        held = list(file.keys())
+        if not set(names) & set(held):
+            groups = {name for name in held if file.get(name, getclass=True) is h5py.Group}
+            raise _none_of(names, [_described(name, name in groups) for name in held])
+        return {name: _dataset(name, file) for name in names if name in held}
+
+
+def _described(name: str, is_struct: bool) -> str:
+    """A name of a file, and how to write the fields of a struct by themselves."""
+    return f"{name} (a struct: write its fields with save -struct)" if is_struct else name
 
 
 def _dataset(name: str, file: Any) -> np.ndarray:
@@ -202,8 +269,8 @@ def _dataset(name: str, file: Any) -> np.ndarray:
     if dataset.attrs.get("MATLAB_empty", 0):
         raise InputError(f"{name}: must not be empty")
     values = dataset[()]
-    if values.dtype.names == ("real", "imag"):  # MATLAB's complex numbers
-        values = values["real"] + 1j * values["imag"]
+    if (parts := values.dtype.names) and tuple(p.lower() for p in parts) in _COMPLEX:
+        values = values[parts[0]] + 1j * values[parts[1]]
     if matlab is None:
         return _checked(name, values)
     # MATLAB stores columns where C has rows.

@@ -147,7 +147,10 @@ def _complex_vector(fields: untrusted_files.Fields, name: str) -> NDArray[np.com
         raise InputError(f"{name}: missing: must be a complex vector")
     array = fields[name]
     if array.dtype.kind != "c" or array.ndim == 0 or array.size != max(array.shape):
-        raise InputError(f"{name}: {_kind(array)}: must be a complex vector, of one polarisation")
+        hint = _how_to_be_complex(array)
+        raise InputError(
+            f"{name}: {_kind(array)}: must be a complex vector, of one polarisation{hint}"
+        )
     if not 0 < array.size <= MAX_SAMPLES:
         raise InputError(f"{name}: {array.size} elements: must be 1..{MAX_SAMPLES}")
     with np.errstate(over="ignore", invalid="ignore"):  # of wider types
@@ -159,6 +162,19 @@ def _complex_vector(fields: untrusted_files.Fields, name: str) -> NDArray[np.com
     if not 1e-100 <= largest <= 1e100:
         raise InputError(f"{name}: up to {largest:g}: the largest must be in 1e-100..1e100")
     return vector
+
+
+def _how_to_be_complex(array: np.ndarray) -> str:
+    """What to write in the place of what people have instead of a complex vector."""
+    if array.ndim == 2 and 2 in array.shape:
+        row, column = ("x[0]", "x[1]") if array.shape[0] == 2 else ("x[:, 0]", "x[:, 1]")
+        if array.dtype.kind == "c":
+            return f": {row} or {column}"
+        if array.dtype.kind in "iuf":
+            return f": where it holds I and Q, write {row} + 1j * {column}"
+    if array.dtype.kind in "iuf" and array.ndim and array.size == max(array.shape) > 2:
+        return ": where I and Q take turns, write x[0::2] + 1j * x[1::2]"
+    return ""
 
 
 def _modulation(fields: untrusted_files.Fields) -> str | None:

@@ -27,6 +27,8 @@ WINDOW_SYMBOLS = 8192
 MIN_COHERENCE = 0.1
 # As a fraction of the largest sample: less power comes from the arithmetic.
 _LEAST_POWER = 1e-20
+# A mean this many times as strong as that of random symbols is no chance: one file in 3 million.
+_CHANCE = 15.0
 # Samples beside the window that take the ends of its interpolation.
 _MARGIN = 64
 
@@ -73,6 +75,22 @@ def two_per_symbol(waveform: Waveform, samples_per_symbol: int) -> NDArray[np.co
     if power < _LEAST_POWER:
         raise InputError("waveform: holds no whole symbol, or nothing within the symbol rate")
     return waveform / np.sqrt(power)
+
+
+def constant_offset(waveform: Waveform, symbols: int) -> complex:
+    """Return the mean of a waveform where it is none of the signal, else 0.
+
+    Of a signal of ``symbols`` random symbols the mean has 1 / ``symbols`` of the power; by chance
+    it exceeds c times that with probability exp(-c). Converters and leaking lasers add constants,
+    which a nonlinear receiver mixes with the signal. ``waveform``: shape ``(samples,)``, any unit.
+    """
+    largest = np.abs(waveform).max(initial=0)
+    if not largest:
+        return 0.0
+    scaled = waveform.astype(np.complex128) / largest
+    mean, power = np.mean(scaled), np.mean(np.abs(scaled) ** 2)
+    is_offset = abs(mean) ** 2 > _CHANCE * power / symbols
+    return complex(mean * largest) if is_offset else 0.0
 
 
 def synchronize(
