@@ -177,9 +177,7 @@ def test_a_wider_encoding_is_one_clear_line(encoding, tmp_path):
         files.open_gzip_or_plain,
         lambda path: files.read_gzip_or_plain(path, 100, "CSV"),
     ):
-        with pytest.raises(
-            InputError, match=r"cannot be read: text in UTF-(16|32): save it"
-        ):
+        with pytest.raises(InputError, match=r"cannot be read: text in UTF-(16|32): save it"):
             read(path)
 
 
