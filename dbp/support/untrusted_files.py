@@ -85,8 +85,8 @@ def check_suffix(path: Path) -> None:
     """Raise `InputError` where a file's name does not tell its kind."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        what = next((f"{text}: " for text, ends in _FOREIGN.items() if suffix in ends), "")
-        raise InputError(f"{path}: {what}must end in {', '.join(SUFFIXES)}")
+        what = next((f": {text}" for text, ends in _FOREIGN.items() if suffix in ends), "")
+        raise InputError(f"{path}: must end in {', '.join(SUFFIXES)}{what}")
 
 
 def _in_a_process(arguments: list[str]) -> tuple[int, bytes, str]:

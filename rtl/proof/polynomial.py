@@ -331,25 +331,27 @@ class Space:
 
     def _horner(self, terms: Terms) -> Bounds:
         """Bounds of f * inner + rest, where f is the factor that most monomials have."""
-        counts = Counter(f for monomial in terms for f in monomial)
-        if not counts:
-            c = terms.get((), 0)
-            return c, c
-        factor, count = counts.most_common(1)[0]
-        if count == 1:
-            lows, highs = zip(*(self._monomial_bounds(m, c) for m, c in terms.items()), strict=True)
-            return sum(lows), sum(highs)
-        inner: Terms = {}
-        rest: Terms = {}
-        for monomial, c in terms.items():
-            if factor in monomial:
-                k = monomial.index(factor)
-                inner[monomial[:k] + monomial[k + 1 :]] = c
-            else:
-                rest[monomial] = c
-        product = _times(self._horner(inner), self._factor_bounds(factor))
-        low, high = self._horner(rest)
-        return product[0] + low, product[1] + high
+        low = high = 0
+        # In a loop: a filter has hundreds of factors. Only as deep as a monomial is long it recurs.
+        while True:
+            counts = Counter(f for monomial in terms for f in monomial)
+            if not counts:
+                c = terms.get((), 0)
+                return low + c, high + c
+            factor, count = counts.most_common(1)[0]
+            if count == 1:
+                bounds = [self._monomial_bounds(m, c) for m, c in terms.items()]
+                return low + sum(b[0] for b in bounds), high + sum(b[1] for b in bounds)
+            inner: Terms = {}
+            rest: Terms = {}
+            for monomial, c in terms.items():
+                if factor in monomial:
+                    k = monomial.index(factor)
+                    inner[monomial[:k] + monomial[k + 1 :]] = c
+                else:
+                    rest[monomial] = c
+            product = _times(self._horner(inner), self._factor_bounds(factor))
+            low, high, terms = low + product[0], high + product[1], rest
 
     def _monomial_bounds(self, monomial: Monomial, c: int) -> Bounds:
         bounds = (c, c)

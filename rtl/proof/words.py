@@ -63,6 +63,7 @@ calls y, one clock later.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from dbp.rtl.proof.cells import ARITHMETIC, LOGIC
@@ -94,6 +95,7 @@ class Words:
         self.recognizer = Recognizer(self.delays, golden, self.of_source)
         self.tables = TruthTables(self.delays, self.recognizer, self.of_source)
         self._polynomials: dict[Source, Polynomial] = {}
+        self._visited: set[Source] = set()
 
     def read(self, bits: Sequence[Bit], signed: bool, modulo: int | None = None) -> Polynomial:
         """The number that ``bits`` (low first) are; with ``modulo`` up to multiples of 2**modulo.
@@ -133,11 +135,42 @@ class Words:
         A word is made by arithmetic, by the complement of a word and by the choice between two.
         """
         if source not in self._polynomials:
+            if source not in self._visited:
+                self._read_below(source)
             polynomial = self._of_source(source)
             if polynomial is None:
                 return None
             self._polynomials[source] = polynomial
         return self._polynomials[source]
+
+    def _read_below(self, source: Source) -> None:
+        """Read the words that arithmetic makes ``source`` from, the deepest first.
+
+        So a chain of adders as long as a filter is read in a loop: each finds its operands known.
+        """
+        todo = [source]
+        while todo:
+            last = todo[-1]
+            if last not in self._visited:
+                self._visited.add(last)
+                todo += [below for below in self._operands(last) if below not in self._visited]
+                continue
+            todo.pop()
+            if last is not source:
+                # What is wrong with it is said where it is needed.
+                with suppress(ProofError):
+                    self.of_source(last)
+
+    def _operands(self, source: Source) -> list[Source]:
+        """The sources of whole words, or of their lower bits, that arithmetic takes up."""
+        if not isinstance(source, Cell) or source.type not in ARITHMETIC:
+            return []
+        with suppress(ProofError):
+            words = [self.origins.of_bits(bits) for bits in source.inputs.values()]
+            parts = [part for word in words for part in segments(word)]
+            firsts = [part.origins[0] for part in parts]
+            return [o.source for o in firsts if o.source is not None and o.position == 0]
+        return []
 
     def _of_source(self, source: Source) -> Polynomial | None:
         if isinstance(source, Element):

@@ -94,6 +94,27 @@ def test_unknown_names_and_unreadable_files_are_refused(tmp_path):
         config.load(str(tmp_path / "x.toml"))
 
 
+def test_a_byte_order_mark_is_no_part_of_a_configuration(tmp_path):
+    (tmp_path / "x.toml").write_bytes(b"\xef\xbb\xbfseed = 7\r\n")
+    assert config.load(str(tmp_path / "x.toml")).seed == 7
+    assert config.parse("\ufeffseed = 7").seed == 7
+
+
+def test_the_baselines_bandwidth_follows_the_roll_off():
+    def bandwidth(text):
+        return config.parse(text).baseline.bandwidth
+
+    # 1 / 2 and a quarter of the roll-off: that of the paper's link is the tuned one.
+    assert config.Config().baseline.bandwidth == bandwidth("") == 0.525
+    assert bandwidth("[link]\nroll_off = 1.0") == 0.75
+    assert bandwidth("[link]\nroll_off = 1.0\n[baseline]\nbandwidth = 0.525") == 0.525
+    wide = config.parse("[link]\nroll_off = 0.5")
+    assert config.with_sweep(wide, {"span_km": [80.0]}).baseline.bandwidth == 0.625
+    assert config.parse(wide.to_toml()) == wide
+    # Nothing else changes: the hash of a configuration is what it was.
+    assert config.load("paper").hash.startswith("138c84bac4f8b931")
+
+
 def test_a_sweep_round_trips():
     text = '[sweep]\ndesign = ["linear"]\nspans = [1, 2]\nnoise_figure_db = [4.5]'
     loaded = config.parse(text)

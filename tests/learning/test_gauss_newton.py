@@ -163,3 +163,24 @@ def test_what_is_not_free_stays_and_limits_hold(objective):
     assert np.array_equal(after[~free], before[~free])
     assert np.abs(after - before).max() == pytest.approx(reach)
     assert losses[-1] < losses[0]
+
+
+def test_nothing_finite_received_is_a_loss_of_one_and_moves_nothing(objective):
+    huge = np.full_like(objective.parameters, 1e30)
+    objective.parameters = huge
+    assert objective.loss() == 1.0
+    assert not objective.slope().any()
+    with np.errstate(all="ignore"):
+        assert not objective.curvature(np.arange(4)).any()
+    free, limits = np.ones(huge.size, bool), (-np.inf * np.ones(huge.size), np.inf * huge)
+    with np.errstate(all="ignore"):
+        loss, damping = gauss_newton.iterate(
+            objective, np.zeros((huge.size, huge.size)), 1e-2, free, limits
+        )
+    assert (loss, damping) == (1.0, 16e-2)
+    assert np.array_equal(objective.parameters, huge.astype(np.float32))
+
+
+def test_nothing_at_all_received_is_a_loss_of_one(objective):
+    objective.parameters = np.zeros_like(objective.parameters)
+    assert objective.loss() == 1.0

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from dataclasses import replace
 
 import pytest
@@ -19,10 +20,13 @@ from dbp.rtl import Target, emit
 from dbp.rtl.pipeline import FilterPipeline, Pipeline, RotationPipeline
 from dbp.rtl.proof import prove
 from dbp.rtl.proof.cells import OPEN, Symbols, open_bit
+from dbp.rtl.proof.golden_polynomials import GoldenPolynomials
 from dbp.rtl.proof.netlist import ProofError, read_modules
-from dbp.rtl.proof.polynomial import Space, Variable
+from dbp.rtl.proof.origins import PackedInput
+from dbp.rtl.proof.polynomial import Polynomial, Space, Variable
 from dbp.rtl.proof.prove_block import prove_filter
 from dbp.rtl.proof.requantizer import Requantizer, WordRange, prove_requantizer
+from dbp.rtl.proof.words import Words
 from dbp.rtl.target import FILTER_KINDS
 
 LANE = "filter_lane_s8_c6_t7_r5_o8"
@@ -566,3 +570,34 @@ def test_polynomials_are_what_they_stand_for(data):
     assert space.move(again, 1, 3).key == {((space._factor(replace(v, sample=-2, delay=3), t),), c)
                                            for ((f,), c) in again.key
                                            for t in [space.factors[f][1]]}  # fmt: skip
+
+
+def test_a_chain_of_adders_longer_than_pythons_stack_is_read(tmp_path):
+    """As a filter over the power has them; no limit on recursion stands in the way."""
+    count = sys.getrecursionlimit() + 200
+    rows = ["wire signed [15:0] s0 = x;"]
+    rows += [f"wire signed [15:0] s{k} = s{k - 1} + x;" for k in range(1, count)]
+    text = "\n".join(rows)
+    (tmp_path / "long.v").write_text(
+        f"module long(x, y);\ninput signed [3:0] x;\noutput signed [15:0] y;\n{text}\n"
+        f"assign y = s{count - 1};\nendmodule\n"
+    )
+    netlist = read_modules(tmp_path, ["long"])["long"]
+    space = Space(lanes=1)
+    x = Variable("x", 0, 0, -8, 7)
+    words = Words(netlist, space, {"x": PackedInput(4, [x])}, GoldenPolynomials(space))
+    y = words.read(netlist.outputs["y"], signed=True)
+    assert y == space.scale(space.variable(x), count)
+
+
+def test_bounds_of_a_sum_of_many_products_need_no_deep_stack():
+    """By hand: the sum of a_k (b_k + c_k) with all in -1..1 is in -2n..2n."""
+    space, count = Space(lanes=1), sys.getrecursionlimit() + 200
+    terms = {}
+    for k in range(count):
+        a, b, c = (
+            next(iter(space.variable(Variable(f"{name}{k}", 0, 0, -1, 1)).terms))[0]
+            for name in "abc"
+        )
+        terms[tuple(sorted((a, b)))] = terms[tuple(sorted((a, c)))] = 1
+    assert space.bounds(Polynomial(terms, -(10**9), 10**9)) == (-2 * count, 2 * count)
