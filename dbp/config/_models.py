@@ -256,7 +256,7 @@ class Config(_Table):
     @model_validator(mode="after")
     def _follow_roll_off(self) -> Config:
         # From the edge of the flat part to that of the pulse is a band of roll_off / 2: half of it
-        # counts. Within 0.5 dB of the best for roll-offs of 0.1 to 1 (docs/learning.md).
+        # counts. Within 1.5 dB of the best for roll-offs of 0.1 to 1 (docs/learning.md).
         if "bandwidth" not in self.baseline.model_fields_set:
             bandwidth = round(0.5 + self.link.roll_off / 4, 6)
             baseline = self.baseline.model_copy(update={"bandwidth": bandwidth})

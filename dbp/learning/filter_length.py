@@ -11,8 +11,8 @@ from dbp.errors import InputError
 from dbp.learning.least_squares import dispersion
 
 # Filters that differ compensate each other's errors: over 2 spans of 12 samples each, 7 taps reach
-# what linear compensation does, over 8 spans 9 taps, and over the paper's 32 11 taps. With 5 taps
-# 10 dB are missing after 2 spans. So shorter ones than this share are not worth the learning.
+# what linear compensation does, over 8 spans 9 taps nearly, over the paper's 32 11 taps. With 5
+# taps 10 dB are missing after 2 spans: shorter ones than this share are not worth the learning.
 HOPELESS = 0.5
 
 
