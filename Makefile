@@ -59,6 +59,12 @@ tools:
 	  echo "Some of these packages are missing: apt-get install $(DEBIAN_PACKAGES) (as root)"; \
 	fi
 
+# A Slurm of this machine, for one test of `dbp ber --cluster slurm`; without it that test is skipped.
+slurm: setup
+	@command -v slurmctld >/dev/null || [ "$$(id -u)" != 0 ] || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -yqq \
+	    --no-install-recommends slurm-wlm munge >/dev/null; } || echo "no slurm-wlm: its test is skipped"
+
 .venv/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "dbp needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }

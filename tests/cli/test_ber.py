@@ -1,11 +1,18 @@
 """Where the settings of an evaluation come from: the first source that has them."""
 
+from dataclasses import replace
+
 import pytest
 
+from dbp import cli, config
 from dbp.cli.ber import Request, resolve, resolve_reproduction
 from dbp.comparison import paper
 from dbp.errors import InputError
-from dbp.runs import config_of, find_design, place
+from dbp.records.provenance import write_metrics
+from dbp.records.schemas import BerMetrics, Point
+from dbp.report.contents import Contents
+from dbp.report.page import write_report
+from dbp.runs import config_of, find_design, labels_of, place
 
 DESIGN = find_design("learned-c6-s9")[0]
 TOML = """
@@ -121,3 +128,137 @@ def test_the_papers_curves_have_a_receiver_each():
     plan = resolve_reproduction(Request(), curves)
     assert candidates(plan) == [(curve.receiver, curve.arithmetic) for curve in curves]
     assert plan.links == (({}, config_of(None).link),)
+
+
+def run_of(folder, design=DESIGN, **changes):
+    """A run's folder with a design, on the paper's link with changes, and other settings."""
+    settings = config_of(None)
+    link = config.link_with(settings.link, changes.pop("link", {}))
+    place(design, settings.model_copy(update={"link": link, **changes}), folder)
+    return str(folder)
+
+
+def links_of(plan):
+    """By label: what tells the links apart on which a receiver is evaluated, and their spans."""
+    found = {}
+    for transmission in plan.transmissions:
+        for receiver in transmission.receivers:
+            place = (dict(transmission.changes), transmission.scenario.link.spans)
+            found.setdefault(receiver.name, []).append(place)
+    return found
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_each_design_is_counted_on_the_link_of_its_own_run(tmp_path, swapped):
+    names = [
+        run_of(tmp_path / "a", link={"spans": 8}),
+        run_of(tmp_path / "b", link={"spans": 16}) + "/design.json",
+    ]
+    if swapped:
+        names.reverse()
+    plan = resolve(Request(designs=[*names, "linear"], launch_powers_dbm=(0.0,)))
+    assert links_of(plan)["a"] == [({"spans": 8}, 8)]
+    assert links_of(plan)["b"] == [({"spans": 16}, 16)]
+    assert [spans for _, spans in links_of(plan)["linear"]] == ([16, 8] if swapped else [8, 16])
+    assert plan.config_hash is None and plan.link_keys == ("spans",)
+    # Alone it is counted in the same scenario.
+    for name in names:
+        alone = resolve(Request(designs=[name], launch_powers_dbm=(0.0,)))
+        assert alone.link_keys == ()
+        assert alone.transmissions[0].scenario in [t.scenario for t in plan.transmissions]
+
+
+def test_impairments_and_shipped_designs_have_links_too(tmp_path):
+    names = ["learned-c6-s9", run_of(tmp_path / "a", link={"adc_bits": 5})]
+    plan = resolve(Request(designs=names, launch_powers_dbm=(0.0,)))
+    assert links_of(plan) == {
+        "learned-c6-s9": [({"adc_bits": 0}, 32)], "a": [({"adc_bits": 5}, 32)]
+    }  # fmt: skip
+
+
+def test_a_configuration_or_a_sweep_is_for_all(tmp_path, toml):
+    names = [run_of(tmp_path / f"{n}", link={"spans": n}) for n in (8, 16)]
+    plan = resolve(Request(designs=names, config=toml, launch_powers_dbm=(0.0,)))
+    assert links_of(plan) == {"8": [({}, 2)], "16": [({}, 2)]}
+    request = Request(designs=names, sweep={"spans": (8, 16)}, launch_powers_dbm=(0.0,))
+    both = [({"spans": 8}, 8), ({"spans": 16}, 16)]
+    assert links_of(resolve(request)) == {"8": both, "16": both}
+    request = Request(designs=names, sweep={"noise_figure_db": (4,)}, launch_powers_dbm=(0.0,))
+    assert links_of(resolve(request)) == {
+        str(n): [({"noise_figure_db": 4, "spans": n}, n)] for n in (8, 16)
+    }
+
+
+def test_other_settings_are_those_of_the_first_run_and_a_note_says_so(tmp_path):
+    evaluation = config_of(None).evaluation.model_copy(update={"min_errors": 7})
+    names = [run_of(tmp_path / "a", seed=5), run_of(tmp_path / "b", seed=6, evaluation=evaluation)]
+    plan = resolve(Request(designs=names, launch_powers_dbm=(0.0,)))
+    assert (plan.seed, plan.rule.min_errors) == (5, config_of(None).evaluation.min_errors)
+    assert plan.notes() == [
+        "b: its configuration has seed = 6: counted with 5, as that of a",
+        "b: its configuration has evaluation.min_errors = 7: counted with 400, as that of a",
+    ]
+    plan = resolve(Request(designs=names, launch_powers_dbm=(0.0,), seed=1, min_errors=3))
+    assert plan.notes() == []
+
+
+def test_runs_are_told_apart_by_their_folders(tmp_path):
+    other = replace(DESIGN, adc_rms_permille=DESIGN.adc_rms_permille + 1)
+    runs = {name: run_of(tmp_path / name, other) for name in ("x/run", "y/run", "z")}
+
+    def labels(*names):
+        return list(labels_of({name: find_design(name) for name in names}).values())
+
+    # The shipped design has that name: what is called so alone must be that one.
+    assert labels(runs["z"]) == ["z"]
+    assert labels("learned-c6-s9", runs["z"]) == ["learned-c6-s9", "z"]
+    assert labels(runs["x/run"], runs["y/run"]) == [runs["x/run"], runs["y/run"]]
+    assert labels(runs["x/run"], runs["z"] + "/design.json") == ["run", "z"]
+    place(replace(other, name="mine"), config_of(None), tmp_path / "m")
+    assert labels(str(tmp_path / "m")) == ["mine"]
+
+
+def test_designs_of_different_links_are_not_compared(tmp_path, capsys):
+    names = [run_of(tmp_path / f"{n}", link={"spans": n}) for n in (8, 16)]
+    command = ["compare", *names, "--out", str(tmp_path / "out")]
+    assert cli.main(command) == 2
+    assert "link.spans = 8 of" in (said := capsys.readouterr().err) and "--config" in said
+    # A shipped one is of the paper's link.
+    assert cli.main(["compare", names[0], "learned-c6-s9", *command[-2:]]) == 2
+    assert "link.spans = 8 of" in capsys.readouterr().err
+
+
+def test_a_report_tells_evaluations_of_different_links_apart(tmp_path):
+    folders = []
+    for n in (8, 16):
+        folders.append(tmp_path / f"{n}")
+        run_of(folders[-1], link={"spans": n})
+        link = config.flat_link(config_of(folders[-1]).link)
+        points = [
+            Point(design=name, arithmetic="fixed", launch_power_dbm=0.0, bits=100, errors=n,
+                  ber=n / 100, ber_low=0.0, ber_high=1.0, snr_db=float(n), design_hash=hash_)
+            for name, hash_ in (("learned-c6-s9", DESIGN.hash), ("theirs", None))
+        ]  # fmt: skip
+        metrics = BerMetrics(points=points, link=link, design_hash=None, config_hash=None, seed=1,
+                             versions={}, wall_time_s=1.0)  # fmt: skip
+        write_metrics(folders[-1] / "metrics.json", metrics)
+    content = Contents.load(folders)
+    assert [(p.spans, p.design, p.errors) for p in content.points] == [
+        (8, "8", 8), (8, "theirs", 8), (16, "16", 16), (16, "theirs", 16)
+    ]  # fmt: skip
+    # The same design twice, each on its own link.
+    assert [content.best_of(run).errors for run in content.runs] == [8, 16]
+    page = write_report(folders).read_text()
+    assert "<b>8</b>: 8 x 100 km" in page and "<b>16</b>: 16 x 100 km" in page
+    assert "<th>spans</th><th>design</th>" in page
+
+
+def test_links_of_a_waveform_count_must_be_one_for_references(tmp_path, capsys, monkeypatch):
+    names = [run_of(tmp_path / f"{n}", link={"spans": n}) for n in (8, 16)]
+    monkeypatch.chdir(tmp_path)
+    small = ["[link]", "spans = 1", "block_symbols = 64"]
+    (tmp_path / "small.toml").write_text("\n".join(small))
+    assert cli.main(["link", "small.toml", "--output", "w.npz", "--symbols", "4096"]) == 0
+    assert cli.main(["ber", *names, "linear", "--waveform", "w.npz", "--out", "out"]) == 2
+    said = capsys.readouterr().err
+    assert "references undo one link" in said and "link.spans = 8" in said

@@ -1,5 +1,6 @@
 """Evaluations on worker processes that come and go: the same figures to the last bit."""
 
+import contextlib
 import os
 import random
 import re
@@ -195,3 +196,87 @@ def test_what_is_no_cluster_is_refused(monkeypatch):
         executors.executor("tcp://127.0.0.1:9", points=2),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("free_gb", "wished", "said", "kind"),
+    [
+        (50.0, 4, "", "4 processes"),
+        (
+            1.2,
+            4,
+            "1.2 GB of memory are free and a worker takes 0.48 GB: 2 workers, not 4",
+            "2 proc",
+        ),
+        (0.6, 4, "", "threads"),
+        (0.6, 1, "", "1 processes"),
+        (0.12, 4, "0.12 GB of memory are free and a task takes 0.1 GB: 1 at a time", "threads"),
+    ],
+)
+def test_there_are_as_many_workers_as_memory_has_room_for(
+    monkeypatch, capsys, free_gb, wished, said, kind
+):
+    monkeypatch.setattr(executors.memory, "available_bytes", lambda: int(free_gb * 1e9))
+    monkeypatch.setattr(executors.threads, "cores", lambda: 4)
+
+    @contextlib.contextmanager
+    def processes(count):
+        yield f"{count} processes", None
+
+    monkeypatch.setattr(executors, "_processes", processes)
+    with executors.executor("local", points=2, workers=wished, task_bytes=60_000_000) as (pool, _):
+        assert str(pool).startswith(kind) if kind != "threads" else hasattr(pool, "submit")
+    assert said in (found := capsys.readouterr().err) and bool(said) == bool(found)
+
+
+def test_too_little_memory_for_one_task_is_said(monkeypatch):
+    monkeypatch.setattr(executors.memory, "available_bytes", lambda: 10**8)
+    with (
+        pytest.raises(DbpError, match=r"memory: 0.1 GB are free, and .* takes 2 GB more"),
+        executors.executor("local", points=1, task_bytes=2 * 10**9),
+    ):
+        pass
+
+
+def test_workers_that_are_all_paused_are_not_waited_for(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(executors.time, "monotonic", lambda: clock[0])
+
+    class Client:
+        status = "running"
+
+        def nthreads(self):
+            return {"a": 1}
+
+        def scheduler_info(self):
+            return {"workers": {"a": {"status": "paused", "memory_limit": 4 * 10**8}}}
+
+    at_a_time = executors._Capacity(Client(), "tcp://h:1", 48 * 10**7)
+    clock[0] = 20.0
+    assert at_a_time() == 2
+    clock[0] = 40.0
+    with pytest.raises(DbpError, match=r"paused .* limit is 0.4 GB, .* takes 0.48 GB: .*-limit"):
+        at_a_time()
+    Client.status = "closed"
+    with pytest.raises(DbpError, match="its scheduler is gone"):
+        at_a_time()
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_goes_is_one_line_and_how_to_go_on(scheduler, tmp_path):
+    address, (leader, *_) = scheduler
+    run = subprocess.Popen(
+        [sys.executable, "-m", "dbp.cli", "ber", "dbp50", "--launch-power-dbm=-1,0,1", "--out",
+         "run", "--min-errors", "1000000", "--max-bits", "90000000", "--cluster", address],
+        cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    wal = tmp_path / "run" / "results.sqlite-wal"
+    deadline = time.monotonic() + 300
+    while not (wal.exists() and wal.stat().st_size > 10_000):
+        assert time.monotonic() < deadline and run.poll() is None, run.communicate()[1]
+        time.sleep(0.1)
+    os.killpg(leader.pid, signal.SIGKILL)
+    said = run.communicate(timeout=300)[1].splitlines()
+    assert run.returncode == 1
+    assert said[0] == "Kept in run/results.sqlite: the same command with --resume goes on"
+    assert len(said) == 2 and said[1].startswith("dbp: error: ")

@@ -201,7 +201,7 @@ block_symbols = 256
 [evaluation]
 launch_power_dbm = [-12.0, -11.0]
 min_errors = 1000000
-max_bits = 400000
+max_bits = 1500000
 """
 
 
@@ -218,15 +218,24 @@ def conf():
 
 
 @pytest.mark.slow
-def test_a_real_slurm_counts_the_same_also_after_a_kill_and_scancel(conf, tmp_path):
+def test_a_real_slurm_counts_the_same_also_after_a_kill_and_scancel(conf, tmp_path, request):
     (tmp_path / "small.toml").write_text(CONFIG)
-    environment = {**os.environ, "SLURM_CONF": conf, "XDG_CACHE_HOME": str(tmp_path)}
+    environment = {**os.environ, "SLURM_CONF": conf}
 
     def start(out, *more):
         command = [sys.executable, "-m", "dbp.cli", "ber", "linear", "--config", "small.toml"]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         command += ["--out", out, *more]
-        return subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes)
+        started.append(subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes))
+        return started[-1]
+
+    def end():
+        for process in started:
+            process.kill()
+            process.communicate()
+
+    started = []
+    request.addfinalizer(end)
 
     def queue():
         asked = ["squeue", "--noheader", "--format=%A"]
@@ -234,16 +243,17 @@ def test_a_real_slurm_counts_the_same_also_after_a_kill_and_scancel(conf, tmp_pa
         return run.stdout.split()
 
     def wait_for(what):
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not what():
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
     refused = start("refused", "--cluster", "slurm", "--slurm", "queue=nowhere")
-    assert "invalid partition specified: nowhere" in refused.communicate(timeout=120)[1]
+    assert "invalid partition specified: nowhere" in refused.communicate(timeout=300)[1]
     assert refused.returncode == 2
     local = start("local")
-    assert local.communicate(timeout=300)[1] == "" and local.returncode == 0
+    said = local.communicate(timeout=300)[1]
+    assert local.returncode == 0, said
     first = start("slurm", "--cluster", "slurm", "--workers", "2")
     database = tmp_path / "slurm" / "results.sqlite-wal"
     wait_for(lambda: database.exists() and database.stat().st_size > 10_000)

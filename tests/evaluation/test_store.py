@@ -86,3 +86,27 @@ def test_numbers_that_are_none_are_not_kept(path):
         with pytest.raises(ValueError):
             results.add([("a", "r", 0, replace(group_measures(0), sent_energy=float("nan")))])
         assert results.load("a", "r") == {}
+
+
+def test_older_groups_go_with_the_first_new_ones_not_before(path):
+    with Results(path) as results:
+        results.add([("a", "r", number, group_measures(number)) for number in range(3)])
+    with Results(path, fresh=True) as results:
+        assert results.load("a", "r") == {}
+    with Results(path) as results:
+        assert len(results.load("a", "r")) == 3
+    with Results(path, fresh=True) as results:
+        results.add([("a", "r", 7, group_measures(7))])
+        results.add([("a", "r", 8, group_measures(8))])
+    with Results(path) as results:
+        assert results.load("a", "r") == {7: group_measures(7), 8: group_measures(8)}
+
+
+def test_a_damaged_file_too_stays_until_there_is_something_new(path):
+    path.parent.mkdir()
+    path.write_text("these are no results\n" * 100)
+    with Results(path, fresh=True) as results:
+        assert results.load("a", "r") == {} and path.read_text().startswith("these")
+        results.add([("a", "r", 0, group_measures(0))])
+    with Results(path) as results:
+        assert results.load("a", "r") == {0: group_measures(0)}
