@@ -100,6 +100,11 @@ class Soak:
     faults: list[str] = field(default_factory=list)
     slowest_s: float = 0.0
 
+    def fault(self, text: str) -> None:
+        """Note what should not be, and say it at once."""
+        self.faults.append(text)
+        print(f"FAULT: {text}", flush=True)
+
     def start(self, command: str, run: Path) -> subprocess.Popen[bytes]:
         """Start a command, which writes to ``run``."""
         import dbp.synthesis.cells.kits as kits
@@ -120,7 +125,7 @@ class Soak:
         process = self.start(command, run)
         _, errors = process.communicate()
         if process.returncode:
-            self.faults.append(f"{command}: exit status {process.returncode}: {errors.decode()}")
+            self.fault(f"{command}: exit status {process.returncode}: {errors.decode()}")
 
     def fresh(self, command: str) -> Path:
         """A folder in which a command can run."""
@@ -177,11 +182,11 @@ class Soak:
             # While the interpreter begins there is nobody to answer yet, but for itself.
             early = status == -number and (not errors or after_s < 1)
             if not early and status != 128 + number and status != 0:
-                self.faults.append(f"{where}: exit status {status}: {errors.decode()}")
+                self.fault(f"{where}: exit status {status}: {errors.decode()}")
             elif status == 128 + number and not 1 <= errors.decode().count("dbp: ") <= 1:
-                self.faults.append(f"{where}: {errors.decode()!r}")
+                self.fault(f"{where}: {errors.decode()!r}")
             if took_s > ANSWER_S:
-                self.faults.append(f"{where}: answered after {took_s:.1f} s")
+                self.fault(f"{where}: answered after {took_s:.1f} s")
         self.look(where)
         return str(status)
 
@@ -191,7 +196,7 @@ class Soak:
         while (left := self.left()) and time.monotonic() < end:
             time.sleep(0.05)
         if left:
-            self.faults.append(f"{where}: left {left}")
+            self.fault(f"{where}: left {left}")
             time.sleep(5)
             shutil.rmtree(self.temporary)
             self.temporary.mkdir()
@@ -277,14 +282,13 @@ def main() -> int:
             completed += 1
             if (files := digests(run)) != soak.right[command]:
                 names = sorted({file for file, _ in files.items() ^ soak.right[command].items()})
-                soak.faults.append(f"{command}: other files than undisturbed: {names}")
+                soak.fault(f"{command}: other files than undisturbed: {names}")
         for (number, status), count in sorted(endings.items()):
             print(f"{number}: {status}: {count}")
         print(
             f"{sum(endings.values())} kills, {completed} repeated to their end, slowest answer "
             f"{soak.slowest_s:.2f} s, {len(soak.faults)} faults"
         )
-        print(*soak.faults, sep="\n")
     return bool(soak.faults)
 
 
