@@ -15,7 +15,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numba
 from numba.core import caching
@@ -78,7 +78,8 @@ _until_the_end = contextlib.ExitStack()
 
 
 class _Implementation(caching.CompileResultCacheImpl):
-    _locator_classes: ClassVar[list[type[object]]] = [
+    # numba declares it so.
+    _locator_classes: list[type[object]] = [  # noqa: RUF012
         *(_USER_PROVIDED, _IN_TREE),
         *(_InOurCache, _Temporary),
     ]
