@@ -191,6 +191,9 @@ def test_without_a_folder_no_file_stays(tmp_path, monkeypatch):
     before = sorted(tmp_path.rglob("*"))
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    # What the user has set for benches of his own does not reach ours.
+    for name in ("COCOTB_TESTCASE", "COCOTB_TEST_FILTER", "COCOTB_TEST_MODULES", "GPI_EXTRA"):
+        monkeypatch.setenv(name, "mine")
     metrics = simulate(rtl, design, lambda at_least: stimulus, simulator="icarus", waves=True)
     assert metrics.mismatches == 0 and metrics.samples_compared > 100
     (rtl / "chain.v").write_text("module chain (\n")
