@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import importlib
 import io
-import os
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout, suppress
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, TextIO
 
 from dbp.errors import DbpError, InputError, one_line
@@ -48,10 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except signals.Stopped as stopped:
         signals.say(stopped)
         if arguments is None:
-            # All is cleaned up; to take the libraries down in order can last as long again.
-            with suppress(OSError, ValueError):
-                sys.stdout.flush()
-            os._exit(stopped.status)
+            signals.leave(stopped.status)
         return stopped.status
     except KeyboardInterrupt:
         return _fail("interrupted", 130)

@@ -48,6 +48,16 @@ def marked(mark: str) -> set[int]:
     return found - {os.getpid()}
 
 
+def trackers(mark: str) -> set[int]:
+    """Return those that count what Python's own processes share, and give it back at their end."""
+    found = set()
+    for pid in marked(mark):
+        with contextlib.suppress(OSError):
+            if b"multiprocessing.resource_tracker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.add(pid)
+    return found
+
+
 def main(mark: str, folder: str) -> None:
     """Wait for the end of the process that holds the input, and clean up unless it says it did."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -55,9 +65,13 @@ def main(mark: str, folder: str) -> None:
     os.chdir("/")
     if sys.stdin.buffer.read() == DISMISSED:
         return
-    kill_marked(mark)
-    # What was between two of its steps when its parent was killed has got its environment by now.
-    time.sleep(5 * _PAUSE_S)
+    kill_marked(mark, trackers(mark))
+    # A tracker ends by itself once all others are gone. And what was between two of its steps when
+    # its parent was killed has got its environment by now.
+    for _ in range(50):
+        time.sleep(_PAUSE_S)
+        if not trackers(mark):
+            break
     kill_marked(mark)
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -10,9 +10,11 @@ This module loads little, so that a program can answer from its first millisecon
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -121,6 +123,8 @@ class _Watch:
             if numbers[0] in WORDS:
                 break
         self._heard.set()
+        # What libraries say of tasks that are cut short is no news.
+        logging.disable(logging.CRITICAL)
         end = time.monotonic() + GRACE_S
         # Whoever sends a second signal will not wait.
         while (remaining := end - time.monotonic()) > 0:
@@ -138,5 +142,19 @@ def _end(stopped: Stopped) -> NoReturn:
         from dbp.support import family
 
         family.end()
+        leave(stopped.status)
     finally:
         os._exit(stopped.status)
+
+
+def leave(status: int) -> NoReturn:
+    """End this process at once, where to take the libraries down in order may take seconds."""
+    try:
+        # Semaphores of worker processes would be found, and complained of, later.
+        if util := sys.modules.get("multiprocessing.util"):
+            util._run_finalizers(0)
+        sys.stdout.flush()
+    except BaseException:  # nobody is left to tell
+        pass
+    finally:
+        os._exit(status)
