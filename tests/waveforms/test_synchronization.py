@@ -334,7 +334,7 @@ def test_equalize_needs_no_symbols(simulated, tmp_path, capsys):
             "no --launch-power-dbm",
         ),
         (["ber", "--waveform=a.npz", "--out=R"], "must have DESIGN"),
-        (["ber", "linear", "--waveform=a.npz", "--out=R"], "design 'linear': neither"),
+        (["ber", "nosuch", "--waveform=a.npz", "--out=R"], "design 'nosuch': neither"),
         (["ber", "--reproduce=paper", "--waveform=a.npz", "--out=R"], "no --waveform"),
         (["equalize", "design.json", "--input=a.npz", "--output=b.wav"], "b.wav: must end in"),
         (["equalize", "design.json", "--input=none.npz", "--output=R"], "R: must end in"),
