@@ -1,6 +1,8 @@
 """The tests have caches of their own: never the user's."""
 
+import contextlib
 import importlib
+import io
 import pkgutil
 
 import pytest
@@ -8,6 +10,7 @@ from helpers.designs import SCALE
 from hypothesis import settings
 
 from dbp import rtl, sim, synthesis
+from dbp.support import compiled
 
 # `make test` tries the same cases of the same program; `make test-long` tries others, by its seed.
 # Hypothesis also draws constants of the modules that are there, so all must be from the beginning.
@@ -26,6 +29,14 @@ def _cache_of_the_session(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DBP_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _compile_without_a_word():
+    """What a test prints must not depend on which tests a fresh clone has run before."""
+    for is_temporary in (False, True):
+        with contextlib.redirect_stderr(io.StringIO()):
+            compiled._announce(is_temporary)
 
 
 @pytest.fixture(autouse=True)
