@@ -17,7 +17,7 @@ DEBIAN_PACKAGES := g++ iverilog opensta python3-venv
 FAST_TESTS := $(addprefix tests/, api architecture comparison config datapath evaluation learning \
   link records report support test_runs.py waveforms)
 
-.PHONY: demo test test-fast test-long soak coverage setup tools clean
+.PHONY: demo test test-fast test-long soak slurm coverage setup tools clean
 
 demo: setup
 	$(BIN)/dbp run demo --out runs/demo
@@ -27,20 +27,20 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Every test, half as slow again: how much of the code the tests run, with a floor in pyproject.toml.
 coverage: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
 
 # Under two minutes on two cores.
 test-fast: setup
 	$(BIN)/ruff check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow" $(FAST_TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" $(FAST_TESTS)
 
-# Ten times as many random designs, some thousands, from a seed: about half an hour on two cores.
+# Twenty-five times as many random designs, some thousands, from a seed: an hour or more.
 test-long: setup
-	DBP_TEST_SCALE=10 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --hypothesis-seed=$(SEED) \
+	DBP_TEST_SCALE=25 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --hypothesis-seed=$(SEED) \
 	  $(RANDOM_DESIGNS)
 
 # Kills commands at random moments, from a seed: an hour on two cores for 100 kills.

@@ -50,8 +50,6 @@ synthesis_lanes = 1
 stimulus_symbols = 1024
 """
 
-# One process for all, which share a run.
-pytestmark = pytest.mark.xdist_group("run")
 needs_icarus = pytest.mark.skipif(not shutil.which("iverilog"), reason="needs iverilog")
 
 
@@ -194,7 +192,8 @@ def test_without_tools_and_kits_the_run_goes_on_and_says_so(
     finished, tmp_path, monkeypatch, capsys
 ):
     def no_training(settings, out, device):
-        shutil.copytree(finished / "learned", out, ignore=shutil.ignore_patterns("s*"))
+        ignored = shutil.ignore_patterns("s*", ".*")
+        shutil.copytree(finished / "learned", out, ignore=ignored, dirs_exist_ok=True)
 
     monkeypatch.setattr(run_command, "train", no_training)
     monkeypatch.setenv("PATH", os.devnull)
@@ -236,13 +235,11 @@ def test_points_of_a_design_that_is_gone_are_left_out(finished, tmp_path):
 
 
 def test_runs_of_equal_names_are_told_apart(finished, tmp_path):
-    for name in ("one", "two"):
+    for name in ("first-run", "second-run"):
         shutil.copytree(finished / "learned", tmp_path / name)
-    assert cli.main(["report", str(tmp_path / "one"), str(tmp_path / "two")]) == 0
-    page = (tmp_path / "one" / "report.html").read_text()
-    name = Design.load(finished / "learned" / "design.json").name
-    assert f"{name} ({tmp_path / 'one'})" in page
-    assert f"{name} ({tmp_path / 'two'})" in page
+    assert cli.main(["report", str(tmp_path / "first-run"), str(tmp_path / "second-run")]) == 0
+    page = (tmp_path / "first-run" / "report.html").read_text()
+    assert ">first-run<" in page and ">second-run<" in page
 
 
 @pytest.mark.parametrize(

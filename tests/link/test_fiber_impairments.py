@@ -393,7 +393,8 @@ def test_both_polarisations_are_counted_with_a_gain_of_their_own():
     assert plain.errors == turned.errors
     assert turned.snr_db == pytest.approx(plain.snr_db, abs=1e-6)
     scenario = groups.Scenario(settings, power, 3)
-    (unit,) = groups.count(scenario, [Plain()], 0, groups.identity(scenario))[0][:1]
+    identity = groups.identity(scenario, [Plain()])
+    (unit,) = groups.count(scenario, [Plain()], 0, identity)[0][:1]
     assert (unit.blocks, unit.symbols) == (8, 16384)
 
 

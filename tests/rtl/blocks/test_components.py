@@ -40,7 +40,7 @@ def writes(design, k, launch_power_uw, hardwired, step=None):
 
 
 @given(designs(max_steps=0), LANES, PIPELINES, SEEDS)
-@examples(50)
+@examples(25)
 def test_filter_equals_golden(design, lanes, pipeline, seed):
     (filter_,), bits = design.filters, design.signal_bits
     block = FilterLanes(filter_, bits, lanes, pipeline.filter)
@@ -52,7 +52,7 @@ def test_filter_equals_golden(design, lanes, pipeline, seed):
 
 
 @given(designs(min_steps=1, max_steps=1), LANES, PIPELINES, SEEDS)
-@examples(50)
+@examples(20)
 def test_rotation_equals_golden(design, lanes, pipeline, seed):
     (rotation,), bits = design.rotations, design.rotation_input_bits(0)
     rng = np.random.default_rng(seed)
@@ -97,7 +97,7 @@ def assert_retuned_block_equals_golden(design, block, blocks, seed, launch_power
 
 
 @given(designs(max_steps=1), LANES, PIPELINES, SEEDS, POWERS, st.booleans())
-@examples(40)
+@examples(16)
 def test_step_equals_golden(design, lanes, pipeline, seed, power_uw, hardwired):
     block = Step(design, 0, lanes, pipeline, hardwired=hardwired)
     blocks = range(2 if design.rotations else 1)
@@ -105,7 +105,7 @@ def test_step_equals_golden(design, lanes, pipeline, seed, power_uw, hardwired):
 
 
 @given(designs(max_steps=2, max_taps=9), LANES, PIPELINES, SEEDS, POWERS, st.booleans())
-@examples(40)
+@examples(12)
 def test_chain_equals_golden(design, lanes, pipeline, seed, power_uw, hardwired):
     block = Chain(design, lanes, pipeline, hardwired=hardwired)
     blocks = range(len(design.filters) + len(design.rotations))
