@@ -112,8 +112,8 @@ def time_ns(text: str) -> float:
 def folder(text: str) -> Path:
     """The name of a folder, which need not exist."""
     # A shell passes this for a variable that is not set; Path would take it for this folder.
-    if not text:
-        raise argparse.ArgumentTypeError("'': must be the name of a folder")
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be the name of a folder")
     path = Path(text)
     with contextlib.suppress(OSError):  # too long a name, say: told where the folder is made
         nearest = next((place for place in (path, *path.parents) if place.exists()), None)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scipy import io as scipy_io
 
 from dbp import cli
-from dbp.cli import ber
+from dbp.cli import _ber_of_waveform
 from dbp.errors import InputError
 from dbp.link import modulation
 from dbp.support import untrusted_files
@@ -232,12 +232,12 @@ def damages(draw):
 def test_damaged_files_are_read_as_they_were_or_refused_in_one_line(tmp_path, fast, monkeypatch):
     whole = {kind: write(tmp_path / f"a.{kind}", kind, FIELDS).read_bytes() for kind in KINDS}
     out = tmp_path / "RUN"
-    monkeypatch.setattr(ber, "find_design", lambda _: (DESIGN, None))
+    monkeypatch.setattr(_ber_of_waveform, "find_design", lambda _: (DESIGN, None))
     seen = {kind: [0, 0] for kind in KINDS}
     recordings = []
     read = read_recording
     monkeypatch.setattr(
-        ber, "read_recording", lambda p: recordings.append(read(p)) or recordings[-1]
+        _ber_of_waveform, "read_recording", lambda p: recordings.append(read(p)) or recordings[-1]
     )
 
     @given(damages())
