@@ -87,6 +87,7 @@ def test_results_are_one_line(design, learned):
     assert len(repr(design)) < 120
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_tables(design, received, link):
     measured = dbp.measure(received, design.receive(received))
     points = dbp.evaluate(design, link, 0.0, max_bits=1, progress=False)
@@ -110,6 +111,7 @@ def test_measures_and_points_of_the_same_waveform_agree(design, link, received):
     )
 
 
+@pytest.mark.slow
 def test_two_polarizations_are_measured_together():
     link = dbp.Link(**SMALL, impairments={"dual_polarisation": True})
     received = link.transmit(0.0, symbols=8192, progress=False)

@@ -52,6 +52,7 @@ def test_type_checkers_see_the_same_names():
     assert (Path(dbp.__file__).parent / "py.typed").is_file()
 
 
+@pytest.mark.slow
 def test_no_import_changes_the_backend_of_matplotlib_or_the_flags_of_torch():
     code = """
 import matplotlib, torch

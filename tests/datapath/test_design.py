@@ -15,6 +15,7 @@ from dbp.datapath.design import Design, Filter
 from dbp.errors import InputError
 
 
+@pytest.mark.slow
 @given(designs())
 @settings(max_examples=50, deadline=None)
 def test_json_round_trips_exactly(design):

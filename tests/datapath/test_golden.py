@@ -79,6 +79,7 @@ def receive_one_by_one(tunings, stream, clipped=None):
         stream, bits = out, r.output_bits
 
 
+@pytest.mark.slow
 @given(designs(max_steps=2, max_taps=9), st.integers(0, 4000), st.integers(0, 2**32 - 1))
 @settings(max_examples=60, deadline=None)
 def test_golden_equals_unbounded_integers(design, launch_power_uw, seed):

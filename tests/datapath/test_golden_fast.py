@@ -50,6 +50,7 @@ def test_random_designs_of_32_bits(design, launch_power_uw, length, seed):
     assert_equals_golden(design, x, launch_power_uw)
 
 
+@pytest.mark.slow
 @given(designs(), st.integers(0, 4000), LENGTHS, SEEDS)
 @examples(30)
 def test_random_designs_of_any_width(design, launch_power_uw, length, seed):

@@ -58,6 +58,7 @@ def coverage(channel, ber, blocks, min_errors=None, trials=4000):
 
 
 # A coverage of 95 % is found in that number of trials with a standard deviation of 0.35 %.
+@pytest.mark.slow
 @pytest.mark.parametrize(("blocks", "min_errors"), [(48, None), (120, None), (144, 20), (400, 100)])
 def test_independent_errors_are_covered_at_little_cost(blocks, min_errors):
     (of_blocks, plain), cost = coverage(awgn, 1e-4, blocks, min_errors)
@@ -65,6 +66,7 @@ def test_independent_errors_are_covered_at_little_cost(blocks, min_errors):
     assert 1 <= cost < 1.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("channel", "ber", "blocks", "min_errors", "least", "plain_most"),
     [

@@ -226,6 +226,7 @@ def test_floats_are_what_export_takes():
     assert export(back, config.Learned(), datapath) == design
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("taylor_order", "half_kerr", "scale", "guard_bits"),
     [(1, 1, 0.05, 0), (1, 2, 0.02, 2), (2, 2, 0.5, 1)],

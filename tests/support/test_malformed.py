@@ -161,12 +161,14 @@ def check_config(path, content):
     assert math.isfinite(found.link.span_km)
 
 
+@pytest.mark.slow
 @examples(900)
 @given(text=edited_toml())
 def test_configurations(text, place):
     check_config(place / "config.toml", text.encode("utf-8", "surrogatepass"))
 
 
+@pytest.mark.slow
 @examples(300)
 @given(content=edited_bytes(CONFIG.to_toml().encode()))
 def test_bytes_of_configurations(content, place):
@@ -253,12 +255,14 @@ def check_design(path, content):
     assert content.count(b'"adc_rms_permille"') == 1
 
 
+@pytest.mark.slow
 @examples(900)
 @given(text=edited_json())
 def test_designs(text, place):
     check_design(place / "design.json", text.encode())
 
 
+@pytest.mark.slow
 @examples(300)
 @given(content=edited_bytes(DESIGN.to_json().encode()))
 def test_bytes_of_designs(content, place):
@@ -378,6 +382,7 @@ def edited_archive(draw, folder):
     return read, path, packed(members | raw)
 
 
+@pytest.mark.slow
 @examples(700)
 @given(data=st.data())
 def test_archives(data, place):
@@ -417,6 +422,7 @@ def test_a_checkpoint_whose_parts_do_not_belong_together_is_refused(steps, tmp_p
             assert found.history == state.history
 
 
+@pytest.mark.slow
 @examples(150)
 @given(data=st.data())
 def test_databases(data, place):
@@ -470,6 +476,7 @@ OPTIONS = ["--launch-power-dbm", "--sweep", "--workers", "--min-errors", "--max-
            "--cluster", "--out", "--arithmetic", "--config", "--lunch", "-x"]  # fmt: skip
 
 
+@pytest.mark.slow
 @examples(500)
 @given(given=st.lists(st.tuples(st.sampled_from(OPTIONS), WORDS), min_size=1, max_size=3))
 def test_command_lines(given):
@@ -531,6 +538,7 @@ FORMS = [
 ]
 
 
+@pytest.mark.slow
 @examples(400)
 @given(form=st.sampled_from(FORMS), word=WORDS)
 def test_names_and_options_of_every_command(form, word, place):

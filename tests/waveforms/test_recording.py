@@ -229,6 +229,7 @@ def damages(draw):
     return kind, change
 
 
+@pytest.mark.slow
 def test_damaged_files_are_read_as_they_were_or_refused_in_one_line(tmp_path, fast, monkeypatch):
     whole = {kind: write(tmp_path / f"a.{kind}", kind, FIELDS).read_bytes() for kind in KINDS}
     out = tmp_path / "RUN"
