@@ -217,7 +217,7 @@ def _fused(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.V
     a, b, c = (builder.fpext(x, double) for x in (a, b, c))
     product = builder.fmul(a, b)
     total = builder.fadd(product, c)
-    # What the sum has lost, exactly (Knuth's TwoSum).
+    # The sum has lost this much, exactly (Knuth's TwoSum).
     of_c = builder.fsub(total, product)
     lost = builder.fadd(builder.fsub(product, builder.fsub(total, of_c)), builder.fsub(c, of_c))
     bits = builder.bitcast(total, integer)

@@ -163,7 +163,7 @@ def arithmetic(link: config.Link, device: torch.device | str = "cpu") -> str:
     return _arithmetic_of_form(form, device)
 
 
-# What decides the code that simulates a link, and the lengths of its transforms.
+# These keys decide the code that simulates a link, and the lengths of its transforms.
 _FORM = ("block_symbols", "samples_per_symbol", "precision")
 
 
