@@ -73,7 +73,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 class _Output(io.TextIOBase):
-    """A stream whose errors say that it is the standard output; nothing where there is none."""
+    """Write to the standard output, if there is one, and name it in errors."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream or io.StringIO()

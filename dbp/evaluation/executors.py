@@ -27,9 +27,9 @@ from dbp.evaluation import slurm
 from dbp.support import memory, threads
 
 START_TIMEOUT_S = 60
-# Of a worker process with torch and our compiled code, before it counts.
+# Memory of a worker process with torch and our compiled code, before it counts.
 PROCESS_BYTES = 420_000_000
-# Of a thread more in a process that has all of that.
+# Memory that one more thread in such a process takes.
 THREAD_BYTES = 40_000_000
 # So long may all workers be paused for want of memory.
 _PAUSED_S = 30.0

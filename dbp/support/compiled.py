@@ -50,7 +50,7 @@ class _InOurCache(_Locator):
     @classmethod
     def from_function(cls, py_func: Any, py_file: str) -> Any:
         found = super().from_function(py_func, py_file)
-        # What lies there is code that we run: never that of another user.
+        # We run the code that lies there, so it must not be that of another user.
         return found if found and cls.parent().stat().st_uid == os.getuid() else None
 
 

@@ -66,7 +66,7 @@ def is_member() -> bool:
 
 
 def token() -> str:
-    """Return what all processes of the family have in common; empty where there is none now."""
+    """Return the variables that all processes of the family share; empty if there is no family."""
     if is_member():
         return os.environ[MARK]
     return _family.token if _family is not None else ""

@@ -50,9 +50,8 @@ def test_a_shipped_design_is_found_by_its_name(name):
     assert {(f.coefficient_bits, design.signal_bits) for f in design.filters} == {bits(name)}
 
 
-# One of each kind: the others differ from these in numbers alone.
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["learned-c6-s9", "enhanced-c5-s9", "lsco-tuned-c8-s9"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_design_becomes_verilog(name, tmp_path):
     assert cli.main(["rtl", name, "--out", str(tmp_path), "--lanes", "1"]) == 0
     assert list((tmp_path / "rtl").glob("chain*.v"))
