@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/impairments_fibre.py docs
 
 The paper's link, preset `paper`. Writes ``impairments_fibre.svg`` and prints its points; some three
-minutes of CPU. `docs/impairments_fibre.md` says what it shows.
+minutes of CPU. `docs/results/impairments_fibre.md` says what it shows.
 """
 
 from __future__ import annotations

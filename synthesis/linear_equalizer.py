@@ -4,8 +4,8 @@
 It is the alternative to digital backpropagation, in the same kit, by the same flow, on the same
 waveform. This is an estimate: only the operations of the datapath (`dbp.datapath.overlap_save`) are
 built, each as a block that is mapped, timed, simulated with delays on the words that this operation
-gets in the transform, and costed. ``docs/linear_equalizer.md`` says which parts the count leaves
-out.
+gets in the transform, and costed. ``docs/results/linear_equalizer.md`` says which parts the count
+leaves out.
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ class Part:
 
 @dataclass(frozen=True)
 class EqualizerEstimate:
-    """The cost of an equaliser of ``lanes`` new samples per clock (``docs/linear_equalizer.md``).
+    """The cost of an equaliser of ``lanes`` new samples a clock.
+
+    ``docs/results/linear_equalizer.md`` says what is counted.
 
     ``busy``: share of the clocks in which the transform works; else its clock is gated.
     ``operations_per_sample``, ``register_bits``, ``parts``, ``pj_per_operation``,

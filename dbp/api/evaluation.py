@@ -128,8 +128,8 @@ def _named_apart(receivers: Iterable[Receiver]) -> list[Receiver]:
 def load_waveform(path: str | Path) -> Recording:
     """Read a waveform of an experiment or another simulator: ``.npz``, ``.mat``, ``.h5``.
 
-    ``docs/waveforms.md`` lists the fields. Raises `InputError` that names the field, its value and
-    what is allowed.
+    ``docs/reference/waveforms.md`` lists the fields. Raises `InputError` that names the field,
+    its value and what is allowed.
     """
     from dbp.waveforms import recording
 

@@ -166,7 +166,7 @@ class Learned(Filters):
 
 
 class Datapath(_Table):
-    """Formats that both designs share; ``docs/datapath.md`` says where each applies.
+    """Formats that both designs share; ``docs/concepts/datapath.md`` says where each applies.
 
     A filter that a rotation follows puts out ``rotation_guard_bits`` more bits than the signal has.
     ``centre_power`` takes the mean of \\|x\\|^2 out of the phase. K does not saturate up to
@@ -256,7 +256,7 @@ class Config(_Table):
     @model_validator(mode="after")
     def _follow_roll_off(self) -> Config:
         # From the edge of the flat part to that of the pulse is a band of roll_off / 2: half of it
-        # counts. Within 1.5 dB of the best for roll-offs of 0.1 to 1 (docs/learning.md).
+        # counts. Within 1.5 dB of the best for roll-offs of 0.1 to 1 (docs/results/learning.md).
         if "bandwidth" not in self.baseline.model_fields_set:
             bandwidth = round(0.5 + self.link.roll_off / 4, 6)
             baseline = self.baseline.model_copy(update={"bandwidth": bandwidth})

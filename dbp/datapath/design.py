@@ -3,7 +3,7 @@
 A Design is the one artefact that crosses from learning to hardware. It holds the formats, the
 filter taps and the rotation constants of the receiver filter: ``filters[0]``, ``rotations[0]``,
 ``filters[1]``, ... ``rotations[-1]``, ``filters[-1]``, in the order in which samples pass them.
-``docs/datapath.md`` draws the datapath; `dbp.datapath.golden` is its executable form.
+``docs/concepts/datapath.md`` draws the datapath; `dbp.datapath.golden` is its executable form.
 """
 
 from __future__ import annotations

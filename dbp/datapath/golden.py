@@ -2,7 +2,7 @@
 
 Samples are pairs of `int64` arrays, I and Q codes, of any shape with time along the last axis;
 leading axes are independent streams. All filters are causal and start from zero history.
-``docs/datapath.md`` states every width; `dbp.datapath.design.Design` has checked that none
+``docs/concepts/datapath.md`` states every width; `dbp.datapath.design.Design` has checked that none
 overflows.
 """
 

@@ -10,7 +10,7 @@ A receiver at a point counts whole groups in the order of the seed until it has 
 bits: the shortest prefix that meets the rule. So its figures depend neither on what other
 receivers are evaluated with it, nor on how many workers there are, nor on which is faster.
 
-The groups of one receiver in one scenario, while it is counted (``docs/ber.md``)::
+The groups of one receiver in one scenario, while it is counted (``docs/concepts/counting.md``)::
 
     chunk        0         1         2         3         4
     groups    0 1 2 3   4 5 6 7   8 9 . .   12 13 ..  . . . .

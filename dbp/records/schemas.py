@@ -397,7 +397,7 @@ class PlacedGroup(BaseModel):
 
 
 class PlacedStep(BaseModel):
-    """A step placed and routed by OpenROAD: see ``docs/place_and_route.md``."""
+    """A step placed and routed by OpenROAD: see ``docs/howto/place_and_route.md``."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 

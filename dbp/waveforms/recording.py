@@ -1,7 +1,7 @@
 """Waveform files: a waveform and all that a receiver must know of it, in ``.npz``, ``.mat``, HDF5.
 
-``docs/waveforms.md`` describes the fields for those who write such files elsewhere. The bytes of a
-file are read by `dbp.support.untrusted_files`, in a child process.
+``docs/reference/waveforms.md`` describes the fields for those who write such files elsewhere. The
+bytes of a file are read by `dbp.support.untrusted_files`, in a child process.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from dbp.datapath import fixed
 from dbp.datapath.design import Filter
 
 # Energy of a bit relative to that of a full adder within a sum, measured in nangate45:
-# docs/blocks/hardwired.md.
+# docs/reference/blocks/hardwired.md.
 _CARRY, _REGISTER = 1.2, 1.2
 # The number of pairs grows with the square of that of terms: longer sums stay unshared.
 _MOST_TERMS = 128

@@ -1,7 +1,7 @@
 """Place and route by OpenROAD: one Tcl script from the mapped netlist to watts with real wires.
 
 Experimental: it has never run in a real OpenROAD, since none was available.
-``docs/place_and_route.md`` says which parts of the script have run, and in which tool.
+``docs/howto/place_and_route.md`` says which parts of the script have run, and in which tool.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def run(folder: Path, step: MappedStep, files: LayoutFiles) -> PlacedStep:
 
     ``files.lef`` is the answer of `find`; ``files.liberty`` and ``files.verilog`` hold the library
     and the netlist of ``step``. Leaves script, log, reports and the placed DEF in ``folder``. The
-    figures (keys: ``docs/place_and_route.md``) are OpenROAD's own. `ToolError` where OpenROAD fails
-    or reports no figure; then all other files that it read and wrote stay in ``folder`` too.
+    figures (keys: ``docs/howto/place_and_route.md``) are OpenROAD's own. `ToolError` where OpenROAD
+    fails or reports no figure; then all other files that it read and wrote stay in ``folder`` too.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

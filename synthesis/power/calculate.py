@@ -3,8 +3,8 @@
 The method is OpenSTA's (``power/Power.cc``, read for its definitions): switching 1/2 C V^2 per
 toggle of a driven net, internal energy by input slew and output load, leakage by state. Slews
 propagate from the inputs and an ideal clock (zero slew) through the timing tables, the worst of
-all arcs. Nets count as independent where a condition's probability is needed. ``docs/power.md``
-states every rule and how near the result comes to OpenSTA 2.5.0.
+all arcs. Nets count as independent where a condition's probability is needed.
+``docs/concepts/power.md`` states every rule and how near the result comes to OpenSTA 2.5.0.
 """
 
 from __future__ import annotations

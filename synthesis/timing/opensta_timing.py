@@ -1,6 +1,6 @@
 """Static timing by OpenSTA, and the delays of every cell that it writes as SDF.
 
-Debian's OpenSTA serves for timing only; its power figures are wrong (``docs/power.md``).
+Debian's OpenSTA serves for timing only; its power figures are wrong (``docs/concepts/power.md``).
 """
 
 from __future__ import annotations

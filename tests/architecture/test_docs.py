@@ -164,12 +164,12 @@ def test_what_is_wrong_is_found():
     assert unknown_names(good) == []
     bad = ["dbp.no_module", "dbp.Design.no_method", "dbp.rtl.ports.read_none", "dbp.rtl.old.name"]
     assert unknown_names(" ".join(f"`{name}`" for name in bad)) == bad
-    assert missing_files("`rtl/emit.py`, `rtl/ports.json`, docs/rtl.md") == []
+    assert missing_files("`rtl/emit.py`, `rtl/ports.json`, docs/concepts/rtl.md") == []
     assert missing_files("docs/no_page.md `emit.py` tests/test_gone.py") == [
         "docs/no_page.md",
         "tests/test_gone.py",
         "emit.py",
     ]
-    assert broken_links("[a](rtl.md) [b](gone.md) [c](https://example.org/x)", ROOT / "docs") == [
-        "gone.md"
-    ]
+    assert broken_links(
+        "[a](rtl.md) [b](gone.md) [c](https://example.org/x)", ROOT / "docs/concepts"
+    ) == ["gone.md"]

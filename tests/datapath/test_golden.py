@@ -24,7 +24,8 @@ def beyond(x, shift, bits):
 
 
 def receive_one_by_one(tunings, stream, clipped=None):
-    """The datapath of docs/datapath.md sample by sample: full-length taps, complex by hand.
+    """The datapath of docs/concepts/datapath.md sample by sample: full-length taps, complex by
+    hand.
 
     ``clipped``: a list to which go (block, requantiser, sample number) of all that is clipped.
     """

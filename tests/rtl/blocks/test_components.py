@@ -25,7 +25,7 @@ PIPELINES = st.builds(
 
 
 def writes(design, k, launch_power_uw, hardwired, step=None):
-    """All register writes of one step, as docs/blocks/registers.md says, in no particular order."""
+    """All register writes of one step, by docs/reference/blocks/registers.md, in any order."""
     filter_ = design.filters[k]
     taps = [
         (step, 2 * n + q, part[n])
