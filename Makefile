@@ -17,7 +17,7 @@ DEBIAN_PACKAGES := g++ iverilog opensta python3-venv
 FAST_TESTS := $(addprefix tests/, api architecture comparison config datapath evaluation learning \
   link records report support test_runs.py waveforms)
 
-.PHONY: demo test test-fast test-long soak slurm coverage setup tools clean
+.PHONY: demo test test-fast test-long soak slurm coverage setup tools docs clean
 
 demo: setup
 	$(BIN)/dbp run demo --out runs/demo
@@ -37,6 +37,11 @@ coverage: setup
 test-fast: setup
 	$(BIN)/ruff check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" $(FAST_TESTS)
+
+# The site: docs/_build/html/index.html. Executes the tutorials; warnings are errors; no network.
+docs: .venv/.docs-ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -b html -W --keep-going -j 2 -d docs/_build/doctrees \
+	  docs docs/_build/html
 
 # Twenty-five times as many random designs, some thousands, from a seed: an hour or more.
 test-long: setup
@@ -79,5 +84,9 @@ slurm: setup
 	$(BIN)/pip install -q -e '.[test]'
 	@touch $@
 
+.venv/.docs-ready: .venv/.ready
+	$(BIN)/pip install -q -e '.[docs]'
+	@touch $@
+
 clean:
-	rm -rf .venv build dist runs *.egg-info
+	rm -rf .venv build dist runs docs/_build docs/reference/generated *.egg-info
