@@ -26,11 +26,16 @@ _HOMES = {
     "Link": "dbp.api.link",
     "Receiver": "dbp.evaluation.receivers",
     "Recording": "dbp.waveforms.recording",
+    "Reference": "dbp.evaluation.receivers",
     "check_receiver": "dbp.evaluation.receivers",
+    "detect": "dbp.api.evaluation",
     "evaluate": "dbp.api.evaluation",
     "learn": "dbp.api.learning",
     "load_waveform": "dbp.api.evaluation",
     "measure": "dbp.api.evaluation",
+    "plot_constellation": "dbp.api.plots",
+    "plot_filters": "dbp.api.plots",
+    "plot_learning": "dbp.api.plots",
     "prove": "dbp.api.hardware",
     "simulate": "dbp.api.hardware",
     "synthesize": "dbp.api.hardware",
@@ -46,12 +51,17 @@ __all__ = [
     "Link",
     "Receiver",
     "Recording",
+    "Reference",
     "__version__",
     "check_receiver",
+    "detect",
     "evaluate",
     "learn",
     "load_waveform",
     "measure",
+    "plot_constellation",
+    "plot_filters",
+    "plot_learning",
     "prove",
     "simulate",
     "synthesize",
@@ -59,13 +69,14 @@ __all__ = [
 
 if TYPE_CHECKING:
     from dbp.api.design import Design
-    from dbp.api.evaluation import evaluate, load_waveform, measure
+    from dbp.api.evaluation import detect, evaluate, load_waveform, measure
     from dbp.api.hardware import prove, simulate, synthesize
     from dbp.api.learning import LearnedDesign, learn
     from dbp.api.link import Link
+    from dbp.api.plots import plot_constellation, plot_filters, plot_learning
     from dbp.config import Config
     from dbp.errors import DbpError, InputError
-    from dbp.evaluation.receivers import Receiver, check_receiver
+    from dbp.evaluation.receivers import Receiver, Reference, check_receiver
     from dbp.learning.float_filters import FloatFilters
     from dbp.waveforms.recording import Recording
 

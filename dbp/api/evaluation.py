@@ -38,6 +38,26 @@ def measure(received: Received, equalized: Waveform) -> Measurement:
     (`dbp.evaluation.measures`). Raises `InputError` for a shape or values that do not fit.
     """
     from dbp.evaluation.groups import measure_equalized
+
+    samples = _equalized(received, equalized)
+    return measure_equalized(received.link, received, samples)
+
+
+def detect(received: Received, equalized: Waveform) -> Waveform:
+    """Return the symbols of an equalised waveform, ready to be drawn over the constellation.
+
+    ``received``, ``equalized``: as for `measure`, which counts errors on these very symbols.
+    Returns complex numbers of the shape of ``received.symbols``, in the unit of those: the mean
+    power of the sent symbols is 1. Raises `InputError` for a shape or values that do not fit.
+    """
+    from dbp.evaluation.groups import aligned_symbols
+
+    samples = _equalized(received, equalized)
+    return aligned_symbols(received.link, received, samples)
+
+
+def _equalized(received: Received, equalized: Waveform) -> Waveform:
+    """Return an equalised waveform that fits what was received; else raise `InputError`."""
     from dbp.link.transmission import Received
 
     if not isinstance(received, Received):
@@ -46,7 +66,7 @@ def measure(received: Received, equalized: Waveform) -> Measurement:
     samples = _checks.waveform("equalized", equalized, f"{shape} as received.waveform")
     if samples.shape != shape:
         raise InputError(f"equalized: shape {samples.shape}: must be {shape} as received.waveform")
-    return measure_equalized(received.link, received, samples)
+    return samples
 
 
 def evaluate(

@@ -159,16 +159,39 @@ def measure_equalized(link: config.Link, sent: Received, equalized: Waveform) ->
     ``equalized``: complex, of the shape of ``sent.waveform``, any unit, no group delay. It is
     counted in groups of at least `GROUP_SYMBOLS` symbols, the last with all blocks that are left.
     """
-    size = math.ceil(GROUP_SYMBOLS / link.block_symbols)
-    blocks = len(sent.symbols)
-    starts = range(0, max(1, blocks - size + 1), size)
-    parts = [slice(start, None if start == starts[-1] else start + size) for start in starts]
     groups = []
-    for part in parts:
+    for part in _parts(link, len(sent.symbols)):
         group = sent.blocks(part)
         symbols = _symbols(link, equalized[part], group)
         groups.append(_measure(link.modulation, group, symbols))
     return summarize(groups)
+
+
+def aligned_symbols(link: config.Link, sent: Received, equalized: Waveform) -> Waveform:
+    """Return the received symbols that `measure_equalized` compares with those of ``sent``.
+
+    Complex, of the shape of ``sent.symbols``; each group and polarisation after its gain.
+    """
+    received = []
+    for part in _parts(link, len(sent.symbols)):
+        group = sent.blocks(part)
+        symbols = _symbols(link, equalized[part], group)
+        if symbols.ndim == 2:
+            received.append(align(group.symbols, symbols))
+        else:
+            received.append(_aligned_polarizations(group, symbols))
+    return np.concatenate(received)
+
+
+def _parts(link: config.Link, blocks: int) -> list[slice]:
+    """Return the blocks of each group: of at least `GROUP_SYMBOLS`, the last with what is left."""
+    size = math.ceil(GROUP_SYMBOLS / link.block_symbols)
+    starts = range(0, max(1, blocks - size + 1), size)
+    return [slice(start, None if start == starts[-1] else start + size) for start in starts]
+
+
+def _aligned_polarizations(group: Received, symbols: Waveform) -> Waveform:
+    return np.stack([align(group.symbols[:, p], symbols[:, p]) for p in range(2)], axis=1)
 
 
 def _measure(modulation: str, group: Received, symbols: Waveform) -> Measures:
@@ -179,7 +202,7 @@ def _measure(modulation: str, group: Received, symbols: Waveform) -> Measures:
     """
     if group.symbols.ndim == 2:
         return measure(modulation, group.symbols, group.labels, symbols)
-    aligned = np.stack([align(group.symbols[:, p], symbols[:, p]) for p in range(2)], axis=1)
+    aligned = _aligned_polarizations(group, symbols)
     blocks = len(aligned)
     return measure(
         modulation,

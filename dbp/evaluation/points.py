@@ -65,6 +65,14 @@ class Points(Sequence[Point]):
 
         return plot_ber(self, ax)
 
+    def plot_snr(self, ax: Axes | None = None) -> Axes:
+        """Draw the effective SNR (dB) of each design into ``ax``, or into a new figure."""
+        from dbp.evaluation.plot import plot_snr
+
+        ax = plot_snr(self, ax)
+        ax.legend(fontsize=8)
+        return ax
+
     def to_csv(self, path: str | Path) -> None:
         """Write the points as ``dbp ber`` writes ``ber.csv``, a line each."""
         write_csv(path, [point.row() for point in self])

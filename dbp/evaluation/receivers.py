@@ -162,12 +162,17 @@ class Reference:
 
     "linear" compensates dispersion only; "dbp1" backpropagates with one Kerr rotation per span,
     at the amplifier; "dbp50" is the split-step method with 50 logarithmic steps per span. All over
-    the full sampling band, in floating point.
+    the full sampling band, in floating point. Raises `InputError` for another name.
     """
 
     name: str
     link: config.Link
     arithmetic: ClassVar[str] = "float"
+
+    def __post_init__(self) -> None:
+        if self.name not in REFERENCES:
+            names = ", ".join(REFERENCES)
+            raise InputError(f"reference = {shown(self.name)}: must be one of {names}")
 
     @property
     def key(self) -> str:

@@ -46,20 +46,18 @@ def constellations(symbols: Mapping[str, NDArray[np.complexfloating]]) -> Figure
     return figure
 
 
-def middle_filter(design: Design) -> NDArray[np.complex128]:
-    """Return the taps of the middle filter as the fractions that their codes stand for."""
-    k = len(design.filters) // 2
-    filter_ = design.filters[k]
-    half = np.array(filter_.half_taps_i, complex) + 1j * np.array(filter_.half_taps_q)
-    shift = filter_.shift + filter_.output_bits - design.filter_input_bits(k)
-    taps: NDArray[np.complex128] = np.concatenate([half, half[-2::-1]])
-    return taps / 2.0**shift
-
-
 def plot_filter_responses(
     designs: Mapping[str, Design], link: Link, axes: Sequence[Axes] | None = None
 ) -> Sequence[Axes]:
-    """Draw taps, gain and phase error of each design's middle filter against one span undone.
+    """Draw the middle filter of each design as `plot_taps` does."""
+    middles = {name: design.taps(len(design.filters) // 2) for name, design in designs.items()}
+    return plot_taps(middles, link, axes)
+
+
+def plot_taps(
+    filters: Mapping[str, NDArray[np.complex128]], link: Link, axes: Sequence[Axes] | None = None
+) -> Sequence[Axes]:
+    """Draw taps, gain and phase error of filters, each against one span of the link undone.
 
     The ideal is the all-pass ``exp(j pi D lambda^2 f^2 L / c)`` (Savory, Optics Express 16, 804
     (2008), eq. 3, conjugated as in `dbp.link.fiber`). A constant phase is left out.
@@ -76,13 +74,12 @@ def plot_filter_responses(
     # ps/nm/km times km times nm^2 GHz^2 over m/s: 1e-12 * 1e9 * 1e-18 * 1e18 = 1e-3.
     phase = np.pi * link.dispersion_ps_per_nm_km * link.span_km * link.wavelength_nm**2 * 1e-3
     ideal = np.exp(1j * phase * frequency_ghz**2 / speed_of_light)
-    for name, design in designs.items():
-        taps = middle_filter(design)
+    for name, taps in filters.items():
         k = np.arange(taps.size) - taps.size // 2
         response = (taps[:, None] * z[None, :] ** k[:, None]).sum(0)
         error = response / ideal
         error *= np.exp(-1j * np.angle(error[in_band].mean()))
-        taps_ax.plot(k, np.abs(taps), ".-", label=f"{name}, {taps.size} taps")
+        taps_ax.plot(k, np.abs(taps), ".-", label=f"{name}, {taps.size} taps".lstrip(", "))
         gain_ax.plot(frequency_ghz, 20 * np.log10(np.maximum(np.abs(response), 1e-3)))
         phase_ax.plot(frequency_ghz[in_band], np.angle(error[in_band]))
     taps_ax.set(title="Middle filter: taps", xlabel="tap", ylabel="magnitude")
