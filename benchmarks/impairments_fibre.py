@@ -1,9 +1,9 @@
 """What WDM neighbours, a wrong dispersion and the other polarisation do to `learned-c6-s9`.
 
-    OMP_NUM_THREADS=1 python benchmarks/impairments_fibre.py docs
+    OMP_NUM_THREADS=1 python benchmarks/impairments_fibre.py docs/images
 
 The paper's link, preset `paper`. Writes ``impairments_fibre.svg`` and prints its points; some three
-minutes of CPU. `docs/results/impairments_fibre.md` says what it shows.
+minutes of CPU. `docs/results/impairments.md` says what it shows.
 """
 
 from __future__ import annotations

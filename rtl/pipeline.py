@@ -1,7 +1,7 @@
 """Where the datapath is cut by registers: the one place to change for another clock or node.
 
 The defaults are the cheapest of those tried that meet 2.4 ns in nangate45 with room to spare:
-docs/concepts/rtl.md has the measurements. Registers at the inputs and outputs of the multipliers
+docs/results/diary.md has the measurements. Registers at the inputs and outputs of the multipliers
 pay for themselves, since they keep glitches from spreading; further ones cost more than they save.
 """
 

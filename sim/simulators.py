@@ -17,7 +17,7 @@ from dbp.sim.job import Job, VectorResult, read_results
 from dbp.support import family, processes
 from dbp.support.files import write_json
 
-# The faster first: see docs/concepts/rtl.md for the measurement.
+# The faster first: see docs/results/hardware.md for the measurement.
 SIMULATORS = ("verilator", "icarus")
 TIMEOUT_S = 7200
 _HERE = Path(__file__).parent

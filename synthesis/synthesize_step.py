@@ -107,7 +107,7 @@ def synthesize(
 
     ``target``: its ``top`` is "step". ``stimulus`` is asked for the converter samples that the
     bench needs; the golden model turns them into the step's input. ``clocks``: clock cycles that
-    count, after a warm-up. ``folder`` gets ``metrics.json`` (keys: ``docs/concepts/power.md``),
+    count, after a warm-up. ``folder`` gets ``metrics.json`` (keys: ``docs/reference/files.md``),
     netlist, SDF, activity, power per instance, scripts and logs; without it only the metrics are
     returned. With ``place_and_route`` OpenROAD then lays out the netlist, and adds its figures.
     With ``reuse`` the metrics in ``folder`` are returned if they are complete and their inputs are

@@ -4,8 +4,8 @@ Steps that have the same number of taps, and either all a rotation or none, diff
 shifts only: one stands for all of them. A step costs a part that does not depend on the lanes (taps
 and their registers, histories) and a part for each lane: two widths of the kind with the most steps
 tell the two apart, and further widths check that line. Kinds of fewer steps are synthesised in the
-narrowest width, and grow with the lanes as that kind does. ``docs/concepts/power.md`` says how well
-this predicts wider syntheses.
+narrowest width, and grow with the lanes as that kind does. ``docs/results/hardware.md`` says how
+well this predicts wider syntheses.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from dbp.synthesis.synthesize_step import synthesize
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
 RECEIVER_LANES = 96
-# At this node no available cut brings the datapath to its clock (docs/concepts/power.md): registers
-# are left as they are, since such a kit is only good for ratios.
+# At this node no available cut brings the datapath to its clock (docs/results/hardware.md):
+# registers are left as they are, since such a kit is only good for ratios.
 OUT_OF_REACH_NM = 130
 
 

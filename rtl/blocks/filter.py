@@ -24,8 +24,8 @@ from dbp.rtl.blocks.streams import (
 )
 from dbp.rtl.pipeline import FilterPipeline, name_suffix
 
-# From this number of bits on, taps are multiplied three times, not four: docs/concepts/rtl.md has
-# figures.
+# From this number of bits on, taps are multiplied three times, not four: docs/results/hardware.md
+# has figures.
 THREE_PRODUCTS_BITS = 8
 
 

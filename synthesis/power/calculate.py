@@ -4,7 +4,8 @@ The method is OpenSTA's (``power/Power.cc``, read for its definitions): switchin
 toggle of a driven net, internal energy by input slew and output load, leakage by state. Slews
 propagate from the inputs and an ideal clock (zero slew) through the timing tables, the worst of
 all arcs. Nets count as independent where a condition's probability is needed.
-``docs/concepts/power.md`` states every rule and how near the result comes to OpenSTA 2.5.0.
+``docs/concepts/power.md`` states every rule; ``docs/results/power_method.md`` says how near the
+result comes to OpenSTA 2.5.0.
 """
 
 from __future__ import annotations

@@ -62,8 +62,8 @@ def cost_power(
     one of the library's, "none" for no wires, by default the library's default. ``engine``: "dbp"
     or "opensta". ``input_slew_ns``: the transition time of every input port but the clocks, as the
     library measures it (``set_input_transition``). ``part``: which scope and time of the activity
-    count. Returns the metrics (keys: ``docs/concepts/power.md``). `InputError` for what does not
-    fit, `MissingError` and `ToolError` of the other engine. Where it fails, ``out`` holds no
+    count. Returns the metrics (keys: ``docs/reference/netlists.md``). `InputError` for what does
+    not fit, `MissingError` and `ToolError` of the other engine. Where it fails, ``out`` holds no
     figures, not even those of an earlier call.
     """
     stopwatch, out = Stopwatch(), Path(out)

@@ -21,6 +21,8 @@ FILE = re.compile(rf"(?<![\w./*-])(?:{'|'.join(FOLDERS)})/[\w./-]*\.(?:py|md|tom
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)\s]*)?\)")
 # A Python file in backticks by its bare name: nobody knows which of several it is.
 BARE = re.compile(r"^[\w/]+\.py$")
+ANCHOR = re.compile(r"\]\(([^)#:\s]*)#([^)\s]+)\)")
+CODE = re.compile(r"```.*?```", re.S)
 
 
 def pages() -> list[Path]:
@@ -140,6 +142,24 @@ def broken_links(text: str, folder: Path) -> list[str]:
     return [link for link in LINK.findall(text) if not (folder / link).exists()]
 
 
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and the site make them of their text."""
+    headings = re.findall(r"^#+ +(.+)$", CODE.sub("", page.read_text()), re.M)
+    plain = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading) for heading in headings]
+    return {re.sub(r"[^\w\- ]", "", text.strip().lower()).replace(" ", "-") for text in plain}
+
+
+def broken_anchors(page: Path, text: str) -> list[str]:
+    """Return the links to headings of our pages that are none; files that miss count elsewhere."""
+    links = ANCHOR.findall(text)
+    linked = [(page.parent / file if file else page, anchor) for file, anchor in links]
+    return [
+        f"{target.name}#{anchor}"
+        for target, anchor in linked
+        if target.suffix == ".md" and target.is_file() and anchor not in anchors(target)
+    ]
+
+
 def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
@@ -157,6 +177,7 @@ def test_files_that_prose_names_exist(path: Path):
 @pytest.mark.parametrize("path", pages(), ids=name)
 def test_links_between_pages_lead_somewhere(path: Path):
     assert broken_links(path.read_text(), path.parent) == []
+    assert broken_anchors(path, CODE.sub("", path.read_text())) == []
 
 
 def test_what_is_wrong_is_found():
@@ -173,3 +194,6 @@ def test_what_is_wrong_is_found():
     assert broken_links(
         "[a](rtl.md) [b](gone.md) [c](https://example.org/x)", ROOT / "docs/concepts"
     ) == ["gone.md"]
+    page = ROOT / "docs/concepts/rtl.md"
+    linked = "[a](#streams) [b](power.md#the-flow) [c](#gone)"
+    assert broken_anchors(page, linked) == ["rtl.md#gone"]

@@ -75,7 +75,7 @@ def test_independent_errors_are_covered_at_little_cost(blocks, min_errors):
         (bursts, 1e-4, 248, None, 0.935, 0.9),
         (fading, 1e-3, 48, None, 0.935, 0.7),
         (fading, 1e-3, 144, 100, 0.935, 0.7),
-        # Two and a half bad blocks in the mean, which docs/concepts/counting.md says are too few.
+        # Two and a half bad blocks in the mean, which docs/results/intervals.md says are too few.
         (bursts, 1e-3, 24, None, 0.88, 0.6),
         (whole, 0.05, 200, None, 0.95, 0.2),
     ],
