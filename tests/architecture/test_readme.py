@@ -70,10 +70,8 @@ def test_commands_of_a_page_are_ours(path: Path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for words in commands(path.read_text()):
         # A later line of the page reads what this one leaves, and examples call a run RUN.
-        for folder in [
-            tmp_path / "RUN",
-            *(Path(to) for at, to in pairwise(words) if at == "--out"),
-        ]:
+        for name in ["RUN", *(to for option, to in pairwise(words) if option == "--out")]:
+            folder = tmp_path / name
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "design.json").write_text(find_design("learned-c6-s9")[0].to_json())
         assert refused(words) == "", words
