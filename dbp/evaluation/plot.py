@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dbp.records.schemas import Point
+from dbp.support.style import REFERENCE_COLOR, color, grid, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +23,7 @@ _TITLES = {
     "symbol_rate_gbd": "symbol rate (GBd)",
 }
 _LINE_STYLES = {"fixed": "-", "float": "--"}
+_REFERENCE_LINES = {"linear": "--", "dbp1": ":", "dbp50": "-."}
 _MARKERS = "os^vDPX"
 # A legend of more curves covers them: it goes beside the axes.
 _LEGEND_INSIDE = 6
@@ -36,6 +38,7 @@ class _Curve:
     style: dict[str, Any]
 
 
+@styled
 def plot_ber(points: Sequence[Point], ax: Axes | None = None) -> Axes:
     """Draw the BER of each receiver on a logarithmic axis, bars for the 95 % intervals.
 
@@ -53,15 +56,16 @@ def plot_ber(points: Sequence[Point], ax: Axes | None = None) -> Axes:
         seen = ber > 0
         # No line over what was not seen.
         shown = np.where(seen, ber, np.nan)
-        ax.errorbar(curve.x, shown, np.stack((shown - low, high - shown)), capsize=2, **curve.style)
+        ax.errorbar(curve.x, shown, np.stack((shown - low, high - shown)), **curve.style)
         ax.plot(curve.x[~seen], high[~seen], "v", color=curve.style["color"])
     ax.set(yscale="log", ylabel="bit error ratio (95 % interval)")
     _finish(ax, abscissa)
     if len(curves) <= _LEGEND_INSIDE:
-        ax.legend(fontsize=8)
+        ax.legend()
     return ax
 
 
+@styled
 def plot_snr(points: Sequence[Point], ax: Axes | None = None) -> Axes:
     """Draw the effective SNR of each receiver as `plot_ber` does the BER, without a legend."""
     ax, abscissa, curves = _prepare(points, ax)
@@ -72,6 +76,7 @@ def plot_snr(points: Sequence[Point], ax: Axes | None = None) -> Axes:
     return ax
 
 
+@styled
 def ber_and_snr(points: Sequence[Point]) -> Figure:
     """Return a figure with `plot_ber` and `plot_snr` side by side."""
     figure = Figure(figsize=(11, 4), layout="constrained")
@@ -80,7 +85,7 @@ def ber_and_snr(points: Sequence[Point]) -> Figure:
     plot_snr(points, snr_axes)
     if ber_axes.get_legend() is None:
         figure.set_figwidth(14)
-        figure.legend(*ber_axes.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+        figure.legend(*ber_axes.get_legend_handles_labels(), loc="outside right upper")
     return figure
 
 
@@ -106,7 +111,8 @@ def _curves(points: Sequence[Point], abscissa: str, others: Sequence[str]) -> li
     def setting(point: Point) -> tuple[Any, ...]:
         return tuple(getattr(point, key) for key in others)
 
-    designs = list(dict.fromkeys(point.design for point in points))
+    names = dict.fromkeys(point.design for point in points)
+    designs = [name for name in names if name not in _REFERENCE_LINES]
     settings = list(dict.fromkeys(map(setting, points)))
     grouped: dict[tuple[str, str, tuple[Any, ...]], list[Point]] = {}
     for point in points:
@@ -120,11 +126,10 @@ def _curves(points: Sequence[Point], abscissa: str, others: Sequence[str]) -> li
         own.sort(key=lambda point: getattr(point, abscissa))
         number = settings.index(values)
         style = {
-            "color": f"C{designs.index(design) % 10}",
-            "linestyle": _LINE_STYLES[arithmetic],
+            "color": color(designs.index(design)) if design in designs else REFERENCE_COLOR,
+            "linestyle": _REFERENCE_LINES.get(design, _LINE_STYLES[arithmetic]),
             "marker": _MARKERS[number % len(_MARKERS)],
             "alpha": 1 - 0.6 * number / max(len(settings), 2),
-            "markersize": 3,
             "label": ", ".join((design, arithmetic, *words)),
         }
         x = np.array([getattr(point, abscissa) for point in own])
@@ -142,4 +147,4 @@ def _shown(value: Any) -> str:
 
 def _finish(ax: Axes, abscissa: str) -> None:
     ax.set(xlabel=title(abscissa))
-    ax.grid(alpha=0.3, which="both")
+    grid(ax)

@@ -18,24 +18,26 @@ from scipy.constants import speed_of_light
 from dbp.config import Link
 from dbp.datapath.design import Design
 from dbp.records.schemas import ComparisonRow
+from dbp.support.style import MARKERS, MUTED, color, grid, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.container import ErrorbarContainer
 
-# The numbers of markers and colours have no common divisor: 110 designs look different.
-MARKERS, COLORS = "os^Dv<>pP*X", 10
 
-
+@styled
 def plot_constellation(points: NDArray[np.complexfloating], ax: Axes | None = None) -> Axes:
     """Draw received symbols, complex, as dots in the plane; in units of the rms symbol."""
     ax = ax or Figure(figsize=(3.1, 3.3), layout="constrained").subplots()
-    ax.plot(points.real, points.imag, ".", markersize=1.5, alpha=0.5, rasterized=True)
+    ax.plot(
+        points.real, points.imag, ".", color=color(0), markersize=1.5, alpha=0.5, rasterized=True
+    )
     ax.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7), aspect="equal", xlabel="I")
-    ax.grid(alpha=0.3)
+    grid(ax)
     return ax
 
 
+@styled
 def constellations(symbols: Mapping[str, NDArray[np.complexfloating]]) -> Figure:
     """Return a figure with a constellation for each title, side by side."""
     figure = Figure(figsize=(3.1 * len(symbols), 3.3), layout="constrained")
@@ -54,6 +56,7 @@ def plot_filter_responses(
     return plot_taps(middles, link, axes)
 
 
+@styled
 def plot_taps(
     filters: Mapping[str, NDArray[np.complex128]], link: Link, axes: Sequence[Axes] | None = None
 ) -> Sequence[Axes]:
@@ -74,25 +77,27 @@ def plot_taps(
     # ps/nm/km times km times nm^2 GHz^2 over m/s: 1e-12 * 1e9 * 1e-18 * 1e18 = 1e-3.
     phase = np.pi * link.dispersion_ps_per_nm_km * link.span_km * link.wavelength_nm**2 * 1e-3
     ideal = np.exp(1j * phase * frequency_ghz**2 / speed_of_light)
-    for name, taps in filters.items():
+    for number, (name, taps) in enumerate(filters.items()):
         k = np.arange(taps.size) - taps.size // 2
         response = (taps[:, None] * z[None, :] ** k[:, None]).sum(0)
         error = response / ideal
         error *= np.exp(-1j * np.angle(error[in_band].mean()))
-        taps_ax.plot(k, np.abs(taps), ".-", label=f"{name}, {taps.size} taps".lstrip(", "))
-        gain_ax.plot(frequency_ghz, 20 * np.log10(np.maximum(np.abs(response), 1e-3)))
-        phase_ax.plot(frequency_ghz[in_band], np.angle(error[in_band]))
+        style = {"color": color(number), "label": f"{name}, {taps.size} taps".lstrip(", ")}
+        taps_ax.plot(k, np.abs(taps), ".-", **style)
+        gain_ax.plot(frequency_ghz, 20 * np.log10(np.maximum(np.abs(response), 1e-3)), **style)
+        phase_ax.plot(frequency_ghz[in_band], np.angle(error[in_band]), **style)
     taps_ax.set(title="Middle filter: taps", xlabel="tap", ylabel="magnitude")
-    taps_ax.legend(fontsize=8)
+    taps_ax.legend()
     gain_ax.set(title="Gain", xlabel="frequency (GHz)", ylabel="dB", ylim=(-25, 5))
     phase_ax.set(title="Phase error in the signal band", xlabel="frequency (GHz)", ylabel="rad")
     for edge in (-edge_ghz, edge_ghz):
-        gain_ax.axvline(edge, color="grey", linestyle=":")
+        gain_ax.axvline(edge, color=MUTED, linestyle=":", linewidth=1)
     for ax in axes:
-        ax.grid(alpha=0.3)
+        grid(ax)
     return axes
 
 
+@styled
 def filter_responses(designs: Mapping[str, Design], link: Link) -> Figure:
     """Return a figure of `plot_filter_responses`."""
     figure = Figure(figsize=(11, 3.3), layout="constrained")
@@ -100,24 +105,27 @@ def filter_responses(designs: Mapping[str, Design], link: Link) -> Figure:
     return figure
 
 
+@styled
 def plot_learning_curve(history: Sequence[Mapping[str, Any]], ax: Axes | None = None) -> Axes:
     """Draw the effective SNR against the iteration; rows of ``history.csv``, phases in order."""
     ax = ax or Figure(figsize=(7, 3.0), layout="constrained").subplots()
     phases = list(dict.fromkeys(row["phase"] for row in history))
-    for phase in phases:
+    for number, phase in enumerate(phases):
         rows = [row for row in history if row["phase"] == phase]
         ax.plot(
             [int(row["iteration"]) for row in rows],
             [float(row["snr_db"]) for row in rows],
             ".-",
+            color=color(number),
             label=phase,
         )
     ax.set(xlabel="iteration", ylabel="effective SNR (dB)", title="Learning")
-    ax.grid(alpha=0.3)
-    ax.legend(fontsize=8)
+    grid(ax)
+    ax.legend()
     return ax
 
 
+@styled
 def learning_curve(history: Sequence[Mapping[str, Any]]) -> Figure:
     """Return a figure of `plot_learning_curve`."""
     figure = Figure(figsize=(7, 3.0), layout="constrained")
@@ -125,6 +133,7 @@ def learning_curve(history: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
+@styled
 def plot_comparison(rows: Sequence[ComparisonRow], ax: Axes | None = None) -> Axes:
     """Draw BER against the whole receiver's power, for rows of one kit, in the colours of designs.
 
@@ -135,10 +144,11 @@ def plot_comparison(rows: Sequence[ComparisonRow], ax: Axes | None = None) -> Ax
     for design, drawn in _draw_comparison(rows, designs, ax).items():
         drawn.set_label(design)
     ax.set_ylabel("BER at the best launch power")
-    ax.legend(fontsize=8)
+    ax.legend()
     return ax
 
 
+@styled
 def comparison(rows: Sequence[ComparisonRow]) -> Figure:
     """Return a figure with BER against power in a panel for each kit, and one legend."""
     kits = list(dict.fromkeys(row.pdk for row in rows))
@@ -154,8 +164,8 @@ def comparison(rows: Sequence[ComparisonRow]) -> Figure:
         ax.set(title=kit)
     axes[0].set_ylabel("BER at the best launch power")
     if any(row.filters == "hardwired" for row in rows):
-        handles["hollow: hardwired"] = Line2D([], [], marker="o", color="grey", mfc="none", ls="")
-    figure.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=8)
+        handles["hollow: hardwired"] = Line2D([], [], marker="o", color=MUTED, mfc="none", ls="")
+    figure.legend(handles.values(), handles.keys(), loc="outside right upper")
     return figure
 
 
@@ -171,11 +181,10 @@ def _draw_comparison(
             [row.ber],
             yerr=[[row.ber - row.ber_low], [row.ber_high - row.ber]],
             fmt=MARKERS[number % len(MARKERS)],
-            color=f"C{number % COLORS}",
+            color=color(number),
             mfc="none" if row.filters == "hardwired" else None,
-            capsize=2,
         )
         first.setdefault(row.design, drawn)
     ax.set(xlabel="receiver, W", yscale="log", xlim=(0, None))
-    ax.grid(alpha=0.3, which="both")
+    grid(ax)
     return first

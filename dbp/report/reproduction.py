@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from dbp.comparison.paper import MODULATION, Curve
 from dbp.link import modulation
 from dbp.records.schemas import Point
+from dbp.support.style import INK, color, grid, styled
 from dbp.support.text import aligned
 
 if TYPE_CHECKING:
@@ -87,35 +88,34 @@ def to_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return aligned(cells)
 
 
+@styled
 def plot_reproduction(
     curves: Sequence[Curve], points: Sequence[Point], ax: Axes | None = None
 ) -> Axes:
     """Draw our points of the paper's curves, with 95 % intervals, over the curves themselves."""
     ax = ax or Figure(figsize=(5.5, 5), layout="constrained").subplots()
     for k, curve in enumerate(curves):
-        color = f"C{k}"
         ours = [point for point in _ours(curve, points) if point.errors]
         bars = [[p.ber - p.ber_low for p in ours], [p.ber_high - p.ber for p in ours]]
         ax.errorbar(
             [point.launch_power_dbm for point in ours],
             [point.ber for point in ours],
             bars,
-            color=color,
+            color=color(k),
             marker="o",
-            markersize=3,
-            capsize=2,
             label=curve.title,
         )
         of_paper = curve.launch_power_dbm, curve.ber
-        ax.plot(*of_paper, "x--", color=color, markersize=5, linewidth=0.9, alpha=0.8)
-    ax.plot([], [], "ko-", markersize=3, label="ours, 95 % interval")
-    ax.plot([], [], "kx--", markersize=5, linewidth=0.9, label="the paper's")
+        ax.plot(*of_paper, "x--", color=color(k), markersize=5, linewidth=0.9, alpha=0.8)
+    ax.plot([], [], "o-", color=INK, label="ours, 95 % interval")
+    ax.plot([], [], "x--", color=INK, markersize=5, linewidth=0.9, label="the paper's")
     ax.set(xlabel="launch power (dBm)", yscale="log")
-    ax.grid(alpha=0.3, which="both")
-    ax.legend(fontsize=8, loc="lower left")
+    grid(ax)
+    ax.legend(loc="lower left")
     return ax
 
 
+@styled
 def beside_paper(curves: Sequence[Curve], points: Sequence[Point]) -> Figure:
     """Return a figure of our curves over the paper's: the unlearned ones, then the learned."""
     figure = Figure(figsize=(11, 5), layout="constrained")
