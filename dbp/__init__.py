@@ -37,7 +37,9 @@ _HOMES = {
     "plot_filters": "dbp.api.plots",
     "plot_learning": "dbp.api.plots",
     "prove": "dbp.api.hardware",
+    "quantize": "dbp.api.learning",
     "simulate": "dbp.api.hardware",
+    "start_filters": "dbp.api.learning",
     "synthesize": "dbp.api.hardware",
 }
 
@@ -63,7 +65,9 @@ __all__ = [
     "plot_filters",
     "plot_learning",
     "prove",
+    "quantize",
     "simulate",
+    "start_filters",
     "synthesize",
 ]
 
@@ -71,7 +75,7 @@ if TYPE_CHECKING:
     from dbp.api.design import Design
     from dbp.api.evaluation import detect, evaluate, load_waveform, measure
     from dbp.api.hardware import prove, simulate, synthesize
-    from dbp.api.learning import LearnedDesign, learn
+    from dbp.api.learning import LearnedDesign, learn, quantize, start_filters
     from dbp.api.link import Link
     from dbp.api.plots import plot_constellation, plot_filters, plot_learning
     from dbp.config import Config

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,7 +70,7 @@ def _equalized(received: Received, equalized: Waveform) -> Waveform:
 
 
 def evaluate(
-    receivers: Evaluable | Iterable[Evaluable],
+    receivers: Evaluable | Iterable[Evaluable] | Mapping[str, Evaluable],
     link: config.Link,
     launch_power_dbm: float | Sequence[float] | NDArray[np.floating],
     *,
@@ -82,10 +82,11 @@ def evaluate(
     """Count bit errors of receivers at each launch power, and return their points.
 
     ``receivers``: designs (fixed point, bit-exact), float filters, the names of references
-    (``linear``, ``dbp1``, ``dbp50``), or callables of yours that `dbp.check_receiver` accepts. All
-    receive the same waveforms. Each point is counted until ``min_errors`` errors, or before the
-    group of blocks that would exceed ``max_bits`` bits; figures do not depend on what is evaluated
-    together, nor on the number of cores.
+    (``linear``, ``dbp1``, ``dbp50``), or callables of yours that `dbp.check_receiver` accepts; a
+    dict gives designs and filters the names that their points have. All receive the same waveforms.
+    Each point is counted until ``min_errors`` errors, or before the group of blocks that would
+    exceed ``max_bits`` bits; figures do not depend on what is evaluated together, nor on the number
+    of cores.
 
     Returns a sequence of `dbp.records.schemas.Point` with ``.plot(ax)``, ``.to_csv(path)``,
     ``.best()``. Raises `InputError` for a receiver or a number that does not fit.
@@ -95,9 +96,13 @@ def evaluate(
 
     plain = _checks.link(link)
     powers_dbm = _checks.powers_dbm("launch_power_dbm", launch_power_dbm)
-    if isinstance(receivers, str | Design | FloatFilters) or callable(receivers):
-        receivers = [receivers]
-    named = _named_apart(_receiver(each, plain) for each in receivers)
+    if isinstance(receivers, Mapping):
+        found = [_renamed(_receiver(each, plain), name) for name, each in receivers.items()]
+    else:
+        if isinstance(receivers, str | Design | FloatFilters) or callable(receivers):
+            receivers = [receivers]
+        found = [_receiver(each, plain) for each in receivers]
+    named = _named_apart(found)
     if not named:
         raise InputError("receivers: must be one at least")
     return counting.evaluate(
@@ -126,6 +131,19 @@ def _receiver(evaluable: Evaluable, link: config.Link) -> Receiver:
         return receivers.FixedReceiver(evaluable, find_design(evaluable)[0])
     receivers.check_receiver(evaluable, link)
     return evaluable
+
+
+def _renamed(receiver: Receiver, name: str) -> Receiver:
+    """Return a receiver by another name; references and callables have the name that they have."""
+    from dbp.evaluation.receivers import FixedReceiver, FloatReceiver
+
+    if not (isinstance(name, str) and name):
+        raise InputError(f"receivers: name {shown(name)}: must be a text, not empty")
+    if isinstance(receiver, FixedReceiver | FloatReceiver):
+        return replace(receiver, name=name)
+    if receiver.name != name:
+        raise InputError(f"receivers: name {shown(name)}: must be its own, {receiver.name!r}")
+    return receiver
 
 
 def _named_apart(receivers: Iterable[Receiver]) -> list[Receiver]:

@@ -1,4 +1,4 @@
-"""`dbp.learn`: from a link to a design."""
+"""`dbp.learn`, `dbp.start_filters`, `dbp.quantize`: from a link to a design."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ def learn(
     *,
     settings: Config | None = None,
     seed: int | None = None,
+    filters: FloatFilters | None = None,
     checkpoint: str | Path | None = None,
     device: str = "cpu",
     **keys: Any,
@@ -54,23 +55,23 @@ def learn(
 
     ``settings``: where values come from that are not named here (default: the paper's
     configuration). ``keys``: keys of ``[learned]``, ``[datapath]`` and ``[training]``, such as
-    ``taps=13, coefficient_bits=6, symbols=32_768`` (`dbp.config` lists them). ``checkpoint``: a
-    file from which a killed call goes on. ``device``: where torch computes. The same arguments
-    give the same design on the same machine.
+    ``taps=13, coefficient_bits=6, symbols=32_768`` (`dbp.config` lists them). ``filters``: quantize
+    these, such as ``float_filters`` of an earlier call, in place of ones learned in floating
+    point. ``checkpoint``: a file from which a killed call goes on. ``device``: where torch
+    computes. The same arguments give the same design on the same machine.
 
     Method: Fougstedt et al., ECOC 2018, with damped Gauss-Newton steps
     (`dbp.learning.training`). Raises `InputError` for what does not fit.
     """
     from dbp.learning import training
 
-    base = config.load("paper") if settings is None else settings
-    if not isinstance(base, Config):
-        raise InputError(f"settings = {shown(settings)}: must be a dbp.Config")
-    made_for = base.link if link is None else _checks.link(link)
-    start = base.seed if seed is None else _checks.integer("seed", seed, 0)
-    settings = _settings(base, made_for, start, keys)
+    if filters is not None:
+        lengths = {"taps": _float_filters(filters).taps[0].size}
+        lengths["kerr_taps"] = 2 * filters.kerr_rad_per_mw.shape[1] - 1
+        keys = {**lengths, **keys}
+    settings = _settings(settings, link, seed, keys)
     path = None if checkpoint is None else Path(checkpoint)
-    result = training.train(settings, path, training.find_device(device))
+    result = training.train(settings, path, training.find_device(device), filters)
     return LearnedDesign(
         **{field.name: getattr(result.design, field.name) for field in fields(BareDesign)},
         float_filters=result.filters,
@@ -81,9 +82,59 @@ def learn(
     )
 
 
-def _settings(base: Config, link: config.Link, seed: int, keys: Mapping[str, Any]) -> Config:
+def start_filters(
+    link: config.Link | None = None,
+    *,
+    joint: bool = True,
+    settings: Config | None = None,
+    seed: int | None = None,
+    **keys: Any,
+) -> FloatFilters:
+    """Return the filters, in floating point, that learning starts from; they need no data.
+
+    ``joint``: all filters are designed together, so that each compensates the errors of the others
+    (`dbp.learning.joint_start`); else each is the least-squares filter of its piece of fibre
+    (`dbp.learning.least_squares`). ``link``, ``settings``, ``seed``, ``keys``: as for `dbp.learn`,
+    which takes of the two the one that does better on its data. Raises `InputError` for what does
+    not fit.
+    """
+    from dbp.learning import training
+
+    return training.start_filters(_settings(settings, link, seed, keys), joint=joint)
+
+
+def quantize(filters: FloatFilters, *, settings: Config | None = None, **keys: Any) -> Design:
+    """Round filters to a design, each tap and each Kerr constant by itself; needs no data.
+
+    ``filters``: such as ``float_filters`` of a `LearnedDesign`. ``keys``: the formats, keys of
+    ``[learned]`` and ``[datapath]``, such as ``coefficient_bits=6, signal_bits=9``; ``settings``:
+    where values come from that are not named (default: the paper's configuration). `dbp.learn`
+    rounds all taps together, which costs far less SNR. Raises `InputError` for what does not fit.
+    """
+    from dbp.learning.export import export
+
+    settings = _settings(settings, None, None, keys)
+    return Design.of(export(_float_filters(filters), settings.learned, settings.datapath))
+
+
+def _float_filters(filters: Any) -> FloatFilters:
+    from dbp.learning.float_filters import FloatFilters
+
+    if not isinstance(filters, FloatFilters):
+        raise InputError(f"filters = {shown(filters)}: must be dbp.FloatFilters")
+    return filters
+
+
+def _settings(
+    settings: Config | None, link: config.Link | None, seed: int | None, keys: Mapping[str, Any]
+) -> Config:
     """Return the configuration with this link, this seed and other values of some keys; checked."""
-    content = base.given() | {"link": link.model_dump(), "seed": seed}
+    base = config.load("paper") if settings is None else settings
+    if not isinstance(base, Config):
+        raise InputError(f"settings = {shown(settings)}: must be a dbp.Config")
+    made_for = base.link if link is None else _checks.link(link)
+    start = base.seed if seed is None else _checks.integer("seed", seed, 0)
+    content = base.given() | {"link": made_for.model_dump(), "seed": start}
     for key, value in keys.items():
         tables = [table for table in TABLES if key in content[table]]
         if not tables:

@@ -113,19 +113,40 @@ def find_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def start_filters(settings: Config, *, joint: bool = True) -> FloatFilters:
+    """Return the filters in floating point where learning begins, which need no data.
+
+    They are designed jointly for the linear link, or, not ``joint``, each by least squares, cut to
+    the length of the learned ones. Learning takes the second where they do better.
+    """
+    learned = settings.learned
+    unlearned = unlearned_filters(learned, settings.link)
+    if not joint:
+        return joint_start.resized(unlearned, learned.taps, learned.kerr_taps)
+    with threads.pool(1) as pool:
+        # In a thread of a pool: torch would start threads for operations of microseconds.
+        return pool.submit(_start, settings, unlearned).result()
+
+
 def train(
-    settings: Config, checkpoint: Path | None = None, device: torch.device | str = "cpu"
+    settings: Config,
+    checkpoint: Path | None = None,
+    device: torch.device | str = "cpu",
+    filters: FloatFilters | None = None,
 ) -> Result:
-    """Learn the design of a configuration. Same configuration, same machine: same result.
+    """Learn the design of a configuration. Same arguments, same machine: same result.
 
     ``checkpoint``: a file that holds the state of learning after every iteration, from which it
-    goes on if it is there and of the same configuration. On a ``device`` other than the CPU, the
+    goes on if it is there and of the same configuration. ``filters``: quantize these in place of
+    ones learned in floating point; without a checkpoint. On a ``device`` other than the CPU, the
     link is simulated there, and losses and slopes are computed there in torch's own operations.
     Raises `InputError` for filters far too short for a span, before learning, and for a result
     worse than linear compensation.
     """
     require_one_polarization(settings.link, "learning")
     check_length(settings)
+    if filters is not None:
+        settings = _for_filters(settings, filters, checkpoint)
     state = State.load(checkpoint, settings)
     with (
         threads.pool(TASKS) as pool,
@@ -143,7 +164,24 @@ def train(
             bar.update(len(state.history) - bar.n)
             bar.set_postfix_str(f"{phase} {state.history[-1].snr_db:.2f} dB")
 
-        return _train(settings, data, state, keep)
+        return _train(settings, data, state, keep, filters)
+
+
+def _for_filters(settings: Config, filters: FloatFilters, checkpoint: Path | None) -> Config:
+    """Return the configuration without a float phase, for filters that fit it."""
+    if checkpoint is not None:
+        raise InputError("checkpoint: must not be given with filters, which it does not hold")
+    learned, spans = settings.learned, settings.link.spans
+    taps, kerr_taps = learned.taps, 2 * filters.kerr_rad_per_mw.shape[1] - 1
+    lengths = {each.size for each in filters.taps}
+    if (len(filters.taps), lengths, kerr_taps) != (spans + 1, {taps}, learned.kerr_taps):
+        raise InputError(
+            f"filters: {len(filters.taps)} of {'/'.join(map(str, sorted(lengths)))} taps and "
+            f"{kerr_taps} Kerr constants: must be {spans + 1} of {taps} and {learned.kerr_taps}, "
+            "as link.spans, taps and kerr_taps say"
+        )
+    training = settings.training.model_copy(update={"float_iterations": 0})
+    return settings.model_copy(update={"training": training})
 
 
 def validated_snr_db(design: Design, settings: Config, device: torch.device | str = "cpu") -> float:
@@ -155,7 +193,11 @@ def validated_snr_db(design: Design, settings: Config, device: torch.device | st
 
 
 def _train(
-    settings: Config, data: _Data, state: State, keep: Callable[[str, float, _Learner], None]
+    settings: Config,
+    data: _Data,
+    state: State,
+    keep: Callable[[str, float, _Learner], None],
+    given: FloatFilters | None,
 ) -> Result:
     power_dbm = settings.training.launch_power_dbm
     power_mw, power_uw = 1e3 * watts(power_dbm), launch_power_uw(power_dbm)
@@ -164,7 +206,7 @@ def _train(
     floats = state.floats
     begins = floats is None
     if floats is None:
-        floats = _learn_floats(settings, data, state, keep, float_end)
+        floats = given or _learn_floats(settings, data, state, keep, float_end)
         state.end_floats(floats)
     snr_db_float = snr_db(data.objective(Model(floats), power_mw, data.validation).loss())
 
@@ -238,14 +280,11 @@ def _learn_floats(
     iterations: int,
 ) -> FloatFilters:
     """The float phase, from where it was killed, or from the better of two starts."""
-    power_mw, learned = 1e3 * watts(settings.training.launch_power_dbm), settings.learned
-    # In a thread of the pool: torch would start threads for operations of microseconds.
-    model = Model(data.pool.submit(_start, settings).result())
+    power_mw = 1e3 * watts(settings.training.launch_power_dbm)
+    model = Model(start_filters(settings))
     learner = _Learner(model, power_mw, data, state)
     if not state.history:
-        unlearned = joint_start.resized(
-            unlearned_filters(learned, settings.link), learned.taps, learned.kerr_taps
-        )
+        unlearned = start_filters(settings, joint=False)
         other = data.objective(Model(unlearned), power_mw, data.validation)
         if snr_db(other.loss()) > learner.validate() + FALL_DB:
             learner.objective.parameters = other.parameters
@@ -257,11 +296,11 @@ def _learn_floats(
     return model.filters()
 
 
-def _start(settings: Config) -> FloatFilters:
+def _start(settings: Config, unlearned: FloatFilters) -> FloatFilters:
     """Filters designed jointly for the linear link, where learning begins."""
     learned = settings.learned
     return joint_start.design(
-        unlearned_filters(learned, settings.link),
+        unlearned,
         settings.link,
         learned.rotation_offset_km,
         learned.taps,
