@@ -1,5 +1,7 @@
 """The tables of a configuration, each a frozen model: keys, units, limits and defaults.
 
+The text under a key says what it means; the reference of the site is made of it.
+
 A key that is missing takes the value of the paper's experiment, a key that is unknown is refused.
 "The paper" is Fougstedt et al., "ASIC Implementation of Time-Domain Digital Backpropagation with
 Deep-Learned Chromatic Dispersion Filters", ECOC 2018.
@@ -35,27 +37,31 @@ class _Table(BaseModel):
 
 
 class Impairments(_Table):
-    """The imperfections of a real transmission; all are off by default.
-
-    Lasers: Lorentzian linewidths and a constant offset of the receiver's laser. Converter:
-    ``adc_bits`` (0: ideal) with its full scale at ``adc_full_scale_rms`` times the rms of a
-    quadrature. Hybrid: ``iq_gain_db`` and ``iq_phase_deg`` by which Q is wrong against I. Fibre:
-    ``wdm_neighbours`` channels on each side, ``wdm_spacing_ghz`` apart, launched at the same power;
-    ``dispersion_error_percent`` more dispersion than the receiver assumes; with
-    ``dual_polarisation`` the launch power is that of both polarisations.
-    """
+    """The imperfections of a real transmission; all are off by default."""
 
     transmitter_linewidth_khz: float = Field(0.0, ge=0, le=10_000)
+    """Lorentzian linewidth of the transmitter's laser."""
     receiver_linewidth_khz: float = Field(0.0, ge=0, le=10_000)
+    """Lorentzian linewidth of the receiver's laser."""
     frequency_offset_mhz: float = Field(0.0, ge=-5000, le=5000)
+    """Constant offset of the receiver's laser from the carrier. The signal must stay within 2
+    samples per symbol."""
     adc_bits: int = Field(0, ge=0, le=16)
+    """Width of the converter; 0: ideal."""
     adc_full_scale_rms: float = Field(4.0, ge=0.5, le=20)
+    """Full scale of the converter over the rms of a quadrature."""
     iq_gain_db: float = Field(0.0, ge=-6, le=6)
+    """Gain of Q over I in the hybrid."""
     iq_phase_deg: float = Field(0.0, ge=-30, le=30)
+    """Phase by which Q is off its right angle to I."""
     wdm_neighbours: int = Field(0, ge=0, le=10)
+    """Channels on each side, launched at the same power."""
     wdm_spacing_ghz: float = Field(25.0, gt=0, le=1000)
+    """Distance of the channels; at least one's width, (1 + ``roll_off``) ``symbol_rate_gbd``."""
     dispersion_error_percent: float = Field(0.0, ge=-10, le=10)
+    """Dispersion of the fibre above what the receiver assumes."""
     dual_polarisation: bool = False
+    """Send both polarisations; the launch power is that of both together."""
 
     @property
     def polarizations(self) -> int:
@@ -66,29 +72,42 @@ class Link(_Table):
     """The fibre link, and how it is simulated; single channel and polarisation by default.
 
     Equal spans of fibre, each followed by an amplifier that restores the launch power and adds its
-    own noise. Simulated circularly in blocks of ``block_symbols`` with ``samples_per_symbol``
-    samples and ``steps_per_span`` split steps of equal nonlinear phase ("logarithmic" steps). Up to
-    +2 dBm on the paper's link, effective SNRs of the default 6 samples and 16 steps are within
-    0.03 dB of those of 16 samples and 100 steps (``benchmarks/link_convergence.py``).
-    Blocks should be several times longer than the memory of the link, 192 symbols for the paper's;
-    short ones are simulated faster.
+    own noise; simulated circularly, block by block. Up to +2 dBm on the paper's link, effective
+    SNRs of the default 6 samples and 16 steps are within 0.03 dB of those of 16 samples and 100
+    steps (``benchmarks/link_convergence.py``). Blocks should be several times longer than the
+    memory of the link, 192 symbols for the paper's; short ones are simulated faster.
     """
 
     spans: int = Field(32, ge=1, le=1000)
+    """Spans of fibre, each with an amplifier behind it."""
     span_km: float = Field(100.0, gt=0, le=1000)
+    """Length of a span; its loss, with ``attenuation_db_per_km``, is at most 100 dB."""
     attenuation_db_per_km: float = Field(0.2, ge=0, le=10)
+    """Attenuation of the fibre."""
     dispersion_ps_per_nm_km: float = Field(17.0, ge=-200, le=200)
+    """Dispersion parameter D of the fibre."""
     nonlinearity_per_w_km: float = Field(1.3, ge=0, le=100)
+    """Kerr coefficient gamma of the fibre."""
     noise_figure_db: float = Field(5.0, ge=-100, le=20)
+    """Noise figure of the amplifiers, which restore the launch power."""
     wavelength_nm: float = Field(1550.0, ge=1000, le=2000)
+    """Wavelength of the carrier."""
     symbol_rate_gbd: float = Field(20.0, ge=SYMBOL_RATES_GBD[0], le=SYMBOL_RATES_GBD[1])
+    """Symbol rate of a channel."""
     modulation: Modulation = "16qam"
+    """What a symbol is; ``gaussian`` has no bits to count."""
     roll_off: float = Field(0.1, ge=ROLL_OFFS[0], le=ROLL_OFFS[1])
+    """Roll-off of the root-raised-cosine pulse."""
     samples_per_symbol: int = Field(6, ge=6, le=SAMPLES_PER_SYMBOL)
+    """Samples of the simulation; even."""
     steps_per_span: int = Field(16, ge=1, le=10000)
+    """Split steps of the simulation, of equal nonlinear phase ("logarithmic" steps)."""
     block_symbols: int = Field(1024, ge=64, le=1 << 20)
+    """Length of a circular block; even."""
     precision: Literal["complex64", "complex128"] = "complex64"
+    """Arithmetic of the simulation."""
     impairments: Impairments = Impairments()
+    """The table ``[link.impairments]``."""
 
     # Equal keys are equal links, also for the class of `dbp.Link`.
     def __eq__(self, other: object) -> bool:
@@ -109,18 +128,24 @@ class Link(_Table):
 class Filters(_Table):
     """The filters of one design: their length, their formats and how they are calculated.
 
-    The least-squares filters with constrained out-of-band gain (LS-CO) minimise the error over the
-    fraction ``bandwidth`` of the sampling band and keep the mean power gain outside it, that of
-    \\|H\\|^2, at ``out_of_band_gain``. Rotations sit ``rotation_offset_km`` after an amplifier.
+    The least-squares filters with constrained out-of-band gain (LS-CO) minimise the error over a
+    band and keep the gain outside it low. Learning starts from such filters.
     """
 
     taps: int = Field(ge=1, le=MAX_TAPS)
+    """Length of each filter; odd."""
     coefficient_bits: int = Field(ge=MIN_BITS, le=MAX_BITS)
+    """Width of a tap, sign included."""
     signal_bits: int = Field(ge=MIN_BITS, le=MAX_BITS)
+    """Width of a quadrature between blocks, sign included."""
     rotation_offset_km: float = Field(0.0, ge=0)
+    """Where a rotation sits, after its amplifier; at most ``link.span_km``."""
     bandwidth: float = Field(gt=0, le=1)
+    """Fraction of the sampling band over which the start's filters minimise the error."""
     out_of_band_gain: float = Field(ge=1e-3, le=10)
+    """Mean power gain, that of \\|H\\|^2, of the start's filters outside that band, at most."""
     kerr_scale: float = Field(1.0, ge=0, le=2)
+    """Factor on the Kerr constants, over those of the fibre."""
 
     @field_validator("taps")
     @classmethod
@@ -131,31 +156,38 @@ class Filters(_Table):
 
 
 class Baseline(Filters):
-    """The design to beat: LS-CO filters, not learned. The paper's has 25 taps.
-
-    In a configuration ``bandwidth`` follows the link's roll-off where it is not given.
-    """
+    """The design to beat: LS-CO filters, not learned. The paper's has 25 taps."""
 
     taps: int = Field(25, ge=1, le=MAX_TAPS)
+    """Length of each filter; odd."""
     coefficient_bits: int = Field(9, ge=MIN_BITS, le=MAX_BITS)
+    """Width of a tap, sign included."""
     signal_bits: int = Field(9, ge=MIN_BITS, le=MAX_BITS)
+    """Width of a quadrature between blocks, sign included."""
     bandwidth: float = Field(0.525, gt=0, le=1)
+    """Fraction of the sampling band over which the filters minimise the error. Where it is not
+    given it is 0.5 + ``link.roll_off`` / 4."""
     out_of_band_gain: float = Field(0.3, ge=1e-3, le=10)
+    """Mean power gain, that of \\|H\\|^2, of the filters outside that band, at most."""
 
 
 class Learned(Filters):
-    """The learned design; learning starts from its LS-CO filters, designed jointly.
-
-    Every rotation is by the power around a sample, weighted by ``kerr_taps`` constants.
-    """
+    """The learned design; learning starts from its LS-CO filters, designed jointly."""
 
     taps: int = Field(15, ge=1, le=MAX_TAPS)
+    """Length of each filter; odd."""
     coefficient_bits: int = Field(6, ge=MIN_BITS, le=MAX_BITS)
+    """Width of a tap, sign included."""
     signal_bits: int = Field(9, ge=MIN_BITS, le=MAX_BITS)
+    """Width of a quadrature between blocks, sign included."""
     rotation_offset_km: float = Field(14.8, ge=0)
+    """Where a rotation sits, after its amplifier; at most ``link.span_km``."""
     bandwidth: float = Field(0.55, gt=0, le=1)
+    """Fraction of the sampling band over which the start's filters minimise the error."""
     out_of_band_gain: float = Field(0.8, ge=1e-3, le=10)
+    """Mean power gain, that of \\|H\\|^2, of the start's filters outside that band, at most."""
     kerr_taps: int = Field(1, ge=1, le=MAX_KERR_TAPS)
+    """Samples of \\|x\\|^2 that one rotation weighs; odd."""
 
     @field_validator("kerr_taps")
     @classmethod
@@ -166,48 +198,66 @@ class Learned(Filters):
 
 
 class Datapath(_Table):
-    """Formats that both designs share; ``docs/concepts/datapath.md`` says where each applies.
-
-    A filter that a rotation follows puts out ``rotation_guard_bits`` more bits than the signal has.
-    ``centre_power`` takes the mean of \\|x\\|^2 out of the phase. K does not saturate up to
-    ``max_launch_power_dbm``; each 3 dB less gives K one more significant bit.
-    """
+    """Formats that both designs share; ``docs/concepts/datapath.md`` says where each applies."""
 
     adc_rms_permille: int = Field(250, ge=1, le=1000)
+    """Rms of a quadrature behind the gain control, over full scale."""
     branch_bits: int = Field(5, ge=MIN_BITS, le=MAX_BITS)
+    """Width to which a quadrature is cut before it is squared."""
     kerr_bits: int = Field(10, ge=MIN_BITS, le=MAX_BITS)
+    """Width of a Kerr constant K, sign included."""
     phase_bits: int = Field(8, ge=MIN_BITS, le=MAX_BITS)
+    """Width of the phase phi, sign included."""
     phase_fraction_bits: int = Field(9, ge=0, le=20)
+    """Bits of phi below 1 rad: its unit is 2^-this."""
     taylor_order: int = Field(1, ge=1, le=2)
+    """Order of the series for exp(j phi)."""
     rotation_guard_bits: int = Field(0, ge=0, le=4)
+    """Bits that a filter before a rotation puts out beyond ``signal_bits``; both together at most
+    16."""
     centre_power: bool = False
+    """Take the mean of \\|x\\|^2 out of the phase."""
     max_launch_power_dbm: LaunchPower = 6.0
+    """Launch power up to which K does not saturate; each 3 dB less gives K one more significant
+    bit."""
 
 
 class Training(_Table):
     """Learning on circular blocks of the link.
 
     A joint start without data, then damped Gauss-Newton iterations in floating point, on rounded
-    signals, and on rounded taps. Each takes its curvature from ``curvature_symbols`` of the data.
+    signals, and on rounded taps.
     """
 
     launch_power_dbm: LaunchPower = 0.5
+    """Launch power of all data."""
     symbols: int = Field(131072, ge=1024, le=1 << 26)
+    """Symbols to learn on."""
     validation_symbols: int = Field(65536, ge=1024, le=1 << 26)
+    """Symbols that the best iteration is chosen on; never those learned on."""
     block_symbols: int = Field(512, ge=64, le=1 << 16, multiple_of=4)
+    """Length of a circular block of these data; at least the longest filter."""
     curvature_symbols: int = Field(32768, ge=1024, le=1 << 26)
+    """Symbols that the curvature of each iteration is taken from; at most ``symbols``."""
     start_iterations: int = Field(3000, ge=0, le=10_000_000)
+    """Iterations of the joint start, which needs no data."""
     float_iterations: int = Field(5, ge=0, le=10_000)
+    """Gauss-Newton iterations in floating point."""
     signal_iterations: int = Field(5, ge=0, le=10_000)
+    """Then iterations on rounded signals."""
     tap_iterations: int = Field(8, ge=1, le=10_000)
+    """Then iterations on rounded taps too."""
 
 
 class Evaluation(_Table):
     """Where and how long the bit error ratio is counted."""
 
     launch_power_dbm: LaunchPowers = (-1.0, -0.5, 0.0, 0.5, 1.0)
+    """Launch powers to count at."""
     min_errors: int = Field(400, ge=1, lt=1 << 63)
+    """A point is finished after this many bit errors."""
     max_bits: int = Field(1_500_000, ge=1, lt=1 << 63)
+    """Or before the group of blocks that would exceed this many bits."""
 
     @field_validator("launch_power_dbm", mode="before")
     @classmethod
@@ -224,27 +274,40 @@ class Hardware(_Table):
     """What is generated, simulated and synthesised."""
 
     lanes: int = Field(4, ge=1, le=MAX_LANES)
+    """Samples per clock of the generated Verilog."""
     synthesis_lanes: int = Field(2, ge=1, le=MAX_LANES)
+    """Samples per clock of the step that is synthesised."""
     clock_mhz: float = Field(416.7, gt=0, le=MAX_CLOCK_MHZ)
+    """Clock that the synthesis aims at."""
     pdk: Kit = "nangate45"
-    # Enough for 1,000 clocks of 30 lanes.
+    """Kit that the step is mapped to."""
     stimulus_symbols: int = Field(16384, ge=64, le=1 << 20)
+    """Symbols of the received waveform that simulations run on; enough for 1,000 clocks of 30
+    lanes."""
 
 
 class Config(_Table):
     """A whole run: the root of the TOML file."""
 
     seed: int = Field(1, ge=0, lt=1 << 63)
+    """Seed of all random numbers."""
     link: Link = Link()
+    """The table ``[link]``."""
     baseline: Baseline = Baseline()
+    """The table ``[baseline]``."""
     learned: Learned = Learned()
+    """The table ``[learned]``."""
     datapath: Datapath = Datapath()
+    """The table ``[datapath]``."""
     training: Training = Training()
+    """The table ``[training]``."""
     evaluation: Evaluation = Evaluation()
+    """The table ``[evaluation]``."""
     hardware: Hardware = Hardware()
-    # The values that `dbp ber` goes through, by key: "design", "launch_power_dbm", or a key of the
-    # link or of its impairments.
+    """The table ``[hardware]``."""
     sweep: dict[str, SweepValues] = {}
+    """Values that ``dbp ber`` goes through, a list for each key: ``design``, ``launch_power_dbm``,
+    or a key of ``[link]`` or ``[link.impairments]``."""
 
     @field_validator("sweep", mode="before")
     @classmethod

@@ -28,18 +28,20 @@ LONGEST_FIGURE = 24
 
 
 class Metrics(BaseModel):
-    """The provenance of a stage's figures; the figures are the fields of its subclasses.
-
-    ``design_hash``, ``config_hash``, ``seed``: None where a stage has no such thing.
-    """
+    """The provenance of a stage's figures; the figures are the fields of its subclasses."""
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
     design_hash: str | None
+    """SHA-256 of the design; null where a stage has none."""
     config_hash: str | None
+    """SHA-256 of the configuration with all defaults; null where a stage has none."""
     seed: int | None
+    """Seed of the random numbers; null where a stage has none."""
     versions: dict[str, str]
+    """Versions of dbp, Python and the packages and programs that made the figures."""
     wall_time_s: float
+    """Time that the stage took."""
 
     def content(self) -> dict[str, Any]:
         """Return what ``metrics.json`` holds: the figures as declared, then the provenance.

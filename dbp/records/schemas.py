@@ -1,5 +1,7 @@
 """The figures of each stage, as its ``metrics.json`` holds them: field by field and in their order.
 
+The text under a field says what it is; the reference of the site is made of it.
+
 Other tools may rely on these keys. A file that is read may hold more; a stage writes no others.
 """
 
@@ -23,126 +25,166 @@ class TrainMetrics(Metrics):
     """Effective SNR on validation data at one launch power."""
 
     launch_power_dbm: float
+    """Launch power of the data."""
     snr_db_baseline: float
+    """Effective SNR of the unlearned design."""
     snr_db_float: float
+    """Effective SNR of the learned filters in floating point."""
     snr_db_quantized: float
+    """Effective SNR of the learned design."""
     design: str
+    """Name of the learned design."""
 
 
 class AdderGraphSize(BaseModel):
-    """The size of an adder graph: adders of two inputs, how many in a row, and flip-flops.
-
-    The flip-flops are those between the stages; the output register does not count.
-    """
+    """The size of an adder graph."""
 
     model_config = ConfigDict(frozen=True)
 
     adders: int
+    """Adders of two inputs."""
     depth: int
+    """Adders in a row on the longest way."""
     register_bits: int
+    """Flip-flops between the stages; the output register does not count."""
 
 
 class AdderGraphs(BaseModel):
-    """A lane of the hardwired filter of a step: of signed digits alone, and as it is emitted."""
+    """A lane of the hardwired filter of a step."""
 
     model_config = ConfigDict(frozen=True)
 
     step: int
+    """Number of the step."""
     unshared: AdderGraphSize
+    """Of signed digits alone."""
     shared: AdderGraphSize
+    """As it is emitted: sums that recur are shared where that pays."""
 
 
 class RtlMetrics(Metrics):
-    """The Verilog of a design: see `dbp.rtl.target.Target`; ``lines`` of all files together."""
+    """The Verilog of a design: see `dbp.rtl.target.Target`."""
 
     lanes: int
+    """Samples per clock."""
     filters: str
+    """``reconfigurable`` or ``hardwired``."""
     top: str
+    """``chain``, ``step`` or ``filter``."""
     pipeline: dict[str, dict[str, bool | int]]
+    """Registers of each block, as ``--pipeline`` names them."""
     steps: int
+    """Steps in the Verilog."""
     latency_cycles: int
+    """Clocks from a word to its result."""
     modules: int
+    """Verilog modules, a file each."""
     lines: int
+    """Lines of all files together."""
     adder_graphs: tuple[AdderGraphs, ...] = ()
+    """Hardwired lanes by step; left out for taps in registers."""
 
 
 class SampleMismatch(BaseModel):
-    """The first sample of a vector in which RTL and golden differ, as I and Q.
-
-    ``expected`` is None for a sample too many, ``got`` for one that is missing or unknown.
-    """
+    """The first sample of a vector in which RTL and golden differ, as I and Q."""
 
     model_config = ConfigDict(frozen=True)
 
     vector: str
+    """Name of the vector."""
     sample: int
+    """Number of the sample in the vector."""
     expected: tuple[int, int] | None
+    """I and Q of golden; null for a sample too many."""
     got: tuple[int, int] | None
+    """I and Q of the RTL; null for one that is missing or unknown."""
 
 
 class WrongRegister(BaseModel):
-    """A register that does not read as expected; ``got``: hexadecimal, None if it is unknown.
-
-    ``vector`` is left out among the figures of one vector.
-    """
+    """A register that does not read as expected."""
 
     model_config = ConfigDict(frozen=True)
 
     vector: str | None = None
+    """Name of the vector; left out among the figures of one vector."""
     step: int
+    """Number of the step."""
     address: int
+    """Address of the register in the step."""
     expected: int
+    """Value that was expected."""
     got: str | None
+    """Value that was read, hexadecimal; null if it is unknown."""
 
 
 class VectorMetrics(BaseModel):
-    """The figures of one vector.
-
-    ``latencies_cycles``: all that occurred. ``odd_commits``: 1 where not as many commits left as
-    were due. ``stray_words``: clocks in which something left though nothing was due. ``clipped``:
-    samples that each kind of requantiser clipped, in golden.
-    """
+    """The figures of one vector."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
+    """Name of the vector."""
     samples: int
+    """Samples compared."""
     mismatches: int
+    """Samples that differ."""
     first_mismatch: SampleMismatch | None
+    """The first of them."""
     registers_read: int
+    """Registers read."""
     wrong_registers: tuple[WrongRegister, ...]
+    """Those that do not read as expected."""
     odd_commits: int
+    """1 where not as many commits left as were due."""
     stray_words: int
+    """Clocks in which something left though nothing was due."""
     launch_power_uw: int
+    """Launch power that K is for at first."""
     retunings: int
+    """Changes of taps and K."""
     pauses: int
+    """Clocks without a word."""
     latencies_cycles: tuple[int, ...]
+    """All latencies that occurred."""
     clipped: dict[str, int]
+    """Samples clipped in golden, by kind of requantiser: ``filter``, ``phi``, ``rotation``."""
 
 
 class SimMetrics(Metrics):
-    """RTL against golden; the latency is None where it was not the same for all words.
-
-    ``coverage``: what there is to be used of each kind, and how much of it was; see
-    `dbp.sim.coverage`.
-    """
+    """RTL against golden, in simulation."""
 
     simulator: str
+    """``verilator`` or ``icarus``."""
     build_time_s: float
+    """Time to compile the Verilog."""
     play_time_s: float
+    """Time to simulate all vectors."""
     samples_compared: int
+    """Samples compared with golden."""
     mismatches: int
+    """Samples that differ."""
     first_mismatch: SampleMismatch | None
+    """The first of them."""
     registers_read: int
+    """Registers read."""
     wrong_registers: tuple[WrongRegister, ...]
+    """Those that do not read as expected."""
     latency_cycles: int | None
+    """Clocks from a word to its result; null where it was not the same for all words."""
     lanes: int
+    """Samples per clock."""
     steps: int
+    """Steps in the Verilog."""
     filters: str
+    """``reconfigurable`` or ``hardwired``."""
     top: str
+    """``chain``, ``step`` or ``filter``."""
     launch_power_uw: int
+    """Launch power of the received waveform."""
     coverage: dict[str, dict[str, int]]
+    """What there is to be used of each kind, and how much of it was: `dbp.sim.coverage`."""
     vectors: tuple[VectorMetrics, ...]
+    """Figures of each vector."""
 
 
 class ProvedSums(BaseModel):
@@ -151,19 +193,26 @@ class ProvedSums(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     method: Literal["polynomial"]
+    """Sums are compared as exact polynomials."""
     sums: int
+    """Sums proved."""
     monomials: int
+    """Terms of all sums together."""
 
 
 class ProvedRequantizers(BaseModel):
-    """The requantisers that were proved: for all ``values`` of their sums, in ``cases``."""
+    """The requantisers that were proved, for all values of their sums."""
 
     model_config = ConfigDict(frozen=True)
 
     method: Literal["case split"]
+    """Ranges of the sum are proved one by one."""
     functions: int
+    """Requantisers proved."""
     values: int
+    """Values of all their sums together."""
     cases: int
+    """Ranges into which these were split."""
 
 
 class ProvedTables(BaseModel):
@@ -172,85 +221,118 @@ class ProvedTables(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     method: Literal["exhaustive"]
+    """All values are tried."""
     functions: int
+    """Functions compared."""
     values: int
+    """Values of all their variables together."""
 
 
 class ProvedModule(BaseModel):
-    """One module of the Verilog that equals the golden model for all inputs.
-
-    ``registers_read_after_cycles``: how many clocks after a word came in taps or K are read for it;
-    None where the module has none in registers.
-    """
+    """One module of the Verilog that equals the golden model for all inputs."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     module: str
+    """Name of the module."""
     latency_cycles: int
+    """Clocks from a word to its result."""
     warm_up_words: int
+    """Words after a reset that fill histories and do not come out."""
     registers_read_after_cycles: int | None
+    """Clocks after a word came in until taps or K are read for it; null where the module has none
+    in registers."""
     sums: ProvedSums
+    """Its sums."""
     requantisers: ProvedRequantizers
+    """Its requantisers."""
     tables: ProvedTables
+    """Its functions of one variable."""
     cpu_seconds: float
+    """Processor time of the proof."""
 
 
 class ProofMetrics(Metrics):
     """The Verilog against golden, for all inputs."""
 
     modules: tuple[ProvedModule, ...]
+    """The modules that were proved."""
 
 
 class NetlistProofMetrics(Metrics):
     """A mapped netlist against its Verilog: see `dbp.synthesis.equivalence.prove_mapping`."""
 
     pdk: str
+    """Kit of the netlist."""
     module: str
+    """Name of its top."""
     method: str
+    """How the circuits were compared."""
     proved: bool
+    """False where the time did not suffice, or a register of the netlist has no counterpart."""
     registers: int
+    """Registers paired by name."""
     registers_inverted: int
+    """Those of them that hold the inverse."""
     registers_gone: int
+    """Registers of the Verilog without a counterpart, merged with others or without use."""
     registers_without_counterpart: int
+    """Registers of the netlist without one."""
     # An int stays one in the file.
     limit_s: int | float
+    """Time that the comparison had."""
 
 
 class PowerMetrics(Metrics):
-    """Any mapped netlist in watts: see `dbp.synthesis.power.cost_netlist`.
-
-    ``wire_load``: None for no wires. ``input_slew_ns``: of all input ports but the clocks.
-    ``voltage_v``: the library's own supply; ``supplies_v``: those that drive nets, by name.
-    ``internal_left_out_w``: stated by the library for no pin that toggles. ``activity``: the file
-    it is from; ``activity_scope``: the instance in it, None for a table; ``activity_from_ns`` and
-    ``activity_to_ns``: the part of its time that counts, None for its ends. ``loops_cut``: where
-    the slews go no further around a combinational loop, as "instance/pin -> output". ``notes``:
-    what the reader of the figures should know of these inputs, a sentence each.
-    """
+    """Any mapped netlist in watts: see `dbp.synthesis.power.cost_netlist`."""
 
     module: str
+    """Name of the netlist's top."""
     cells: int
+    """Cells of the netlist."""
     cell_area_um2: float
+    """Area of all cells."""
     library: str
+    """Name of the cell library."""
     clock_mhz: float
+    """Frequency of the clock."""
     power_w: PowerW
+    """Watts of the netlist."""
     groups: dict[str, PowerW]
+    """Watts of registers, logic and clock cells."""
     power_engine: str
+    """``dbp``, or the version of OpenSTA."""
     clock_tree_estimate_w: PowerW | None
+    """Watts of an estimated clock tree, not in ``power_w``; null where there is a tree, or no
+    buffer."""
     clock_tree_estimate: ClockTreeFigures | None
+    """That tree."""
     wire_load: str | None
+    """The library's wire load; null for no wires."""
     input_slew_ns: float = 0.0
+    """Transition time of all input ports but the clocks."""
     voltage_v: float
+    """The library's own supply."""
     supplies_v: dict[str, float] = Field(default_factory=dict)
+    """Supplies that drive nets, by name."""
     internal_left_out_w: float = 0.0
+    """Internal power that the library states for no pin that toggles."""
     activity: str
+    """The file of toggles."""
     activity_scope: str | None = None
+    """The instance in it; null for a table."""
     activity_from_ns: float | None = None
+    """Start of the time that counts; null for its beginning."""
     activity_to_ns: float | None = None
+    """End of the time that counts; null for its end."""
     nets_annotated_fraction: float
+    """Part of the nets whose toggles the activity states."""
     clock_toggles_per_clock: dict[str, float]
+    """Toggles of each clock a period; 2 is right."""
     loops_cut: tuple[str, ...] = ()
+    """Where slews go no further around a combinational loop, as ``instance/pin -> output``."""
     notes: tuple[str, ...] = ()
+    """What the reader of the figures should know of these inputs, a sentence each."""
 
 
 class StepFigures(BaseModel):
@@ -259,7 +341,9 @@ class StepFigures(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     power_w: float
+    """Power of the step."""
     area_mm2: float
+    """Area of the step."""
 
 
 class Band(BaseModel):
@@ -268,8 +352,11 @@ class Band(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     low: float
+    """Least of the factors' figures."""
     central: float
+    """Geometric mean of them."""
     high: float
+    """Largest of them."""
 
 
 class PowerW(BaseModel):
@@ -278,9 +365,13 @@ class PowerW(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     switching: float
+    """To charge nets."""
     internal: float
+    """Inside cells, when their pins toggle."""
     leakage: float
+    """Without any toggle."""
     total: float
+    """All three."""
 
 
 class GroupFigures(BaseModel):
@@ -289,35 +380,51 @@ class GroupFigures(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     cell_area_um2: float
+    """Area of its cells."""
     cells: int
+    """Cells."""
     power_w: PowerW
+    """Watts of its cells."""
 
 
 class ClockTreeFigures(BaseModel):
-    """The clock tree that `dbp.synthesis.timing.clock_tree` estimates; ``slew_s``: the worst."""
+    """The clock tree that `dbp.synthesis.timing.clock_tree` estimates."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     registers: int
+    """Clock pins at its leaves."""
     buffers: int
+    """Buffers, all alike."""
     levels: int
+    """Buffers in a row."""
     buffer_cell: str
+    """Name of their cell."""
     wire_um: float
+    """Length of all wires."""
     wire_f_per_um: float
+    """Capacitance of a wire by length (F/um)."""
     slew_s: float
+    """Worst transition time."""
     fanout: int
+    """Most sinks of a net."""
 
 
 class Scaling(BaseModel):
-    """A published rule that scales a kit to 28 nm; no area where the rule has none."""
+    """A published rule that scales a kit to 28 nm."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     kit: str
+    """Kit that is scaled."""
     method: str
+    """Who published the rule."""
     energy: float
+    """Energy at 28 nm over that of the kit."""
     area: float | None
+    """Area at 28 nm over that of the kit; null where the rule has none."""
     delay: float
+    """Delay at 28 nm over that of the kit."""
 
 
 class Scaled(BaseModel):
@@ -326,10 +433,15 @@ class Scaled(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     node_nm: int
+    """The node scaled to."""
     voltage_v: float
+    """The supply scaled to."""
     factors: tuple[Scaling, ...]
+    """The rules."""
     power_w: Band
+    """Power of the step."""
     cell_area_um2: Band
+    """Area of the step's cells."""
 
 
 class Recipe(BaseModel):
@@ -338,11 +450,17 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     multipliers: str
+    """How products are built."""
     sums: str
+    """How sums are built."""
     full_adder: str | None
+    """The kit's full-adder cell; null without any."""
     full_adders_of_hardwired_lanes: str
+    """The order of their inputs."""
     abc_script: str
+    """What ABC does."""
     abc_clock_target: float | None
+    """Period that ABC aims at; null: the fastest it finds."""
 
 
 class PathStep(BaseModel):
@@ -351,36 +469,43 @@ class PathStep(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     instance: str
+    """Name of the cell's instance."""
     cell: str
+    """Name of the cell."""
     arrival_ns: float
+    """When its output arrives after the clock edge."""
 
 
 class ClockTrial(BaseModel):
-    """A pipeline that was mapped and timed to fit the clock: see `dbp.synthesis.fit_clock`.
-
-    ``pipeline``: as ``--pipeline`` takes it; ``latest``: the bank of registers at which the latest
-    logic ends; ``power_w``: None where it was not simulated; ``kept``: whether the next trials
-    began with this pipeline.
-    """
+    """A pipeline that was mapped and timed to fit the clock: see `dbp.synthesis.fit_clock`."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     pipeline: str
+    """Registers of the trial, as ``--pipeline`` takes them."""
     slack_ns: float
+    """Slack of the step."""
     latest: str
+    """The bank of registers at which the latest logic ends."""
     cell_area_um2: float
+    """Area of all cells."""
     power_w: float | None
+    """Power of the step; null where it was not simulated."""
     kept: bool
+    """Whether the next trials began with this pipeline."""
 
 
 class ClockFit(BaseModel):
-    """The trials of a fit to the clock in their order, each simulated over ``clocks`` clocks."""
+    """The trials of a fit to the clock."""
 
     model_config = ConfigDict(frozen=True)
 
     lanes: int
+    """Samples per clock of the trials."""
     clocks: int
+    """Clocks over which each was simulated."""
     trials: tuple[ClockTrial, ...] = Field(min_length=1)
+    """The trials in their order."""
 
     @property
     def last_kept(self) -> ClockTrial:
@@ -394,6 +519,7 @@ class PlacedGroup(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     power_w: PowerW
+    """Watts of its instances."""
 
 
 class PlacedStep(BaseModel):
@@ -402,61 +528,104 @@ class PlacedStep(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     openroad: str
+    """Version of OpenROAD."""
     slack_ns: float
+    """Setup slack after routing."""
     hold_slack_ns: float
+    """Hold slack after routing."""
     area_um2: float
+    """Area of all cells, buffers included."""
     utilisation: float
+    """Cells over the core's area."""
     wire_length_um: float
+    """Length of all wires."""
     clock_buffers: int
+    """Buffers of the clock tree."""
     power_w: PowerW
+    """Watts with the wires that were routed."""
     groups: dict[str, PlacedGroup]
+    """Watts of registers, logic and clock cells."""
 
 
 class SynthMetrics(Metrics):
-    """One step, mapped to a kit.
-
-    ``kept``: whether `dbp.synthesis.synthesize` found these metrics with the same inputs; it is not
-    in the file.
-    """
+    """One step, mapped to a kit: see `dbp.synthesis.synthesize`."""
 
     pdk: str
+    """Kit that the step was mapped to."""
     step: int
+    """Number of the step."""
     lanes: int
+    """Samples per clock."""
     filters: Literal["reconfigurable", "hardwired"]
+    """Taps in registers, or in the logic."""
     pipeline: dict[str, dict[str, bool | int]]
+    """Registers of each block, as ``--pipeline`` names them."""
     clock_mhz: float
+    """Clock that figures are stated for."""
     cell_area_um2: float
+    """Area of all cells."""
     cells: int
+    """Cells of the netlist."""
     power_w: PowerW
+    """Watts of the step, without a clock tree."""
     groups: dict[str, GroupFigures]
+    """Area and watts of registers, logic and clock cells."""
     power_engine: Literal["dbp"]
+    """What calculated the power."""
     power_without_glitches_w: PowerW
+    """Watts if each net changed once a clock at most, from one settled value to the next."""
     glitch_share: float
+    """Part of the power that glitches take."""
     clock_tree_estimate_w: PowerW | None
+    """Watts of an estimated clock tree, not in ``power_w``; null without a buffer in the kit."""
     clock_tree_estimate: ClockTreeFigures | None
+    """That tree."""
     wire_load: str | None
+    """The library's wire load; null for no wires."""
     input_slew_ns: float = 0.0
+    """Transition time of all input ports but the clock."""
     voltage_v: float
+    """Supply of the kit."""
     for_demonstration_only: bool
+    """Whether the kit is no evidence, as ``predictive28``."""
     scaled_28nm: Scaled | None
+    """Power and area by published factors; null for kits without any."""
     recipe: Recipe
+    """How the RTL was mapped."""
     slack_ns: float
+    """Worst setup slack, with the wires of the wire load."""
     slack_without_wires_ns: float
+    """The same without wires."""
     highest_clock_mhz: float
+    """Clock at which the slack is zero."""
     highest_clock_without_wires_mhz: float
+    """The same without wires."""
     timing_met: bool
+    """Whether the slack is not negative."""
     critical_path: tuple[PathStep, ...]
+    """The cells of the latest path, from its register on."""
     activity: Literal["simulated"]
+    """Toggles are those of the gates, simulated with delays."""
     simulated_clocks: int
+    """Clocks over which toggles were counted."""
     simulation_period_ns: float
+    """Period at which the gates were simulated: longer than the clock's where they miss it."""
     toggles_per_net_and_clock: float
+    """Mean over all nets but the clock."""
     nets_annotated_fraction: float
+    """Part of the nets that have delays."""
     gate_level_samples: int
+    """Output samples compared with golden."""
     gate_level_mismatches: int
+    """Those that differ."""
     inputs_hash: str
+    """SHA-256 of everything that the figures depend on."""
     fit_clock: ClockFit | None = None
+    """Trials of ``--fit-clock``."""
     place_and_route: PlacedStep | None = None
+    """Figures of ``--place-and-route``."""
     kept: bool = Field(default=False, exclude=True)
+    """Whether these metrics were found with the same inputs; it is not in the file."""
 
     @property
     def area_um2(self) -> float:
@@ -470,9 +639,13 @@ class ReceiverPowerW(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     switching: float | None = None
+    """To charge nets."""
     internal: float | None = None
+    """Inside cells, when their pins toggle."""
     leakage: float | None = None
+    """Without any toggle."""
     total: float = Field(gt=0)
+    """All three."""
 
 
 class FitCheck(BaseModel):
@@ -481,7 +654,9 @@ class FitCheck(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     power: float
+    """Predicted over measured power."""
     area: float
+    """Predicted over measured area."""
 
 
 class Calibrated(BaseModel):
@@ -490,18 +665,24 @@ class Calibrated(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     power_w: float
+    """Power of the step."""
     power_w_left_out_error: float
+    """Relative error of the power by a factor fitted without this step."""
     area_mm2: float
+    """Area of the step."""
     area_mm2_left_out_error: float
+    """Relative error of the area by a factor fitted without this step."""
 
 
 class LineFit(BaseModel):
-    """A figure against the number of lanes: ``fixed`` and ``per_lane`` of a straight line."""
+    """A figure against the number of lanes: a straight line."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     fixed: float
+    """At no lane."""
     per_lane: float
+    """For each lane."""
 
 
 class ComparisonRow(BaseModel):
@@ -514,46 +695,87 @@ class ComparisonRow(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
     design: str
+    """Name of the design or receiver."""
     design_hash: str | None = None
+    """SHA-256 of the design."""
     learned: bool = False
+    """Whether its filters were learned, judged by its name."""
     filters: str
+    """``reconfigurable``, ``hardwired``, or what a receiver without steps has."""
     pdk: str
+    """Kit."""
     for_demonstration_only: bool = False
+    """Whether the kit is no evidence, as ``predictive28``."""
     pipeline: str | None = None
+    """Registers, as ``--pipeline`` takes them."""
     taps: int | None = None
+    """Taps of the middle filter."""
     coefficient_bits: int | None = None
+    """Width of its taps."""
     signal_bits: int | None = None
+    """Width of a quadrature between blocks."""
     launch_power_dbm: float | None = None
+    """Launch power of least BER."""
     ber: float
+    """BER there."""
     ber_low: float
+    """Low end of its 95 % interval."""
     ber_high: float
+    """High end of its 95 % interval."""
     lanes: int | None = None
+    """Samples per clock of the receiver."""
     step: int | None = None
+    """Number of the step that stands for most."""
     synthesised_lanes: tuple[int, int] | None = None
+    """The two widths that the estimate is from."""
     step_power_w: float | None = Field(default=None, gt=0)
+    """Power of one step."""
     step_area_mm2: float | None = Field(default=None, gt=0)
+    """Area of one step."""
     power_w: ReceiverPowerW
+    """Watts of the receiver, without a clock tree."""
     area_mm2: float = Field(gt=0)
+    """Area of the receiver."""
     clock_tree_estimate_w: float | None = None
+    """Watts of an estimated clock tree, not in ``power_w``."""
     fit_power_w: LineFit | None = None
+    """Power of a step against lanes."""
     fit_area_um2: LineFit | None = None
+    """Area of a step against lanes."""
     fit_check: dict[str, FitCheck] | None = None
+    """What these lines predict over what was measured, by further width."""
     slack_ns: float | None = None
+    """Worst slack of all syntheses."""
     timing_met: bool | None = None
+    """Whether none is negative."""
     glitch_share: float | None = None
+    """Part of the power that glitches take."""
     voltage_v: float | None = None
+    """Supply of the kit."""
     pj_per_bit: float
+    """Energy per bit of the link."""
     pj_per_sample: float | None = None
+    """Energy per complex sample."""
     paper_step: StepFigures | None = None
+    """What the paper states for a step of these formats."""
     power_28nm_w: Band | None = None
+    """Power of the receiver at 28 nm."""
     step_power_28nm_w: Band | None = None
+    """Power of a step at 28 nm."""
     area_28nm_mm2: Band | None = None
+    """Area of the receiver at 28 nm."""
     step_area_28nm_mm2: Band | None = None
+    """Area of a step at 28 nm."""
     combined_power_28nm_w: Band | None = None
+    """Power of the receiver at 28 nm, from several kits."""
     combined_step_power_28nm_w: Band | None = None
+    """Power of a step at 28 nm, from several kits."""
     combined_area_28nm_mm2: Band | None = None
+    """Area of the receiver at 28 nm, from several kits."""
     combined_step_area_28nm_mm2: Band | None = None
+    """Area of a step at 28 nm, from several kits."""
     calibrated: Calibrated | None = None
+    """A step by factors fitted to the paper's steps."""
 
 
 class FittedFactor(BaseModel):
@@ -562,8 +784,11 @@ class FittedFactor(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     factor: float
+    """The paper's value over ours."""
     worst_left_out_error: float
+    """Largest relative error of a step left out of the fit."""
     rms_left_out_error: float
+    """Rms of these errors."""
 
 
 class Calibration(BaseModel):
@@ -572,68 +797,105 @@ class Calibration(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     pdk: str
+    """Kit."""
     rows: int
+    """Steps of the fit."""
     power_w: FittedFactor
+    """Factor for watts."""
     area_mm2: FittedFactor
+    """Factor for square millimetres."""
 
 
 class Headline(BaseModel):
-    """One design against another at no higher a BER; no ``design`` where none reaches it."""
+    """One design against another at no higher a BER."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     pdk: str
+    """Kit."""
     filters: str
+    """``reconfigurable`` or ``hardwired``."""
     kind: Literal["first", "unlearned"]
+    """Against the comparison's first design, or against the best unlearned one."""
     against: str
+    """Name of the design compared with."""
     against_ber: float
+    """Its BER."""
     design: str | None
+    """Name of the design of least power at no higher a BER; null where none reaches it."""
     ber: float | None = None
+    """Its BER."""
     better_ber: bool | None = None
+    """Whether its BER is lower beyond both intervals."""
     power_saving: float | None = None
+    """Part of the other design's power that it saves."""
 
 
 class ComparisonMetrics(Metrics):
     """Whole receivers beside each other."""
 
     rows: tuple[ComparisonRow, ...] = Field(min_length=1)
+    """One for each design, kind of filters and kit."""
     calibration: tuple[Calibration, ...] = ()
+    """Factors fitted to the paper's steps, by kit."""
     headlines: tuple[Headline, ...] = ()
+    """Comparisons worth a sentence."""
 
 
 class Point(BaseModel):
-    """One receiver at one launch power of one link; the interval is 95 %.
+    """One receiver at one launch power of one link.
 
-    ``multiplier_bits`` and ``adder_bits`` per complex sample are those of
-    `dbp.datapath.complexity`, of fixed point only; the figures after them are of a waveform from a
-    file only. Keys that are no fields here are those of the link that a sweep has set, with their
-    values, or in which designs have links of their own; they come first in a file.
+    The figures after ``adder_bits`` are of a waveform from a file only. Keys that are no fields
+    here are those of the link that a sweep has set, with their values, or in which designs have
+    links of their own; they come first in a file.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
     design: str
+    """Name of the receiver."""
     arithmetic: Literal["float", "fixed"]
+    """``fixed``: as the hardware computes it, bit for bit."""
     launch_power_dbm: float
+    """Launch power."""
     bits: int
+    """Bits compared."""
     errors: int
+    """Bits wrong."""
     ber: float
+    """Errors over bits."""
     ber_low: float
+    """Low end of the 95 % interval."""
     ber_high: float
+    """High end of the 95 % interval."""
     ser: float | None = None
+    """Symbols wrong over symbols."""
     snr_db: float
+    """Effective SNR."""
     evm_percent: float | None = None
+    """Error vector magnitude, rms, over the rms of the symbols."""
     q_db: float | None = None
+    """The BER as a Q factor; null without errors."""
     gmi_bits: float | None = None
+    """Generalised mutual information per symbol."""
     design_hash: str | None = None
+    """SHA-256 of the design."""
     multiplier_bits: int | None = None
+    """Width times width of all multipliers, per complex sample; null in floating point."""
     adder_bits: int | None = None
+    """Width of all adders, per complex sample; null in floating point."""
     delay_samples: float | None = None
+    """Where the first of the sent symbols lies in the waveform."""
     phase_rad: float | None = None
+    """Phase of the waveform against the symbols."""
     gain: float | None = None
+    """Amplitude of the waveform over that of the symbols."""
     coherence: float | None = None
+    """Likeness of waveform and symbols, at most 1."""
     conjugated: bool | None = None
+    """Whether waveform and symbols are those of the conjugate fibre equation."""
     edge_symbols: int | None = None
+    """Symbols at each end that are not counted."""
 
     @model_serializer(mode="wrap")
     def _link_first(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -677,7 +939,12 @@ class BerMetrics(Metrics):
     """
 
     points: tuple[Point, ...]
+    """One for each receiver, launch power and link."""
     link: dict[str, Any] | None = None
+    """Keys of the link that all points share."""
     min_errors: int | None = None
+    """A point was finished after this many errors."""
     max_bits: int | None = None
+    """Or before the group of blocks that would exceed this many bits."""
     waveform: str | None = None
+    """The file that was counted on."""
