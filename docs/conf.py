@@ -22,7 +22,7 @@ copyright = "The dbp developers. Apache-2.0"
 version = release = dbp.__version__
 language = "en_GB"
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "notebooks"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "notebooks", "reference"]
 exclude_patterns = ["_build", "_ext", "**/.ipynb_checkpoints"]
 
 # Markdown: links to headings by their text, as on GitHub; definition lists and figures.
@@ -42,8 +42,11 @@ nb_merge_streams = True
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A name in single backticks is code, in docstrings too.
-default_role = "code"
+# A name in single backticks of a docstring is code, and a reference where the site has that name.
+default_role = "py:obj"
+autodoc_member_order = "bysource"
+python_use_unqualified_type_names = True
+maximum_signature_line_length = 72
 
 html_theme = "furo"
 html_title = f"dbp {release}"
