@@ -28,7 +28,9 @@ CODE = re.compile(r"```.*?```", re.S)
 def pages() -> list[Path]:
     """Return our Markdown pages: those of the root, of docs, and of folders of data."""
     roots = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md")]
-    return sorted({*ROOT.glob("*.md"), *roots})
+    made = ROOT / "docs/_build", ROOT / "docs/reference/generated"
+    found = {*ROOT.glob("*.md"), *roots}
+    return sorted(path for path in found if not any(map(path.is_relative_to, made)))
 
 
 def sources() -> list[Path]:

@@ -9,10 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import api
-import command_line
-import configuration
-import metrics
+from reference import command_line, configuration, metrics, python
 
 FOLDER = "reference/generated"
 
@@ -23,7 +20,7 @@ def pages() -> dict[str, str]:
         "command_line.md": command_line.page(),
         "configuration.md": configuration.page(),
         "metrics.md": metrics.page(),
-        "python.rst": api.page(),
+        "python.rst": python.page(),
     }
 
 
@@ -47,5 +44,5 @@ def setup(app) -> dict[str, object]:
 
 
 def process_docstring(app, what, name, thing, options, lines: list[str]) -> None:
-    """Give a docstring of ours the markup that Sphinx lays out: see `api.laid_out`."""
-    lines[:] = api.laid_out(re.sub(r"\n+\Z", "", "\n".join(lines))).split("\n")
+    """Give a docstring of ours the markup that Sphinx lays out: see `python.laid_out`."""
+    lines[:] = python.laid_out(re.sub(r"\n+\Z", "", "\n".join(lines))).split("\n")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from field_docs import cell, markdown, meanings, models_in, summary, type_text, unit
 from pydantic import BaseModel
 
 from dbp.records import schemas
 from dbp.records.provenance import Metrics
+from reference.fields import cell, markdown, meanings, models_in, summary, type_text, unit
 
 # The model of each file.
 FILES: dict[str, tuple[type[Metrics], str]] = {

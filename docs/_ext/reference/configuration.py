@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from field_docs import cell, default, limits, markdown, meanings, models_in, summary, unit
 from pydantic import BaseModel
 
 from dbp.config import Config, presets
+from reference.fields import cell, default, limits, markdown, meanings, models_in, summary, unit
 
 HEAD = """# Configuration
 
