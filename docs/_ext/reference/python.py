@@ -14,7 +14,7 @@ import dbp
 # Public names that are none of these stand under the last title.
 GROUPS = {
     "Links and designs": ("Link", "Design", "Config", "FloatFilters"),
-    "Learning": ("learn", "LearnedDesign"),
+    "Learning": ("learn", "LearnedDesign", "start_filters", "quantize"),
     "How good a receiver is": (
         *("measure", "detect", "evaluate", "Receiver", "Reference", "check_receiver"),
         *("load_waveform", "Recording"),
