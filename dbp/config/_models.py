@@ -99,9 +99,9 @@ class Link(_Table):
     roll_off: float = Field(0.1, ge=ROLL_OFFS[0], le=ROLL_OFFS[1])
     """Roll-off of the root-raised-cosine pulse."""
     samples_per_symbol: int = Field(6, ge=6, le=SAMPLES_PER_SYMBOL)
-    """Samples of the simulation; even."""
+    """Samples per symbol of the simulation; even."""
     steps_per_span: int = Field(16, ge=1, le=10000)
-    """Split steps of the simulation, of equal nonlinear phase ("logarithmic" steps)."""
+    """Split steps per span, of equal nonlinear phase ("logarithmic" steps)."""
     block_symbols: int = Field(1024, ge=64, le=1 << 20)
     """Length of a circular block; even."""
     precision: Literal["complex64", "complex128"] = "complex64"

@@ -933,15 +933,12 @@ def best_points(points: Iterable[Point]) -> dict[tuple[Any, ...], Point]:
 
 
 class BerMetrics(Metrics):
-    """All points of an evaluation, and the rule by which it stopped or the waveform's file.
-
-    ``link``: the values of the link's keys that all points share; the others stand in the points.
-    """
+    """All points of an evaluation, and the rule by which it stopped or the waveform's file."""
 
     points: tuple[Point, ...]
     """One for each receiver, launch power and link."""
     link: dict[str, Any] | None = None
-    """Keys of the link that all points share."""
+    """Keys of the link that all points share; the others stand in the points."""
     min_errors: int | None = None
     """A point was finished after this many errors."""
     max_bits: int | None = None

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from reference import command_line, configuration, metrics, python
 
 FOLDER = "reference/generated"
@@ -40,9 +42,17 @@ def write(folder: Path) -> None:
 def setup(app) -> dict[str, object]:
     app.connect("builder-inited", lambda app: write(Path(app.srcdir) / FOLDER))
     app.connect("autodoc-process-docstring", process_docstring)
+    app.connect("autodoc-process-signature", process_signature)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def process_docstring(app, what, name, thing, options, lines: list[str]) -> None:
     """Give a docstring of ours the markup that Sphinx lays out: see `python.laid_out`."""
     lines[:] = python.laid_out(re.sub(r"\n+\Z", "", "\n".join(lines))).split("\n")
+
+
+def process_signature(app, what, name, thing, options, arguments, returned):
+    """Leave out the signature of a model: its keys, limits and defaults have a page."""
+    if what == "class" and issubclass(thing, BaseModel):
+        return ("(**keys)" if name in ("dbp.Link", "dbp.Config") else ""), None
+    return None

@@ -53,11 +53,16 @@ def page() -> str:
     )
 
 
+def anchor(path: str, name: str) -> str:
+    """Return the anchor of a key, such as ``link-span_km``."""
+    return f"{path}.{name}".strip(".").replace(".", "-")
+
+
 def _section(path: str, model: type[BaseModel]) -> str:
     title = f"## `[{path}]`" if path else "## Top of the file"
     texts = meanings(model)
     rows = [
-        f"| [`{name}`]{{#{f'{path}.{name}'.strip('.')}}} | {default(field)} | {unit(name)} | "
+        f"| [`{name}`]{{#{anchor(path, name)}}} | {default(field)} | {unit(name)} | "
         f"{cell(limits(field))} | {cell(markdown(texts.get(name, '')))} |\n"
         for name, field in model.model_fields.items()
         if not models_in(field.annotation)

@@ -29,8 +29,6 @@ UNITS = {
     "_pj_per_bit": "pJ/bit",
     "_pj_per_sample": "pJ/sample",
     "_bits_per_symbol": "bits per symbol",
-    "_samples_per_symbol": "samples per symbol",
-    "_steps_per_span": "steps per span",
     "_clocks": "clocks",
     "_cycles": "clocks",
     "_dbm": "dBm",
@@ -61,7 +59,6 @@ UNITS = {
     "_percent": "%",
     "_permille": "permille",
     "_rms": "rms",
-    "_lines": "lines",
     "_words": "words",
     "_symbols": "symbols",
     "_samples": "samples",
@@ -189,7 +186,8 @@ def type_text(annotation: Any, link: Callable[[type], str]) -> str:
         inner = dict.fromkeys(type_text(part, link) for part in arguments if part is not ...)
         return f"list of {' and '.join(inner)}"
     if origin is dict:
-        return f"table of {type_text(arguments[1], link)}, by name"
+        inner = type_text(arguments[1], link)
+        return f"table by name of {inner.replace('table', 'tables', 1)}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return link(annotation)
     return TYPES[annotation]
