@@ -4,7 +4,6 @@
 is built nor when it is read.
 """
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -55,9 +54,3 @@ html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["dbp.css"]
 html_theme_options = {"navigation_with_keys": True}
-
-
-# While pages are still being written: an empty list of pages is no mistake.
-logging.getLogger("sphinx.sphinx.directives.other").addFilter(
-    lambda record: "didn't match any documents" not in str(record.msg)
-)

@@ -182,6 +182,19 @@ def test_links_between_pages_lead_somewhere(path: Path):
     assert broken_anchors(path, CODE.sub("", path.read_text())) == []
 
 
+def test_every_page_of_the_site_is_in_one_table_of_contents():
+    docs = ROOT / "docs"
+    listed: list[Path] = []
+    for page in docs.rglob("index.md"):
+        for tree in re.findall(r"```\{toctree\}\n(.*?)```", page.read_text(), re.S):
+            for entry in filter(re.compile(r"^[^:\s]").match, tree.splitlines()):
+                listed += sorted({*page.parent.glob(f"{entry}.md")} - {page})
+    # Some are made when the site is built.
+    written = [page for page in listed if "generated" not in page.parts]
+    expected = {page for page in pages() if page.is_relative_to(docs)} - {docs / "index.md"}
+    assert sorted(written) == sorted(expected)
+
+
 def test_what_is_wrong_is_found():
     good = "`dbp.Design.load`, `dbp.rtl.ports.Ports.read`, dbp.rtl.blocks.filter, `dbp.config`"
     assert unknown_names(good) == []
