@@ -144,29 +144,33 @@ def measure(
 
 @dataclass(frozen=True)
 class Measurement:
-    """The figures of a receiver at one launch power; none of them NaN or infinite.
-
-    ``bits``, ``errors``, ``ber`` and its 95 % interval ``ber_low``, ``ber_high``
-    (`block_interval`); ``ser``, the symbol error ratio; ``snr_db``, effective SNR,
-    E|x|^2 / E|x - c y|^2 with the gain c that makes it largest; ``evm_percent``, the error vector's
-    rms over that of the sent symbols, known and not decided, after the gain of `align` (Schmogrow
-    et al., IEEE Photon. Technol. Lett. 24(1), 2012; normalised to the mean power);
-    ``q_db``, 20 log10 of the Q that has this BER, erfc(Q / sqrt 2) / 2, None where that is 0 or
-    from 1/2 up; ``gmi_bits``, generalised mutual information per symbol of the bit-wise decoder
-    (Alvarado, Fehenberger, Chen, Willems, J. Lightw. Technol. 36(2), 2018, equation 34, with s = 1
-    since the ratios are not rescaled: a rate that this decoder achieves).
-    """
+    """The figures of a receiver at one launch power; none of them NaN or infinite."""
 
     bits: int
+    """Bits compared."""
     errors: int
+    """Bits wrong."""
     ber: float
+    """Errors over bits."""
     ber_low: float
+    """Low end of the 95 % interval (`dbp.evaluation.intervals.block_interval`)."""
     ber_high: float
+    """High end of that interval."""
     ser: float
+    """Symbols wrong over symbols."""
     snr_db: float
+    """Effective SNR: E|x|^2 / E|x - c y|^2 with the gain c that makes it largest."""
     evm_percent: float
+    """The error vector's rms over that of the sent symbols, known and not decided, after the gain
+    of `align`; normalised to the mean power (Schmogrow et al., IEEE Photon. Technol. Lett. 24(1),
+    2012)."""
     q_db: float | None
+    """20 log10 of the Q that has this BER, erfc(Q / sqrt 2) / 2; None where that is 0 or from 1/2
+    up."""
     gmi_bits: float
+    """Generalised mutual information per symbol of the bit-wise decoder: a rate that it achieves
+    (Alvarado, Fehenberger, Chen, Willems, J. Lightw. Technol. 36(2), 2018, equation 34, with s = 1
+    since the ratios are not rescaled)."""
 
     def __repr__(self) -> str:
         return (

@@ -44,6 +44,14 @@ def test_every_public_name_says_what_it_does():
             assert python.find(name).__doc__, name
 
 
+def test_every_figure_of_a_result_says_what_it_is():
+    for name in python.RESULTS:
+        thing = python.find(name)
+        for field in getattr(thing, "__annotations__", {}):
+            said = field in fields.meanings(thing) or f"``{field}``" in (thing.__doc__ or "")
+            assert said or field == "model_config" or field.startswith("_"), f"{name}.{field}"
+
+
 def test_every_command_and_option_is_on_the_page(pages):
     page = pages["command_line.md"]
     for name, parser in command_line.commands():
