@@ -35,7 +35,7 @@ nb_execution_mode = "cache"
 nb_execution_cache_path = str(notebooks.cache_folder(DOCS))
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
-nb_execution_timeout = 150
+nb_execution_timeout = notebooks.LONGEST_S
 nb_merge_streams = True
 # No widgets: their script would come from the network.
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}
