@@ -21,7 +21,7 @@ copyright = "The dbp developers. Apache-2.0"
 version = release = dbp.__version__
 language = "en_GB"
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "notebooks", "reference"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "notebooks", "reference", "offline"]
 exclude_patterns = ["_build", "_ext", "**/.ipynb_checkpoints"]
 
 # Markdown: links to headings by their text, as on GitHub; definition lists and figures.

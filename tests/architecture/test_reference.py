@@ -15,6 +15,7 @@ from dbp.records.provenance import Metrics
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs/_ext"))
 reference = importlib.import_module("reference")
+offline = importlib.import_module("offline")
 command_line, configuration = reference.command_line, reference.configuration
 metrics, python, fields = reference.metrics, reference.python, reference.fields
 
@@ -129,3 +130,12 @@ def test_docstrings_become_fields():
         *(":returns: `Thing` of both.", ":raises InputError: for others"),
         *(":raises ToolError: where none is there.", "", "::", "", "    code()"),
     ]
+
+
+def test_what_a_page_would_fetch_from_the_network_is_found():
+    script, style = (
+        '<script async src="https://cdn.x/y.js',
+        '<link rel="stylesheet" href="//a/b.css',
+    )
+    page = f'{script}"></script>{style}"><img src="a.png"><a href="https://z">z</a>'
+    assert offline.fetched(page) == [script, style]
