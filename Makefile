@@ -17,7 +17,7 @@ DEBIAN_PACKAGES := g++ iverilog opensta python3-venv
 FAST_TESTS := $(addprefix tests/, api architecture comparison config datapath evaluation learning \
   link records report support test_runs.py waveforms)
 
-.PHONY: demo test test-fast test-long soak slurm coverage setup tools docs clean
+.PHONY: demo test test-fast test-long soak slurm coverage setup tools docs dist clean
 
 demo: setup
 	$(BIN)/dbp run demo --out runs/demo
@@ -53,7 +53,15 @@ test-long: setup
 soak: setup
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/soak.py --kills 100 --seed $(SEED)
 
+# What a release uploads, checked: docs/development/releasing.md.
+dist: setup
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+
+# The links are none in a source distribution.
 setup: tools .venv/.ready
+	@for folder in rtl sim synthesis; do [ -e dbp/$$folder ] || ln -s ../$$folder dbp/$$folder; done
 
 # Without root: says what to install and goes on; the stages that miss a tool say so too.
 tools:

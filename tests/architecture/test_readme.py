@@ -34,7 +34,7 @@ def blocks(text: str, language: str) -> list[str]:
 def commands(text: str) -> list[list[str]]:
     """Return the words of each `dbp ...` of the shell blocks, without synopses."""
     lines = "\n".join(blocks(text, "sh")).replace("\\\n", " ").splitlines()
-    parts = [part for line in lines if "[-" not in line for part in line.split("&&")]
+    parts = [part for line in lines if "[-" not in line for part in re.split("&&|>", line)]
     words = [shlex.split(part, comments=True) for part in parts]
     return [line[1:] for line in words if line[:1] == ["dbp"]]
 
