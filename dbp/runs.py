@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from dbp.datapath.stimulus import Stimulus, StimulusSource
 from dbp.errors import InputError, shown
 from dbp.records.provenance import Metrics, read_metrics
 from dbp.support.files import is_file, write_text
+from dbp.support.text import did_you_mean
 
 if TYPE_CHECKING:
     from dbp.learning.float_filters import FloatFilters
@@ -44,10 +45,11 @@ def read_config(name_or_path: str, seed: int | None) -> Config:
     return loaded if seed is None else loaded.model_copy(update={"seed": seed})
 
 
-def find_design(name_or_path: str) -> FoundDesign:
+def find_design(name_or_path: str, also: Sequence[str] = ()) -> FoundDesign:
     """Find a design by its shipped name, its file, or its run's folder.
 
-    Returns the design and the folder that holds it, None for a shipped one.
+    Returns the design and the folder that holds it, None for a shipped one. ``also``: other names
+    that the caller takes, for the hint in the error.
     """
     designs = shipped.designs()
     path = Path(name_or_path)
@@ -56,9 +58,10 @@ def find_design(name_or_path: str) -> FoundDesign:
     if not is_file(path):
         path /= "design.json"
     if not is_file(path):
+        hint = did_you_mean(name_or_path, (*designs, *also))
         raise InputError(
             f"design {shown(name_or_path)}: neither a design.json nor a run's folder nor a shipped "
-            f"design ({', '.join(designs) or 'none'})"
+            f"design ({', '.join(designs) or 'none'}){hint}"
         )
     return Design.load(path), path.parent
 

@@ -12,6 +12,7 @@ from dataclasses import astuple, dataclass, fields, replace
 
 from dbp.datapath.design import Rotation
 from dbp.errors import InputError
+from dbp.support.text import did_you_mean
 
 MAX_COUNT = 1000
 
@@ -116,7 +117,8 @@ def parse(text: str) -> Pipeline:
     for item in text.split(",") if text else ():
         key, _, value = item.partition("=")
         if key not in allowed:
-            raise InputError(f"pipeline: {key!r}: must be one of {', '.join(allowed)}")
+            hint = did_you_mean(key, allowed)
+            raise InputError(f"pipeline: {key!r}: must be one of {', '.join(allowed)}{hint}")
         part, name = allowed[key]
         block = getattr(pipeline, part)
         is_cut = isinstance(getattr(block, name), bool)

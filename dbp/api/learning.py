@@ -15,6 +15,7 @@ from dbp.api.design import Design
 from dbp.config import Config
 from dbp.datapath.design import Design as BareDesign
 from dbp.errors import InputError, shown
+from dbp.support.text import did_you_mean
 
 if TYPE_CHECKING:
     from dbp.learning.float_filters import FloatFilters
@@ -138,7 +139,8 @@ def _settings(
     for key, value in keys.items():
         tables = [table for table in TABLES if key in content[table]]
         if not tables:
-            known = ", ".join(sorted({key for table in TABLES for key in content[table]}))
-            raise InputError(f"{key}: unknown key; the keys here are {known}")
+            known = sorted({key for table in TABLES for key in content[table]})
+            hint = did_you_mean(key, known)
+            raise InputError(f"{key}: unknown key; the keys here are {', '.join(known)}{hint}")
         content[tables[0]][key] = value.item() if isinstance(value, np.generic) else value
     return config.checked(content)

@@ -1,18 +1,17 @@
 """The command line: ``dbp train | rtl | prove | sim | synth | power | ber | link | ...``.
 
-One file a command: its parser stands beside its action. Both load slowly what they need (torch, the
-hardware tools, plots) only when the command runs, so that ``--help`` is quick.
+One file a command, with its action; its parser is in the file of that name in `dbp.cli.parsers`.
 """
 
 from __future__ import annotations
 
-import importlib
 import io
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, TextIO
 
+from dbp.cli import parsers
 from dbp.errors import DbpError, InputError, one_line
 from dbp.support import signals
 
@@ -20,13 +19,7 @@ if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
-    from dbp.cli.options import Parser
-
-# Each is a module of this package.
-COMMANDS = (
-    *("train", "rtl", "prove", "sim", "synth", "power", "pdk", "ber", "link", "equalize"),
-    *("compare", "report", "run"),
-)
+    from dbp.cli.parsers.options import Parser
 
 __all__ = ["main"]
 
@@ -40,10 +33,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         with signals.raised(is_program=arguments is None):
+            parser = _parser()
+            words = _join_ranges(sys.argv[1:] if arguments is None else arguments)
+            options = parser.parse_args(words)
+            if options.command is None:
+                print(parsers.first_contact(parser), file=sys.stderr)
+                return 2
             from dbp.support import family
 
             with family.exported():
-                return _run(sys.argv[1:] if arguments is None else arguments)
+                return _run(options)
     except signals.Stopped as stopped:
         signals.say(stopped)
         if arguments is None:
@@ -53,8 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("interrupted", 130)
 
 
-def _run(arguments: Sequence[str]) -> int:
-    options = _parser().parse_args(_join_ranges(arguments))
+def _run(options: argparse.Namespace) -> int:
     try:
         output = _Output(sys.stdout)
         with _locked(options), redirect_stdout(output):
@@ -127,19 +125,7 @@ def _words(error: OSError, folder: Path | None) -> str:
 
 
 def _parser() -> Parser:
-    from dbp import __version__
-    from dbp.cli.options import Parser
-
-    parser = Parser(
-        prog="dbp",
-        description="Time-domain digital backpropagation: learn and quantize its filters, "
-        "generate RTL, prove it bit-exact, and cost it in watts.",
-    )
-    parser.add_argument("--version", action="version", version=f"dbp {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        importlib.import_module(f"dbp.cli.{command}").add_to(commands)
-    return parser
+    return parsers.build()
 
 
 def _join_ranges(arguments: Sequence[str]) -> list[str]:

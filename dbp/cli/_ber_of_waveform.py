@@ -88,7 +88,7 @@ def _listeners(
     from dbp.evaluation import on_waveform
     from dbp.evaluation.receivers import REFERENCES, Reference
 
-    designs = {name: find_design(name) for name in names if name not in REFERENCES}
+    designs = {name: find_design(name, REFERENCES) for name in names if name not in REFERENCES}
     labels = labels_of(designs)
     if config_name and len(designs) == len(names):
         raise InputError(f"--waveform: --config is for the references ({', '.join(REFERENCES)})")

@@ -76,7 +76,7 @@ def resolve(request: Request) -> EvaluationPlan:
     names = names or list({**sweep_of_file, **(request.sweep or {})}.get("design", ()))
     if not names:
         raise InputError("dbp ber: must have DESIGN..., --reproduce or a [sweep] with design")
-    designs = {name: find_design(name) for name in names if name not in REFERENCES}
+    designs = {name: find_design(name, REFERENCES) for name in names if name not in REFERENCES}
     settled = _Settled(given, {}) if given else _settle(request, designs)
     settings = settled.settings
     swept: Mapping[str, Any] = {}

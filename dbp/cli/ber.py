@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dbp import config
-from dbp.cli._ber_of_waveform import ber_of_waveform
 from dbp.cli._requests import Request, resolve, resolve_reproduction
-from dbp.cli.options import (
-    DESIGN_HELP,
-    Commands,
-    Parser,
-    add_command,
-    add_out,
-    add_seed,
-    launch_powers_dbm,
-    positive,
-    swept_key,
-    workers,
-)
 from dbp.comparison import paper
-from dbp.errors import InputError
-from dbp.evaluation import executors, slurm
+from dbp.evaluation import executors
 from dbp.evaluation.executors import Workplace
 from dbp.evaluation.points import Points
 from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
@@ -39,126 +24,6 @@ if TYPE_CHECKING:
 # Modules that load torch or matplotlib are imported where they are needed: --help stays quick.
 
 DATABASE = "results.sqlite"
-
-
-def add_to(commands: Commands[Parser]) -> None:
-    """Add ``dbp ber``."""
-    text = "bit error ratio and effective SNR against launch power"
-    parser = add_command(commands, "ber", _run, text)
-    parser.add_argument(
-        "designs",
-        nargs="*",
-        metavar="DESIGN",
-        help=DESIGN_HELP + ", or linear, dbp1, dbp50 (frequency-domain references)",
-    )
-    parser.add_argument(
-        "--reproduce", choices=("paper",), help="the receivers of all its BER curves"
-    )
-    parser.add_argument(
-        "--waveform", type=Path, metavar="FILE", help="count on this waveform (.npz, .mat, .h5)"
-    )
-    parser.add_argument(
-        "--launch-power-dbm",
-        type=launch_powers_dbm,
-        metavar="RANGE",
-        help="START:STOP:STEP or values with commas (default: CONFIG's)",
-    )
-    add_out(parser)
-    parser.add_argument(
-        "--config",
-        metavar="CONFIG",
-        help="the link of all (default: that of each design's run, or paper)",
-    )
-    parser.add_argument(
-        "--arithmetic", choices=("fixed", "float", "both"), help="of designs (default: fixed)"
-    )
-    parser.add_argument(
-        "--min-errors", type=positive, help="stop a point there (default: CONFIG's)"
-    )
-    parser.add_argument("--max-bits", type=positive, help="or there (default: CONFIG's)")
-    parser.add_argument(
-        "--sweep",
-        type=swept_key,
-        action="append",
-        default=[],
-        metavar="KEY=RANGE",
-        help="other values of a key of [link]; may be repeated",
-    )
-    parser.add_argument("--resume", action="store_true", help="go on where RUN was interrupted")
-    parser.add_argument(
-        "--cluster",
-        default="local",
-        metavar="WHERE",
-        help="local (default), slurm, or tcp://HOST:PORT (Dask)",
-    )
-    parser.add_argument(
-        "--workers",
-        type=workers,
-        metavar="N",
-        help="processes or Slurm jobs (default: one a core, one job)",
-    )
-    parser.add_argument(
-        "--slurm",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help=f"how jobs are asked for: {', '.join(slurm.KEYS)}; or a TOML file of them; may be "
-        "repeated",
-    )
-    add_seed(parser)
-
-
-def _run(options: argparse.Namespace) -> None:
-    if options.reproduce and (options.designs or options.arithmetic or options.sweep):
-        raise InputError(
-            "--reproduce has receivers of its own: no DESIGN, no --arithmetic, no --sweep"
-        )
-    if options.reproduce and options.waveform:
-        raise InputError("--reproduce has links of its own: no --waveform")
-    if options.waveform:
-        _check_for_waveform(options)
-        arithmetic = options.arithmetic or "fixed"
-        points = ber_of_waveform(
-            options.designs, arithmetic, options.waveform, options.out, options.config
-        )
-        print_best(points, ())
-        return
-    sweep = dict(options.sweep)
-    if len(sweep) < len(options.sweep):
-        raise InputError("--sweep: each KEY once")
-    request = Request(
-        designs=options.designs,
-        launch_powers_dbm=options.launch_power_dbm,
-        config=options.config,
-        arithmetic=options.arithmetic or "fixed",
-        seed=options.seed,
-        sweep=sweep,
-        min_errors=options.min_errors,
-        max_bits=options.max_bits,
-    )
-    if options.slurm and options.cluster != "slurm":
-        raise InputError("--slurm: is for --cluster slurm")
-    workplace = Workplace(
-        options.out / DATABASE,
-        options.cluster,
-        options.workers,
-        options.resume,
-        slurm.settings(options.slurm),
-    )
-    command = reproduce if options.reproduce else ber
-    command(request, options.out, workplace)
-
-
-def _check_for_waveform(options: argparse.Namespace) -> None:
-    """Refuse options that mean nothing for a waveform, which is counted as it is."""
-    for name in (
-        *("launch_power_dbm", "min_errors", "max_bits", "sweep", "resume", "workers"),
-        *("cluster", "slurm", "seed"),
-    ):
-        if getattr(options, name) not in (None, False, [], "local"):
-            raise InputError(
-                f"--waveform is counted as it is, whole: no --{name.replace('_', '-')}"
-            )
 
 
 def ber(request: Request, out: Path, workplace: Workplace) -> Points:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import os
 import textwrap
@@ -14,15 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from dbp.cli._requests import Request
 from dbp.cli.ber import DATABASE, ber
-from dbp.cli.options import (
-    CONFIG_HELP,
-    DESIGN_HELP,
-    Commands,
-    Parser,
-    add_command,
-    add_out,
-    positive,
-)
 from dbp.config import Config, load
 from dbp.datapath.design import Design
 from dbp.errors import InputError
@@ -50,57 +40,6 @@ if TYPE_CHECKING:
     from dbp.synthesis.whole_receiver import StepSynthesis
 
 # The hardware side and plots load slowly: imported where they are needed, so that --help is quick.
-
-
-def add_to(commands: Commands[Parser]) -> None:
-    """Add ``dbp compare``."""
-    text = "BER, watts and square millimetres of whole receivers"
-    parser = add_command(commands, "compare", _run, text)
-    parser.add_argument("designs", nargs="+", metavar="DESIGN", help=DESIGN_HELP)
-    parser.add_argument(
-        "--pdk", nargs="+", default=["nangate45"], metavar="NAME", help="default: nangate45"
-    )
-    parser.add_argument(
-        "--filters",
-        nargs="+",
-        choices=("reconfigurable", "hardwired"),
-        default=["reconfigurable"],
-        metavar="KIND",
-        help="reconfigurable (default), hardwired, or both",
-    )
-    parser.add_argument(
-        "--lanes",
-        nargs="+",
-        type=positive,
-        default=(8, 16),
-        metavar="P",
-        help="widths to synthesise: 96 lanes are estimated from the first two (default: 8 16), "
-        "which further ones check",
-    )
-    parser.add_argument(
-        "--min-errors",
-        type=positive,
-        metavar="N",
-        help="of every point of the BER (default: the configuration's)",
-    )
-    parser.add_argument(
-        "--config",
-        metavar="CONFIG",
-        help=f"of all designs: {CONFIG_HELP} (default: the designs', which must be of one link)",
-    )
-    add_out(parser)
-
-
-def _run(options: argparse.Namespace) -> None:
-    widths, filters = tuple(options.lanes), tuple(options.filters)
-    candidates = Candidates(tuple(options.pdk), filters, widths)
-    compare(
-        options.designs,
-        candidates,
-        options.out,
-        min_errors=options.min_errors,
-        config=options.config,
-    )
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,27 +9,9 @@ from typing import Any
 import numpy as np
 
 from dbp.cli._waveforms import design_receiver, prefix_errors, print_synchronization
-from dbp.cli.options import DESIGN_HELP, WAVEFORM_HELP, Commands, Parser, add_command
 from dbp.runs import config_of, find_design
 from dbp.support import untrusted_files
 from dbp.waveforms.recording import read_recording, write_recording
-
-
-def add_to(commands: Commands[Parser]) -> None:
-    """Add ``dbp equalize``."""
-    parser = add_command(commands, "equalize", _run, "equalise a waveform file with a design")
-    parser.add_argument("design", metavar="DESIGN", help=DESIGN_HELP)
-    parser.add_argument(
-        "--input", type=Path, required=True, metavar="FILE", help=".npz, .mat, .h5 or .hdf5"
-    )
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help=WAVEFORM_HELP)
-    parser.add_argument(
-        "--arithmetic", choices=("fixed", "float"), default="fixed", help="default: fixed"
-    )
-
-
-def _run(options: argparse.Namespace) -> None:
-    equalize(options.design, options.arithmetic, options.input, options.output)
 
 
 def equalize(name: str, arithmetic: str, file: Path, out: Path) -> None:

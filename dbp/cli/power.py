@@ -2,83 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dbp.cli.options import (
-    Commands,
-    Parser,
-    add_command,
-    add_out,
-    frequency_mhz,
-    slew_ns,
-    time_ns,
-)
-
 if TYPE_CHECKING:
     from dbp.synthesis.activity.activity import Part
-
-
-def add_to(commands: Commands[Parser]) -> None:
-    """Add ``dbp power``."""
-    text = "power of any mapped netlist from the activity of its nets"
-    parser = add_command(commands, "power", _run, text)
-    for name, count, what in (
-        ("netlist", None, "flat mapped Verilog: .v, .v.gz"),
-        ("activity", None, "toggles of every net: .csv, .saif or .vcd, also .gz"),
-        ("liberty", "+", "the cell library, in one file or several: .lib, .lib.gz"),
-    ):
-        parser.add_argument(
-            f"--{name}", type=Path, required=True, nargs=count, metavar="FILE", help=what
-        )
-    parser.add_argument(
-        "--scope",
-        metavar="PATH",
-        help="instance in the SAIF or VCD, tb/dut (default: the one with most of the nets)",
-    )
-    for name, what in (("from", "begins (default: its begin)"), ("to", "ends (default: its end)")):
-        parser.add_argument(
-            f"--{name}-ns", type=time_ns, metavar="NS", help=f"where the part of a VCD {what}"
-        )
-    parser.add_argument("--clock-mhz", type=frequency_mhz, required=True, metavar="F")
-    parser.add_argument(
-        "--wire-load",
-        metavar="NAME",
-        help="of the library, or none (default: the library's default)",
-    )
-    parser.add_argument(
-        "--input-slew-ns",
-        type=slew_ns,
-        default=0.0,
-        metavar="NS",
-        help="transition time of the input ports but the clocks (default: 0, as in OpenSTA)",
-    )
-    parser.add_argument(
-        "--power-engine",
-        choices=("dbp", "opensta"),
-        default="dbp",
-        help="who calculates (default: dbp; opensta is experimental)",
-    )
-    add_out(parser)
-
-
-def _run(options: argparse.Namespace) -> None:
-    from dbp.synthesis.activity.activity import Part
-
-    power(
-        options.netlist,
-        options.activity,
-        options.liberty,
-        options.clock_mhz,
-        options.out,
-        options.wire_load,
-        options.power_engine,
-        options.input_slew_ns,
-        Part(options.scope, options.from_ns, options.to_ns),
-    )
 
 
 def power(
@@ -98,7 +28,7 @@ def power(
     metrics = cost_power(
         netlist,
         activity,
-        liberty,
+        _files(liberty),
         clock_mhz,
         out,
         wire_load=wire_load,
@@ -123,3 +53,16 @@ def power(
         + f"; {metrics.wall_time_s:.0f} s -> {out}",
         flush=True,
     )
+
+
+def _files(liberty: Sequence[Path]) -> list[Path]:
+    """Return the files of a library, those of a kit where one is named and is no file here."""
+    from dbp.synthesis.cells import kits
+
+    return [
+        file
+        for path in liberty
+        for file in (
+            kits.find(str(path))[1] if str(path) in kits.KITS and not path.exists() else [path]
+        )
+    ]

@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from dbp.api import hardware as api
-from dbp.cli.options import Commands, Parser, add_command, run_folder
 from dbp.datapath.design import Design
 from dbp.runs import config_of
-
-
-def add_to(commands: Commands[Parser]) -> None:
-    """Add ``dbp prove``."""
-    text = "prove the Verilog equal to the golden model, for all inputs"
-    parser = add_command(commands, "prove", _run, text)
-    parser.add_argument(
-        "run", type=run_folder, metavar="RUN", help="a folder that `dbp rtl` has filled"
-    )
-    parser.add_argument(
-        "--pdk", metavar="NAME", help="also the netlist that `dbp synth` left for that kit"
-    )
-
-
-def _run(options: argparse.Namespace) -> None:
-    prove(options.run, options.pdk)
 
 
 def prove(run: Path, pdk: str | None) -> None:

@@ -2,51 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dbp.cli.options import (
-    DESIGN_HELP,
-    Commands,
-    Parser,
-    add_command,
-    add_filters,
-    add_lanes,
-    add_out,
-    number,
-)
 from dbp.datapath.design import Design
 from dbp.errors import InputError
-from dbp.runs import config_of, find_design, place
+from dbp.runs import config_of, place
 
 if TYPE_CHECKING:
-    from dbp.rtl.target import Target, Top
-
-
-def add_to(commands: Commands[Parser]) -> None:
-    """Add ``dbp rtl``."""
-    parser = add_command(commands, "rtl", _run, "generate Verilog from a design")
-    parser.add_argument("design", metavar="DESIGN", help=DESIGN_HELP)
-    add_out(parser)
-    add_lanes(parser)
-    add_filters(parser)
-    top = parser.add_mutually_exclusive_group()
-    for name, what in (("step", "a filter and its rotation"), ("filter", "a filter alone")):
-        top.add_argument(
-            f"--{name}", type=number, metavar="K", help=f"emit {what} (default: the whole chain)"
-        )
-
-
-def _run(options: argparse.Namespace) -> None:
-    from dbp.rtl import Target, pipeline
-
-    design, folder = find_design(options.design)
-    number = options.step if options.filter is None else options.filter
-    top: Top = "chain" if number is None else "step" if options.filter is None else "filter"
-    lanes = options.lanes or config_of(folder).hardware.lanes
-    cuts = pipeline.parse(options.pipeline or "")
-    rtl(design, folder, options.out, Target(lanes, options.filters, cuts, top, number or 0))
+    from dbp.rtl.target import Target
 
 
 def rtl(design: Design, folder: Path | None, out: Path, target: Target) -> None:

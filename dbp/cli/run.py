@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from dbp.cli.ber import DATABASE, Request, ber
-from dbp.cli.options import Commands, Parser, add_command, add_config, add_device, add_out, add_seed
 from dbp.cli.prove import prove
 from dbp.cli.rtl import rtl
 from dbp.cli.sim import sim
@@ -19,25 +17,11 @@ from dbp.config import Config
 from dbp.datapath.design import Design
 from dbp.errors import DbpError, InputError, MissingError
 from dbp.evaluation.executors import Workplace
-from dbp.runs import config_of, read_config, stimulus_source
+from dbp.runs import config_of, stimulus_source
 from dbp.support import locks, threads, worker_processes
 from dbp.support.files import write_json
 
 Job = tuple[Callable[..., None], tuple[Any, ...]]
-
-
-def add_to(commands: Commands[Parser]) -> None:
-    """Add ``dbp run``."""
-    text = "all of it: learned design and baseline, side by side"
-    parser = add_command(commands, "run", _run, text)
-    add_config(parser)
-    add_out(parser)
-    add_seed(parser)
-    add_device(parser)
-
-
-def _run(options: argparse.Namespace) -> None:
-    run(read_config(options.config, options.seed), options.out, options.device)
 
 
 def run(settings: Config, out: Path, device: str = "cpu") -> None:

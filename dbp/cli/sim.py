@@ -2,33 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from dbp.api import hardware as api
-from dbp.cli.options import Commands, Parser, add_command, run_folder
 from dbp.datapath.design import Design
 from dbp.runs import config_of, stimulus_source
-
-
-def add_to(commands: Commands[Parser]) -> None:
-    """Add ``dbp sim``."""
-    text = "simulate the Verilog with cocotb and compare it with the golden model"
-    parser = add_command(commands, "sim", _run, text)
-    parser.add_argument(
-        "run", type=run_folder, metavar="RUN", help="a folder that `dbp rtl` has filled"
-    )
-    parser.add_argument(
-        "--simulator", choices=("verilator", "icarus"), help="default: the first that is there"
-    )
-    parser.add_argument("--waves", action="store_true", help="write a waveform file (VCD) too")
-    parser.add_argument(
-        "--coverage", action="store_true", help="count lines and toggles too (Verilator only)"
-    )
-
-
-def _run(options: argparse.Namespace) -> None:
-    sim(options.run, options.simulator, options.waves, options.coverage)
 
 
 def sim(

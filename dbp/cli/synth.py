@@ -2,62 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbp.api import hardware as api
-from dbp.cli.options import (
-    Commands,
-    Parser,
-    add_command,
-    add_filters,
-    add_lanes,
-    number,
-    run_folder,
-)
 from dbp.datapath.design import Design
 from dbp.records.schemas import ClockFit, SynthMetrics
 from dbp.runs import config_of, stimulus_source
 
 if TYPE_CHECKING:
     from dbp.rtl.target import FilterKind
-
-
-def add_to(commands: Commands[Parser]) -> None:
-    """Add ``dbp synth``."""
-    text = "synthesise one step: area, timing, activity and power"
-    parser = add_command(commands, "synth", _run, text)
-    parser.add_argument("run", type=run_folder, metavar="RUN", help="a folder that holds a design")
-    parser.add_argument(
-        "--pdk", metavar="NAME", help="the design kit (default: the configuration's)"
-    )
-    parser.add_argument("--step", type=number, metavar="K", help="default: the middle one")
-    add_lanes(parser)
-    add_filters(parser)
-    parser.add_argument(
-        "--fit-clock",
-        action="store_true",
-        help="add registers until the clock is met, and take out what costs power",
-    )
-    parser.add_argument(
-        "--place-and-route",
-        action="store_true",
-        help="experimental: then also by OpenROAD, with real wires",
-    )
-
-
-def _run(options: argparse.Namespace) -> None:
-    synth(
-        options.run,
-        options.pdk,
-        options.step,
-        options.lanes,
-        options.filters,
-        options.pipeline,
-        fit=options.fit_clock,
-        place_and_route=options.place_and_route,
-    )
 
 
 def synth(

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from dbp.api.learning import learn
-from dbp.cli.options import Commands, Parser, add_command, add_config, add_device, add_out, add_seed
 from dbp.config import Config
 from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
 from dbp.records.schemas import TrainMetrics
-from dbp.runs import place, read_config
-
-
-def add_to(commands: Commands[Parser]) -> None:
-    """Add ``dbp train``."""
-    text = "simulate the link, learn and quantize filters, export a design"
-    parser = add_command(commands, "train", _run, text)
-    add_config(parser)
-    add_out(parser)
-    add_seed(parser)
-    add_device(parser)
-
-
-def _run(options: argparse.Namespace) -> None:
-    train(read_config(options.config, options.seed), options.out, options.device)
+from dbp.runs import place
 
 
 def train(settings: Config, out: Path, device: str = "cpu") -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -12,6 +13,7 @@ from dbp.config._models import Config, Evaluation, Filters, Link
 from dbp.config.limits import LAUNCH_POWERS_DBM
 from dbp.datapath.limits import MAX_BITS
 from dbp.errors import InputError, shown
+from dbp.support.text import did_you_mean
 
 # Beyond it, single precision holds neither the fading field nor the amplifier's gain.
 MAX_SPAN_LOSS_DB = 100.0
@@ -57,8 +59,7 @@ def link_with(link: Link, changes: Mapping[str, Any]) -> Link:
         elif key in content:
             content[key] = value
         else:
-            known = ", ".join((*content, *impairments))
-            raise InputError(f"link.{key}: unknown key; the keys here are {known}")
+            raise InputError(_unknown(f"link.{key}", (*content, *impairments)))
     try:
         changed = Link.model_validate(content | {"impairments": impairments})
     except ValidationError as error:
@@ -86,6 +87,12 @@ def _explain(error: ValidationError, table: str = "") -> str:
     return "; ".join(lines[:_MOST_PROBLEMS] + ([f"and {more} more"] if more > 0 else []))
 
 
+def _unknown(key: str, known: Sequence[str]) -> str:
+    """Refuse a key, the last part of a path, and name those that are known there."""
+    hint = did_you_mean(key.rpartition(".")[2], known)
+    return f"{key}: unknown key; the keys here are {', '.join(known)}{hint}"
+
+
 def _explain_one(problem: ErrorDetails) -> str:
     if problem["loc"][0] == "sweep" and len(problem["loc"]) > 2:
         _, key, number, *_ = problem["loc"]
@@ -100,8 +107,13 @@ def _explain_one(problem: ErrorDetails) -> str:
             table = keys[str(part)].annotation
             assert isinstance(table, type) and issubclass(table, BaseModel)
             keys = table.model_fields
-        return f"{key}: unknown key; the keys here are {', '.join(keys)}"
-    return f"{key} = {shown(problem['input'])}: {problem['msg'].removeprefix('Value error, ')}"
+        return _unknown(key, tuple(keys))
+    hint = ""
+    if problem["type"] == "literal_error":
+        expected = re.findall("'([^']*)'", problem["ctx"]["expected"])
+        hint = did_you_mean(str(problem["input"]), expected)
+    said = problem["msg"].removeprefix("Value error, ")
+    return f"{key} = {shown(problem['input'])}: {said}{hint}"
 
 
 def _check_sweep(config: Config) -> None:

@@ -13,6 +13,7 @@ from dbp.config._checks import checked
 from dbp.config._models import Config
 from dbp.errors import InputError, shown
 from dbp.support.files import is_file, read_text
+from dbp.support.text import did_you_mean
 
 
 def presets() -> dict[str, str]:
@@ -36,7 +37,7 @@ def load(name_or_path: str) -> Config:
     else:
         raise InputError(
             f"configuration {shown(name_or_path)}: neither a file nor a preset; "
-            f"the presets are {', '.join(shipped)}"
+            f"the presets are {', '.join(shipped)}{did_you_mean(name_or_path, shipped)}"
         )
     try:
         return parse(text)

@@ -1,13 +1,38 @@
-"""The designs that come with the package."""
+"""The designs that come with the package, and the figures that were found for them."""
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 
 from dbp.datapath.design import Design
 
-# NAME.json for each, and NAME.npz, its filters in floating point, for some.
+# NAME.json for each, and NAME.npz, its filters in floating point, for some. README.md says how all
+# were made.
 FOLDER = resources.files("dbp.datapath") / "designs"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a shipped design reaches on the paper's link, at the best of its launch powers.
+
+    ``ber_low``, ``ber_high``: the 95 % interval. ``receiver_power_w``, ``receiver_area_mm2``: of a
+    whole receiver in nangate45, reconfigurable, 96 lanes at 416.7 MHz; None where nobody has
+    synthesised it.
+    """
+
+    design_hash: str
+    launch_power_dbm: float
+    bits: int
+    errors: int
+    ber: float
+    ber_low: float
+    ber_high: float
+    snr_db: float
+    receiver_power_w: float | None
+    receiver_area_mm2: float | None
 
 
 def designs() -> dict[str, Design]:
@@ -18,3 +43,27 @@ def designs() -> dict[str, Design]:
         for file in files
         if file.name.endswith(".json")
     }
+
+
+def figures() -> dict[str, Figures]:
+    """The figures of the shipped designs by name, from ``figures.csv`` beside them."""
+    lines = (FOLDER / "figures.csv").read_text(encoding="utf-8").splitlines()
+    return {row["design"]: _figures(row) for row in csv.DictReader(lines)}
+
+
+def _figures(row: Mapping[str, str]) -> Figures:
+    def measured(key: str) -> float | None:
+        return float(row[key]) if row[key] else None
+
+    return Figures(
+        design_hash=row["design_hash"],
+        launch_power_dbm=float(row["launch_power_dbm"]),
+        bits=int(row["bits"]),
+        errors=int(row["errors"]),
+        ber=float(row["ber"]),
+        ber_low=float(row["ber_low"]),
+        ber_high=float(row["ber_high"]),
+        snr_db=float(row["snr_db"]),
+        receiver_power_w=measured("receiver_power_w"),
+        receiver_area_mm2=measured("receiver_area_mm2"),
+    )

@@ -31,6 +31,7 @@ from tqdm import tqdm
 from dbp.errors import DbpError, InputError, MissingError, shown
 from dbp.support import family, processes
 from dbp.support.files import is_file
+from dbp.support.text import did_you_mean
 
 # A controller under load answers late; it says itself when it cannot be reached.
 _COMMAND_TIMEOUT_S = 100.0
@@ -114,7 +115,7 @@ def settings(given: Sequence[str]) -> Settings:
         else:
             raise InputError(
                 f"slurm {shown(text)}: must be a TOML file, or KEY=VALUE with a KEY of "
-                f"{', '.join(KEYS)}"
+                f"{', '.join(KEYS)}{did_you_mean(key, KEYS)}"
             )
     try:
         return Settings.model_validate(content)
@@ -137,7 +138,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 def _explain(problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"slurm.{key}: unknown key; the keys are {', '.join(KEYS)}"
+        return f"slurm.{key}: unknown key; the keys are {', '.join(KEYS)}{did_you_mean(key, KEYS)}"
     if problem["loc"][0] == "walltime":
         return f"slurm.walltime = {shown(problem['input'])}: must be like 30, 4:00:00 or 2-00:00:00"
     return (

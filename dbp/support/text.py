@@ -1,9 +1,18 @@
-"""Tables of text, for a terminal and for a notebook."""
+"""Tables of text, for a terminal and for a notebook; the nearest of several names."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return the end of a message that refuses ``name``: a hint at the nearest name, or nothing."""
+    import difflib  # slow to load, and seldom needed
+
+    spelt = {other.lower(): other for other in names}
+    nearest = difflib.get_close_matches(name[:100].lower(), spelt, n=1)
+    return f"; did you mean {spelt[nearest[0]]!r}?" if nearest else ""
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

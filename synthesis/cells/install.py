@@ -24,6 +24,7 @@ from tqdm import tqdm
 from dbp.errors import InputError, ToolError
 from dbp.support import locks
 from dbp.support.files import write_bytes
+from dbp.support.text import did_you_mean
 from dbp.synthesis.cells import kits
 from dbp.synthesis.cells.liberty_syntax import MAX_BYTES
 
@@ -109,7 +110,8 @@ def install(name: str, sources: Mapping[str, Source] = SOURCES) -> Path:
     differs from the pinned one. The cache is then as it was.
     """
     if name not in sources:
-        raise InputError(f"kit {name!r}: must be one of {', '.join(sources)}")
+        hint = did_you_mean(name, sources)
+        raise InputError(f"kit {name!r}: must be one of {', '.join(sources)}{hint}")
     source, target = sources[name], kits.installed(name)
     with locks.writing(target.parent):
         # Of an installation that was killed: nobody else writes here now.

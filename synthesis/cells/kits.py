@@ -11,6 +11,7 @@ from pathlib import Path
 from dbp.errors import InputError, MissingError
 from dbp.support import cache
 from dbp.support.files import write_bytes
+from dbp.support.text import did_you_mean
 from dbp.synthesis.cells import wire_load
 
 ROOT = "DBP_PDK_ROOT"
@@ -87,7 +88,8 @@ def find(name: str) -> tuple[Kit, list[Path]]:
     `InputError` for a name that is not a kit's, `MissingError` where no place has the kit.
     """
     if name not in KITS:
-        raise InputError(f"pdk = {name!r}: must be one of {', '.join(KITS)}")
+        hint = did_you_mean(name, KITS)
+        raise InputError(f"pdk = {name!r}: must be one of {', '.join(KITS)}{hint}")
     for folder in places(name):
         files = sorted(f for f in folder.glob("*") if f.name.endswith((".lib", ".lib.gz")))
         if files:

@@ -1,33 +1,76 @@
-"""Types of arguments and options that several commands share."""
+"""The class of our parsers, and arguments and options that several commands share.
+
+This module and all parsers load the standard library and light modules of ours only, so that
+``--help``, ``--version`` and a shell's completion are quick.
+"""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
-from dbp.config import sweep
-from dbp.config.limits import LAUNCH_POWERS_DBM
 from dbp.datapath.limits import MAX_CLOCK_MHZ
 from dbp.errors import one_line, shown
+from dbp.support.text import did_you_mean
 
 # One process or job each: many more than a machine has cores are a slip of the keyboard.
 MAX_WORKERS = 1000
 LARGEST_INTEGER = (1 << 63) - 1
-CONFIG_HELP = "a TOML file or the name of a preset (paper, demo, isit2018)"
-DESIGN_HELP = "a design.json, a run's folder, or the name of a shipped design"
+CONFIG_HELP = "a TOML file or the name of a preset (see `dbp presets`)"
+DESIGN_HELP = "a design.json, a run's folder, or the name of a shipped design (see `dbp designs`)"
 WAVEFORM_HELP = "ends in .npz, .mat, .h5 or .hdf5"
+
+# What a shell proposes for an argument: names that come with the package, and files or folders.
+Proposal = Literal["design", "receiver", "config", "preset", "kit", "file", "folder"]
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """A parser whose errors are one line, which names what was probably meant.
+
+    ``example``: command lines that run one after the other, the last one with this command; the
+    help ends with them.
+    """
+
+    example: str = ""
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2 after one line, where argparse would print the usage before it."""
         self.exit(2, f"{self.prog}: error: {one_line(message)} (see {self.prog} --help)\n")
+
+    def add_argument(
+        self, *names: Any, proposal: Proposal | None = None, **options: Any
+    ) -> argparse.Action:
+        """Add an argument for whose value a shell makes proposals of a kind."""
+        action = super().add_argument(*names, **options)
+        action.proposal = proposal  # type: ignore[attr-defined]
+        return action
+
+    def format_help(self) -> str:
+        """Return the help, with the example as it is typed."""
+        lines = "".join(f"  {line}\n" for line in self.example.splitlines())
+        return super().format_help() + (f"\nexample:\n{lines}" if lines else "")
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Refuse unknown arguments here, where the command's own options are known."""
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            hint = did_you_mean(unknown[0].partition("=")[0], self._option_string_actions)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return known, unknown
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            names = [str(choice) for choice in action.choices]
+            hint = did_you_mean(str(value), names)
+            raise argparse.ArgumentError(
+                action, f"invalid choice: {shown(value)} (choose from {', '.join(names)}){hint}"
+            )
 
 
 Commands = argparse._SubParsersAction  # what `add_subparsers` returns; argparse has no public name
@@ -38,10 +81,15 @@ def add_command(
     name: str,
     function: Callable[[argparse.Namespace], None],
     text: str,
+    example: str,
 ) -> Parser:
-    """Add the command ``name``, which runs ``function``; ``text`` says in one line what it does."""
+    """Add the command ``name``, which runs ``function``; ``text`` says in one line what it does.
+
+    ``example``: see `Parser`.
+    """
     parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     parser.set_defaults(function=function)
+    parser.example = example
     return parser
 
 
@@ -137,6 +185,9 @@ def run_folder(text: str) -> Path:
 
 def launch_powers_dbm(text: str) -> tuple[float, ...]:
     """``START:STOP:STEP`` with both ends, or values with commas between them, in dBm."""
+    from dbp.config import sweep
+    from dbp.config.limits import LAUNCH_POWERS_DBM
+
     low, high = LAUNCH_POWERS_DBM
     form = (
         f"must be START:STOP:STEP (both ends count) or values with commas, in {low:g}..{high:g} dBm"
@@ -152,6 +203,8 @@ def launch_powers_dbm(text: str) -> tuple[float, ...]:
 
 def swept_key(text: str) -> tuple[str, tuple[Any, ...]]:
     """``KEY=VALUES``: a key of [link] and the values that a sweep gives it."""
+    from dbp.config import sweep
+
     form = "must be KEY=START:STOP:STEP or KEY=VALUE,VALUE..., KEY one of [link]"
     try:
         return sweep.parse(text)
@@ -164,12 +217,34 @@ def swept_key(text: str) -> tuple[str, tuple[Any, ...]]:
 
 def add_config(parser: Parser) -> None:
     """The positional CONFIG."""
-    parser.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
+    parser.add_argument("config", proposal="config", metavar="CONFIG", help=CONFIG_HELP)
+
+
+def add_design(parser: Parser) -> None:
+    """The positional DESIGN."""
+    parser.add_argument("design", proposal="design", metavar="DESIGN", help=DESIGN_HELP)
+
+
+def add_run(parser: Parser, text: str) -> None:
+    """The positional RUN, a folder that holds a design; ``text`` is its help."""
+    parser.add_argument("run", proposal="folder", type=run_folder, metavar="RUN", help=text)
 
 
 def add_out(parser: Parser) -> None:
     """``--out RUN``, which is required."""
-    parser.add_argument("--out", type=folder, required=True, metavar="RUN", help="the run's folder")
+    parser.add_argument(
+        "--out",
+        proposal="folder",
+        type=folder,
+        required=True,
+        metavar="RUN",
+        help="the run's folder",
+    )
+
+
+def add_kit(parser: Parser, text: str) -> None:
+    """``--pdk NAME``, one kit; ``text`` is its help."""
+    parser.add_argument("--pdk", proposal="kit", metavar="NAME", help=text)
 
 
 def add_seed(parser: Parser) -> None:

@@ -1,0 +1,43 @@
+"""``dbp designs``: the designs that come with the package, and what they reach."""
+
+from __future__ import annotations
+
+from dbp.comparison import merit
+from dbp.datapath import shipped
+from dbp.datapath.complexity import complexity
+from dbp.support.text import aligned
+
+NOTE = """\
+BER: on the paper's link, at the best of its launch powers, with the 95 % interval. W: a whole
+receiver of 96 lanes at 416.7 MHz in nangate45, without layout: compare ratios, not watts.
+Multiplier bits: for one sample through the whole chain. Where all this is from:
+docs/results/shipped_designs.md."""
+
+
+def designs() -> None:
+    """Print a table of the shipped designs, and what its figures mean."""
+    print(aligned(table()), NOTE, sep="\n\n")
+
+
+def table() -> list[list[str]]:
+    """Return the header and a row for each shipped design, the lowest bit error ratio first."""
+    figures = shipped.figures()
+    rows = [["design", "taps", "bits", "BER", "95 % interval", "at dBm", "multiplier bits", "W"]]
+    found = shipped.designs()
+    for name in sorted(found, key=lambda name: figures[name].ber):
+        design, figure = found[name], figures[name]
+        formats = merit.filters_of(design)
+        watts = figure.receiver_power_w
+        rows.append(
+            [
+                name,
+                str(formats["taps"]),
+                f"{formats['coefficient_bits']}/{formats['signal_bits']}",
+                f"{figure.ber:.1e}",
+                f"{figure.ber_low:.1e} .. {figure.ber_high:.1e}",
+                f"{figure.launch_power_dbm:+g}",
+                f"{complexity(design).multiplier_bits:,}",
+                "-" if watts is None else f"{watts:.1f}",
+            ]
+        )
+    return rows
