@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
+from typing import Any
 
 from dbp.cli import parsers
 from dbp.cli.parsers.options import Parser, Proposal
@@ -31,7 +32,9 @@ def script(shell: str) -> str:
     import shtab
 
     parser = parsers.build()
-    known = {kind: _proposed(kind, names) for kind, names in shipped_names().items()}
+    known: dict[Proposal, Any] = {
+        kind: _proposed(kind, names) for kind, names in shipped_names().items()
+    }
     known |= {"file": shtab.FILE, "folder": shtab.DIRECTORY}
     for action in _actions(parser):
         if kind := getattr(action, "proposal", None):
