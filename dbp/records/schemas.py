@@ -900,7 +900,8 @@ class Point(BaseModel):
     @model_serializer(mode="wrap")
     def _link_first(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields = serialize(self)
-        link = {name: fields.pop(name) for name in self.model_extra or ()}
+        # A caller may have left some of them out.
+        link = {name: fields.pop(name) for name in self.model_extra or () if name in fields}
         return link | fields
 
     def row(self) -> dict[str, Any]:

@@ -90,43 +90,57 @@ def _history(path: Path) -> list[dict[str, str]]:
 
 @dataclass(frozen=True)
 class Contents:
-    """All runs and evaluations of a page; learned designs first."""
+    """All runs and evaluations of a page; learned designs first.
+
+    ``standalone``: for each evaluation, whether its folder holds no run, as that of `dbp ber`.
+    """
 
     runs: list[DesignRun]
     evaluations: list[BerMetrics]
+    standalone: tuple[bool, ...] = ()
 
     @classmethod
     def load(cls, folders: Sequence[Path]) -> Contents:
         """Read the runs in folders; `InputError` for folders and files that do not fit."""
         runs: list[DesignRun] = []
+        evaluations: list[BerMetrics] = []
+        standalone: list[bool] = []
         for folder in folders:
             inner = [folder, *(path for path in sorted(folder.glob("*")) if path.is_dir())]
             with_design = [path for path in inner if (path / "design.json").is_file()]
-            if not with_design:
-                raise InputError(f"{folder}: no run: no design.json in it or in a folder of it")
+            metrics = read_metrics(folder / "metrics.json", BerMetrics)
+            if not (with_design or metrics or (folder / "comparison.json").is_file()):
+                raise InputError(
+                    f"{folder}: no run: no design.json in it or in a folder of it, no metrics.json "
+                    "of dbp ber and no comparison.json of dbp compare"
+                )
             runs += [DesignRun.load(path) for path in with_design]
+            if metrics:
+                evaluations.append(metrics)
+                standalone.append(not with_design)
         # The learned designs first, and of each kind in the order given.
         runs.sort(key=lambda run: not run.history)
         names = labels_of({str(run.folder): (run.design, run.folder) for run in runs})
         runs = [replace(run, name=names[str(run.folder)]) for run in runs]
-        evaluations = [read_metrics(folder / "metrics.json", BerMetrics) for folder in folders]
-        return cls(runs, [metrics for metrics in evaluations if metrics])
+        return cls(runs, evaluations, tuple(standalone))
 
     @property
     def points(self) -> list[Point]:
         """The points of these runs, under the names of the runs, and of reference receivers.
 
-        Points of designs that are not here, such as an earlier one of a run, are left out. Where
-        evaluations are of different links, the points state the keys that tell the links apart.
+        Points of designs that are not here, such as an earlier one of a run, are left out, unless
+        no run is in the folder of their evaluation. Where evaluations are of different links, the
+        points state the keys that tell the links apart.
         """
         links = [self._links(metrics) for metrics in self.evaluations]
         every = [link for of_evaluation in links for link in of_evaluation]
         keys = dict.fromkeys(key for link in every for key in link)
         told = [k for k in keys if len({repr(link.get(k)) for link in every}) > 1]
         points = []
-        for metrics, of_evaluation in zip(self.evaluations, links, strict=True):
+        standalone = self.standalone or (False,) * len(self.evaluations)
+        for metrics, alone, of_evaluation in zip(self.evaluations, standalone, links, strict=True):
             for point, link in zip(metrics.points, of_evaluation, strict=True):
-                name = self._name(point, link)
+                name = self._name(point, link) or (point.design if alone else None)
                 if name is not None:
                     rest = point.model_dump(
                         exclude_unset=True, exclude=set(point.model_extra or ())

@@ -1,19 +1,19 @@
-"""``report.html``: one page, without external references, over the designs of one or more runs."""
+"""``report.html``: one page, without external references, over the designs of one or more runs.
+
+The first screen is `dbp.report.verdict`, with the picture; all else folds.
+"""
 
 from __future__ import annotations
 
-import base64
-import html
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-from matplotlib.figure import Figure
 
 from dbp.comparison import merit, paper
 from dbp.config import Link
 from dbp.datapath.design import Design
 from dbp.errors import InputError
+from dbp.evaluation import plot
 from dbp.records.provenance import Metrics, read_metrics
 from dbp.records.schemas import (
     BerMetrics,
@@ -23,83 +23,96 @@ from dbp.records.schemas import (
     best_points,
 )
 from dbp.report import plots, tables
+from dbp.report._html import figure as figure_of
+from dbp.report._html import fold, image, page, panels, prose, table, text, wide
 from dbp.report.contents import Contents, DesignRun
+from dbp.report.verdict import Verdict, verdict
 from dbp.support.files import read_npz, read_text, write_text
-from dbp.support.svg import to_svg
-
-STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#222}
-h1{margin-bottom:.2rem} h2{margin-top:2.2rem;border-bottom:1px solid #ddd}
-table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums}
-th,td{padding:.25rem .55rem;text-align:right;border-bottom:1px solid #e5e5e5}
-th:first-child,td:first-child{text-align:left;white-space:nowrap} th{font-weight:600}
-img{max-width:100%} .lead{font-size:1.1rem} .absent{color:#a00} code{font-size:.85em}
-.small{font-size:.85rem;color:#555}
-"""
+from dbp.support.style import new_axes
 
 
 def write_report(folders: Sequence[Path]) -> Path:
-    """Write ``report.html`` into the first folder, over all designs found in ``folders``.
+    """Write ``report.html`` into the first folder, over all that is found in ``folders``.
 
-    A folder is a design's (it holds ``design.json``) or holds such folders, as `dbp run` makes
-    them. Returns the page's path; `InputError` for folders and files that do not fit.
+    A folder is a design's (it holds ``design.json``), holds such folders, as `dbp run` makes them,
+    or is one of `dbp ber` or `dbp compare`. Returns the page's path; `InputError` for folders and
+    files that do not fit.
     """
     content = Contents.load(folders)
+    comparisons = _read_comparisons(folders)
+    absent = _read_absent(folders)
     runs, points = content.runs, content.points
+    found = verdict(content, comparisons, absent)
     body = [
-        *_introduction(content),
-        *_ber(folders, points),
-        *_constellations(folders),
-        *_filters(runs),
-        _formats(runs),
-        *_hardware(runs),
-        *_comparison(folders),
-        *_published(runs),
-        *_absent(folders),
-        _provenance(runs, content.evaluations),
+        *_first_screen(found),
+        *_picture(folders, points, comparisons),
+        *fold("Links", _links(runs)),
+        *fold("Bit error ratio", _ber(points), "the best of each receiver"),
+        *fold("Constellation before and after", _constellations(folders)),
+        *fold("Filters", _filters(runs)),
+        *fold("Formats", _formats(runs)),
+        *fold("Hardware", _hardware(runs)),
+        *fold("Receivers beside each other", _comparison(comparisons)),
+        *fold("What the paper reports for these formats", _published(runs)),
+        *fold("Absent", _absent(absent)),
+        *fold("Provenance", _provenance(runs, content.evaluations), "hashes, seeds, versions"),
     ]
-    page = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>dbp report</title><style>{STYLE}</style></head><body>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )
     path = folders[0] / "report.html"
-    write_text(path, page)
+    write_text(path, page(f"dbp: {found.compared}", body))
     return path
 
 
-def _text(value: object) -> str:
-    return html.escape(str(value))
+def _first_screen(found: Verdict) -> list[str]:
+    first, *others = found.sentences
+    figures = "".join(
+        f"<li><b>{text(figure.value)}</b><span>{text(figure.meaning)}</span></li>"
+        for figure in found.figures
+    )
+    doubts = "".join(f"<li>{prose(doubt)}</li>" for doubt in found.doubts)
+    return [
+        f'<p class="muted small">Digital backpropagation, compared: {text(found.compared)}</p>',
+        f"<h1>{prose(first)}</h1>",
+        *(f'<p class="lead">{prose(sentence)}</p>' for sentence in others),
+        f'<ul class="figures">{figures}</ul>' if figures else "",
+        f'<div class="doubts"><h2>What to doubt</h2><ul>{doubts}</ul></div>' if doubts else "",
+    ]
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    head = "".join(f"<th>{_text(cell)}</th>" for cell in header)
-    lines = ["".join(f"<td>{_text(cell)}</td>" for cell in row) for row in rows]
-    return f"<table><tr>{head}</tr>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
-
-
-def _figure(figure: Figure, text: str) -> str:
-    return _image(to_svg(figure), text)
-
-
-def _image(svg: str, text: str) -> str:
-    data = base64.b64encode(svg.encode()).decode()
-    return f'<p><img alt="{_text(text)}" src="data:image/svg+xml;base64,{data}"></p>'
+def _picture(
+    folders: Sequence[Path], points: Sequence[Point], comparisons: Sequence[ComparisonMetrics]
+) -> list[str]:
+    """Show bit errors against launch power, or against watts."""
+    lines = [
+        wide(figure_of(plots.comparison(metrics.rows), "bit error ratio against watts"))
+        for metrics in comparisons
+    ]
+    for folder in folders:
+        # With the paper's curves; of other evaluations the points are drawn.
+        drawing = folder / "ber.svg"
+        if (folder / "reproduction.csv").is_file() and drawing.is_file():
+            words = "our bit error ratio and the paper's against launch power"
+            lines.append(wide(image(drawing.read_text("utf-8", "replace"), words)))
+            points = []
+    if points:
+        drawn = {"bit error ratio": plot.plot_ber(points), "effective SNR": plot.plot_snr(points)}
+        lines.append(
+            panels([figure_of(ax.figure, f"{words} of all") for words, ax in drawn.items()])
+        )
+    return lines
 
 
 def _interval(point: Point) -> str:
     return f"{point.ber:.2e} ({point.ber_low:.2e} .. {point.ber_high:.2e})"
 
 
-def _introduction(content: Contents) -> list[str]:
-    lines = ["<h1>Digital backpropagation: from filters to watts</h1>"]
+def _links(runs: Sequence[DesignRun]) -> list[str]:
+    lines = []
     of_links: dict[Link, list[str]] = {}
-    for run in content.runs:
+    for run in runs:
         if run.config:
             of_links.setdefault(run.config.link, []).append(run.name)
     for link, names in of_links.items():
-        whose = f"<b>{_text(', '.join(names))}</b>: " if len(of_links) > 1 else ""
+        whose = f"<b>{text(', '.join(names))}</b>: " if len(of_links) > 1 else ""
         lines.append(
             f"<p>{whose}{link.spans} x {link.span_km:g} km, {link.symbol_rate_gbd:g} GBd "
             f"{link.modulation.upper()}, {link.dispersion_ps_per_nm_km:g} ps/nm/km, "
@@ -107,25 +120,12 @@ def _introduction(content: Contents) -> list[str]:
             "the receiver compensates dispersion and the Kerr effect in short fixed-point filters "
             "and rotations, in the time domain.</p>"
         )
-    for run in content.runs:
-        point = content.best_of(run)
-        if point:
-            lines.append(
-                f'<p class="lead"><b>{_text(run.name)}</b>: BER {_interval(point)} in fixed point '
-                f"at {point.launch_power_dbm:+g} dBm, its best of the tried launch powers "
-                f"({point.errors} errors in {point.bits:.3g} bits, 95 % interval).</p>"
-            )
     return lines
 
 
-def _ber(folders: Sequence[Path], points: Sequence[Point]) -> list[str]:
-    lines = ["<h2>Bit error ratio</h2>"]
-    for folder in folders:
-        drawing = folder / "ber.svg"
-        if drawing.is_file():
-            lines.append(_image(drawing.read_text("utf-8", "replace"), "BER against launch power"))
+def _ber(points: Sequence[Point]) -> list[str]:
     if not points:
-        return [*lines, '<p class="absent">Not evaluated.</p>']
+        return []
     keys = dict.fromkeys(key for point in points for key in point.model_extra or ())
     rows = [
         [
@@ -135,7 +135,7 @@ def _ber(folders: Sequence[Path], points: Sequence[Point]) -> list[str]:
         for p in best_points(points).values()
     ]
     header = [*keys, "design", "arithmetic", "best power (dBm)", "BER (95 % interval)", "SNR (dB)"]
-    return [*lines, _table(header, rows)]
+    return [table(header, rows)]
 
 
 def _constellations(folders: Sequence[Path]) -> list[str]:
@@ -143,8 +143,12 @@ def _constellations(folders: Sequence[Path]) -> list[str]:
     for folder in folders:
         path = folder / "constellation.npz"
         if path.is_file():
-            drawing = plots.constellations(read_npz(path))
-            lines += ["<h2>Constellation before and after</h2>", _figure(drawing, "constellations")]
+            drawn = []
+            for title, symbols in read_npz(path).items():
+                ax = plots.plot_constellation(symbols)
+                ax.set(title=title, ylabel="Q")
+                drawn.append(figure_of(ax.figure, f"symbols: {title}"))
+            lines.append(panels(drawn))
     return lines
 
 
@@ -152,15 +156,23 @@ def _filters(runs: Sequence[DesignRun]) -> list[str]:
     lines = []
     link = next((run.config.link for run in runs if run.config), None)
     if link:
-        drawing = plots.filter_responses({run.name: run.design for run in runs}, link)
-        lines += ["<h2>Filters</h2>", _figure(drawing, "filter responses")]
+        axes = [new_axes(3.8, 3.3) for _ in range(3)]
+        plots.plot_filter_responses({run.name: run.design for run in runs}, link, axes)
+        words = "taps", "gain", "phase error"
+        drawn = zip(axes, words, strict=True)
+        lines.append(
+            panels([figure_of(ax.figure, f"{what} of the middle filters") for ax, what in drawn])
+        )
     for run in runs:
         if run.history:
-            lines.append(_figure(plots.learning_curve(run.history), f"learning of {run.name}"))
+            ax = plots.plot_learning_curve(run.history)
+            lines.append(panels([figure_of(ax.figure, f"learning of {run.name}")]))
     return lines
 
 
-def _formats(runs: Sequence[DesignRun]) -> str:
+def _formats(runs: Sequence[DesignRun]) -> list[str]:
+    if not runs:
+        return []
     rows = []
     plain = {"K taps": 1, "power offset": 0, "Taylor order": 1, "guard bits": 0}
     options = [
@@ -189,7 +201,7 @@ def _formats(runs: Sequence[DesignRun]) -> str:
         )
     header = ["design", "filters", "taps", "signal bits", "coefficient bits", "|x|² branch bits"]
     header += ["phase bits (fraction)", "K bits", *options, "ADC rms / full scale", "hash"]
-    return "<h2>Formats</h2>" + _table(header, rows)
+    return [table(header, rows)]
 
 
 def _options(design: Design) -> dict[str, set[int]]:
@@ -209,7 +221,9 @@ def _each(values: set[int]) -> str:
 
 
 def _hardware(runs: Sequence[DesignRun]) -> list[str]:
-    lines = ["<h2>Hardware</h2>"]
+    if not runs:
+        return []
+    lines = []
     simulated = [(run, run.sim) for run in runs if run.sim]
     if simulated:
         rows = [
@@ -227,7 +241,7 @@ def _hardware(runs: Sequence[DesignRun]) -> list[str]:
         ]
         header = ["RTL against golden", "steps", "lanes", "latency (clocks)", "samples compared"]
         header += ["mismatches", "simulator", "proved for all inputs"]
-        lines.append(_table(header, rows))
+        lines.append(table(header, rows))
     else:
         lines.append('<p class="absent">The RTL was not simulated.</p>')
     kits = list(dict.fromkeys(kit for run in runs for kit in run.synth))
@@ -242,10 +256,10 @@ def _synthesis(kit: str, synths: Mapping[str, SynthMetrics]) -> list[str]:
     """Return tables of area, power and timing in one kit; ``synths`` by the names of the runs."""
     header = [f"one step in {kit}", "step", "lanes", "area (µm²)", "cells"]
     header += ["power (mW)", "switching", "internal", "leakage", "gate-level mismatches"]
-    lines = [_table(header, [_synthesis_row(name, synth) for name, synth in synths.items()])]
+    lines = [table(header, [_synthesis_row(name, synth) for name, synth in synths.items()])]
     header = [f"its timing in {kit}", "clock (MHz)", "slack (ns)", "without wires"]
     header.append("highest clock (MHz)")
-    lines.append(_table(header, [_timing_row(name, synth) for name, synth in synths.items()]))
+    lines.append(table(header, [_timing_row(name, synth) for name, synth in synths.items()]))
     if any(synth.slack_ns < 0 for synth in synths.values()):
         lines.append(
             '<p class="absent">Negative slack: the clock is missed; activity is that of a '
@@ -296,22 +310,22 @@ def _ratio(first: SynthMetrics, second: SynthMetrics) -> str:
     )
 
 
-def _comparison(folders: Sequence[Path]) -> list[str]:
-    """Show the comparisons that `dbp compare` has written into these folders."""
+def _read_comparisons(folders: Sequence[Path]) -> list[ComparisonMetrics]:
+    """Return the comparisons that `dbp compare` has written into these folders."""
+    read = (read_metrics(folder / f"{merit.FILE}.json", ComparisonMetrics) for folder in folders)
+    return [metrics for metrics in read if metrics is not None]
+
+
+def _comparison(comparisons: Sequence[ComparisonMetrics]) -> list[str]:
     parts: list[str] = []
-    for folder in folders:
-        metrics = read_metrics(folder / f"{merit.FILE}.json", ComparisonMetrics)
-        if metrics is None:
-            continue
-        parts.append("<h2>Receivers beside each other</h2>")
-        lines = [f"<li>{_text(line)}</li>" for line in tables.sentences(metrics)]
+    for metrics in comparisons:
+        lines = [f"<li>{text(line)}</li>" for line in tables.sentences(metrics)]
         if lines:
             parts.append(f"<ul>{''.join(lines)}</ul>")
-        parts.append(_figure(plots.comparison(metrics.rows), "BER against watts"))
-        for table in tables.tables(metrics):
-            header, *cells = table.lines
-            parts += [f"<h3>{_text(table.title)}</h3>", _table(header, cells)]
-            parts += [f"<p>{_text(note)}</p>" for note in table.notes]
+        for found in tables.tables(metrics):
+            header, *cells = found.lines
+            parts += [f"<h3>{text(found.title)}</h3>", table(header, cells)]
+            parts += [f"<p>{text(note)}</p>" for note in found.notes]
     return parts
 
 
@@ -333,8 +347,7 @@ def _published(runs: Sequence[DesignRun]) -> list[str]:
         return []
     header = ["formats of", "BER", "at (dBm)", "W per step", "mm² per step"]
     return [
-        "<h2>What the paper reports for these formats</h2>",
-        _table(header, rows),
+        table(header, rows),
         "<p>Fougstedt et al., ECOC 2018 (from the authors' slides): BER on the paper's link, read "
         "off a plot; one step of 96 lanes at 416.7 MHz in a commercial 28-nm library.</p>",
     ]
@@ -344,8 +357,9 @@ def _published_key(row: Mapping[str, str]) -> tuple[str, ...]:
     return row["taps_per_step"], row["coefficient_bits"], row["signal_bits"]
 
 
-def _absent(folders: Sequence[Path]) -> list[str]:
-    lines = []
+def _read_absent(folders: Sequence[Path]) -> dict[str, str]:
+    """Return the stages that `dbp run` left out, and why; those that have run since are not."""
+    absent: dict[str, str] = {}
     for folder in folders:
         path = folder / "absent.json"
         if not path.is_file():
@@ -354,18 +368,20 @@ def _absent(folders: Sequence[Path]) -> list[str]:
             reasons = dict(json.loads(read_text(path)))
         except (ValueError, TypeError):
             raise InputError(f"{path}: must be an object of stages and reasons") from None
-        # A stage that has run since then is no longer absent.
-        items = "".join(
-            f"<li>{_text(stage)}: {_text(reason)}</li>"
+        absent |= {
+            str(stage): str(reason)
             for stage, reason in reasons.items()
             if not (folder / stage / "metrics.json").is_file()
-        )
-        if items:
-            lines.append(f'<h2>Absent</h2><ul class="absent">{items}</ul>')
-    return lines
+        }
+    return absent
 
 
-def _provenance(runs: Sequence[DesignRun], evaluations: Sequence[BerMetrics]) -> str:
+def _absent(absent: Mapping[str, str]) -> list[str]:
+    items = "".join(f"<li>{text(stage)}: {text(why)}</li>" for stage, why in absent.items())
+    return [f'<ul class="absent">{items}</ul>'] if items else []
+
+
+def _provenance(runs: Sequence[DesignRun], evaluations: Sequence[BerMetrics]) -> list[str]:
     rows = []
 
     def add(name: str, stage: str, metrics: Metrics | None) -> None:
@@ -385,4 +401,4 @@ def _provenance(runs: Sequence[DesignRun], evaluations: Sequence[BerMetrics]) ->
     for evaluation in evaluations:
         add("all", "ber", evaluation)
     header = ["stage", "design", "configuration", "seed", "seconds", "versions"]
-    return f'<h2>Provenance</h2><div class="small">{_table(header, rows)}</div>'
+    return [f'<div class="small">{table(header, rows)}</div>']

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import matplotlib
+from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,6 +46,12 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
             return draw(*args, **kwargs)
 
     return drawn
+
+
+@styled
+def new_axes(width_in: float, height_in: float) -> Axes:
+    """Return the axes of a new figure of that size in inches, which is ``ax.figure``."""
+    return Figure(figsize=(width_in, height_in), layout="constrained").subplots()
 
 
 def grid(ax: Axes) -> None:

@@ -30,7 +30,7 @@ LADDER = {
     "evaluation": (*GROUND, "link", "learning", "waveforms"),
     "runs": (*GROUND, "link", "learning"),
     "comparison": (*GROUND, "link"),
-    "report": (*GROUND, "link", "comparison", "runs"),
+    "report": (*GROUND, "link", "evaluation", "comparison", "runs"),
     # Silicon. The proof reads the Verilog and shares no code with what wrote it.
     "rtl.pipeline": GROUND,
     "rtl.target": (*GROUND, "rtl.pipeline"),

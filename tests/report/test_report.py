@@ -11,7 +11,7 @@ from dbp.report import page as report
 def formats(design, folder):
     design.save(folder / "design.json")
     page = report.write_report([folder]).read_text()
-    table = re.search(r"<h2>Formats</h2><table>(.*?)</table>", page)[1]
+    table = re.search(r"<h2>Formats</h2>.*?<table>(.*?)</table>", page, re.S)[1]
     header, row = table.removesuffix("</tr>").split("</tr>")
     cells = re.findall(r"<t[hd]>(.*?)</t[hd]>", header), re.findall(r"<t[hd]>(.*?)</t[hd]>", row)
     return dict(zip(*cells, strict=True))
