@@ -34,6 +34,7 @@ padding:0;margin:1.2rem 0;list-style:none}
 .doubts h2{color:var(--warn)} .doubts ul{margin:.3rem 0;padding-left:1.1rem}
 .panels{display:flex;flex-wrap:wrap;gap:1rem;margin:1rem 0}
 .panels img{flex:1 1 19rem;min-width:0;max-width:34rem;width:100%;height:auto}
+.panels.small img{flex:0 1 15rem}
 .scroll{overflow-x:auto} .scroll img{max-width:100%} .whole{white-space:nowrap}
 @media (max-width:40rem){.scroll img{max-width:none}}
 details{border-top:1px solid var(--line);padding:.6rem 0}
@@ -106,9 +107,12 @@ def image(svg: str, words: str) -> str:
     return f'<img alt="{text(words)}" src="data:image/svg+xml;base64,{data}">'
 
 
-def panels(images: Sequence[str]) -> str:
-    """Return images side by side, one below the other where the screen is narrow."""
-    return f'<div class="panels">{"".join(images)}</div>'
+def panels(images: Sequence[str], kind: str = "") -> str:
+    """Return images side by side, one below the other where the screen is narrow.
+
+    ``kind``: "small" for more of them in a row.
+    """
+    return f'<div class="{f"panels {kind}".strip()}">{"".join(images)}</div>'
 
 
 def wide(image_: str) -> str:

@@ -148,7 +148,7 @@ def _constellations(folders: Sequence[Path]) -> list[str]:
                 ax = plots.plot_constellation(symbols)
                 ax.set(title=title, ylabel="Q")
                 drawn.append(figure_of(ax.figure, f"symbols: {title}"))
-            lines.append(panels(drawn))
+            lines.append(panels(drawn, "small"))
     return lines
 
 
