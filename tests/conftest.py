@@ -22,6 +22,33 @@ settings.register_profile("repeatable", derandomize=True)
 if SCALE == 1:
     settings.load_profile("repeatable")
 
+# These files take longest: they begin, so that at the end no core works while the others wait.
+LONGEST = (
+    "sim/test_mutations.py",
+    "synthesis/test_synthesize_step.py",
+    "evaluation/test_executors.py",
+    "cli/test_run.py",
+    "datapath/test_shipped.py",
+    "rtl/test_emit.py",
+    "rtl/blocks/test_components.py",
+    "config/test_sweep.py",
+    "evaluation/test_slurm.py",
+    "support/test_malformed.py",
+    "synthesis/equivalence/test_equivalence.py",
+    "evaluation/test_arithmetic.py",
+    "learning/test_training.py",
+    "learning/test_float_model.py",
+    "api/test_script.py",
+    "sim/test_simulate.py",
+    "architecture/test_types.py",
+)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Put the files of `LONGEST` first; the order within a file stays."""
+    place = {config.rootpath / "tests" / name: k for k, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(LONGEST)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache_of_the_session(tmp_path_factory):

@@ -24,12 +24,14 @@ print(cost.power_w.total, cost.area_um2, cost.slack_ns)
 
 # The same lines with figures that take seconds: a short link, little data, few steps of learning.
 SMALLER = {
-    "spans=32": "spans=2",
+    "spans=32": "spans=2, span_km=50",
     "coefficient_bits=6, seed=1": "coefficient_bits=6, seed=1, symbols=4096, "
     "validation_symbols=4096, curvature_symbols=1024, start_iterations=30, float_iterations=1, "
     "signal_iterations=1, tap_iterations=1",
     "np.arange(-2, 3, 0.5), min_errors=200": "np.arange(-2, 3, 2.5), min_errors=5, max_bits=70_000",
-    "step=16": "step=1",
+    "taps=13": "taps=7",
+    "lanes=4": "lanes=2",
+    "step=16, lanes=2": "step=1, lanes=1",
 }
 
 

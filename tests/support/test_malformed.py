@@ -162,14 +162,14 @@ def check_config(path, content):
 
 
 @pytest.mark.slow
-@examples(900)
+@examples(300)
 @given(text=edited_toml())
 def test_configurations(text, place):
     check_config(place / "config.toml", text.encode("utf-8", "surrogatepass"))
 
 
 @pytest.mark.slow
-@examples(300)
+@examples(100)
 @given(content=edited_bytes(CONFIG.to_toml().encode()))
 def test_bytes_of_configurations(content, place):
     check_config(place / "bytes.toml", content)
@@ -256,14 +256,14 @@ def check_design(path, content):
 
 
 @pytest.mark.slow
-@examples(900)
+@examples(300)
 @given(text=edited_json())
 def test_designs(text, place):
     check_design(place / "design.json", text.encode())
 
 
 @pytest.mark.slow
-@examples(300)
+@examples(100)
 @given(content=edited_bytes(DESIGN.to_json().encode()))
 def test_bytes_of_designs(content, place):
     check_design(place / "bytes.json", content)
@@ -383,7 +383,7 @@ def edited_archive(draw, folder):
 
 
 @pytest.mark.slow
-@examples(700)
+@examples(250)
 @given(data=st.data())
 def test_archives(data, place):
     read, path, content = data.draw(edited_archive(place))
@@ -423,7 +423,7 @@ def test_a_checkpoint_whose_parts_do_not_belong_together_is_refused(steps, tmp_p
 
 
 @pytest.mark.slow
-@examples(150)
+@examples(60)
 @given(data=st.data())
 def test_databases(data, place):
     path = place / "results.sqlite"
@@ -477,7 +477,7 @@ OPTIONS = ["--launch-power-dbm", "--sweep", "--workers", "--min-errors", "--max-
 
 
 @pytest.mark.slow
-@examples(500)
+@examples(170)
 @given(given=st.lists(st.tuples(st.sampled_from(OPTIONS), WORDS), min_size=1, max_size=3))
 def test_command_lines(given):
     called = []
@@ -539,7 +539,7 @@ FORMS = [
 
 
 @pytest.mark.slow
-@examples(400)
+@examples(140)
 @given(form=st.sampled_from(FORMS), word=WORDS)
 def test_names_and_options_of_every_command(form, word, place):
     called = []
