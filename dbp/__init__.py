@@ -22,6 +22,7 @@ _HOMES = {
     "Design": "dbp.api.design",
     "FloatFilters": "dbp.learning.float_filters",
     "InputError": "dbp.errors",
+    "InstancePower": "dbp.api.power",
     "LearnedDesign": "dbp.api.learning",
     "Link": "dbp.api.link",
     "Receiver": "dbp.evaluation.receivers",
@@ -29,8 +30,12 @@ _HOMES = {
     "Reference": "dbp.evaluation.receivers",
     "check_receiver": "dbp.evaluation.receivers",
     "detect": "dbp.api.evaluation",
+    "equalize_waveform": "dbp.api.waveforms",
     "evaluate": "dbp.api.evaluation",
+    "evaluate_waveform": "dbp.api.waveforms",
     "learn": "dbp.api.learning",
+    "liberty_files": "dbp.api.power",
+    "load_power": "dbp.api.power",
     "load_waveform": "dbp.api.evaluation",
     "measure": "dbp.api.evaluation",
     "plot_constellation": "dbp.api.plots",
@@ -49,6 +54,7 @@ __all__ = [
     "Design",
     "FloatFilters",
     "InputError",
+    "InstancePower",
     "LearnedDesign",
     "Link",
     "Receiver",
@@ -57,8 +63,12 @@ __all__ = [
     "__version__",
     "check_receiver",
     "detect",
+    "equalize_waveform",
     "evaluate",
+    "evaluate_waveform",
     "learn",
+    "liberty_files",
+    "load_power",
     "load_waveform",
     "measure",
     "plot_constellation",
@@ -78,6 +88,8 @@ if TYPE_CHECKING:
     from dbp.api.learning import LearnedDesign, learn, quantize, start_filters
     from dbp.api.link import Link
     from dbp.api.plots import plot_constellation, plot_filters, plot_learning
+    from dbp.api.power import InstancePower, liberty_files, load_power
+    from dbp.api.waveforms import equalize_waveform, evaluate_waveform
     from dbp.config import Config
     from dbp.errors import DbpError, InputError
     from dbp.evaluation.receivers import Receiver, Reference, check_receiver

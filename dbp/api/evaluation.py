@@ -92,21 +92,11 @@ def evaluate(
     ``.best()``. Raises `InputError` for a receiver or a number that does not fit.
     """
     from dbp.evaluation import counting
-    from dbp.learning.float_filters import FloatFilters
 
     plain = _checks.link(link)
     powers_dbm = _checks.powers_dbm("launch_power_dbm", launch_power_dbm)
-    if isinstance(receivers, Mapping):
-        found = [_renamed(_receiver(each, plain), name) for name, each in receivers.items()]
-    else:
-        if isinstance(receivers, str | Design | FloatFilters) or callable(receivers):
-            receivers = [receivers]
-        found = [_receiver(each, plain) for each in receivers]
-    named = _named_apart(found)
-    if not named:
-        raise InputError("receivers: must be one at least")
     return counting.evaluate(
-        named,
+        receivers_of(receivers, plain),
         plain,
         powers_dbm,
         min_errors=_checks.integer("min_errors", min_errors, 1),
@@ -114,6 +104,24 @@ def evaluate(
         seed=_checks.integer("seed", seed, 0),
         progress=progress,
     )
+
+
+def receivers_of(
+    evaluables: Evaluable | Iterable[Evaluable] | Mapping[str, Evaluable], link: config.Link
+) -> list[Receiver]:
+    """Return the receivers of one thing or of several, each of a name of its own."""
+    from dbp.learning.float_filters import FloatFilters
+
+    if isinstance(evaluables, Mapping):
+        found = [_renamed(_receiver(each, link), name) for name, each in evaluables.items()]
+    else:
+        if isinstance(evaluables, str | Design | FloatFilters) or callable(evaluables):
+            evaluables = [evaluables]
+        found = [_receiver(each, link) for each in evaluables]
+    named = _named_apart(found)
+    if not named:
+        raise InputError("receivers: must be one at least")
+    return named
 
 
 def _receiver(evaluable: Evaluable, link: config.Link) -> Receiver:

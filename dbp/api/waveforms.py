@@ -1,0 +1,123 @@
+"""`dbp.equalize_waveform`, `dbp.evaluate_waveform`: receivers on what `dbp.load_waveform` read."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dbp import config
+from dbp.api import _checks, evaluation
+from dbp.errors import InputError, shown
+
+if TYPE_CHECKING:
+    from dbp.api.evaluation import Evaluable
+    from dbp.evaluation.on_waveform import Equalized
+    from dbp.evaluation.points import Points
+    from dbp.evaluation.receivers import Receiver
+    from dbp.link.modulation import Waveform
+    from dbp.waveforms.recording import Recording
+
+
+def equalize_waveform(
+    receiver: Evaluable, recording: Recording, *, link: config.Link | None = None
+) -> Equalized:
+    """Equalise a recorded waveform, find the symbols sent in it, and return both side by side.
+
+    ``receiver``, ``link``: as in `evaluate_waveform`. Returns
+    `dbp.evaluation.on_waveform.Equalized`: ``sent`` and ``received``, complex, shape ``(n,)``, in
+    units of the rms symbol; ``received`` after the matched filter and one complex gain, without the
+    ``edge_symbols`` at each end; ``synchronization`` says where the symbols were found. Raises
+    `InputError` where they are not there, or something does not fit.
+    """
+    from dbp.evaluation import on_waveform
+    from dbp.evaluation.measures import align
+
+    undone = _link(recording, link)
+    (named,) = evaluation.receivers_of([receiver], undone)
+    found = _equalize(named, recording, undone, on_waveform.stream(recording))
+    return replace(found, received=align(found.sent, found.received))
+
+
+def evaluate_waveform(
+    receivers: Evaluable | Iterable[Evaluable],
+    recording: Recording,
+    *,
+    link: config.Link | None = None,
+) -> Points:
+    """Count bit errors of receivers on a recorded waveform, as ``dbp ber --waveform`` does.
+
+    ``receivers``: as in `dbp.evaluate`. ``recording``: what `dbp.load_waveform` returned, with its
+    symbols and modulation. ``link``: the fibre that was measured (default: the paper's), which the
+    references ``linear``, ``dbp1``, ``dbp50`` undo; its symbol rate and roll-off are taken from the
+    recording. A receiver of yours is taken to have the memory of that link's dispersion.
+
+    Returns a point for each receiver. It also states where the symbols were found
+    (``delay_samples``, ``phase_rad``, ``coherence``; ``docs/reference/waveforms.md``). Warns where
+    the recording is not what a design is for. Raises `InputError` where the symbols are not
+    there, or something does not fit.
+    """
+    from dbp.evaluation import on_waveform
+    from dbp.evaluation.points import Points
+    from dbp.evaluation.receivers import FixedReceiver
+
+    made_for = config.Link() if link is None else _checks.link(link)
+    undone = _link(recording, made_for)
+    named = evaluation.receivers_of(receivers, undone)
+    waveform, points = on_waveform.stream(recording), []
+    for each in named:
+        design = each.design if isinstance(each, FixedReceiver) else None
+        for note in on_waveform.notes(each.name, design, made_for, recording) if design else ():
+            warnings.warn(note, stacklevel=2)
+        found = _equalize(each, recording, undone, waveform)
+        with _concerning(each):
+            points.append(on_waveform.point(each, design, recording, found))
+    return Points(points)
+
+
+def _link(recording: Recording, link: config.Link | None) -> config.Link:
+    """Return the link that was measured, with the symbol rate and the roll-off of the recording."""
+    from dbp.waveforms.recording import Recording
+
+    if not isinstance(recording, Recording):
+        raise InputError(f"recording = {shown(recording)}: must be what dbp.load_waveform returned")
+    theirs = {
+        "symbol_rate_gbd": recording.symbol_rate_baud / 1e9,
+        "roll_off": recording.roll_off,
+    }
+    return config.link_with(config.Link() if link is None else _checks.link(link), theirs)
+
+
+def _equalize(
+    receiver: Receiver, recording: Recording, link: config.Link, waveform: Waveform
+) -> Equalized:
+    from dbp.evaluation import on_waveform
+
+    with _concerning(receiver):
+        return on_waveform.equalize(receiver, memory_symbols(receiver, link), waveform, recording)
+
+
+def memory_symbols(receiver: Receiver, link: config.Link) -> int:
+    """Return how many symbols to each side a receiver takes in; a user's: what the link spreads."""
+    from dbp.evaluation import on_waveform
+    from dbp.evaluation.receivers import FixedReceiver, FloatReceiver
+
+    if isinstance(receiver, FixedReceiver):
+        return on_waveform.memory_symbols(receiver.design)
+    if isinstance(receiver, FloatReceiver):
+        filters = receiver.filters
+        beside_center = filters.kerr_rad_per_mw.shape[1] - 1
+        samples = sum(taps.size // 2 for taps in filters.taps)
+        return -(-(samples + beside_center * len(filters.kerr_rad_per_mw)) // 2)
+    return on_waveform.memory_symbols_of_link(link)
+
+
+@contextlib.contextmanager
+def _concerning(receiver: Receiver) -> Iterator[None]:
+    """Put the name of a receiver before the errors that arise here."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{receiver.name}: {error}") from None
