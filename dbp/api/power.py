@@ -27,6 +27,7 @@ COLUMNS = ["instance", "cell", "group", *(f"{kind}_w" for kind in (*KINDS, "tota
 MAX_BYTES = 1 << 30
 # Told apart also by those who do not see red and green (Okabe and Ito, 2008).
 _COLORS = {"switching": "#0072B2", "internal": "#E69F00", "leakage": "#999999"}
+_UNITS = {"W": 1.0, "mW": 1e-3, "uW": 1e-6, "nW": 1e-9}
 
 By = Literal["instance", "cell", "group"] | Callable[[str, str], str]
 
@@ -72,26 +73,32 @@ class InstancePower:
             for k in np.argsort(-total, kind="stable")
         }
 
-    def plot(self, ax: Axes | None = None, *, by: By = "cell", most: int = 12) -> Axes:
-        """Draw a bar of milliwatts for each sum of `sums`, the largest on top, by kind of power.
+    def plot(
+        self, ax: Axes | None = None, *, by: By = "cell", most: int = 12, unit: str = "mW"
+    ) -> Axes:
+        """Draw a bar for each sum of `sums`, the largest on top, by kind of power.
 
-        ``most``: how many bars; what is left is the last one, "all other". Draws into ``ax``, which
-        it returns, or into a new figure, ``ax.figure``. Raises `InputError` for what does not fit.
+        ``most``: how many bars; what is left is the last one, "all other". ``unit``: "W", "mW",
+        "uW" or "nW". Draws into ``ax``, which it returns, or into a new figure, ``ax.figure``.
+        Raises `InputError` for what does not fit.
         """
         from matplotlib.figure import Figure
 
         most = _checks.integer("most", most, 1)
+        if unit not in _UNITS:
+            raise InputError(f"unit = {shown(unit)}: must be one of {', '.join(_UNITS)}")
         bars = _largest(self.sums(by), most)
         if ax is None:
             height = 1.1 + 0.3 * len(bars)
             ax = Figure(figsize=(6.5, height), layout="constrained").subplots()
         left = np.zeros(len(bars))
         for kind in KINDS:
-            milliwatts = np.array([1e3 * getattr(watts, kind) for watts in bars.values()])
-            ax.barh(list(bars), milliwatts, left=left, color=_COLORS[kind], label=kind)
-            left += milliwatts
-        ax.invert_yaxis()
-        ax.set(xlabel="power (mW)")
+            length = np.array([getattr(watts, kind) / _UNITS[unit] for watts in bars.values()])
+            ax.barh(list(bars), length, left=left, color=_COLORS[kind], label=kind)
+            left += length
+        if not ax.yaxis_inverted():  # axes that share it may have done so
+            ax.invert_yaxis()
+        ax.set(xlabel=f"power ({unit})")
         ax.grid(alpha=0.3, axis="x")
         ax.set_axisbelow(True)
         ax.legend(fontsize=8, loc="lower right")

@@ -56,7 +56,8 @@ def evaluate_waveform(
 
     Returns a point for each receiver. It also states where the symbols were found
     (``delay_samples``, ``phase_rad``, ``coherence``; ``docs/reference/waveforms.md``). Warns where
-    the recording is not what a design is for. Raises `InputError` where the symbols are not
+    symbol rate or roll-off are not those of ``link``, where a design's K is at the end of its
+    range, and of a constant offset. Raises `InputError` where the symbols are not
     there, or something does not fit.
     """
     from dbp.evaluation import on_waveform

@@ -41,6 +41,9 @@ def test_bars_are_as_long_as_the_watts_and_the_last_takes_the_rest(power):
     assert max(ends) == pytest.approx(12.002e-3)
     lengths = np.sum([[bar.get_width() for bar in bars] for bars in ax.containers], axis=0)
     assert lengths == pytest.approx([12.002e-3, 7.002e-3])
+    in_uw = power.plot(by="instance", unit="uW")
+    assert in_uw.get_xlabel() == "power (uW)"
+    assert in_uw.containers[0][0].get_width() == pytest.approx(4)
     assert power.plot(ax) is ax
     assert "12.002" not in repr(power) and "3 instances, 0.019 mW" in repr(power)
     assert "<td>0.007002</td>" in power._repr_html_()
@@ -70,6 +73,7 @@ def test_what_does_not_fit_is_one_line(power, tmp_path):
         (lambda: power.sums("block"), "by = 'block': must be instance, cell, group, or a function"),
         (lambda: power.sums(lambda *_: 1), "by: returns 1: must return a text"),
         (lambda: dbp.liberty_files("mine"), "pdk = 'mine': must be one of nangate45"),
+        (lambda: power.plot(unit="kW"), "unit = 'kW': must be one of W, mW"),
         (lambda: power.plot(most=0), "most = 0: must be in 1"),
     ):
         with pytest.raises(dbp.InputError, match=complaint):
