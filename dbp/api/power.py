@@ -25,8 +25,6 @@ FILE = "power.csv.gz"
 KINDS = ("switching", "internal", "leakage")
 COLUMNS = ["instance", "cell", "group", *(f"{kind}_w" for kind in (*KINDS, "total"))]
 MAX_BYTES = 1 << 30
-# Told apart also by those who do not see red and green (Okabe and Ito, 2008).
-_COLORS = {"switching": "#0072B2", "internal": "#E69F00", "leakage": "#999999"}
 _UNITS = {"W": 1.0, "mW": 1e-3, "uW": 1e-6, "nW": 1e-9}
 
 By = Literal["instance", "cell", "group"] | Callable[[str, str], str]
@@ -82,27 +80,13 @@ class InstancePower:
         "uW" or "nW". Draws into ``ax``, which it returns, or into a new figure, ``ax.figure``.
         Raises `InputError` for what does not fit.
         """
-        from matplotlib.figure import Figure
 
         most = _checks.integer("most", most, 1)
         if unit not in _UNITS:
             raise InputError(f"unit = {shown(unit)}: must be one of {', '.join(_UNITS)}")
-        bars = _largest(self.sums(by), most)
-        if ax is None:
-            height = 1.1 + 0.3 * len(bars)
-            ax = Figure(figsize=(6.5, height), layout="constrained").subplots()
-        left = np.zeros(len(bars))
-        for kind in KINDS:
-            length = np.array([getattr(watts, kind) / _UNITS[unit] for watts in bars.values()])
-            ax.barh(list(bars), length, left=left, color=_COLORS[kind], label=kind)
-            left += length
-        if not ax.yaxis_inverted():  # axes that share it may have done so
-            ax.invert_yaxis()
-        ax.set(xlabel=f"power ({unit})")
-        ax.grid(alpha=0.3, axis="x")
-        ax.set_axisbelow(True)
-        ax.legend(fontsize=8, loc="lower right")
-        return ax
+        from dbp.support.style import styled
+
+        return styled(_draw)(_largest(self.sums(by), most), ax, unit)
 
     def _names(self, by: By) -> list[str]:
         if callable(by):
@@ -129,6 +113,28 @@ class InstancePower:
                 [cell, *(f"{1e3 * getattr(watts, kind):.4g}" for kind in (*KINDS, "total"))]
             )
         return html_table(rows, header_row=True)
+
+
+def _draw(bars: dict[str, PowerW], ax: Axes | None, unit: str) -> Axes:
+    """Draw a bar for each name, into a new figure where ``ax`` is None."""
+    from matplotlib.figure import Figure
+
+    from dbp.support import style
+
+    if ax is None:
+        ax = Figure(figsize=(6.5, 1.1 + 0.3 * len(bars))).subplots()
+    left = np.zeros(len(bars))
+    for kind, color in zip(KINDS, (*style.COLORS[:2], style.REFERENCE_COLOR), strict=True):
+        length = np.array([getattr(watts, kind) / _UNITS[unit] for watts in bars.values()])
+        ax.barh(list(bars), length, left=left, color=color, label=kind)
+        left += length
+    if not ax.yaxis_inverted():  # axes that share it may have done so
+        ax.invert_yaxis()
+    style.grid(ax)
+    ax.yaxis.grid(False)
+    ax.set(xlabel=f"power ({unit})")
+    ax.legend(loc="lower right")
+    return ax
 
 
 def _largest(sums: dict[str, PowerW], most: int) -> dict[str, PowerW]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,7 @@ def equalize_waveform(
 
 
 def evaluate_waveform(
-    receivers: Evaluable | Iterable[Evaluable],
+    receivers: Evaluable | Iterable[Evaluable] | Mapping[str, Evaluable],
     recording: Recording,
     *,
     link: config.Link | None = None,
