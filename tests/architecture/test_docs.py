@@ -92,6 +92,8 @@ def has(module: str, attributes: list[str]) -> bool:
     first, *rest = attributes
     if module == "dbp" and first in doors():
         return has(doors()[first], attributes)
+    if module == "dbp" and not rest and (ROOT / "dbp" / f"{first}.mplstyle").is_file():
+        return True  # how matplotlib names a style
     node = names_of(module).get(first)
     if isinstance(node, ast.ImportFrom):
         return node.module in MODULES and has(node.module, attributes)

@@ -17,9 +17,12 @@ GROUPS = {
     "Learning": ("learn", "LearnedDesign", "start_filters", "quantize"),
     "How good a receiver is": (
         *("measure", "detect", "evaluate", "Receiver", "Reference", "check_receiver"),
-        *("load_waveform", "Recording"),
+        *("load_waveform", "Recording", "evaluate_waveform", "equalize_waveform"),
     ),
-    "Hardware": ("prove", "simulate", "synthesize"),
+    "Hardware": (
+        *("prove", "simulate", "synthesize"),
+        *("load_power", "InstancePower", "liberty_files"),
+    ),
     "Pictures": ("plot_constellation", "plot_filters", "plot_learning"),
     "Errors": ("DbpError", "InputError"),
     "More": (),
@@ -29,6 +32,7 @@ RESULTS = (
     "dbp.link.transmission.Received",
     "dbp.evaluation.measures.Measurement",
     "dbp.evaluation.points.Points",
+    "dbp.evaluation.on_waveform.Equalized",
     "dbp.records.schemas.Point",
 )
 STAGES = (
