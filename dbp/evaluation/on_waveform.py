@@ -40,7 +40,8 @@ _LEAST_COHERENCE = 0.3
 class Equalized:
     """A stream as a receiver leaves it, and the symbols in it.
 
-    ``sent``, ``received``: complex, shape ``(n,)``, without the ``edge_symbols`` at each end.
+    ``synchronization``: where the symbols were found. ``sent``, ``received``: complex, shape
+    ``(n,)``, without the ``edge_symbols`` at each end, which the filters there spoil.
     """
 
     synchronization: Synchronization
