@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -117,6 +118,14 @@ def float_filters(name: str, folder: Path | None) -> FloatFilters:
         return FloatFilters.load(path)
 
 
+def link_of(design: Design, folder: Path | None) -> config.Link:
+    """Return the link of the configuration of a design's folder, with the design's converter.
+
+    `InputError` where the link cannot have it.
+    """
+    return config.at_rate(config_of(folder).link, design.samples_per_symbol)
+
+
 def config_of(folder: Path | None) -> Config:
     """Return the configuration of a run's folder; the paper's where it has none."""
     toml = folder / "config.toml" if folder else None
@@ -227,11 +236,11 @@ def make_stimulus(folder: Path, design: Design, settings: Config, at_least: int 
     from dbp.link import transmission
 
     config.require_one_polarization(settings.link, "a chip's stimulus")
+    link = config.at_rate(settings.link, design.samples_per_symbol)
     power_dbm = settings.training.launch_power_dbm
-    count = max(2 * settings.hardware.stimulus_symbols, at_least)
-    blocks = -(-count // (2 * settings.link.block_symbols))
+    count = max(math.ceil(settings.hardware.stimulus_symbols * link.adc_rate), at_least)
     received = transmission.simulate(
-        settings.link, power_dbm, blocks, seed=settings.seed, purpose="stimulus"
+        link, power_dbm, -(-count // link.adc_samples), seed=settings.seed, purpose="stimulus"
     )
     samples = golden.convert(received.waveform.reshape(-1)[:count], design)
     power_uw = launch_power_uw(power_dbm)

@@ -11,10 +11,12 @@ well this predicts wider syntheses.
 from __future__ import annotations
 
 import functools
+import math
 import statistics
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -39,7 +41,9 @@ from dbp.synthesis.synthesize_step import synthesize
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
-RECEIVER_LANES = 96
+# The paper's receiver: 96 lanes at 2 samples per symbol.
+SYMBOLS_A_CLOCK = 48
+RECEIVER_LANES = 2 * SYMBOLS_A_CLOCK
 # At this node no available cut brings the datapath to its clock (docs/results/hardware.md):
 # registers are left as they are, since such a kit is only good for ratios.
 OUT_OF_REACH_NM = 130
@@ -252,6 +256,11 @@ def _parallel(
     return results
 
 
+def receiver_lanes(samples_per_symbol: Fraction) -> int:
+    """Lanes that take `SYMBOLS_A_CLOCK` symbols a clock: 96 at 2 samples per symbol, 72 at 3/2."""
+    return math.ceil(SYMBOLS_A_CLOCK * samples_per_symbol)
+
+
 @dataclass(frozen=True)
 class ReceiverEstimate:
     """The cost of a receiver of ``lanes`` lanes, all steps together; the clock tree apart.
@@ -284,9 +293,14 @@ def estimate(
     filters: str,
     measured: Mapping[tuple[int, int], SynthMetrics],
     widths: Sequence[int],
-    lanes: int = RECEIVER_LANES,
+    lanes: int | None = None,
 ) -> ReceiverEstimate:
-    """Estimate a receiver of ``lanes`` lanes from the metrics of its plan, by step and lanes."""
+    """Estimate a receiver from the metrics of its plan, by step and lanes.
+
+    ``lanes``: `receiver_lanes` by default, so that designs of different samples per symbol are
+    compared at one symbol rate and clock.
+    """
+    lanes = receiver_lanes(design.samples_per_symbol) if lanes is None else lanes
     first, *others = kinds(design, filters)
     main = {width: measured[first.step, width] for width in widths}
     narrow, wide = (main[width] for width in widths[:2])

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dbp import config
 from dbp.config.limits import LAUNCH_POWERS_DBM
+from dbp.datapath.design import Design
 from dbp.errors import InputError, shown
+
+if TYPE_CHECKING:
+    from dbp.link.transmission import Received
 
 MAX_SEED = (1 << 63) - 1
 
@@ -47,6 +51,16 @@ def power_dbm(name: str, value: Any) -> float:
     if len(powers) > 1:
         raise InputError(f"{name} = {shown(value)}: must be one launch power")
     return powers[0]
+
+
+def rate(design: Design, received: Received) -> None:
+    """Refuse a waveform of other samples per symbol than a design works at."""
+    given, wanted = received.link.adc_samples_per_symbol, design.samples_per_symbol
+    if received.link.adc_rate != wanted:
+        raise InputError(
+            f"received: link.adc_samples_per_symbol = {given}: must be {wanted} for {design.name}: "
+            f'transmit over dbp.Link(adc_samples_per_symbol="{wanted}")'
+        )
 
 
 def waveform(name: str, value: Any, shape: str) -> NDArray[np.complexfloating]:

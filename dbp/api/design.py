@@ -64,15 +64,16 @@ class Design(BareDesign):
         """Equalise circular blocks in fixed point, bit for bit as the hardware does.
 
         ``received``: what `dbp.Link.transmit` returns, or a complex array of mean power 1 and
-        shape ``(blocks, samples)`` or ``(samples,)`` with 2 samples per symbol, which needs
-        ``launch_power_dbm`` beside it. All blocks pass as one stream under one gain control.
-        Returns the same shape, in codes of the last filter's output, without group delay: symbol n
-        at sample 2 n. Raises `InputError` for arrays that do not fit.
+        shape ``(blocks, samples)`` or ``(samples,)`` with the design's ``samples_per_symbol`` r,
+        which needs ``launch_power_dbm`` beside it. All blocks pass as one stream under one gain
+        control. Returns the same shape, in codes of the last filter's output, without group delay:
+        symbol n at sample r n. Raises `InputError` for arrays that do not fit.
         """
         from dbp.evaluation.receivers import FixedReceiver
         from dbp.link.transmission import Received
 
         if isinstance(received, Received):
+            _checks.rate(self, received)
             samples, power_dbm = received.waveform, received.launch_power_dbm
         else:
             samples = _checks.waveform("received", received, "(blocks, samples) or (samples,)")

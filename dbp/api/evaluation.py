@@ -32,10 +32,11 @@ def measure(received: Received, equalized: Waveform) -> Measurement:
     """Measure an equalised waveform: BER with its 95 % interval, effective SNR, GMI and their like.
 
     ``received``: what `dbp.Link.transmit` returned. ``equalized``: what a receiver made of its
-    waveform, complex, same shape, in any unit, symbol n at sample 2 n. Matched filter, symbol
-    timing and one complex gain over each group of at least 8,192 symbols use the sent symbols;
-    where the link's lasers are not ideal, carrier recovery stands before them
-    (`dbp.evaluation.measures`). Raises `InputError` for a shape or values that do not fit.
+    waveform, complex, same shape, in any unit, symbol n at sample r n with r = ``link.adc_rate``
+    samples per symbol. Matched filter, symbol timing and one complex gain over each group of at
+    least 8,192 symbols use the sent symbols; where the link's lasers are not ideal, carrier
+    recovery stands before them (`dbp.evaluation.measures`). Raises `InputError` for a shape or
+    values that do not fit.
     """
     from dbp.evaluation.groups import measure_equalized
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
+from dbp.api import _checks
 from dbp.datapath.design import Design, launch_power_uw
 from dbp.datapath.stimulus import Stimulus, StimulusSource
 from dbp.errors import InputError, shown
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 Simulator = Literal["verilator", "icarus"]
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-CLOCK_MHZ = 416.7  # the paper's: 96 samples a clock at 20 GBd and 2 samples per symbol
+CLOCK_MHZ = 416.7  # the paper's: 48 symbols a clock at 20 GBd, 96 samples at 2 per symbol
 
 
 def _one_writer(function: _Function) -> _Function:
@@ -219,6 +221,8 @@ def source(stimulus: Received | Stimulus | StimulusSource, design: Design) -> St
         )
     elif stimulus.waveform.ndim != 2:
         raise InputError("stimulus: two polarisations: must be one, as the hardware has")
+    else:
+        _checks.rate(design, stimulus)
 
     @functools.cache
     def converted() -> Stimulus:
@@ -235,7 +239,7 @@ def source(stimulus: Received | Stimulus | StimulusSource, design: Design) -> St
         if count < at_least:
             raise InputError(
                 f"stimulus: {count} samples: must be at least {at_least}: transmit "
-                f"{-(-at_least // 2)} symbols or more"
+                f"{math.ceil(at_least / design.samples_per_symbol)} symbols or more"
             )
         return converted()
 

@@ -56,7 +56,7 @@ class Link(config.Link):
         ``symbols``: at least this number, in whole blocks of ``block_symbols``. The same ``seed``
         gives the same symbols and noise at every launch power. Returns
         `dbp.link.transmission.Received`: ``symbols`` of shape ``(blocks, block_symbols)`` and
-        ``waveform`` of shape ``(blocks, 2 * block_symbols)``, complex, both of mean power 1.
+        ``waveform`` of shape ``(blocks, link.adc_samples)``, complex, both of mean power 1.
         """
         from dbp.link import transmission
 

@@ -72,7 +72,8 @@ def plot_filters(
             raise InputError(f"filters: {count}: must be 3 at least, of which the inner are drawn")
         k = count // 2 if number is None else _checks.integer("number", number, 1, count - 2)
         taps[str(name)] = each.taps(k) if isinstance(each, Design) else each.taps[k]
-    drawn = plots.plot_taps(taps, _checks.link(link), axes)
+    rates = {str(name): each.samples_per_symbol for name, each in named.items()}
+    drawn = plots.plot_taps(taps, _checks.link(link), axes, rates)
     if number is not None:
         drawn[0].set(title=f"Filter {number}: taps")
     return drawn

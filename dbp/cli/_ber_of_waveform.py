@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,11 +27,15 @@ if TYPE_CHECKING:
 
 
 class _Listener(NamedTuple):
-    """A receiver, its design or None of a reference, and symbols that it spoils at each end."""
+    """A receiver, its design or None of a reference, and symbols that it spoils at each end.
+
+    ``samples_per_symbol``: at which it works.
+    """
 
     receiver: Receiver
     design: Design | None
     memory_symbols: int
+    samples_per_symbol: Fraction
 
 
 def ber_of_waveform(
@@ -50,20 +55,20 @@ def ber_of_waveform(
         raise InputError("dbp ber --waveform: must have DESIGN...")
     recording = _read_countable(file)
     listeners = _listeners(list(dict.fromkeys(names)), arithmetic, recording, config_name)
-    with prefix_errors(file):
-        waveform = on_waveform.stream(recording)
     points: list[Point] = []
     clouds: dict[str, NDArray[np.complex64]] = {}
-    for receiver, design, memory in listeners:
+    for receiver, design, memory, rate in listeners:
         label = receiver.name
+        with prefix_errors(file):
+            waveform = on_waveform.stream(recording, rate)
         with prefix_errors(f"{file}: {label}"):
-            equalized = on_waveform.equalize(receiver, memory, waveform, recording)
+            equalized = on_waveform.equalize(receiver, memory, waveform, recording, rate)
             points.append(on_waveform.point(receiver, design, recording, equalized))
         synchronization = equalized.synchronization
         print_synchronization(f"{label}, {receiver.arithmetic}", synchronization, recording)
         aligned = align(equalized.sent, equalized.received)
         clouds.setdefault(label, aligned[:CONSTELLATION_POINTS].astype(np.complex64))
-    hashes = {design.hash for _, design, _ in listeners if design is not None}
+    hashes = {design.hash for _, design, *_ in listeners if design is not None}
     metrics = BerMetrics(
         points=tuple(points),
         waveform=str(file),
@@ -106,12 +111,13 @@ def _listeners(
                     design_receiver(name, labels[name], designs[name], kind),
                     design,
                     on_waveform.memory_symbols(design),
+                    design.samples_per_symbol,
                 )
                 for kind in kinds
             ]
         elif link is not None:
             memory = on_waveform.memory_symbols_of_link(link)
-            listeners.append(_Listener(Reference(name, link), None, memory))
+            listeners.append(_Listener(Reference(name, link), None, memory, link.adc_rate))
     return listeners
 
 

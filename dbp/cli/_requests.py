@@ -18,6 +18,7 @@ from dbp.runs import (
     find_design,
     float_filters,
     labels_of,
+    link_of,
     read_config,
 )
 
@@ -77,7 +78,7 @@ def resolve(request: Request) -> EvaluationPlan:
     if not names:
         raise InputError("dbp ber: must have DESIGN..., --reproduce or a [sweep] with design")
     designs = {name: find_design(name, REFERENCES) for name in names if name not in REFERENCES}
-    settled = _Settled(given, {}) if given else _settle(request, designs)
+    settled = _given(given, designs) if given else _settle(request, designs)
     settings = settled.settings
     swept: Mapping[str, Any] = {}
     if request.sweep is not None:
@@ -106,11 +107,20 @@ def resolve_reproduction(request: Request, curves: Sequence[paper.Curve]) -> Eva
         )
     receivers = [(curve.receiver, curve.arithmetic) for curve in curves]
     designs = {name: find_design(name) for name, _ in receivers if name != "linear"}
-    return _plan(request, receivers, designs, _Settled(settings, {}), {})
+    return _plan(request, receivers, designs, _given(settings, designs), {})
+
+
+def _given(settings: Config, designs: Mapping[str, FoundDesign]) -> _Settled:
+    """All designs have one configuration, but each its own samples per symbol."""
+    links = {
+        name: config.at_rate(settings.link, design.samples_per_symbol)
+        for name, (design, _) in designs.items()
+    }
+    return _Settled(settings, links)
 
 
 def _settle(request: Request, designs: Mapping[str, FoundDesign]) -> _Settled:
-    """Each design keeps its link; the rest is that of the first run folder."""
+    """Each design keeps its link, with its own converter; the rest is that of the first run."""
     own = {name: config_of(folder) for name, (_, folder) in designs.items()}
     runs = [name for name, (_, folder) in designs.items() if folder is not None]
     first = runs[0] if runs else None
@@ -132,9 +142,8 @@ def _settle(request: Request, designs: Mapping[str, FoundDesign]) -> _Settled:
                     f"as that of {labels[first]}"
                 )
     hashes = {own[name].hash for name in designs}
-    return _Settled(
-        settings, {name: c.link for name, c in own.items()}, tuple(notes), len(hashes) < 2
-    )
+    links = {name: link_of(*found) for name, found in designs.items()}
+    return _Settled(settings, links, tuple(notes), len(hashes) < 2)
 
 
 def _plan(

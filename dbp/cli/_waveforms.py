@@ -42,7 +42,7 @@ def print_synchronization(
     label: str, synchronization: Synchronization, recording: Recording
 ) -> None:
     """Print where the sent symbols were found in the equalised waveform."""
-    delay_samples = synchronization.delay_symbols * recording.samples_per_symbol
+    delay_samples = synchronization.delay_symbols * float(recording.samples_per_symbol)
     print(
         f"{label}: first of the symbols sent at sample {delay_samples:.3f}, phase "
         f"{synchronization.phase_rad:+.3f} rad, gain {synchronization.gain:.4g}, "

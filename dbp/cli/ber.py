@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 # Modules that load torch or matplotlib are imported where they are needed: --help stays quick.
 
 DATABASE = "results.sqlite"
+# The key of the link that says how many samples per symbol a point's receiver takes.
+RATE = "adc_samples_per_symbol"
 
 
 def ber(request: Request, out: Path, workplace: Workplace) -> Points:
@@ -119,5 +122,9 @@ def print_best(points: Sequence[Point], link_keys: Sequence[str]) -> None:
             row = [*map(str, link), point.design, point.arithmetic, f"{point.ber:.2e}", interval]
             row += [f"{point.snr_db:.2f}", f"{point.launch_power_dbm:+g}"]
             costs = (point.multiplier_bits, point.adder_bits)
-            rows.append([*row, *("-" if n is None else f"{n:,}" for n in costs)])
+            rate = (point.model_extra or {}).get(RATE, "2")
+            scale = float(Fraction(rate)) / 2
+            rows.append([*row, *("-" if n is None else f"{n * scale:,.0f}" for n in costs)])
     print(aligned(rows))
+    if RATE in link_keys:
+        print("Multiplier and adder bits are per half symbol.")

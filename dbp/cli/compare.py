@@ -136,13 +136,19 @@ class _Comparison:
             pdk=key.pdk,
             for_demonstration_only=key.pdk == kits.SHIPPED,
             pipeline=pipeline.text(fitted),
+            samples_per_symbol=str(design.samples_per_symbol),
             **merit.filters_of(design),
             launch_power_dbm=point.launch_power_dbm,
             ber=point.ber,
             ber_low=point.ber_low,
             ber_high=point.ber_high,
             **estimate,
-            **merit.energies(estimate["lanes"], estimate["power_w"]["total"], self.settings),
+            **merit.energies(
+                estimate["lanes"],
+                estimate["power_w"]["total"],
+                self.settings,
+                design.samples_per_symbol,
+            ),
             paper_step=merit.paper_step(design, key.filters),
         )
 
@@ -161,7 +167,8 @@ def _common(designs: Mapping[str, FoundDesign]) -> Config:
         apart = [
             f"{key} = {ours} of {first}, {theirs} of {name}"
             for key, ours, theirs in told
-            if key.startswith("link.") or key == "hardware.clock_mhz"
+            if (key.startswith("link.") and key != "link.adc_samples_per_symbol")
+            or key == "hardware.clock_mhz"
         ]
         if apart:
             raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from dbp.waveforms.recording import read_recording, write_recording
 
 
 def equalize(name: str, arithmetic: str, file: Path, out: Path) -> None:
-    """Equalise a waveform file with a design and write another, at 2 samples per symbol.
+    """Equalise a waveform file with a design and write another, at its samples per symbol.
 
     Where the file has the symbols sent, the received ones are written beside them.
     """
@@ -29,18 +30,22 @@ def equalize(name: str, arithmetic: str, file: Path, out: Path) -> None:
         print(f"Note: {note}")
     receiver = design_receiver(name, design.name, (design, folder), arithmetic)
     with prefix_errors(file):
-        waveform = on_waveform.stream(recording)
+        rate = design.samples_per_symbol
+        waveform = on_waveform.stream(recording, rate)
         memory = on_waveform.memory_symbols(design)
-        edge = on_waveform.edge_symbols(memory, waveform.size // 2)
-        fields: dict[str, Any] = {"edge_samples": 2 * edge}
+        edge = on_waveform.edge_symbols(memory, int(waveform.size / rate))
+        edge_samples = math.ceil(edge * rate)
+        fields: dict[str, Any] = {"edge_samples": edge_samples}
         if recording.symbols is None:
             print("Note: no symbols or bits in the file: neither delay nor conjugation are known")
             samples = receiver(waveform[np.newaxis], recording.launch_power_dbm)[0]
         else:
-            equalized = on_waveform.equalize(receiver, memory, waveform, recording)
+            equalized = on_waveform.equalize(receiver, memory, waveform, recording, rate)
             sent, received = equalized.sent, equalized.received
             print_synchronization(design.name, equalized.synchronization, recording)
             samples = equalized.synchronization.equalized
             fields |= {"sent_symbols": sent, "received_symbols": align(sent, received)}
-    write_recording(out, replace(recording, waveform=samples, samples_per_symbol=2), **fields)
-    print(f"{samples.size} samples, all but {2 * edge} at each end equalised -> {out}", flush=True)
+    write_recording(out, replace(recording, waveform=samples, samples_per_symbol=rate), **fields)
+    print(
+        f"{samples.size} samples, all but {edge_samples} at each end equalised -> {out}", flush=True
+    )

@@ -21,7 +21,7 @@ def link(settings: Config, launch_power_dbm: float | None, symbols: int, out: Pa
     received = simulate(one_block, launch_power_dbm, 1, seed=settings.seed, purpose="evaluate")
     recording = Recording(
         waveform=received.waveform[0],
-        samples_per_symbol=2,
+        samples_per_symbol=one_block.adc_rate,
         symbol_rate_baud=1e9 * one_block.symbol_rate_gbd,
         roll_off=one_block.roll_off,
         launch_power_dbm=launch_power_dbm,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Literal, NamedTuple, TypedDict
 
 from dbp.comparison import paper
@@ -56,17 +57,20 @@ class Energies(TypedDict):
     pj_per_sample: float
 
 
-def energies(lanes: int, power_w: float, settings: Config) -> Energies:
+def energies(
+    lanes: int, power_w: float, settings: Config, samples_per_symbol: Fraction = Fraction(2)
+) -> Energies:
     """Return the energies of a receiver of that many lanes, from its whole power."""
     samples_per_s = lanes * settings.hardware.clock_mhz * 1e6
-    bits_per_sample = modulation.bits_per_symbol(settings.link.modulation) / 2
+    bits_per_symbol = modulation.bits_per_symbol(settings.link.modulation)
+    bits_per_sample = bits_per_symbol / float(samples_per_symbol)
     pj_per_sample = 1e12 * power_w / samples_per_s
     return {"pj_per_bit": pj_per_sample / bits_per_sample, "pj_per_sample": pj_per_sample}
 
 
 def paper_step(design: Design, filters: str) -> StepFigures | None:
     """Return what the paper states for a step of these formats, if anything."""
-    if filters != "reconfigurable":
+    if filters != "reconfigurable" or design.samples_per_symbol != 2:
         return None
     learned = "learned" if design.name.startswith("learned-c") else "ls-co"
     if not design.name.startswith(("learned-c", "lsco-paper")):

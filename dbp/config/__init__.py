@@ -2,6 +2,7 @@
 
 from dbp.config._checks import (
     MAX_SPAN_LOSS_DB,
+    at_rate,
     checked,
     flat_link,
     link_with,
@@ -40,6 +41,7 @@ __all__ = [
     "Link",
     "Modulation",
     "Training",
+    "at_rate",
     "checked",
     "flat_link",
     "link_with",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -145,18 +147,48 @@ def _check_link(link: Link) -> None:
             f"link.span_km * link.attenuation_db_per_km = {loss_db:g} dB of loss a span: must be "
             f"at most {MAX_SPAN_LOSS_DB:g} dB"
         )
+    _check_rate(link)
     _check_bands(link)
+
+
+def at_rate(link: Link, samples_per_symbol: Fraction) -> Link:
+    """The link whose converter takes that many samples per symbol; checked like a file."""
+    return link_with(link, {"adc_samples_per_symbol": str(samples_per_symbol)})
+
+
+def _check_rate(link: Link) -> None:
+    """Check that the converter's samples fill blocks, and that its filter stays off the signal."""
+    rate, roll_off = link.adc_rate, link.adc_filter_roll_off
+    given = f"link.adc_samples_per_symbol = {link.adc_samples_per_symbol}"
+    if link.block_symbols % rate.denominator:
+        raise InputError(
+            f"link.block_symbols = {link.block_symbols}: must be a multiple of {rate.denominator}, "
+            f"so that a block has whole samples with {given}"
+        )
+    if rate * (1 + roll_off) > link.samples_per_symbol:
+        raise InputError(
+            f"{given}: must be at most link.samples_per_symbol / (1 + adc_filter_roll_off) = "
+            f"{link.samples_per_symbol / (1 + roll_off):g}, or more is received than is simulated"
+        )
+    if rate * (1 - roll_off) < 1 + link.roll_off:
+        raise InputError(
+            f"{given}: must be at least (1 + roll_off) / (1 - adc_filter_roll_off) = "
+            f"{(1 + link.roll_off) / (1 - roll_off) if roll_off < 1 else math.inf:g}, or the "
+            "anti-alias filter takes a part of the signal"
+        )
 
 
 def _check_bands(link: Link) -> None:
     """Check that our signal fits the receiver's band, and all channels the simulated one."""
     impairments, rate_ghz = link.impairments, link.symbol_rate_gbd
     signal_ghz = (1 + link.roll_off) * rate_ghz
-    spare_mhz = 1e3 * (rate_ghz - signal_ghz / 2)
+    flat_ghz = float(link.adc_rate) * (1 - link.adc_filter_roll_off) * rate_ghz
+    spare_mhz = 1e3 * (flat_ghz / 2 - signal_ghz / 2)
     if abs(impairments.frequency_offset_mhz) > spare_mhz:
         raise InputError(
             f"link.impairments.frequency_offset_mhz = {impairments.frequency_offset_mhz:g}: must "
-            f"be at most {spare_mhz:g} MHz, or the signal leaves 2 samples per symbol"
+            f"be at most {spare_mhz:g} MHz, or the signal leaves {link.adc_samples_per_symbol} "
+            "samples per symbol"
         )
     if not impairments.wdm_neighbours:
         return
@@ -203,4 +235,10 @@ def _check_together(config: Config) -> None:
         raise InputError(
             f"training.block_symbols = {training.block_symbols}: must be at least the longest "
             f"filter, {longest} taps"
+        )
+    if training.block_symbols % config.link.adc_rate.denominator:
+        raise InputError(
+            f"training.block_symbols = {training.block_symbols}: must be a multiple of "
+            f"{config.link.adc_rate.denominator}, so that a block has whole samples with "
+            f"link.adc_samples_per_symbol = {config.link.adc_samples_per_symbol}"
         )

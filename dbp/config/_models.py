@@ -11,9 +11,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from dbp.config.limits import LAUNCH_POWERS_DBM, ROLL_OFFS, SAMPLES_PER_SYMBOL, SYMBOL_RATES_GBD
 from dbp.datapath.limits import (
@@ -21,14 +29,18 @@ from dbp.datapath.limits import (
     MAX_CLOCK_MHZ,
     MAX_KERR_TAPS,
     MAX_LANES,
+    MAX_RATE_NUMERATOR,
     MAX_TAPS,
     MIN_BITS,
 )
+from dbp.support.ratios import ratio
 
 Kit = Literal["nangate45", "asap7", "sky130hd", "ihp-sg13g2", "predictive28"]
 Modulation = Literal["qpsk", "16qam", "64qam", "gaussian"]
 LaunchPower = Annotated[float, Field(ge=LAUNCH_POWERS_DBM[0], le=LAUNCH_POWERS_DBM[1])]
 LaunchPowers = Annotated[tuple[LaunchPower, ...], Field(min_length=1)]
+# A ratio p/q as a text in lowest terms.
+Rate = Annotated[str, BeforeValidator(lambda value: str(ratio(value, MAX_RATE_NUMERATOR)))]
 
 
 class _Table(BaseModel):
@@ -76,6 +88,10 @@ class Link(_Table):
     SNRs of the default 6 samples and 16 steps are within 0.03 dB of those of 16 samples and 100
     steps (``benchmarks/link_convergence.py``). Blocks should be several times longer than the
     memory of the link, 192 symbols for the paper's; short ones are simulated faster.
+
+    The receiver's converter samples behind an anti-alias filter with a root-raised-cosine edge
+    about half its rate. What lies beyond half the rate and passes the edge is aliased. The edge
+    stays off the signal, so it takes nothing from it.
     """
 
     spans: int = Field(32, ge=1, le=1000)
@@ -104,6 +120,11 @@ class Link(_Table):
     """Split steps per span, of equal nonlinear phase ("logarithmic" steps)."""
     block_symbols: int = Field(1024, ge=64, le=1 << 20)
     """Length of a circular block; even."""
+    adc_samples_per_symbol: Rate = "2"
+    """Samples per symbol of the receiver's converter: an integer or a text such as "3/2", a ratio
+    above 1 with a numerator of at most 16; ``block_symbols`` is a multiple of its denominator."""
+    adc_filter_roll_off: float = Field(0.0, ge=0, le=1)
+    """Roll-off of the anti-alias filter's edge about half that rate; 0: an ideal low-pass."""
     precision: Literal["complex64", "complex128"] = "complex64"
     """Arithmetic of the simulation."""
     impairments: Impairments = Impairments()
@@ -116,10 +137,20 @@ class Link(_Table):
     def __hash__(self) -> int:
         return hash(tuple(self.__dict__.values()))
 
+    @property
+    def adc_rate(self) -> Fraction:
+        """The samples per symbol of the receiver's converter."""
+        return Fraction(self.adc_samples_per_symbol)
+
+    @property
+    def adc_samples(self) -> int:
+        """Samples of a received block."""
+        return int(self.block_symbols * self.adc_rate)
+
     @field_validator("samples_per_symbol", "block_symbols")
     @classmethod
     def _even(cls, value: int) -> int:
-        # The receiver decimates to 2 samples per symbol, and spectra are cut in halves.
+        # Spectra are cut in halves.
         if value % 2:
             raise ValueError("must be even")
         return value
@@ -141,7 +172,8 @@ class Filters(_Table):
     rotation_offset_km: float = Field(0.0, ge=0)
     """Where a rotation sits, after its amplifier; at most ``link.span_km``."""
     bandwidth: float = Field(gt=0, le=1)
-    """Fraction of the sampling band over which the start's filters minimise the error."""
+    """Fraction of the sampling band over which the start's filters minimise the error. Where it is
+    not given, and ``link.adc_samples_per_symbol`` is not 2, it is the same band of the signal."""
     out_of_band_gain: float = Field(ge=1e-3, le=10)
     """Mean power gain, that of \\|H\\|^2, of the start's filters outside that band, at most."""
     kerr_scale: float = Field(1.0, ge=0, le=2)
@@ -166,7 +198,7 @@ class Baseline(Filters):
     """Width of a quadrature between blocks, sign included."""
     bandwidth: float = Field(0.525, gt=0, le=1)
     """Fraction of the sampling band over which the filters minimise the error. Where it is not
-    given it is 0.5 + ``link.roll_off`` / 4."""
+    given it is (1 + ``link.roll_off`` / 2) / ``link.adc_samples_per_symbol``."""
     out_of_band_gain: float = Field(0.3, ge=1e-3, le=10)
     """Mean power gain, that of \\|H\\|^2, of the filters outside that band, at most."""
 
@@ -183,7 +215,8 @@ class Learned(Filters):
     rotation_offset_km: float = Field(14.8, ge=0)
     """Where a rotation sits, after its amplifier; at most ``link.span_km``."""
     bandwidth: float = Field(0.55, gt=0, le=1)
-    """Fraction of the sampling band over which the start's filters minimise the error."""
+    """Fraction of the sampling band over which the start's filters minimise the error. Where it is
+    not given, and ``link.adc_samples_per_symbol`` is not 2, it is the same band of the signal."""
     out_of_band_gain: float = Field(0.8, ge=1e-3, le=10)
     """Mean power gain, that of \\|H\\|^2, of the start's filters outside that band, at most."""
     kerr_taps: int = Field(1, ge=1, le=MAX_KERR_TAPS)
@@ -286,6 +319,10 @@ class Hardware(_Table):
     lanes."""
 
 
+# Keys that were added when runs had hashes: at their defaults a configuration keeps its hash.
+LATER_LINK_KEYS = ("adc_samples_per_symbol", "adc_filter_roll_off")
+
+
 class Config(_Table):
     """A whole run: the root of the TOML file."""
 
@@ -317,28 +354,43 @@ class Config(_Table):
         return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
 
     @model_validator(mode="after")
-    def _follow_roll_off(self) -> Config:
+    def _follow_link(self) -> Config:
         # From the edge of the flat part to that of the pulse is a band of roll_off / 2: half of it
         # counts. Within 1.5 dB of the best for roll-offs of 0.1 to 1 (docs/results/learning.md).
-        if "bandwidth" not in self.baseline.model_fields_set:
-            bandwidth = round(0.5 + self.link.roll_off / 4, 6)
-            baseline = self.baseline.model_copy(update={"bandwidth": bandwidth})
-            # Still not given: another link may follow.
-            baseline.__pydantic_fields_set__.discard("bandwidth")
-            self.__dict__["baseline"] = baseline
+        rate = float(self.link.adc_rate)
+        following = {"baseline": round((1 + self.link.roll_off / 2) / rate, 6)}
+        if rate != 2:
+            # The same band of the signal as at 2 samples per symbol.
+            at_two = Learned.model_fields["bandwidth"].default
+            following["learned"] = min(round(at_two * 2 / rate, 6), 1.0)
+        for name, bandwidth in following.items():
+            table: Filters = getattr(self, name)
+            if "bandwidth" not in table.model_fields_set:
+                table = table.model_copy(update={"bandwidth": bandwidth})
+                # Still not given: another link may follow.
+                table.__pydantic_fields_set__.discard("bandwidth")
+                self.__dict__[name] = table
         return self
 
     def given(self) -> dict[str, Any]:
         """The content of a file for this configuration, less what follows from other values."""
         content = self.model_dump()
-        if "bandwidth" not in self.baseline.model_fields_set:
-            del content["baseline"]["bandwidth"]
+        for name in ("baseline", "learned"):
+            if "bandwidth" not in getattr(self, name).model_fields_set:
+                del content[name]["bandwidth"]
         return content
 
     @property
     def hash(self) -> str:
-        """SHA-256 of all values, defaults included, as 64 hexadecimal digits."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """SHA-256 of all values, defaults included, as 64 hexadecimal digits.
+
+        `LATER_LINK_KEYS` count only where they are not at their defaults.
+        """
+        content = self.model_dump(mode="json")
+        for key in LATER_LINK_KEYS:
+            if content["link"][key] == Link.model_fields[key].default:
+                del content["link"][key]
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_toml(self) -> str:

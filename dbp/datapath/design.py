@@ -13,6 +13,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dbp.datapath import fixed
-from dbp.datapath.limits import MAX_BITS, MAX_HALF_KERR, MAX_HALF_TAPS, MIN_BITS
+from dbp.datapath.limits import (
+    MAX_BITS,
+    MAX_HALF_KERR,
+    MAX_HALF_TAPS,
+    MAX_RATE_NUMERATOR,
+    MIN_BITS,
+)
 from dbp.errors import InputError, shown
 from dbp.support.files import read_text, write_text
+from dbp.support.ratios import ratio
 
 FORMAT = "dbp-design"
-VERSION = 2
+VERSION = 3
+# It states no samples per symbol: they are 2.
+OLDER_VERSION = 2
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # The signal before any receiver, and the frequency-domain reference receivers.
@@ -41,6 +51,14 @@ def launch_power_uw(launch_power_dbm: float) -> int:
 def _check_int(field: str, value: Any, low: int, high: int) -> None:
     if type(value) is not int or not low <= value <= high:
         raise InputError(f"design: {field} = {shown(value)}: must be an integer in {low}..{high}")
+
+
+def _rate(value: Any) -> Fraction:
+    """Samples per symbol, as a design has them or as its file states them."""
+    try:
+        return ratio(str(value) if type(value) is Fraction else value, MAX_RATE_NUMERATOR)
+    except ValueError as error:
+        raise InputError(f"design: samples_per_symbol = {shown(value)}: {error}") from None
 
 
 def _check_bits(field: str, value: Any) -> None:
@@ -181,8 +199,9 @@ class Design:
     """The whole receiver filter: ``len(filters) == len(rotations) + 1``.
 
     ``adc_rms_permille`` is the loading of the converter: the gain control holds the rms of each
-    quadrature at that many thousandths of full scale, whatever the launch power. ``name`` is a
-    label for people and no part of `hash`.
+    quadrature at that many thousandths of full scale, whatever the launch power.
+    ``samples_per_symbol``, p/q with p of at most 16, are those of the converter, at which all of
+    the chain works. ``name`` is a label for people and no part of `hash`.
     """
 
     name: str
@@ -190,6 +209,7 @@ class Design:
     adc_rms_permille: int
     filters: tuple[Filter, ...]
     rotations: tuple[Rotation, ...]
+    samples_per_symbol: Fraction = Fraction(2)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
@@ -203,6 +223,7 @@ class Design:
             )
         _check_bits("signal_bits", self.signal_bits)
         _check_int("adc_rms_permille", self.adc_rms_permille, 1, 1000)
+        object.__setattr__(self, "samples_per_symbol", _rate(self.samples_per_symbol))
         if len(self.filters) != len(self.rotations) + 1:
             raise InputError(
                 f"design: {len(self.filters)} filters and {len(self.rotations)} rotations: "
@@ -230,7 +251,7 @@ class Design:
                     f"most {rotation.output_bits + shift} (phase_fraction_bits + input bits)"
                 )
 
-    # A subclass may carry more, but a design is its five fields.
+    # A subclass may carry more, but a design is its own fields.
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Design) and _fields(self) == _fields(other)
 
@@ -242,9 +263,11 @@ class Design:
         bits = max(filter_.coefficient_bits for filter_ in self.filters)
         filters = "1 filter" if count == 1 else f"{count} filters"
         rotations = "1 rotation" if count == 2 else f"{count - 1} rotations"
+        rate = self.samples_per_symbol
+        rates = "" if rate == 2 else f"{rate} samples per symbol, "
         return (
             f"Design({self.name!r}: {filters} x {length} taps, {bits}/{self.signal_bits} bits, "
-            f"{rotations}, hash {self.hash[:6]})"
+            f"{rotations}, {rates}hash {self.hash[:6]})"
         )
 
     def taps(self, k: int) -> NDArray[np.complex128]:
@@ -276,9 +299,15 @@ class Design:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of everything that the hardware computes with, as 64 hexadecimal digits."""
+        """SHA-256 of all but the name, as 64 hexadecimal digits.
+
+        That of a design of 2 samples per symbol is that of its file of version 2.
+        """
         content = _plain(self)
         del content["name"]
+        if self.samples_per_symbol == 2:
+            del content["samples_per_symbol"]
+            content["version"] = OLDER_VERSION
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -305,13 +334,17 @@ class Design:
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise InputError(f'design: the field "format" must be "{FORMAT}"')
         version = content.get("version")
-        if version != VERSION or type(version) is not int:
+        if version not in (OLDER_VERSION, VERSION) or type(version) is not int:
             newer = isinstance(version, int) and version > VERSION
             raise InputError(
-                f"design: version = {shown(version)}: this dbp reads version {VERSION} only"
-                + (", a newer dbp wrote it" if newer else "")
+                f"design: version = {shown(version)}: this dbp reads versions {OLDER_VERSION} and "
+                f"{VERSION} only" + (", a newer dbp wrote it" if newer else "")
             )
         del content["format"], content["version"]
+        if version == OLDER_VERSION:
+            if "samples_per_symbol" in content:
+                raise InputError(f"design: samples_per_symbol: needs version {VERSION}")
+            content["samples_per_symbol"] = 2
         for key, kind in (("filters", Filter), ("rotations", Rotation)):
             rows = content.get(key)
             if not isinstance(rows, list):
@@ -342,7 +375,8 @@ def _plain(design: Design) -> dict[str, Any]:
         name: tuple(dataclasses.asdict(row) for row in value) if isinstance(value, tuple) else value
         for name, value in _fields(design).items()
     }
-    return {"format": FORMAT, "version": VERSION, **rows}
+    rate = str(rows.pop("samples_per_symbol"))
+    return {"format": FORMAT, "version": VERSION, "samples_per_symbol": rate, **rows}
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -39,12 +39,12 @@ _PILOTS_TOGETHER = 5
 def symbols(equalized: Waveform, sent: Waveform, link: config.Link) -> Waveform:
     """Return the symbols of a group of blocks, up to one complex gain over all of them.
 
-    ``equalized``: complex, shape ``(blocks, 2 * block_symbols)``, circular, any unit, no group
+    ``equalized``: complex, shape ``(blocks, link.adc_samples)``, circular, any unit, no group
     delay; ``sent``: shape ``(blocks, block_symbols)``, of which the pilots are known. With ideal
     lasers it is `dbp.evaluation.measures.matched_filter`'s answer.
     """
     if front_end.without_lasers(link) == link or not equalized.any():
-        return matched_filter(equalized, link.roll_off)
+        return matched_filter(equalized, link.roll_off, link.adc_rate)
     spectrum = np.fft.fft(equalized / np.sqrt(np.mean(np.abs(equalized) ** 2)))
     received = _without_offset(spectrum, offset_bins(spectrum, link), link)
     received /= np.sqrt(np.mean(np.abs(received) ** 2))
@@ -63,12 +63,12 @@ def offset_bins(spectrum: Waveform, link: config.Link) -> int:
     true offsets are whole bins, hence so is the estimate: its error is one of whole bins, or none.
     Without blocks it would be some 50 kHz of noise for the paper's link, 1e-3 rad in a window.
     """
-    block = spectrum.shape[-1] // 2
-    band = modulation.root_raised_cosine(link.roll_off, 2, 2 * block) ** 2
+    samples, block = spectrum.shape[-1], link.block_symbols
+    band = modulation.root_raised_cosine(link.roll_off, float(link.adc_rate), samples) ** 2
     density = np.fft.fft(np.mean(np.abs(spectrum) ** 2, axis=0))
     likeness = np.fft.ifft(density * np.fft.fft(band).conj()).real
     coarse = int(np.argmax(likeness))
-    coarse -= 2 * block * (coarse > block)
+    coarse -= samples * (coarse > samples // 2)
     # Not all bins of long blocks are tried: the lines of those between are seen near 0, as long as
     # their symbols are hardly mistimed.
     symbols_per_bin = _delay_ps(1, link) * 1e-3 * link.symbol_rate_gbd
@@ -90,9 +90,11 @@ def offset_bins(spectrum: Waveform, link: config.Link) -> int:
 
 def _without_offset(spectrum: Waveform, bins: int, link: config.Link) -> Waveform:
     """Apply the matched filter about the shifted band and undo its delay; returns symbols."""
-    omega = fiber.angular_frequency(spectrum.shape[-1], 2 * link.symbol_rate_gbd)
+    rate_ghz = float(link.adc_rate) * link.symbol_rate_gbd
+    omega = fiber.angular_frequency(spectrum.shape[-1], rate_ghz)
     undone = np.exp(1j * omega * _delay_ps(bins, link)).astype(spectrum.dtype)
-    return matched_symbols(np.roll(spectrum, -bins, axis=-1) * undone, link.roll_off)
+    centered = np.roll(spectrum, -bins, axis=-1) * undone
+    return matched_symbols(centered, link.roll_off, link.adc_rate)
 
 
 def _delay_ps(bins: int, link: config.Link) -> float:

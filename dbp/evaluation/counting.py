@@ -27,6 +27,7 @@ import concurrent.futures
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from typing import Any, TypedDict
 
 from tqdm import tqdm
@@ -39,7 +40,7 @@ from dbp.evaluation import groups
 from dbp.evaluation.groups import Scenario
 from dbp.evaluation.measures import Measures, summarize
 from dbp.evaluation.points import Points
-from dbp.evaluation.receivers import FixedReceiver, Receiver
+from dbp.evaluation.receivers import FixedReceiver, Receiver, rate_of
 from dbp.evaluation.store import CountedGroup, Results
 from dbp.link import modulation
 from dbp.records.schemas import Point
@@ -306,11 +307,24 @@ def evaluate(
 ) -> Points:
     """Count the bit errors of receivers: one point per launch power and receiver, in threads.
 
-    All receivers of a launch power get the same waveforms, each simulated once. Shows a progress
-    bar on a terminal.
+    All receivers of a launch power get the same waveforms, each simulated once; those that work at
+    other samples per symbol than ``link.adc_samples_per_symbol`` get theirs at these. Shows a
+    progress bar on a terminal.
     """
-    check(receivers, link)
-    transmissions = [(Scenario(link, float(p), seed), receivers) for p in launch_powers_dbm]
+    at_rate: dict[Fraction, list[Receiver]] = {}
+    for receiver in receivers:
+        at_rate.setdefault(rate_of(receiver, link), []).append(receiver)
+    links = {
+        rate: link if rate == link.adc_rate else config.at_rate(link, rate) for rate in at_rate
+    }
+    _check_names(receivers)
+    for rate, of_rate in at_rate.items():
+        check(of_rate, links[rate])
+    transmissions = [
+        (Scenario(links[rate], float(power), seed), of_rate)
+        for power in launch_powers_dbm
+        for rate, of_rate in at_rate.items()
+    ]
     cores = threads.cores()
     with threads.pool(cores) as pool:
         prefixes = count(
@@ -320,22 +334,42 @@ def evaluate(
             at_a_time=lambda: cores,
             progress=progress,
         )
+    points = {
+        (scenario.launch_power_dbm, receiver.name, receiver.arithmetic): point(
+            receiver,
+            scenario,
+            prefix,
+            design=_design_of(receiver),
+            link_changes=_rate(scenario.link) if len(at_rate) > 1 else None,
+        )
+        for (scenario, of_rate), of_scenario in zip(transmissions, prefixes, strict=True)
+        for receiver, prefix in zip(of_rate, of_scenario, strict=True)
+    }
     return Points(
-        point(receiver, scenario, prefix, design=_design_of(receiver))
-        for (scenario, _), of_scenario in zip(transmissions, prefixes, strict=True)
-        for receiver, prefix in zip(receivers, of_scenario, strict=True)
+        points[float(power), receiver.name, receiver.arithmetic]
+        for power in launch_powers_dbm
+        for receiver in receivers
     )
+
+
+def _rate(link: config.Link) -> dict[str, str]:
+    """What tells the links of one evaluation apart: the columns of its points."""
+    return {"adc_samples_per_symbol": link.adc_samples_per_symbol}
 
 
 def _design_of(receiver: Receiver) -> Design | None:
     return receiver.design if isinstance(receiver, FixedReceiver) else None
 
 
-def check(receivers: Sequence[Receiver], link: config.Link) -> None:
-    """Refuse with `InputError` what cannot be told apart or counted."""
+def _check_names(receivers: Sequence[Receiver]) -> None:
     names = [(receiver.name, receiver.arithmetic) for receiver in receivers]
     if len(set(names)) < len(names):
         raise InputError(f"designs {sorted(name for name, _ in names)}: names must differ")
+
+
+def check(receivers: Sequence[Receiver], link: config.Link) -> None:
+    """Refuse with `InputError` what cannot be told apart or counted."""
+    _check_names(receivers)
     if not modulation.bits_per_symbol(link.modulation):
         raise InputError(f"link.modulation = {link.modulation!r}: has no bits to count")
     for receiver in receivers:
@@ -343,6 +377,11 @@ def check(receivers: Sequence[Receiver], link: config.Link) -> None:
             raise InputError(
                 f"receiver {receiver.name}: arithmetic = {shown(receiver.arithmetic)}: must be "
                 "'float' or 'fixed'"
+            )
+        if (rate := rate_of(receiver, link)) != link.adc_rate:
+            raise InputError(
+                f"receiver {receiver.name}: works at {rate} samples per symbol: "
+                f"link.adc_samples_per_symbol = {link.adc_samples_per_symbol} must be that"
             )
         if receiver.arithmetic == "fixed":
             config.require_one_polarization(link, f"{receiver.name} in fixed point")

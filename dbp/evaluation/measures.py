@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from scipy import special
@@ -19,28 +20,33 @@ from dbp.evaluation.intervals import block_interval
 from dbp.link import modulation
 from dbp.link._simd import cached_njit, fused
 from dbp.link.modulation import Waveform
+from dbp.link.resampling import folded
 from dbp.support.compiled import njit
 from dbp.support.text import html_table
 
 # As a fraction of the energy sent: less noise than this comes from the arithmetic.
 _LEAST_NOISE = float(np.finfo(np.float64).eps)
+TWO = Fraction(2)
 
 
-def matched_filter(waveform: Waveform, roll_off: float) -> Waveform:
-    """Apply root-raised-cosine filter and symbol timing: from 2 samples per symbol to 1.
+def matched_filter(
+    waveform: Waveform, roll_off: float, samples_per_symbol: Fraction = TWO
+) -> Waveform:
+    """Apply root-raised-cosine filter and symbol timing: from ``samples_per_symbol`` to 1.
 
-    The last axis is circular. A waveform of mean power 1 without distortion gives the symbols, of
-    mean power 1.
+    The last axis is circular and holds whole symbols. Exact at any ratio above 1 + ``roll_off``. A
+    waveform of mean power 1 without distortion gives the symbols, of mean power 1.
     """
-    return matched_symbols(np.fft.fft(waveform), roll_off)
+    return matched_symbols(np.fft.fft(waveform), roll_off, samples_per_symbol)
 
 
-def matched_symbols(spectrum: Waveform, roll_off: float) -> Waveform:
+def matched_symbols(
+    spectrum: Waveform, roll_off: float, samples_per_symbol: Fraction = TWO
+) -> Waveform:
     """Do the same as `matched_filter`, given the waveform's transform."""
-    samples = spectrum.shape[-1]
-    filtered = spectrum * modulation.root_raised_cosine(roll_off, 2, samples)
-    half = samples // 2
-    return np.fft.ifft((filtered[..., :half] + filtered[..., half:]) / 2)
+    samples, rate = spectrum.shape[-1], float(samples_per_symbol)
+    filtered = spectrum * modulation.root_raised_cosine(roll_off, rate, samples)
+    return np.fft.ifft(folded(filtered, int(samples / samples_per_symbol)) / rate)
 
 
 def align(sent: Waveform, received: Waveform) -> Waveform:

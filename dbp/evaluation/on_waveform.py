@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,8 @@ from dbp.waveforms.synchronization import (
     Synchronization,
     coherence,
     constant_offset,
+    resample,
     synchronize,
-    two_per_symbol,
 )
 
 # A stream is counted in blocks, as `dbp.link.transmission` has them; in fewer where it is short.
@@ -50,13 +51,13 @@ class Equalized:
     edge_symbols: int
 
 
-def stream(recording: Recording) -> NDArray[np.complex128]:
-    """Return the waveform at 2 samples per symbol, of mean power 1, shape ``(samples,)``.
+def stream(recording: Recording, samples_per_symbol: Fraction) -> NDArray[np.complex128]:
+    """Return the waveform at a receiver's samples per symbol, mean power 1, shape ``(samples,)``.
 
-    Without a `constant_offset`, where the symbols are known.
+    Behind an ideal low-pass, and without a `constant_offset`, where the symbols are known.
     """
     waveform = recording.waveform - offset if (offset := _offset(recording)) else recording.waveform
-    return two_per_symbol(waveform, recording.samples_per_symbol)
+    return resample(waveform, recording.samples_per_symbol, samples_per_symbol)
 
 
 def _offset(recording: Recording) -> complex:
@@ -67,23 +68,24 @@ def _offset(recording: Recording) -> complex:
     """
     if recording.symbols is None:
         return 0.0
-    symbols = recording.waveform.size // recording.samples_per_symbol
+    symbols = int(recording.waveform.size / recording.samples_per_symbol)
     return constant_offset(recording.waveform, max(min(symbols, recording.symbols.size), 1))
 
 
 def memory_symbols(design: Design) -> int:
     """Return how many symbols before and after one the filters of a design take in."""
-    return -(-design.delay // 2)
+    return math.ceil(design.delay / design.samples_per_symbol)
 
 
 def memory_symbols_of_link(link: config.Link) -> int:
     """Return how many symbols to each side dispersion spreads one over the sampling band.
 
-    The walk-off of the band's edges, 2 samples per symbol wide: ``|D| L lambda^2 / c`` times it.
+    The walk-off of the edges of the converter's band: ``|D| L lambda^2 / c`` times its width.
     """
     spread_ps_per_nm = abs(link.dispersion_ps_per_nm_km) * link.spans * link.span_km
     # nm^2 times GHz over m/s is nm; ps times GHz is 1e-3.
-    band_nm = link.wavelength_nm**2 * 2 * link.symbol_rate_gbd / speed_of_light
+    band_ghz = float(link.adc_rate) * link.symbol_rate_gbd
+    band_nm = link.wavelength_nm**2 * band_ghz / speed_of_light
     return math.ceil(1e-3 * spread_ps_per_nm * band_nm * link.symbol_rate_gbd / 2)
 
 
@@ -102,20 +104,26 @@ def edge_symbols(memory: int, symbols: int) -> int:
 
 
 def equalize(
-    receiver: Receiver, memory: int, waveform: Waveform, recording: Recording
+    receiver: Receiver,
+    memory: int,
+    waveform: Waveform,
+    recording: Recording,
+    samples_per_symbol: Fraction = Fraction(2),
 ) -> Equalized:
     """Equalise a `stream` and find the symbols sent in it; `InputError` where they are not there.
 
+    ``waveform``: at ``samples_per_symbol``, the receiver's.
     ``memory``: that of the receiver, in symbols to each side. The recording must have its symbols.
     """
     if recording.symbols is None:
         raise InputError("symbols or bits: must be there to be found in the waveform")
-    edge = edge_symbols(memory, waveform.size // 2)
+    edge = edge_symbols(memory, int(waveform.size / samples_per_symbol))
     synchronization = synchronize(
         lambda blocks: receiver(blocks, recording.launch_power_dbm),
         waveform,
         recording.symbols,
         recording.roll_off,
+        samples_per_symbol,
     )
     inside = slice(edge, synchronization.received.size - edge)
     sent = recording.symbols[synchronization.index[inside]]
@@ -150,7 +158,7 @@ def point(
         launch_power_dbm=recording.launch_power_dbm,
         **asdict(summarize(groups)),
         **design_figures(design, receiver.arithmetic),
-        delay_samples=synchronization.delay_symbols * recording.samples_per_symbol,
+        delay_samples=synchronization.delay_symbols * float(recording.samples_per_symbol),
         phase_rad=synchronization.phase_rad,
         gain=synchronization.gain,
         coherence=synchronization.coherence,
@@ -176,7 +184,7 @@ def _measure(modulation_: str, sent: Waveform, received: Waveform) -> list[Measu
 
 
 def _offset_notes(label: str, recording: Recording) -> list[str]:
-    symbols = max(recording.waveform.size // recording.samples_per_symbol, 1)
+    symbols = max(int(recording.waveform.size / recording.samples_per_symbol), 1)
     taken = _offset(recording)
     offset = taken or (recording.symbols is None and constant_offset(recording.waveform, symbols))
     if not offset:

@@ -230,7 +230,8 @@ def constellations(plan: EvaluationPlan, points: Points) -> dict[str, NDArray[np
         progress=False,
     )
     # The symbols sent cannot be seen in it: it is shown at its own power.
-    raw = matched_filter(received.waveform, scenario.link.roll_off)
+    link = scenario.link
+    raw = matched_filter(received.waveform, link.roll_off, link.adc_rate)
     symbols = {"received": raw / np.sqrt(np.mean(np.abs(raw) ** 2))}
     for receiver in first.receivers:
         # One arithmetic of each design is enough to see: the one named first.

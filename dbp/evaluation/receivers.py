@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -36,12 +37,13 @@ class Receiver(Protocol):
     ``key``: text; receivers of the same key do the same with every waveform of one link. Counted
     errors are kept under it and found again by it: state in it all parameters that matter.
 
-    Called with the blocks of one group, a complex array of shape ``(blocks, 2 * block_symbols)``,
-    and the launch power in dBm. Each block is circular, has 2 samples per symbol with symbol n at
-    sample 2 n, and mean power 1 (`dbp.link.transmission.Received`). It returns finite complex
-    numbers of the same shape, in any unit, with the symbols still at the even samples: no group
-    delay. The same blocks give the same numbers at every call, in any process. In floating point
-    also two polarisations, ``(blocks, 2, samples)``, launched with that power together.
+    Called with the blocks of one group, a complex array of shape ``(blocks, link.adc_samples)``,
+    and the launch power in dBm. Each block is circular, has r = ``link.adc_rate`` samples per
+    symbol (2 by default) with symbol n at sample r n, and mean power 1
+    (`dbp.link.transmission.Received`). It returns finite complex numbers of the same shape, in any
+    unit, with the symbols still where they were: no group delay. The same blocks give the same
+    numbers at every call, in any process. In floating point also two polarisations, ``(blocks, 2,
+    samples)``, launched with that power together.
 
     A receiver in twelve lines, which undoes the dispersion of a link::
 
@@ -53,7 +55,8 @@ class Receiver(Protocol):
             key: str = "mine, version 1"
 
             def __call__(self, waveform, launch_power_dbm):
-                hertz = np.fft.fftfreq(waveform.shape[-1], 0.5 / (1e9 * self.link.symbol_rate_gbd))
+                samples_per_s = 1e9 * self.link.symbol_rate_gbd * float(self.link.adc_rate)
+                hertz = np.fft.fftfreq(waveform.shape[-1], 1 / samples_per_s)
                 slope = np.pi * (1e-9 * self.link.wavelength_nm) ** 2 / 299_792_458
                 slope *= 1e-3 * self.link.dispersion_ps_per_nm_km * self.link.span_km
                 undo = np.exp(1j * slope * self.link.spans * hertz**2)
@@ -89,6 +92,11 @@ class FixedReceiver:
     arithmetic: ClassVar[str] = "fixed"
 
     @property
+    def samples_per_symbol(self) -> Fraction:
+        """At which the design works."""
+        return self.design.samples_per_symbol
+
+    @property
     def key(self) -> str:
         return f"fixed {self.design.hash}"
 
@@ -113,6 +121,11 @@ class FloatReceiver:
     name: str
     filters: FloatFilters
     arithmetic: ClassVar[str] = "float"
+
+    @property
+    def samples_per_symbol(self) -> Fraction:
+        """At which the filters work."""
+        return self.filters.samples_per_symbol
 
     @property
     def key(self) -> str:
@@ -162,7 +175,9 @@ class Reference:
 
     "linear" compensates dispersion only; "dbp1" backpropagates with one Kerr rotation per span,
     at the amplifier; "dbp50" is the split-step method with 50 logarithmic steps per span. All over
-    the full sampling band, in floating point. Raises `InputError` for another name.
+    the full sampling band of the link's converter, in floating point: with fewer samples per symbol
+    a rotation has less band before its products are aliased. Raises
+    `InputError` for another name.
     """
 
     name: str
@@ -179,13 +194,13 @@ class Reference:
         return f"reference {self.name}"
 
     def __call__(self, waveform: Waveform, launch_power_dbm: float) -> Waveform:
-        """Equalise circular blocks; complex, shape ``(..., samples)``, 2 samples per symbol.
+        """Equalise circular blocks; complex, shape ``(..., samples)``, ``link.adc_rate`` a symbol.
 
         ``waveform`` as `dbp.link.transmission.Received` has it, of mean power 1; same shape and
         unit back. The dispersion is the link's without its ``dispersion_error_percent``.
         """
         spans, samples = self.link.spans, waveform.shape[-1]
-        rate_ghz = 2 * self.link.symbol_rate_gbd
+        rate_ghz = float(self.link.adc_rate) * self.link.symbol_rate_gbd
         inverse = closed_forms.span(self.link).inverse()
         manakov = self.link.impairments.dual_polarisation
         root_w = float(np.sqrt(closed_forms.received_power_w(self.link, launch_power_dbm)))
@@ -207,6 +222,14 @@ class Reference:
                     field = torch.fft.ifft(spectrum.mul_(operator))
                     spectrum = torch.fft.fft(rotate_(field, kerr_per_w, manakov))
         return torch.fft.ifft(spectrum).numpy() / root_w
+
+
+def rate_of(receiver: Receiver, link: config.Link) -> Fraction:
+    """The samples per symbol that a receiver takes: its own if it states any, else the link's.
+
+    Designs and their filters work at one ratio, which is their attribute ``samples_per_symbol``.
+    """
+    return getattr(receiver, "samples_per_symbol", link.adc_rate)
 
 
 def check_receiver(receiver: Receiver, link: config.Link) -> None:
@@ -263,9 +286,9 @@ _CHECKED_POWER_DBM = 0.0
 
 
 def _call_problems(receiver: Receiver, link: config.Link) -> list[str]:
-    shape: tuple[int, ...] = (2, 2 * link.block_symbols)
+    shape: tuple[int, ...] = (2, link.adc_samples)
     if link.impairments.dual_polarisation:
-        shape = (2, 2, 2 * link.block_symbols)
+        shape = (2, 2, link.adc_samples)
     normal = np.random.default_rng(1).normal(scale=np.sqrt(0.5), size=(*shape, 2))
     waveform = normal.view(np.complex128)[..., 0].astype(link.precision)
     original = waveform.copy()

@@ -8,6 +8,8 @@ each phase is chosen so that its filter compensates the rounding errors of those
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,7 +48,7 @@ def with_constant_phases(filters: FloatFilters, formats: config.Filters) -> Floa
         best = int(np.argmin(errors))
         exact, rounded = exact_of_phase[best], rounded_of_phase[best]
         chain.append(np.concatenate((half[best], half[best, -2::-1])))
-    return FloatFilters(tuple(chain), filters.kerr_rad_per_mw)
+    return replace(filters, taps=tuple(chain))
 
 
 def _nearest(half: NDArray[np.complex128], bits: int) -> NDArray[np.complex128]:

@@ -55,7 +55,14 @@ def export(filters: FloatFilters, formats: config.Filters, datapath: config.Data
         )
         for gains in per_uw * 2.0 ** (phase_shift + KERR_SHIFT)
     )
-    return Design(f"c{c}-s{s}", s, datapath.adc_rms_permille, tuple(rounded), rotations)
+    return Design(
+        f"c{c}-s{s}",
+        s,
+        datapath.adc_rms_permille,
+        tuple(rounded),
+        rotations,
+        filters.samples_per_symbol,
+    )
 
 
 def _rounded_filter(taps: NDArray[np.complex128], formats: config.Filters, guard: int) -> Filter:

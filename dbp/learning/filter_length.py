@@ -17,12 +17,13 @@ HOPELESS = 0.5
 
 
 def spread_samples(link: config.Link) -> float:
-    """Samples over which the dispersion of a span spreads the signal, at 2 a symbol.
+    """Samples over which the dispersion of a span spreads the signal, r of them a symbol.
 
     The group delay of ``exp(1j * kappa * w**2)`` is 2 kappa w samples, here between the edges
-    w = +-pi (1 + roll_off) / 2 of the signal's band: 2 pi \\|beta2\\| span bandwidth rate.
+    w = +-pi (1 + roll_off) / r of the signal's band: 2 pi \\|beta2\\| span bandwidth rate.
     """
-    return 2 * math.pi * abs(dispersion(link, link.span_km)) * (1 + link.roll_off)
+    at_two = 2 * math.pi * abs(dispersion(link, link.span_km)) * (1 + link.roll_off)
+    return at_two * (2 / float(link.adc_rate))
 
 
 def needed_taps(link: config.Link) -> int:

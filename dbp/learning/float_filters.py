@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dbp.datapath.limits import MAX_HALF_KERR, MAX_TAPS
-from dbp.errors import InputError
+from dbp.datapath.limits import MAX_HALF_KERR, MAX_RATE_NUMERATOR, MAX_TAPS
+from dbp.errors import InputError, shown
 from dbp.support.files import read_npz, write_npz
+from dbp.support.ratios import ratio
 
 MAX_FILTERS = 1001
 
@@ -24,11 +26,12 @@ class FloatFilters:
     shape ``(len(taps) - 1, half)``: half of a symmetric filter over the power, the outermost
     first, the centre last. Rotation k multiplies the samples of a signal of unit mean power by
     exp(j phi), ``phi[n] = launch_power_mw * sum_m kerr_rad_per_mw[k][m] * abs(x[n - m])**2``:
-    negative where it undoes the Kerr effect of a fibre.
+    negative where it undoes the Kerr effect of a fibre. ``samples_per_symbol``: of the signal.
     """
 
     taps: tuple[NDArray[np.complex128], ...]
     kerr_rad_per_mw: NDArray[np.float64]
+    samples_per_symbol: Fraction = Fraction(2)
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.taps) <= MAX_FILTERS:
@@ -57,28 +60,40 @@ class FloatFilters:
             raise InputError("filters: kerr_rad_per_mw: must be finite")
 
     def arrays(self) -> dict[str, NDArray]:
-        """Arrays ``filter_0``, ``filter_1``, ... and ``kerr_rad_per_mw``."""
-        return {
-            **{f"filter_{k}": taps for k, taps in enumerate(self.taps)},
-            "kerr_rad_per_mw": self.kerr_rad_per_mw,
-        }
+        """Arrays ``filter_0``, ``filter_1``, ... and ``kerr_rad_per_mw``.
+
+        Where there are not 2 samples per symbol, also the text ``samples_per_symbol``.
+        """
+        arrays: dict[str, NDArray] = {f"filter_{k}": taps for k, taps in enumerate(self.taps)}
+        if self.samples_per_symbol != 2:
+            arrays["samples_per_symbol"] = np.array(str(self.samples_per_symbol))
+        return arrays | {"kerr_rad_per_mw": self.kerr_rad_per_mw}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray]) -> FloatFilters:
         """The inverse of `arrays`; `InputError` says what is wrong with them."""
+        arrays = dict(arrays)
+        text = str(arrays.pop("samples_per_symbol", "2"))
+        try:
+            rate = ratio(text, MAX_RATE_NUMERATOR)
+        except ValueError as error:
+            raise InputError(f"samples_per_symbol = {shown(text)}: {error}") from None
         names = [f"filter_{k}" for k in range(len(arrays) - 1)]
         if sorted(arrays) != sorted([*names, "kerr_rad_per_mw"]):
             raise InputError(
                 f"fields {sorted(arrays)[:8]}: must be filter_0, filter_1, ... and kerr_rad_per_mw"
             )
-        return cls(tuple(arrays[name] for name in names), arrays["kerr_rad_per_mw"])
+        return cls(tuple(arrays[name] for name in names), arrays["kerr_rad_per_mw"], rate)
 
     @property
     def hash(self) -> str:
         """SHA-256 of all values, as 64 hexadecimal digits."""
         content = b"".join(taps.tobytes() + b";" for taps in self.taps)
         kerr = self.kerr_rad_per_mw
-        return hashlib.sha256(content + repr(kerr.shape).encode() + kerr.tobytes()).hexdigest()
+        content += repr(kerr.shape).encode() + kerr.tobytes()
+        if self.samples_per_symbol != 2:
+            content += str(self.samples_per_symbol).encode()
+        return hashlib.sha256(content).hexdigest()
 
     def save(self, path: str | Path) -> None:
         """Write ``float.npz``, the `arrays`."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -70,12 +71,15 @@ def half_taps(filters: FloatFilters) -> Tensor:
     return torch.tensor(out, dtype=torch.float32)
 
 
-def float_filters(half_taps: Tensor, kerr_rad_per_mw: Tensor) -> FloatFilters:
+def float_filters(
+    half_taps: Tensor, kerr_rad_per_mw: Tensor, samples_per_symbol: Fraction = Fraction(2)
+) -> FloatFilters:
     """The inverse of `half_taps`, with Kerr constants as `FloatFilters` has them."""
     halves = torch.view_as_complex(half_taps.detach().double().cpu().contiguous()).numpy()
     return FloatFilters(
         tuple(np.concatenate((half, half[-2::-1])) for half in halves),
         kerr_rad_per_mw.detach().double().cpu().numpy(),
+        samples_per_symbol,
     )
 
 
@@ -211,6 +215,7 @@ class Model(nn.Module):
         super().__init__()
         self.half_taps = nn.Parameter(half_taps(filters))
         self.kerr = nn.Parameter(torch.tensor(filters.kerr_rad_per_mw, dtype=torch.float32))
+        self._rate = filters.samples_per_symbol
         self._arithmetic = Arithmetic(
             False,
             np.zeros((len(filters.taps), 2), np.float32),
@@ -248,31 +253,43 @@ class Model(nn.Module):
 
     def filters(self) -> FloatFilters:
         """The taps and Kerr constants as they are now."""
-        return float_filters(self.half_taps, self.kerr)
+        return float_filters(self.half_taps, self.kerr, self._rate)
 
 
 class Detector:
     """Matched filter, symbol timing and the effective SNR, as `dbp.evaluation.measures` has them.
 
-    ``samples``: those of a block, 2 per symbol.
+    ``samples``: those of a block, ``samples_per_symbol`` of them a symbol.
     """
 
-    def __init__(self, roll_off: float, samples: int) -> None:
-        pulse = root_raised_cosine(roll_off, 2, samples)
+    def __init__(
+        self, roll_off: float, samples: int, samples_per_symbol: Fraction = Fraction(2)
+    ) -> None:
+        pulse = root_raised_cosine(roll_off, float(samples_per_symbol), samples)
         self._pulse = torch.from_numpy(pulse).float()[:, None]
+        self._symbols = int(samples / samples_per_symbol)
 
     def symbols(self, x: Tensor) -> Tensor:
-        """Received symbols, complex, shape ``(samples / 2, blocks)``, in any unit."""
+        """Received symbols, complex, shape ``(symbols, blocks)``, in any unit."""
         i, q = x.float()
         spectrum = torch.fft.fft(torch.complex(i, q), dim=0) * self._pulse.to(x.device)
-        first, second = spectrum.chunk(2)
+        first, second = self._doubled(spectrum).chunk(2)
         return torch.fft.ifft(first + second, dim=0)
+
+    def _doubled(self, spectrum: Tensor) -> Tensor:
+        """As `dbp.link.resampling.resized`, to 2 bins a symbol: the pulse has no more."""
+        have, bins = spectrum.shape[0], 2 * self._symbols
+        if have == bins:
+            return spectrum
+        above, below = (min(have, bins) + 1) // 2, min(have, bins) // 2
+        zeros = spectrum.new_zeros((bins - above - below, spectrum.shape[1]))
+        return torch.cat((spectrum[:above], zeros, spectrum[have - below :]))
 
     def loss(self, x: Tensor, sent: Tensor) -> Tensor:
         """1 / SNR: the mean squared error of the symbols relative to their power.
 
         One complex gain over all blocks, the best one, takes out the mean phase. ``sent``:
-        complex, shape ``(samples / 2, blocks)``.
+        complex, shape ``(symbols, blocks)``.
         """
         received = self.symbols(x)
         projection = torch.sum(received * sent.conj())

@@ -48,9 +48,11 @@ class StartObjective:
         self._omega = torch.from_numpy(omega)
         self._target = torch.from_numpy(np.exp(-1j * kappa[:, None] * omega**2))
         # root_raised_cosine gives full circles: here the bins at odd multiples of half a bin.
-        pulse = root_raised_cosine(link.roll_off, 2, 4 * FREQUENCIES)[1 : 2 * FREQUENCIES : 2]
+        rate = float(link.adc_rate)
+        pulse = root_raised_cosine(link.roll_off, rate, 4 * FREQUENCIES)[1 : 2 * FREQUENCIES : 2]
         self._in_band = torch.from_numpy(pulse**2 / np.sum(pulse**2))
-        self._outside = torch.from_numpy(pulse**2 < 1e-9)
+        # A pulse of the widest roll-off fills the band: then its edge stands for what is outside.
+        self._outside = torch.from_numpy(pulse**2 <= max(1e-9, np.min(pulse**2)))
         self._largest_tap = largest_tap
         count = len(lengths_km)
         self._later = torch.triu(torch.ones(count, count, dtype=torch.bool), 1)
@@ -118,21 +120,22 @@ def design(
         options={"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 30},
     )
     found = result.x.reshape(start.shape) if np.isfinite(result.x).all() else start
-    return _from_halves(found, filters.kerr_rad_per_mw, kerr_taps)
+    return _from_halves(found, filters, kerr_taps)
 
 
 def resized(filters: FloatFilters, taps: int, kerr_taps: int) -> FloatFilters:
     """The same filters, all with ``taps`` taps and ``kerr_taps`` constants: cut, or with zeros."""
     halves = _resize(half_taps(filters).double().numpy(), taps // 2 + 1)
-    return _from_halves(halves, filters.kerr_rad_per_mw, kerr_taps)
+    return _from_halves(halves, filters, kerr_taps)
 
 
-def _from_halves(halves: np.ndarray, kerr_rad_per_mw: np.ndarray, kerr_taps: int) -> FloatFilters:
-    """Filters of half taps with real and imaginary parts along the last axis."""
+def _from_halves(halves: np.ndarray, filters: FloatFilters, kerr_taps: int) -> FloatFilters:
+    """``filters`` with other half taps: real and imaginary parts along the last axis."""
     rows = np.ascontiguousarray(halves).view(np.complex128)[..., 0]
     return FloatFilters(
         tuple(np.concatenate((half, half[-2::-1])) for half in rows),
-        _resize(kerr_rad_per_mw, kerr_taps // 2 + 1),
+        _resize(filters.kerr_rad_per_mw, kerr_taps // 2 + 1),
+        filters.samples_per_symbol,
     )
 
 

@@ -14,11 +14,11 @@ from dbp.link import closed_forms
 
 
 def dispersion(link: config.Link, length_km: float) -> float:
-    """kappa of a length of fibre at 2 samples per symbol, in rad.
+    """kappa of a length of fibre at the link's samples per symbol, in rad.
 
     The fibre multiplies the spectrum by ``exp(1j * kappa * w**2)``, w in radians per sample.
     """
-    samples_per_ps = 2e-3 * link.symbol_rate_gbd
+    samples_per_ps = 1e-3 * float(link.adc_rate) * link.symbol_rate_gbd
     return closed_forms.span(link).beta2_ps2_per_km / 2 * length_km * samples_per_ps**2
 
 
@@ -81,6 +81,7 @@ def unlearned_filters(
     return FloatFilters(
         (compensate(span_km - offset_km), *between, compensate(offset_km)),
         np.full((link.spans, 1), kerr),
+        link.adc_rate,
     )
 
 

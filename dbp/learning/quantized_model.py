@@ -209,6 +209,7 @@ class QuantizedModel(nn.Module):
         return float_filters(
             self.half_taps.detach() * (self._tap_scales > 0),
             kerr / torch.tensor(units).to(kerr)[:, None],
+            design.samples_per_symbol,
         )
 
     def _codes(self) -> Tensor:

@@ -320,7 +320,7 @@ class _Data:
         ideal = front_end.without_lasers(settings.link)
         self._link = ideal.model_copy(update={"block_symbols": training.block_symbols})
         self._training = training
-        self.detector = Detector(self._link.roll_off, 2 * training.block_symbols)
+        self.detector = Detector(self._link.roll_off, self._link.adc_samples, self._link.adc_rate)
         self.device, self.pool = device, pool
         self.curvature_blocks = -(-training.curvature_symbols // training.block_symbols)
         self.seed = settings.seed

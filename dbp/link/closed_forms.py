@@ -5,6 +5,7 @@ They need no simulation, and none of the libraries that it loads.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from dbp import config
@@ -45,10 +46,32 @@ def received_power_w(link: config.Link, launch_power_dbm: float) -> float:
 
 
 def received_band_ghz(link: config.Link) -> float:
-    """Optical bandwidth of the receiver: 2 symbol rates, or its channel's slot if that is less."""
-    band_ghz = 2 * link.symbol_rate_gbd
-    impairments = link.impairments
-    return min(band_ghz, impairments.wdm_spacing_ghz) if impairments.wdm_neighbours else band_ghz
+    """Noise bandwidth of the receiver's anti-alias filter, less what its channel's slot cuts off.
+
+    With a root-raised-cosine edge it is the converter's rate: as much of the power passes beyond
+    half of it as is lost below.
+    """
+    rate_ghz = float(link.adc_rate) * link.symbol_rate_gbd
+    impairments, roll_off = link.impairments, link.adc_filter_roll_off
+    if not impairments.wdm_neighbours:
+        return rate_ghz
+    slot_ghz = impairments.wdm_spacing_ghz
+    flat_ghz = (1 - roll_off) * rate_ghz
+    if slot_ghz <= flat_ghz or not roll_off:
+        return min(slot_ghz, rate_ghz)
+    # The integral of cos^2(pi x / 2) over the part of both edges within the slot.
+    part = min((slot_ghz - flat_ghz) / (2 * roll_off * rate_ghz), 1.0)
+    return flat_ghz + roll_off * rate_ghz * (part + math.sin(math.pi * part) / math.pi)
+
+
+def back_to_back_snr(link: config.Link, launch_power_dbm: float) -> float:
+    """E_s / N_0 behind the matched filter where amplifiers add noise and the fibre does nothing.
+
+    The launch power over the noise in one symbol rate, whatever the converter's samples per symbol
+    and its anti-alias filter, whose edge stays off the signal.
+    """
+    power_w = watts(launch_power_dbm) / link.impairments.polarizations
+    return power_w / (link.spans * ase_w_per_ghz(link) * link.symbol_rate_gbd)
 
 
 def kerr_rad_per_w(link: config.Link) -> float:

@@ -2,9 +2,9 @@
 
 The transmitter's laser adds its phase to our channel's field before the fibre (`launch`). At the
 receiver the order is that of the hardware (`receive`): mixing with the local laser, the I/Q
-imbalance of the hybrid, the converter. Mixing comes before the equaliser, whose dispersion then
-spreads the noise of the local laser's phase into the amplitude: equalisation-enhanced phase noise
-(Shieh and Ho, Optics Express 16(20), 2008) needs no model of its own.
+imbalance of the hybrid, the anti-alias filter, the converter. Mixing comes before the equaliser,
+whose dispersion then spreads the noise of the local laser's phase into the amplitude: equalisation-
+enhanced phase noise (Shieh and Ho, Optics Express 16(20), 2008) needs no model of its own.
 
 Each laser of each block has its own random numbers, whatever else is switched on and at any
 linewidth: with twice the linewidth the same walk is sqrt(2) times as far. Nothing here touches the
@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dbp import config
+from dbp.link import closed_forms
+from dbp.link.resampling import convert, kept_rate
 
 # Branches of a block's random numbers, one for each laser.
 _TRANSMITTER, _RECEIVER = (0, 1), (0, 2)
@@ -35,8 +37,9 @@ def without_lasers(link: config.Link) -> config.Link:
 
 
 def without_receiver(link: config.Link) -> config.Link:
-    """The link that ends before `receive`."""
-    return _without(link, _RECEIVER_KEYS)
+    """The link that ends before `receive`, at `dbp.link.resampling.kept_rate`."""
+    kept = {"adc_samples_per_symbol": str(kept_rate(link)), "adc_filter_roll_off": 0.0}
+    return _without(link, _RECEIVER_KEYS).model_copy(update=kept)
 
 
 def _without(link: config.Link, keys: tuple[str, ...]) -> config.Link:
@@ -66,13 +69,14 @@ def launch(
 def receive(
     waveform: NDArray[np.complexfloating],
     link: config.Link,
+    launch_power_dbm: float,
     generators: list[np.random.Generator],
 ) -> NDArray[np.complexfloating]:
-    """Local laser, hybrid and converter; 2 samples per symbol.
+    """Local laser, hybrid, anti-alias filter and converter.
 
-    ``waveform``: as `dbp.link.transmission.Received` has it, of mean power 1, shape ``(blocks,
-    samples)``; same shape and precision back. Its mean power stays 1 but for what the converter
-    clips and rounds. ``generators``: as in `launch`.
+    ``waveform``: of the link `without_receiver`, of mean power 1, shape ``(blocks, samples)``;
+    the same precision back, at the converter's samples per symbol. Its mean power is 1 again but
+    for what the converter clips and rounds. ``generators``: as in `launch`.
     """
     impairments, samples = link.impairments, waveform.shape[-1]
     received = waveform
@@ -80,7 +84,7 @@ def receive(
         cycles = offset_bins(link) * np.arange(samples) / samples
         walk = phase_walk(
             impairments.receiver_linewidth_khz,
-            2 * link.symbol_rate_gbd,
+            kept_rate(link) * link.symbol_rate_gbd,
             samples,
             generators,
             _RECEIVER,
@@ -89,6 +93,12 @@ def receive(
     if impairments.iq_gain_db or impairments.iq_phase_deg:
         direct, image = imbalance(impairments.iq_gain_db, impairments.iq_phase_deg)
         received = direct * received + image * received.conj()
+    if kept_rate(link) != link.adc_rate:
+        before, behind = (
+            closed_forms.received_power_w(each, launch_power_dbm)
+            for each in (without_receiver(link), link)
+        )
+        received = convert(received, link) * np.sqrt(before / behind)
     if impairments.adc_bits:
         # A quadrature has half of the power 1; the mean sets the gain, not each block.
         full_scale = impairments.adc_full_scale_rms * np.sqrt(0.5)

@@ -103,7 +103,7 @@ def snr_awgn(modulation: str, bit_error_ratio: float) -> float:
 
 
 def root_raised_cosine(
-    roll_off: float, samples_per_symbol: int, samples: int
+    roll_off: float, samples_per_symbol: float, samples: int
 ) -> NDArray[np.float64]:
     """Frequency response of a root-raised-cosine pulse for circular blocks, in FFT order.
 

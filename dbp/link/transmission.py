@@ -20,6 +20,7 @@ from tqdm import tqdm
 from dbp import config
 from dbp.link import _split_step_kernels, closed_forms, fiber, front_end, modulation
 from dbp.link.arithmetic import hash_of_numbers, of_numpy, on_one_thread
+from dbp.link.resampling import kept_rate, resized
 from dbp.link.split_step import SplitStep
 from dbp.support import cache, threads
 from dbp.support.sources import hash_of
@@ -44,8 +45,8 @@ class Received:
 
     ``symbols``: complex, shape ``(blocks, block_symbols)``, constellation of mean power 1.
     ``labels``: uint8, same shape, their bits (all 0 for Gaussian symbols).
-    ``waveform``: complex, shape ``(blocks, 2 * block_symbols)``, 2 samples per symbol, symbol n
-    at sample 2 n, after an ideal low-pass over that sampling band and `dbp.link.front_end`, no
+    ``waveform``: complex, shape ``(blocks, link.adc_samples)``: with r = ``link.adc_rate`` samples
+    per symbol, symbol n is at sample r n. After `dbp.link.front_end` with its anti-alias filter, no
     dispersion compensated. Its unit is the root of ``power_w``, the closed-form mean power (signal
     and in-band noise), so its mean power is 1 in expectation; times ``sqrt(power_w)`` it is the
     field in sqrt(W).
@@ -210,7 +211,7 @@ class _Source:
 
         waveform = cache.array(self._key(before, blocks), transmit)
         lasers = _of_lasers(self.generators(blocks), self.link)
-        return front_end.receive(waveform, self.link, lasers)
+        return front_end.receive(waveform, self.link, self.launch_power_dbm, lasers)
 
     def _key(self, before: config.Link, blocks: range) -> dict[str, Any]:
         return {
@@ -274,7 +275,7 @@ def _channel(link: config.Link, device: torch.device | str) -> _Channel:
 
 
 class _Channel:
-    """The link with its precomputed operators.
+    """A link `front_end.without_receiver`, with its precomputed operators.
 
     Short blocks of one polarisation in single precision on a CPU go through
     `dbp.link._split_step_kernels`, which is three times as fast; all others through
@@ -314,7 +315,9 @@ class _Channel:
         self._pulse = modulation.root_raised_cosine(
             link.roll_off, link.samples_per_symbol, self._samples
         )
-        band = np.abs(np.fft.fftfreq(2 * link.block_symbols)) * 2 * link.symbol_rate_gbd
+        kept = kept_rate(link)
+        self._kept = kept * link.block_symbols
+        band = np.abs(np.fft.fftfreq(self._kept)) * kept * link.symbol_rate_gbd
         self._outside = band > closed_forms.received_band_ghz(link) / 2
 
     def transmit(
@@ -391,8 +394,7 @@ class _Channel:
             yield noise.view(self._link.precision)[..., 0]
 
     def _receive(self, field: NDArray[np.complexfloating]) -> NDArray[np.complexfloating]:
-        """Low-pass the field to 2 samples per symbol, and to our channel: cut its spectrum."""
-        half, spectrum = self._link.block_symbols, np.fft.fft(field)
-        spectrum = np.concatenate((spectrum[:, :half], spectrum[:, -half:]), axis=1)
+        """Low-pass the field to `kept_rate`, and to our channel: cut its spectrum."""
+        spectrum = resized(np.fft.fft(field), self._kept)
         spectrum[:, self._outside] = 0
-        return np.fft.ifft(spectrum) * (2 / self._link.samples_per_symbol)
+        return np.fft.ifft(spectrum) * (kept_rate(self._link) / self._link.samples_per_symbol)

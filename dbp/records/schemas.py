@@ -708,6 +708,8 @@ class ComparisonRow(BaseModel):
     """Whether the kit is no evidence, as ``predictive28``."""
     pipeline: str | None = None
     """Registers, as ``--pipeline`` takes them."""
+    samples_per_symbol: str | None = None
+    """Samples per symbol of the design, as a ratio."""
     taps: int | None = None
     """Taps of the middle filter."""
     coefficient_bits: int | None = None

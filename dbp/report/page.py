@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from fractions import Fraction
 from pathlib import Path
 
 from dbp.comparison import merit, paper
@@ -174,7 +176,13 @@ def _formats(runs: Sequence[DesignRun]) -> list[str]:
     if not runs:
         return []
     rows = []
-    plain = {"K taps": 1, "power offset": 0, "Taylor order": 1, "guard bits": 0}
+    plain = {
+        "samples per symbol": 2,
+        "K taps": 1,
+        "power offset": 0,
+        "Taylor order": 1,
+        "guard bits": 0,
+    }
     options = [
         option
         for option, value in plain.items()
@@ -204,10 +212,11 @@ def _formats(runs: Sequence[DesignRun]) -> list[str]:
     return [table(header, rows)]
 
 
-def _options(design: Design) -> dict[str, set[int]]:
+def _options(design: Design) -> dict[str, AbstractSet[int | Fraction]]:
     """Return the options of the datapath, with the values in a design's rotations."""
     rotations = design.rotations
     return {
+        "samples per symbol": {design.samples_per_symbol},
         "K taps": {rotation.kerr_taps for rotation in rotations},
         "power offset": {rotation.power_offset for rotation in rotations},
         "Taylor order": {rotation.taylor_order for rotation in rotations},

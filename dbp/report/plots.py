@@ -7,6 +7,7 @@ which is ``ax.figure``. The BER of an evaluation is drawn by `dbp.evaluation.plo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,14 +54,20 @@ def plot_filter_responses(
 ) -> Sequence[Axes]:
     """Draw the middle filter of each design as `plot_taps` does."""
     middles = {name: design.taps(len(design.filters) // 2) for name, design in designs.items()}
-    return plot_taps(middles, link, axes)
+    rates = {name: design.samples_per_symbol for name, design in designs.items()}
+    return plot_taps(middles, link, axes, rates)
 
 
 @styled
 def plot_taps(
-    filters: Mapping[str, NDArray[np.complex128]], link: Link, axes: Sequence[Axes] | None = None
+    filters: Mapping[str, NDArray[np.complex128]],
+    link: Link,
+    axes: Sequence[Axes] | None = None,
+    samples_per_symbol: Mapping[str, Fraction] | None = None,
 ) -> Sequence[Axes]:
     """Draw taps, gain and phase error of filters, each against one span of the link undone.
+
+    ``samples_per_symbol`` of each filter's signal: 2 by default.
 
     The ideal is the all-pass ``exp(j pi D lambda^2 f^2 L / c)`` (Savory, Optics Express 16, 804
     (2008), eq. 3, conjugated as in `dbp.link.fiber`). A constant phase is left out.
@@ -71,7 +78,6 @@ def plot_taps(
     taps_ax, gain_ax, phase_ax = axes
     rate_ghz = link.symbol_rate_gbd
     frequency_ghz = np.linspace(-rate_ghz, rate_ghz, 801)
-    z = np.exp(-1j * np.pi * frequency_ghz / rate_ghz)
     edge_ghz = (1 + link.roll_off) * rate_ghz / 2
     in_band = np.abs(frequency_ghz) <= edge_ghz
     # ps/nm/km times km times nm^2 GHz^2 over m/s: 1e-12 * 1e9 * 1e-18 * 1e18 = 1e-3.
@@ -79,6 +85,8 @@ def plot_taps(
     ideal = np.exp(1j * phase * frequency_ghz**2 / speed_of_light)
     for number, (name, taps) in enumerate(filters.items()):
         k = np.arange(taps.size) - taps.size // 2
+        rate = float((samples_per_symbol or {}).get(name, 2))
+        z = np.exp(-2j * np.pi * frequency_ghz / (rate * rate_ghz))
         response = (taps[:, None] * z[None, :] ** k[:, None]).sum(0)
         error = response / ideal
         error *= np.exp(-1j * np.angle(error[in_band].mean()))

@@ -45,14 +45,15 @@ def _receivers(rows: Sequence[ComparisonRow]) -> Table:
             ]
         )
     notes = []
-    for scaled in rows:
-        if scaled.lanes and scaled.synthesised_lanes:
-            narrow, wide = scaled.synthesised_lanes
-            notes.append(
-                f"{scaled.lanes} lanes, estimated from syntheses of {narrow} and {wide}; without "
-                "clock tree and layout. Ratios are to the first design in the same kit."
-            )
-            break
+    lanes = dict.fromkeys(row.lanes for row in rows if row.lanes and row.synthesised_lanes)
+    widths = next((row.synthesised_lanes for row in rows if row.synthesised_lanes), None)
+    if lanes and widths:
+        many = " lanes, one symbol rate and clock" if len(lanes) > 1 else " lanes"
+        notes.append(
+            f"{' and '.join(map(str, lanes))}{many}, estimated from syntheses of {widths[0]} and "
+            f"{widths[1]}; without clock tree and layout. Ratios are to the first design in the "
+            "same kit."
+        )
     for kit in dict.fromkeys(row.pdk for row in rows if row.for_demonstration_only):
         notes.append(f"{kit} is for demonstration: its figures are no evidence.")
     return Table("Whole receivers", lines, notes)

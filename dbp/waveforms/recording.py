@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from dbp.config import Modulation
 from dbp.config.limits import LAUNCH_POWERS_DBM, ROLL_OFFS, SAMPLES_PER_SYMBOL, SYMBOL_RATES_GBD
+from dbp.datapath.limits import MAX_RATE_NUMERATOR
 from dbp.errors import InputError
 from dbp.link import modulation
 from dbp.link.modulation import Waveform
@@ -39,13 +41,14 @@ class Recording:
     """A waveform of one polarisation as it was received, and the symbols that were sent.
 
     ``waveform``: complex, shape ``(samples,)``, any unit, ``samples_per_symbol`` of them a symbol,
-    dispersion not compensated. ``symbols``: complex, shape ``(n,)``, None if unknown: one period
-    of symbols that were sent over and over, or at least all that the waveform holds; those of QAM
-    are points of `dbp.link.modulation.constellation`. ``modulation``: None if unknown.
+    an integer or a ratio p/q with p of at most 16, dispersion not compensated. ``symbols``:
+    complex, shape ``(n,)``, None if unknown: one period of symbols that were sent over and over, or
+    at least all that the waveform holds; those of QAM are points of
+    `dbp.link.modulation.constellation`. ``modulation``: None if unknown.
     """
 
     waveform: Waveform
-    samples_per_symbol: int
+    samples_per_symbol: int | Fraction
     symbol_rate_baud: float
     roll_off: float
     launch_power_dbm: float
@@ -67,7 +70,7 @@ def write_recording(path: str | Path, recording: Recording, **more: Any) -> None
     rate = recording.symbol_rate_baud
     fields = {
         "waveform": recording.waveform,
-        "sample_rate_hz": rate * recording.samples_per_symbol,
+        "sample_rate_hz": rate * float(recording.samples_per_symbol),
         "symbol_rate_baud": rate,
         "roll_off": recording.roll_off,
         "launch_power_dbm": recording.launch_power_dbm,
@@ -106,14 +109,16 @@ def _recording(fields: untrusted_files.Fields) -> Recording:
     sample_rate_hz = _number(fields, "sample_rate_hz", low, high * SAMPLES_PER_SYMBOL)
     symbol_rate_baud = _number(fields, "symbol_rate_baud", low, high)
     ratio = sample_rate_hz / symbol_rate_baud
-    samples_per_symbol = round(ratio)
-    whole = abs(ratio - samples_per_symbol) <= 1e-9 * ratio
-    if not whole or not 2 <= samples_per_symbol <= SAMPLES_PER_SYMBOL:
-        raise InputError(
-            f"sample_rate_hz = {sample_rate_hz:g}: must be an integer of 2 to "
-            f"{SAMPLES_PER_SYMBOL} times symbol_rate_baud = {symbol_rate_baud:g}"
-        )
     roll_off = _number(fields, "roll_off", *ROLL_OFFS)
+    samples_per_symbol = Fraction(ratio).limit_denominator(MAX_RATE_NUMERATOR - 1)
+    fits = samples_per_symbol.denominator == 1 or samples_per_symbol.numerator <= MAX_RATE_NUMERATOR
+    is_exact = abs(ratio - float(samples_per_symbol)) <= 1e-9 * ratio
+    if not (fits and is_exact and 1 + roll_off <= samples_per_symbol <= SAMPLES_PER_SYMBOL):
+        raise InputError(
+            f"sample_rate_hz = {sample_rate_hz:g}: must be an integer up to {SAMPLES_PER_SYMBOL}, "
+            f"or a ratio p/q with p of at most {MAX_RATE_NUMERATOR}, times symbol_rate_baud = "
+            f"{symbol_rate_baud:g}, and at least 1 + roll_off = {1 + roll_off:g} times"
+        )
     launch_power_dbm = _number(fields, "launch_power_dbm", *LAUNCH_POWERS_DBM)
     name = _modulation(fields)
     symbols = _symbols(fields, name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,9 @@ from scipy.optimize import minimize_scalar
 from dbp.errors import InputError
 from dbp.link import modulation
 from dbp.link.modulation import Waveform
+from dbp.link.resampling import resized
 
-# From a waveform of shape (1, samples) to the same shape, 2 samples per symbol.
+# From a waveform of shape (1, samples) to the same shape.
 Equalize = Callable[[Waveform], Waveform]
 
 # Symbols of the search: enough that no wrong place resembles the right one, and few enough that
@@ -39,10 +41,10 @@ class Synchronization:
 
     The first symbol sent comes ``delay_symbols`` after the waveform's first sample, in the period
     nearest to it. ``phase_rad`` and ``gain``: of the equalised symbols over those sent, in the
-    middle of the stream. ``coherence``: |<x, y>|^2 / (|x|^2 |y|^2) there, SNR / (1 +
-    SNR) for white noise. ``conjugated``: the waveform and the sent symbols are both conjugated
-    against the convention of `dbp.link.fiber`. ``equalized``: the whole stream, in the convention
-    of the waveform, 2 samples per symbol. ``received``: its symbols, complex, shape ``(symbols,)``,
+    middle of the stream. ``coherence``: |<x, y>|^2 / (|x|^2 |y|^2) there, SNR / (1 + SNR) for white
+    noise. ``conjugated``: the waveform and the sent symbols are both conjugated against the
+    convention of `dbp.link.fiber`. ``equalized``: the whole stream, in the convention of the
+    waveform, at its samples per symbol. ``received``: its symbols, complex, shape ``(symbols,)``,
     in their own order; ``index`` of the sent symbol of each.
     """
 
@@ -56,21 +58,25 @@ class Synchronization:
     index: NDArray[np.int64]
 
 
-def two_per_symbol(waveform: Waveform, samples_per_symbol: int) -> NDArray[np.complex128]:
-    """Resample to 2 samples per symbol and mean power 1, by cutting the spectrum.
+def resample(
+    waveform: Waveform, samples_per_symbol: Fraction | int, wanted: Fraction = Fraction(2)
+) -> NDArray[np.complex128]:
+    """Resample to ``wanted`` samples per symbol and mean power 1: cut the spectrum, or pad it.
 
-    ``waveform``: shape ``(samples,)``, any unit; samples beyond the last whole symbol are left out.
-    Exact for a circular waveform, as simulators make them; else the step from its end to its
-    start rings at both ends. The ideal receiver of `dbp.link.transmission` does the same.
-    `InputError` where nothing is left.
+    ``waveform``: shape ``(samples,)``, any unit; samples beyond the last whole symbol are left out,
+    and symbols beyond the last number of them that has whole samples at both ratios. Exact for a
+    circular waveform, as simulators make them; else the step from its end to its start rings at
+    both ends. The ideal receiver of `dbp.link.transmission` does the same. `InputError` where
+    nothing is left.
     """
-    symbols = waveform.size // samples_per_symbol
-    waveform = waveform[: symbols * samples_per_symbol].astype(np.complex128)
+    given = Fraction(samples_per_symbol)
+    multiple = math.lcm(given.denominator, wanted.denominator)
+    symbols = int(waveform.size / given) // multiple * multiple
+    waveform = waveform[: int(symbols * given)].astype(np.complex128)
     # So that no square is too large or too small.
     waveform /= max(np.abs(waveform).max(initial=0), np.finfo(np.float64).tiny)
-    if symbols and samples_per_symbol > 2:
-        spectrum = np.fft.fft(waveform)
-        waveform = np.fft.ifft(np.concatenate((spectrum[:symbols], spectrum[-symbols:])))
+    if symbols and given != wanted:
+        waveform = np.fft.ifft(resized(np.fft.fft(waveform), int(symbols * wanted)))
     power = np.mean(np.abs(waveform) ** 2) if symbols else 0.0
     if power < _LEAST_POWER:
         raise InputError("waveform: holds no whole symbol, or nothing within the symbol rate")
@@ -94,19 +100,26 @@ def constant_offset(waveform: Waveform, symbols: int) -> complex:
 
 
 def synchronize(
-    equalize: Equalize, waveform: Waveform, sent: Waveform, roll_off: float
+    equalize: Equalize,
+    waveform: Waveform,
+    sent: Waveform,
+    roll_off: float,
+    samples_per_symbol: Fraction = Fraction(2),
 ) -> Synchronization:
     """Equalise a stream, filter it with the matched filter, and find the sent symbols in it.
 
-    ``waveform``: shape ``(samples,)``, 2 samples per symbol, mean power 1, of any delay and phase;
+    ``waveform``: shape ``(samples,)``, whole symbols, mean power 1, of any delay and phase;
     ``sent``: shape ``(n,)``, taken to repeat without end. Raises `InputError` where the symbols are
     not found, or only after one of the two is conjugated.
     """
     best = 0.0
     for conjugated in (False, True):
         equalized = _equalized(equalize, waveform, conjugated)
-        pulse = modulation.root_raised_cosine(roll_off, 2, equalized.size)
+        pulse = modulation.root_raised_cosine(roll_off, float(samples_per_symbol), equalized.size)
         spectrum = np.fft.fft(equalized.astype(np.complex128)) * pulse
+        # The search is at 2 samples per symbol, whatever the receiver's: the pulse has no more.
+        two = 2 * int(equalized.size / samples_per_symbol)
+        spectrum = resized(spectrum, two) * (two / equalized.size)
         search = _Search(spectrum, sent)
         if search.is_found:
             return search.synchronization(equalized, conjugated)

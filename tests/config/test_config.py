@@ -155,3 +155,55 @@ def test_a_link_changes_keys_of_its_own_and_of_its_impairments():
     assert (changed.spans, changed.impairments.adc_bits) == (4, 6)
     with pytest.raises(InputError, match="adc_bit: unknown key"):
         config.link_with(config.Link(), {"adc_bit": 6})
+
+
+def test_samples_per_symbol_are_a_ratio_in_lowest_terms_or_an_integer():
+    def link(**keys):
+        return config.checked({"link": keys}).link
+
+    assert link(adc_samples_per_symbol="6/4").adc_samples_per_symbol == "3/2"
+    assert link(adc_samples_per_symbol=3) == link(adc_samples_per_symbol="3")
+    assert link(adc_samples_per_symbol="5/4").adc_samples == 1280
+    assert link() == link(adc_samples_per_symbol=2)
+
+
+@pytest.mark.parametrize(
+    "keys, message",
+    [
+        *(
+            ({"adc_samples_per_symbol": v}, "an integer or a text")
+            for v in ("1", "17/16", "x", 1.5)
+        ),
+        ({"adc_samples_per_symbol": "5/3"}, "block_symbols = 1024: must be a multiple of 3"),
+        (
+            {"adc_samples_per_symbol": "16/15", "block_symbols": 960},
+            r"must be at least \(1 \+ roll_",
+        ),
+        (
+            {"adc_samples_per_symbol": "5/4", "adc_filter_roll_off": 0.2},
+            "= 1.375, or the anti-alias filter takes a part of the signal",
+        ),
+        ({"adc_samples_per_symbol": 7}, "at most link.samples_per_symbol / .* = 6, or more is"),
+        (
+            {"adc_samples_per_symbol": "3/2", "impairments": {"frequency_offset_mhz": 4500.0}},
+            "must be at most 4000 MHz, or the signal leaves 3/2 samples per symbol",
+        ),
+    ],
+)
+def test_a_converter_that_does_not_fit_its_link_is_refused(keys, message):
+    with pytest.raises(InputError, match=message):
+        config.checked({"link": keys})
+
+
+def test_training_blocks_have_whole_samples():
+    link = {"adc_samples_per_symbol": "4/3", "block_symbols": 1023 + 3}
+    with pytest.raises(InputError, match=r"training\.block_symbols = 512: must be a multiple of 3"):
+        config.checked({"link": link})
+
+
+def test_two_samples_per_symbol_keep_the_hash_of_a_configuration():
+    # That of runs from before the converter's rate was a key.
+    paper = "138c84bac4f8b931ff17a8f616279f9ac5744d53f897e8b64e11c26db4d15b48"
+    assert config.load("paper").hash == paper
+    assert config.checked({"link": {"adc_samples_per_symbol": "3/2"}}).hash != config.Config().hash
+    assert config.parse(config.load("paper").to_toml()).hash == paper

@@ -58,9 +58,15 @@ def edited(**changes):
         (DESIGN.to_json()[:200], "not a complete JSON text"),
         ("[]", '"format" must be "dbp-design"'),
         (edited(format="else"), '"format" must be "dbp-design"'),
-        (edited(version=3), "version = 3: this dbp reads version 2 only, a newer dbp wrote it"),
+        (
+            edited(version=4),
+            "version = 4: this dbp reads versions 2 and 3 only, a newer dbp wrote it",
+        ),
+        (edited(version=2), "samples_per_symbol: needs version 3"),
+        (edited(samples_per_symbol="17/16"), "samples_per_symbol = '17/16': must be an integer or"),
+        (edited(samples_per_symbol=1.5), "samples_per_symbol = 1.5: must be an integer or a text"),
         (edited(version="1"), "version = '1'"),
-        (edited(version=1), "version = 1: this dbp reads version 2 only"),
+        (edited(version=1), "version = 1: this dbp reads versions 2 and 3 only"),
         (edited(lanes=2), "lanes"),
         (edited(signal_bits=None), "signal_bits"),
         (edited(name="file/../x"), "name = 'file/../x': must be 1..100 letters"),
@@ -143,3 +149,23 @@ def test_taps_are_gains_of_full_scale():
     filter_ = Filter(6, 5, 11, (4, 8), (-2, 0))
     design = Design("taps", 9, 250, (filter_,), ())
     np.testing.assert_array_equal(design.taps(0), np.array([4 - 2j, 8, 4 - 2j]) / 2**7)
+
+
+def test_a_file_of_version_2_is_a_design_of_two_samples_with_its_hash():
+    content = json.loads(DESIGN.to_json())
+    del content["samples_per_symbol"]
+    older = Design.from_json(json.dumps(content | {"version": 2}))
+    assert older == DESIGN and older.samples_per_symbol == 2
+    assert older.hash == DESIGN.hash
+    # The hash of a shipped design when its file was of version 2.
+    shipped_hash = shipped.designs()["learned-c6-s9"].hash
+    assert shipped_hash.startswith("59073ba51920")
+
+
+def test_samples_per_symbol_are_part_of_a_design():
+    other = dataclasses.replace(DESIGN, samples_per_symbol="6/4")
+    assert str(other.samples_per_symbol) == "3/2"
+    assert other != DESIGN and other.hash != DESIGN.hash
+    again = Design.from_json(other.to_json())
+    assert again == other and again.hash == other.hash
+    assert "3/2 samples per symbol" in repr(other) and "per symbol" not in repr(DESIGN)

@@ -75,7 +75,8 @@ def designs(draw, min_steps=0, max_steps=3, max_taps=25):
     for _ in range(draw(st.integers(min_steps, max_steps))):
         turns.append(draw(rotations(chain[-1].output_bits)))
         chain.append(draw(filters(turns[-1].output_bits, max_taps)))
-    return Design("random", signal_bits, 250, tuple(chain), tuple(turns))
+    rate = draw(st.sampled_from(["2", "3/2", "5/4", "16/15"]))
+    return Design("random", signal_bits, 250, tuple(chain), tuple(turns), rate)
 
 
 def retuned(design, rng, hardwired=False):

@@ -28,7 +28,7 @@ def gaussian(samples, seed=1):
 
 
 def through(waveform, **impairments):
-    return front_end.receive(waveform, config.link_with(QUIET, impairments), generators(1))
+    return front_end.receive(waveform, config.link_with(QUIET, impairments), 0.0, generators(1))
 
 
 @pytest.mark.parametrize("branch", [front_end._TRANSMITTER, front_end._RECEIVER])

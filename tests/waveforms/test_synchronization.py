@@ -16,7 +16,7 @@ from dbp.evaluation.receivers import FixedReceiver
 from dbp.link import modulation, transmission
 from dbp.support import untrusted_files
 from dbp.waveforms.recording import read_recording
-from dbp.waveforms.synchronization import coherence, synchronize, two_per_symbol
+from dbp.waveforms.synchronization import coherence, resample, synchronize
 
 ROLL_OFF = 0.2
 
@@ -51,12 +51,12 @@ def test_resampling_gives_the_samples_of_the_same_pulses(samples_per_symbol):
     waveform = np.append(waveform, waveform[: samples_per_symbol - 1])
     expected = stream(sent, 2)
     expected /= np.sqrt(np.mean(np.abs(expected) ** 2))
-    assert np.allclose(two_per_symbol(waveform, samples_per_symbol), expected, atol=1e-12)
+    assert np.allclose(resample(waveform, samples_per_symbol), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("scale", [1e-99, 1.0, 1e99])
 def test_any_unit_becomes_mean_power_1(scale):
-    waveform = two_per_symbol(scale * stream(drawn(100), 4), 4)
+    waveform = resample(scale * stream(drawn(100), 4), 4)
     assert np.mean(np.abs(waveform) ** 2) == pytest.approx(1)
 
 
@@ -66,7 +66,7 @@ def test_any_unit_becomes_mean_power_1(scale):
 )
 def test_nothing_in_the_band_is_refused(waveform):
     with pytest.raises(InputError, match="waveform: holds no whole symbol, or nothing within"):
-        two_per_symbol(waveform, 4)
+        resample(waveform, 4)
 
 
 @pytest.mark.parametrize("delay_samples", [0.0, 7.0, 8.0, -0.5, 301.37, -2000.81])
