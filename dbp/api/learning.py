@@ -136,10 +136,11 @@ def _settings(
     made_for = base.link if link is None else _checks.link(link)
     start = base.seed if seed is None else _checks.integer("seed", seed, 0)
     content = base.given() | {"link": made_for.model_dump(), "seed": start}
+    known_keys = {table: type(getattr(base, table)).model_fields for table in TABLES}
     for key, value in keys.items():
-        tables = [table for table in TABLES if key in content[table]]
+        tables = [table for table in TABLES if key in known_keys[table]]
         if not tables:
-            known = sorted({key for table in TABLES for key in content[table]})
+            known = sorted({key for table in TABLES for key in known_keys[table]})
             hint = did_you_mean(key, known)
             raise InputError(f"{key}: unknown key; the keys here are {', '.join(known)}{hint}")
         content[tables[0]][key] = value.item() if isinstance(value, np.generic) else value

@@ -174,6 +174,11 @@ def _for_filters(settings: Config, filters: FloatFilters, checkpoint: Path | Non
     learned, spans = settings.learned, settings.link.spans
     taps, kerr_taps = learned.taps, 2 * filters.kerr_rad_per_mw.shape[1] - 1
     lengths = {each.size for each in filters.taps}
+    if filters.samples_per_symbol != settings.link.adc_rate:
+        raise InputError(
+            f"filters: of {filters.samples_per_symbol} samples per symbol: must be of the link's, "
+            f"link.adc_samples_per_symbol = {settings.link.adc_samples_per_symbol}"
+        )
     if (len(filters.taps), lengths, kerr_taps) != (spans + 1, {taps}, learned.kerr_taps):
         raise InputError(
             f"filters: {len(filters.taps)} of {'/'.join(map(str, sorted(lengths)))} taps and "
