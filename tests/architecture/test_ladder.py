@@ -153,7 +153,9 @@ def test_every_module_imports_from_its_own_room_and_the_rooms_below(name):
 def test_fixed_design_golden_import_in_that_direction():
     helpers = {"dbp", "dbp.errors", "dbp.support.files", "dbp.support", "dbp.datapath"}
     helpers.add("dbp.datapath.limits")
-    helpers |= {f"dbp.support.{name}" for name in ("compiled", "cache", "family", "guardian")}
+    helpers |= {
+        f"dbp.support.{name}" for name in ("compiled", "cache", "family", "guardian", "ratios")
+    }
     names = ("fixed", "design", "golden", "golden_fast", "_golden_kernels")
     fixed, design, golden, fast, kernels = (f"dbp.datapath.{name}" for name in names)
     ours = {name: {t for t in reachable(name) if t in GRAPH} - helpers for name in GRAPH}

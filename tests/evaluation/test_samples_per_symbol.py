@@ -10,6 +10,7 @@ from helpers.designs import DESIGN
 
 import dbp
 from dbp import config
+from dbp.cli._requests import Request, resolve
 from dbp.comparison import merit
 from dbp.errors import InputError
 from dbp.evaluation import counting, groups, on_waveform
@@ -151,3 +152,22 @@ def test_one_clock_carries_the_same_bits_at_every_rate():
         for rate, count in lanes.items()
     }
     assert max(per_bit) == pytest.approx(min(per_bit)) == pytest.approx(12.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("given", [None, "demo"])
+def test_in_a_plan_each_design_keeps_its_rate_and_the_rest_of_the_link(given, tmp_path):
+    names = []
+    for name, rate in (("two", "2"), ("less", "3/2")):
+        names.append(str(tmp_path / f"{name}.json"))
+        replace(DESIGN, name=name, samples_per_symbol=rate).save(names[-1])
+    request = Request(designs=[*names, "linear"], config=given)
+    plan = resolve(request)
+    assert plan.link_keys == ("adc_samples_per_symbol",)
+    (told, two), (less_told, less) = plan.links
+    assert told == {"adc_samples_per_symbol": "2"} and less_told == {
+        "adc_samples_per_symbol": "3/2"
+    }
+    assert less == at("3/2", two)
+    assert [candidate.links for candidate in plan.candidates] == [(0,), (1,), None]
+    with pytest.raises(InputError, match="receiver two: works at 2 samples per symbol"):
+        resolve(replace(request, sweep={"adc_samples_per_symbol": ("3/2", "5/4")}))
