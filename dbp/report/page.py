@@ -224,7 +224,7 @@ def _options(design: Design) -> dict[str, AbstractSet[int | Fraction]]:
     }
 
 
-def _each(values: set[int]) -> str:
+def _each(values: AbstractSet[int | Fraction]) -> str:
     """Join the values of all filters or rotations of a design, the largest first."""
     return " / ".join(map(str, sorted(values, reverse=True))) or "-"
 

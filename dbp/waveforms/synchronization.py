@@ -116,10 +116,10 @@ def synchronize(
     for conjugated in (False, True):
         equalized = _equalized(equalize, waveform, conjugated)
         pulse = modulation.root_raised_cosine(roll_off, float(samples_per_symbol), equalized.size)
-        spectrum = np.fft.fft(equalized.astype(np.complex128)) * pulse
+        filtered = np.fft.fft(equalized.astype(np.complex128)) * pulse
         # The search is at 2 samples per symbol, whatever the receiver's: the pulse has no more.
         two = 2 * int(equalized.size / samples_per_symbol)
-        spectrum = resized(spectrum, two) * (two / equalized.size)
+        spectrum = resized(filtered, two).astype(np.complex128) * (two / equalized.size)
         search = _Search(spectrum, sent)
         if search.is_found:
             return search.synchronization(equalized, conjugated)
