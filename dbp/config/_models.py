@@ -40,7 +40,11 @@ Modulation = Literal["qpsk", "16qam", "64qam", "gaussian"]
 LaunchPower = Annotated[float, Field(ge=LAUNCH_POWERS_DBM[0], le=LAUNCH_POWERS_DBM[1])]
 LaunchPowers = Annotated[tuple[LaunchPower, ...], Field(min_length=1)]
 # A ratio p/q as a text in lowest terms.
-Rate = Annotated[str, BeforeValidator(lambda value: str(ratio(value, MAX_RATE_NUMERATOR)))]
+Rate = Annotated[
+    str,
+    BeforeValidator(lambda value: str(ratio(value, MAX_RATE_NUMERATOR))),
+    Field(examples=["2", "3/2", "5/4"]),
+]
 
 
 class _Table(BaseModel):

@@ -151,6 +151,8 @@ def limits(field: FieldInfo) -> str:
             high = f"{_short(limit.lt)} - 1" if annotation is int else f"below {_short(limit.lt)}"
         elif isinstance(limit, annotated_types.MultipleOf):
             rest.append(f"a multiple of {limit.multiple_of}")
+    if field.examples:
+        rest.append(f"such as {', '.join(code(example) for example in field.examples)}")
     if get_origin(annotation) is Literal:
         return ", ".join(code(value) for value in get_args(annotation))
     if annotation is bool:
