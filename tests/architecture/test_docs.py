@@ -116,7 +116,9 @@ def members(module: str, node: ast.ClassDef) -> set[str]:
 
 
 def resolves(name: str) -> bool:
-    """Tell whether a dotted name is one of our modules or an attribute of one."""
+    """Tell whether a dotted name is one of our modules, an attribute of one, or a style sheet."""
+    if (ROOT / name.replace(".", "/")).with_suffix(".mplstyle").is_file():
+        return True
     parts = name.split(".")
     longest = next(n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in MODULES)
     return has(".".join(parts[:longest]), parts[longest:])
