@@ -64,6 +64,16 @@ def test_the_distribution_has_its_name_everywhere():
     assert {file.name for file in texts if wrong.search(file.read_text())} == set()
 
 
+def test_version_changelog_and_citation_agree():
+    dated = re.compile(r"^## \[([0-9.]+)\] - ([0-9]{4}-[0-9]{2}-[0-9]{2})$", re.MULTILINE)
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    newest, date = dated.findall(changelog)[0]
+    assert newest == dbp.__version__
+    assert changelog.index("## [Unreleased]") < changelog.index(f"## [{newest}]")
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {newest}\n" in citation and f"\ndate-released: {date}\n" in citation
+
+
 def test_declared_pythons_begin_with_the_oldest_that_is_required():
     form = re.compile(r"Programming Language :: Python :: 3\.(\d+)")
     minors = [int(m[1]) for c in PROJECT["classifiers"] if (m := form.fullmatch(c))]
