@@ -90,7 +90,10 @@ def plot_taps(
         response = (taps[:, None] * z[None, :] ** k[:, None]).sum(0)
         error = response / ideal
         error *= np.exp(-1j * np.angle(error[in_band].mean()))
-        style = {"color": color(number), "label": f"{name}, {taps.size} taps".lstrip(", ")}
+        style: dict[str, Any] = {
+            "color": color(number),
+            "label": f"{name}, {taps.size} taps".lstrip(", "),
+        }
         taps_ax.plot(k, np.abs(taps), ".-", **style)
         gain_ax.plot(frequency_ghz, 20 * np.log10(np.maximum(np.abs(response), 1e-3)), **style)
         phase_ax.plot(frequency_ghz[in_band], np.angle(error[in_band]), **style)

@@ -24,7 +24,7 @@ _STYLE = matplotlib.rc_params_from_file(_FILE, use_default_template=False)
 
 # The last colour is of what is drawn only to compare with.
 *COLORS, REFERENCE_COLOR = _STYLE["axes.prop_cycle"].by_key()["color"]
-INK, MUTED, GRID = (_STYLE[key] for key in ("text.color", "axes.edgecolor", "grid.color"))
+INK, MUTED, GRID = _STYLE["text.color"], _STYLE["axes.edgecolor"], _STYLE["grid.color"]
 # The numbers of markers and colours have no common divisor: 66 designs look different.
 MARKERS = "os^Dv<>pP*X"
 
