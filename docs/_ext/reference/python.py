@@ -47,7 +47,8 @@ Python
 ======
 
 ``import dbp`` offers all that follows; ``dir(dbp)`` lists it. Arrays are numpy's. Wrong input
-raises `dbp.InputError`, whose one line names the argument, its value and what is allowed.
+raises `dbp.InputError`, whose one line names the argument, its value and what is allowed. The keys
+of `dbp.Link` and `dbp.learn` stand on the page on the :doc:`configuration`.
 
 .. py:data:: dbp.__version__
    :type: str
