@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from dbp.evaluation.on_waveform import Equalized
     from dbp.evaluation.points import Points
     from dbp.evaluation.receivers import Receiver
-    from dbp.link.modulation import Waveform
     from dbp.waveforms.recording import Recording
 
 
@@ -32,12 +32,11 @@ def equalize_waveform(
     ``edge_symbols`` at each end; ``synchronization`` says where the symbols were found. Raises
     `InputError` where they are not there, or something does not fit.
     """
-    from dbp.evaluation import on_waveform
     from dbp.evaluation.measures import align
 
     undone = _link(recording, link)
     (named,) = evaluation.receivers_of([receiver], undone)
-    found = _equalize(named, recording, undone, on_waveform.stream(recording))
+    found = _equalize(named, recording, undone)
     return replace(found, received=align(found.sent, found.received))
 
 
@@ -67,12 +66,12 @@ def evaluate_waveform(
     made_for = config.Link() if link is None else _checks.link(link)
     undone = _link(recording, made_for)
     named = evaluation.receivers_of(receivers, undone)
-    waveform, points = on_waveform.stream(recording), []
+    points = []
     for each in named:
         design = each.design if isinstance(each, FixedReceiver) else None
         for note in on_waveform.notes(each.name, design, made_for, recording) if design else ():
             warnings.warn(note, stacklevel=2)
-        found = _equalize(each, recording, undone, waveform)
+        found = _equalize(each, recording, undone)
         with _concerning(each):
             points.append(on_waveform.point(each, design, recording, found))
     return Points(points)
@@ -91,13 +90,15 @@ def _link(recording: Recording, link: config.Link | None) -> config.Link:
     return config.link_with(config.Link() if link is None else _checks.link(link), theirs)
 
 
-def _equalize(
-    receiver: Receiver, recording: Recording, link: config.Link, waveform: Waveform
-) -> Equalized:
+def _equalize(receiver: Receiver, recording: Recording, link: config.Link) -> Equalized:
     from dbp.evaluation import on_waveform
+    from dbp.evaluation.receivers import rate_of
 
+    rate = rate_of(receiver, link)
+    memory = memory_symbols(receiver, link)
     with _concerning(receiver):
-        return on_waveform.equalize(receiver, memory_symbols(receiver, link), waveform, recording)
+        waveform = on_waveform.stream(recording, rate)
+        return on_waveform.equalize(receiver, memory, waveform, recording, rate)
 
 
 def memory_symbols(receiver: Receiver, link: config.Link) -> int:
@@ -111,7 +112,8 @@ def memory_symbols(receiver: Receiver, link: config.Link) -> int:
         filters = receiver.filters
         beside_center = filters.kerr_rad_per_mw.shape[1] - 1
         samples = sum(taps.size // 2 for taps in filters.taps)
-        return -(-(samples + beside_center * len(filters.kerr_rad_per_mw)) // 2)
+        samples += beside_center * len(filters.kerr_rad_per_mw)
+        return math.ceil(samples / filters.samples_per_symbol)
     return on_waveform.memory_symbols_of_link(link)
 
 

@@ -7,6 +7,7 @@ import html
 import re
 from collections.abc import Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dbp.support.svg import to_svg
@@ -96,8 +97,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
 
 
-def figure(drawing: Figure, words: str) -> str:
-    """Return an image of a figure, with words for who does not see it."""
+def figure(drawing: Figure | Axes, words: str) -> str:
+    """Return an image of a figure, or of that of axes, with words for who does not see it."""
+    if not isinstance(drawing, Figure):
+        whole = drawing.get_figure(root=True)
+        assert isinstance(whole, Figure)
+        drawing = whole
     return image(to_svg(drawing), words)
 
 

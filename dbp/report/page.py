@@ -97,9 +97,7 @@ def _picture(
             points = []
     if points:
         drawn = {"bit error ratio": plot.plot_ber(points), "effective SNR": plot.plot_snr(points)}
-        lines.append(
-            panels([figure_of(ax.figure, f"{words} of all") for words, ax in drawn.items()])
-        )
+        lines.append(panels([figure_of(ax, f"{words} of all") for words, ax in drawn.items()]))
     return lines
 
 
@@ -149,7 +147,7 @@ def _constellations(folders: Sequence[Path]) -> list[str]:
             for title, symbols in read_npz(path).items():
                 ax = plots.plot_constellation(symbols)
                 ax.set(title=title, ylabel="Q")
-                drawn.append(figure_of(ax.figure, f"symbols: {title}"))
+                drawn.append(figure_of(ax, f"symbols: {title}"))
             lines.append(panels(drawn, "small"))
     return lines
 
@@ -162,13 +160,11 @@ def _filters(runs: Sequence[DesignRun]) -> list[str]:
         plots.plot_filter_responses({run.name: run.design for run in runs}, link, axes)
         words = "taps", "gain", "phase error"
         drawn = zip(axes, words, strict=True)
-        lines.append(
-            panels([figure_of(ax.figure, f"{what} of the middle filters") for ax, what in drawn])
-        )
+        lines.append(panels([figure_of(ax, f"{what} of the middle filters") for ax, what in drawn]))
     for run in runs:
         if run.history:
             ax = plots.plot_learning_curve(run.history)
-            lines.append(panels([figure_of(ax.figure, f"learning of {run.name}")]))
+            lines.append(panels([figure_of(ax, f"learning of {run.name}")]))
     return lines
 
 
