@@ -83,7 +83,7 @@ def evaluate(
     """Count bit errors of receivers at each launch power, and return their points.
 
     ``receivers``: designs (fixed point, bit-exact), float filters, the names of references
-    (``linear``, ``dbp1``, ``dbp50``), or callables of yours that `dbp.check_receiver` accepts; a
+    (``linear``, ``dbpN``, ``essfmN``), or callables of yours that `dbp.check_receiver` accepts; a
     dict gives designs and filters the names that their points have. All receive the same waveforms.
     Each point is counted until ``min_errors`` errors, or before the group of blocks that would
     exceed ``max_bits`` bits; figures do not depend on what is evaluated together, nor on the number
@@ -135,7 +135,7 @@ def _receiver(evaluable: Evaluable, link: config.Link) -> Receiver:
     if isinstance(evaluable, FloatFilters):
         return receivers.FloatReceiver("float filters", evaluable)
     if isinstance(evaluable, str):
-        if evaluable in receivers.REFERENCES:
+        if receivers.is_reference(evaluable):
             return receivers.Reference(evaluable, link)
         return receivers.FixedReceiver(evaluable, find_design(evaluable)[0])
     receivers.check_receiver(evaluable, link)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dbp import config
 from dbp.cli._waveforms import design_receiver, prefix_errors, print_synchronization
 from dbp.config import Link
-from dbp.datapath.design import Design
+from dbp.datapath.design import REFERENCE_EXAMPLES, REFERENCES, Design
 from dbp.errors import InputError
 from dbp.evaluation.points import Points
 from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
@@ -91,12 +91,14 @@ def _listeners(
 ) -> list[_Listener]:
     """Find the receivers of the names, in each arithmetic; say where they are for another link."""
     from dbp.evaluation import on_waveform
-    from dbp.evaluation.receivers import REFERENCES, Reference
+    from dbp.evaluation.receivers import Reference, is_reference
 
-    designs = {name: find_design(name, REFERENCES) for name in names if name not in REFERENCES}
+    designs = {
+        name: find_design(name, REFERENCE_EXAMPLES) for name in names if not is_reference(name)
+    }
     labels = labels_of(designs)
     if config_name and len(designs) == len(names):
-        raise InputError(f"--waveform: --config is for the references ({', '.join(REFERENCES)})")
+        raise InputError(f"--waveform: --config is for the references ({REFERENCES})")
     kinds = ("fixed", "float") if arithmetic == "both" else (arithmetic,)
     link = _link(recording, designs, config_name) if len(designs) < len(names) else None
     listeners = []

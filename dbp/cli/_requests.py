@@ -10,6 +10,7 @@ from dbp import config
 from dbp.comparison import paper
 from dbp.config import Config
 from dbp.config.sweep import links
+from dbp.datapath.design import REFERENCE_EXAMPLES
 from dbp.errors import InputError
 from dbp.runs import (
     FoundDesign,
@@ -69,7 +70,7 @@ def resolve(request: Request) -> EvaluationPlan:
     Sources, in their order: the request, the ``[sweep]`` table, the other tables of the
     configuration. Reads configurations and designs, writes nothing.
     """
-    from dbp.evaluation.receivers import REFERENCES
+    from dbp.evaluation.receivers import is_reference
 
     given = config.load(request.config) if request.config else None
     sweep_of_file = given.sweep if given else {}
@@ -77,7 +78,9 @@ def resolve(request: Request) -> EvaluationPlan:
     names = names or list({**sweep_of_file, **(request.sweep or {})}.get("design", ()))
     if not names:
         raise InputError("dbp ber: must have DESIGN..., --reproduce or a [sweep] with design")
-    designs = {name: find_design(name, REFERENCES) for name in names if name not in REFERENCES}
+    designs = {
+        name: find_design(name, REFERENCE_EXAMPLES) for name in names if not is_reference(name)
+    }
     settled = _given(given, designs) if given else _settle(request, designs)
     settings = settled.settings
     swept: Mapping[str, Any] = {}

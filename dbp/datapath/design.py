@@ -38,9 +38,16 @@ VERSION = 3
 OLDER_VERSION = 2
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-# The signal before any receiver, and the frequency-domain reference receivers.
-RESERVED_NAMES = ("received", "linear", "dbp1", "dbp50")
+# Frequency-domain reference receivers; N: steps per span, or over the whole link.
+REFERENCE = re.compile(r"linear|(dbp|essfm)([1-9][0-9]{0,3})")
+REFERENCES = "linear, dbpN, essfmN"
+REFERENCE_EXAMPLES = "linear", "dbp1", "dbp50", "essfm8"
 MAX_LAUNCH_POWER_UW = 1_000_000
+
+
+def is_reserved(name: str) -> bool:
+    """Tell whether no design may have this name: that of the bare signal, or of a reference."""
+    return name == "received" or REFERENCE.fullmatch(name) is not None
 
 
 def launch_power_uw(launch_power_dbm: float) -> int:
@@ -217,9 +224,9 @@ class Design:
                 f"design: name = {shown(self.name)}: must be 1..100 letters, digits, '.', '_' and "
                 "'-', a letter or digit first"
             )
-        if self.name in RESERVED_NAMES:
+        if is_reserved(self.name):
             raise InputError(
-                f"design: name = {self.name!r}: {', '.join(RESERVED_NAMES)} are no designs' names"
+                f"design: name = {self.name!r}: received, {REFERENCES} are no designs' names"
             )
         _check_bits("signal_bits", self.signal_bits)
         _check_int("adc_rms_permille", self.adc_rms_permille, 1, 1000)

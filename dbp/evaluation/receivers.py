@@ -17,15 +17,18 @@ from numpy.typing import NDArray
 
 from dbp import config
 from dbp.datapath import golden, golden_fast
-from dbp.datapath.design import RESERVED_NAMES, Design, launch_power_uw
+from dbp.datapath.design import REFERENCE, REFERENCES, Design, launch_power_uw
 from dbp.errors import InputError, one_line, shown
+from dbp.evaluation import essfm
 from dbp.learning.float_filters import FloatFilters
 from dbp.link import closed_forms, fiber
 from dbp.link.modulation import Waveform
 from dbp.link.split_step import SplitStep, rotate_
 
-# Names that no design may have; the command line evaluates these receivers under them.
-REFERENCES = RESERVED_NAMES[1:]
+
+def is_reference(name: str) -> bool:
+    """Tell whether `Reference` has a receiver of this name; no design may have it."""
+    return REFERENCE.fullmatch(name) is not None
 
 
 class Receiver(Protocol):
@@ -174,10 +177,11 @@ class Reference:
     """An ideal receiver in the frequency domain: what filters of any length would reach.
 
     "linear" compensates dispersion only; "dbp1" backpropagates with one Kerr rotation per span,
-    at the amplifier; "dbp50" is the split-step method with 50 logarithmic steps per span. All over
-    the full sampling band of the link's converter, in floating point: with fewer samples per symbol
-    a rotation has less band before its products are aliased. Raises
-    `InputError` for another name.
+    at the amplifier; "dbp2" and on are the split-step method with so many logarithmic steps per
+    span; "essfm1" and on have so many steps over the whole link, with fitted filters over the power
+    (`dbp.evaluation.essfm`). All over the full sampling band of the link's converter, in floating
+    point: with fewer samples per symbol a rotation has less band before its products are aliased.
+    Raises `InputError` for another name.
     """
 
     name: str
@@ -185,13 +189,15 @@ class Reference:
     arithmetic: ClassVar[str] = "float"
 
     def __post_init__(self) -> None:
-        if self.name not in REFERENCES:
-            names = ", ".join(REFERENCES)
-            raise InputError(f"reference = {shown(self.name)}: must be one of {names}")
+        if not (isinstance(self.name, str) and is_reference(self.name)):
+            raise InputError(
+                f"reference = {shown(self.name)}: must be one of {REFERENCES}, N from 1 to 9999"
+            )
 
     @property
     def key(self) -> str:
-        return f"reference {self.name}"
+        fitted = f" {essfm.identity()}" if self.name.startswith("essfm") else ""
+        return f"reference {self.name}{fitted}"
 
     def __call__(self, waveform: Waveform, launch_power_dbm: float) -> Waveform:
         """Equalise circular blocks; complex, shape ``(..., samples)``, ``link.adc_rate`` a symbol.
@@ -199,6 +205,9 @@ class Reference:
         ``waveform`` as `dbp.link.transmission.Received` has it, of mean power 1; same shape and
         unit back. The dispersion is the link's without its ``dispersion_error_percent``.
         """
+        if self.name.startswith("essfm"):
+            count = int(self.name.removeprefix("essfm"))
+            return essfm.equalize(self.link, count, waveform, launch_power_dbm)
         spans, samples = self.link.spans, waveform.shape[-1]
         rate_ghz = float(self.link.adc_rate) * self.link.symbol_rate_gbd
         inverse = closed_forms.span(self.link).inverse()
@@ -206,8 +215,9 @@ class Reference:
         root_w = float(np.sqrt(closed_forms.received_power_w(self.link, launch_power_dbm)))
         field = torch.from_numpy(waveform * root_w)
         spectrum = torch.fft.fft(field)
-        if self.name == "dbp50":
-            step = SplitStep(inverse, 50, samples, rate_ghz, field.dtype, manakov=manakov)
+        if self.name not in ("linear", "dbp1"):
+            steps = int(self.name.removeprefix("dbp"))
+            step = SplitStep(inverse, steps, samples, rate_ghz, field.dtype, manakov=manakov)
             for _ in range(spans):
                 spectrum = step(spectrum.mul_(np.sqrt(inverse.gain)))
         else:

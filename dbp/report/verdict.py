@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from dbp.datapath.design import RESERVED_NAMES
+from dbp.datapath.design import is_reserved
 from dbp.records.schemas import ComparisonMetrics, ComparisonRow, Point, SynthMetrics, best_points
 from dbp.report.contents import Contents, DesignRun
 from dbp.report.tables import label
@@ -101,7 +101,7 @@ def _bit_errors(points: Sequence[Point]) -> _Finding:
             doubts=("No winner in bit error ratio: the links differ.",),
         )
     best = _best(points)
-    designs = {n: p for n, p in best.items() if n not in RESERVED_NAMES} or best
+    designs = {n: p for n, p in best.items() if not is_reserved(n)} or best
     if not designs:
         return _Finding()
     ranked = sorted(designs, key=lambda name: (designs[name].ber, designs[name].ber_high))
@@ -176,7 +176,7 @@ def _level(level: Sequence[Point], behind: Point | None) -> _Finding:
 def _of_counting(points: Sequence[Point], best: Iterable[Point]) -> Iterator[str]:
     """Say what the best points leave open: float filters, and optima at the end of the powers."""
     for point in best:
-        if point.arithmetic == "float" and point.design not in RESERVED_NAMES:
+        if point.arithmetic == "float" and not is_reserved(point.design):
             yield f"{point.design}: counted with float filters, not with the integers of the chip."
         powers = {p.launch_power_dbm for p in points if p.design == point.design}
         if len(powers) == 1:

@@ -84,7 +84,7 @@ def test_learning_is_drawn_by_phase(design, floats):
         (lambda d: dbp.plot_filters(d, None), "link = None: must be a dbp.Link"),
         (lambda d: dbp.plot_learning(d), "must be what dbp.learn returned"),
         (lambda d: dbp.detect(None, np.ones(3, complex)), "received = None: must be what"),
-        (lambda d: dbp.Reference("nothing", LINK), "must be one of linear, dbp1, dbp50"),
+        (lambda d: dbp.Reference("nothing", LINK), "must be one of linear, dbpN, essfmN"),
     ],
 )
 def test_what_does_not_fit_is_one_line(call, complaint, design):

@@ -37,7 +37,7 @@ def add_to(commands: Commands[Parser]) -> None:
         proposal="receiver",
         nargs="*",
         metavar="DESIGN",
-        help=DESIGN_HELP + ", or linear, dbp1, dbp50 (frequency-domain references)",
+        help=DESIGN_HELP + ", or linear, dbpN (N steps per span), essfmN (N learned steps in all)",
     )
     parser.add_argument(
         "--reproduce", choices=("paper",), help="the receivers of all its BER curves"
