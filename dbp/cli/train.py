@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dbp.api.learning import learn
 from dbp.config import Config
+from dbp.datapath.design import Design
 from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
 from dbp.records.schemas import TrainMetrics
 from dbp.runs import place
@@ -17,6 +18,7 @@ def train(settings: Config, out: Path, device: str = "cpu") -> None:
     A killed run goes on from ``out/train/checkpoint.npz``. ``device``: of torch, by its name.
     """
     from dbp.learning import training
+    from dbp.learning.digit_rounding import design_digits
 
     torch_device = training.find_device(device)
     stopwatch = Stopwatch()
@@ -39,6 +41,8 @@ def train(settings: Config, out: Path, device: str = "cpu") -> None:
         snr_db_float=design.snr_db_float,
         snr_db_quantized=design.snr_db_quantized,
         design=design.name,
+        signed_digits=design_digits(design),
+        hardwired_adders=_hardwired_adders(design),
         **provenance(
             design_hash=design.hash,
             config_hash=settings.hash,
@@ -53,9 +57,23 @@ def train(settings: Config, out: Path, device: str = "cpu") -> None:
         f"Effective SNR at {metrics.launch_power_dbm:+g} dBm on unseen data: "
         f"baseline {metrics.snr_db_baseline:.2f} dB, learned {metrics.snr_db_float:.2f} dB "
         f"in float and {metrics.snr_db_quantized:.2f} dB quantized; "
+        f"{metrics.signed_digits} signed digits, {metrics.hardwired_adders} adders a sample if "
+        "hardwired; "
         f"{metrics.wall_time_s:.0f} s -> {out / 'design.json'}",
         flush=True,
     )
+
+
+def _hardwired_adders(design: Design) -> int:
+    """Count the adders of two inputs of all filters that `dbp rtl --filters hardwired` builds."""
+    from dbp.rtl.blocks.hardwired import graph_sizes
+    from dbp.rtl.pipeline import HardwiredPipeline
+
+    sizes = (
+        graph_sizes(filter_, design.filter_input_bits(k), HardwiredPipeline())
+        for k, filter_ in enumerate(design.filters)
+    )
+    return sum(size.shared.adders for size in sizes)
 
 
 def baseline(settings: Config, out: Path) -> None:

@@ -230,6 +230,11 @@ def _check_together(config: Config) -> None:
             f"training.curvature_symbols = {training.curvature_symbols}: must be at most "
             f"training.symbols = {training.symbols}"
         )
+    if training.digit_price_mdb and training.digit_budget:
+        raise InputError(
+            f"training.digit_budget = {training.digit_budget}: must be 0 where "
+            f"training.digit_price_mdb = {training.digit_price_mdb:g} says what digits cost"
+        )
     longest = max(config.baseline.taps, config.learned.taps)
     if training.block_symbols < longest:
         raise InputError(

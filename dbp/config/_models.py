@@ -284,6 +284,11 @@ class Training(_Table):
     """Then iterations on rounded signals."""
     tap_iterations: int = Field(8, ge=1, le=10_000)
     """Then iterations on rounded taps too."""
+    digit_price_mdb: float = Field(0.0, ge=0, le=1000)
+    """Millidecibels of effective SNR that a signed digit of a tap may cost; taps are rounded to
+    fewer digits, which are adders where taps are hardwired. 0: digits cost nothing."""
+    digit_budget: int = Field(0, ge=0, le=1 << 30)
+    """The most signed digits of all half taps together, in place of a price; 0: no limit."""
 
 
 class Evaluation(_Table):
@@ -325,6 +330,7 @@ class Hardware(_Table):
 
 # Keys that were added when runs had hashes: at their defaults a configuration keeps its hash.
 LATER_LINK_KEYS = ("adc_samples_per_symbol", "adc_filter_roll_off")
+LATER_TRAINING_KEYS = "digit_price_mdb", "digit_budget"
 
 
 class Config(_Table):
@@ -388,12 +394,15 @@ class Config(_Table):
     def hash(self) -> str:
         """SHA-256 of all values, defaults included, as 64 hexadecimal digits.
 
-        `LATER_LINK_KEYS` count only where they are not at their defaults.
+        `LATER_LINK_KEYS` and `LATER_TRAINING_KEYS` count only where they are not at their defaults.
         """
         content = self.model_dump(mode="json")
         for key in LATER_LINK_KEYS:
             if content["link"][key] == Link.model_fields[key].default:
                 del content["link"][key]
+        for key in LATER_TRAINING_KEYS:
+            if content["training"][key] == Training.model_fields[key].default:
+                del content["training"][key]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -49,7 +49,8 @@ class State:
 
     ``parameters``, ``damping``: after the last iteration, None and the default in a new phase;
     ``floats``: the filters that the float phase ended with; ``best``: of all states of this phase,
-    and that which it began with, the parameters with the highest validated effective SNR.
+    and that which it began with, the parameters with the highest validated effective SNR less
+    ``charge_db``, the price of their digits.
     """
 
     config_hash: str
@@ -59,19 +60,26 @@ class State:
     floats: FloatFilters | None = None
     best: Vector | None = None
     best_snr_db: float = -math.inf
+    best_charge_db: float = 0.0
 
     def add(
-        self, phase: str, loss: float, snr_db: float, parameters: Vector, damping: float
+        self,
+        phase: str,
+        loss: float,
+        snr_db: float,
+        parameters: Vector,
+        damping: float,
+        charge_db: float = 0.0,
     ) -> None:
         """Take the results of an iteration."""
         self.history.append(Row(len(self.history) + 1, phase, loss, snr_db))
         self.parameters, self.damping = parameters, damping
-        self._offer(parameters, snr_db)
+        self._offer(parameters, snr_db, charge_db)
 
-    def begin(self, parameters: Vector, snr_db: float) -> None:
+    def begin(self, parameters: Vector, snr_db: float, charge_db: float = 0.0) -> None:
         """Begin a phase with these parameters, its best so far."""
         self.parameters, self.best_snr_db = None, -math.inf
-        self._offer(parameters, snr_db)
+        self._offer(parameters, snr_db, charge_db)
 
     def end_floats(self, floats: FloatFilters) -> None:
         """End the float phase with its filters; what follows has other parameters."""
@@ -83,9 +91,9 @@ class State:
             self.parameters is not None and self.history[-1].snr_db < self.best_snr_db - margin_db
         )
 
-    def _offer(self, parameters: Vector, snr_db: float) -> None:
-        if snr_db > self.best_snr_db:
-            self.best, self.best_snr_db = parameters, snr_db
+    def _offer(self, parameters: Vector, snr_db: float, charge_db: float) -> None:
+        if snr_db - charge_db > self.best_snr_db - self.best_charge_db:
+            self.best, self.best_snr_db, self.best_charge_db = parameters, snr_db, charge_db
 
     def save(self, path: Path) -> None:
         """Write the checkpoint."""
@@ -95,6 +103,7 @@ class State:
             "parameters": self.parameters,
             "damping": self.damping,
             "best_snr_db": self.best_snr_db,
+            "best_charge_db": self.best_charge_db,
             **{key: [getattr(row, key) for row in self.history] for key in Row.__annotations__},
         }
         if self.floats is not None:
@@ -128,6 +137,7 @@ class State:
                 _number(arrays, "damping"),
                 best=arrays.pop("best", None),
                 best_snr_db=_number(arrays, "best_snr_db"),
+                best_charge_db=_number(arrays, "best_charge_db"),
             )
             if arrays:
                 state.floats = FloatFilters.from_arrays(arrays)
@@ -151,8 +161,9 @@ class State:
                 raise ValueError(f"{name}: must be {size} finite float64 in one dimension")
         ends = list(accumulate(phase_lengths(settings)))
         self._check_history(ends)
-        if not math.isfinite(self.best_snr_db):
-            raise ValueError(f"best_snr_db = {shown(self.best_snr_db)}: must be a finite number")
+        for name, number in (("snr", self.best_snr_db), ("charge", self.best_charge_db)):
+            if not math.isfinite(number):
+                raise ValueError(f"best_{name}_db = {shown(number)}: must be a finite number")
         floats = self.floats
         for name, value, start in (("filters", floats, ends[0]), ("best", self.best, 0)):
             if (value is None) == (len(self.history) > start):

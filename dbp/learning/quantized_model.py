@@ -212,6 +212,22 @@ class QuantizedModel(nn.Module):
             design.samples_per_symbol,
         )
 
+    def codes(self) -> NDArray[np.int64]:
+        """The codes of the half taps, flat."""
+        return self._codes().detach().cpu().numpy().astype(np.int64).ravel()
+
+    def digit_weights(self) -> NDArray[np.float64]:
+        """What a signed digit of each half tap costs in the logic, flat; 1 for outer taps.
+
+        It adds a word to the sum of a lane: that of two samples, which are added first, or that of
+        the one sample in the middle, which is a bit narrower.
+        """
+        weights = np.ones(self.half_taps.shape)
+        for k, row in enumerate(weights):
+            bits = self._template.filter_input_bits(k)
+            row[-1] = bits / (bits + 1)
+        return weights.ravel()
+
     def _codes(self) -> Tensor:
         return torch.floor(self.half_taps / self.steps + 0.5).clamp(self.lowest, self.highest)
 

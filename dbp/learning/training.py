@@ -5,9 +5,10 @@
    of the symbols, taps and Kerr constants together, in floating point.
 3. ``signals``: the same on `dbp.learning.quantized_model.QuantizedModel`, with signals and Kerr
    constants rounded and the taps not yet.
-4. ``taps``: all taps are rounded together (`dbp.learning.integer_rounding`), then the Kerr
-   constants move; from the integers so found another Gauss-Newton iteration says where the taps
-   would go now, and they are rounded again. The best state on validation data is kept.
+4. ``taps``: all taps are rounded together (`dbp.learning.integer_rounding`; where signed digits
+   have a price or a budget, `dbp.learning.digit_rounding`), then the Kerr constants move; from the
+   integers so found another Gauss-Newton iteration says where the taps would go now, and they are
+   rounded again. The best state on validation data, less the price of its digits, is kept.
 
 Training, validation and evaluation of one seed never share random numbers
 (`dbp.link.transmission`). After every iteration the state is written to a checkpoint
@@ -18,7 +19,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property
@@ -33,7 +35,13 @@ from tqdm import tqdm
 from dbp.config import Config, require_one_polarization
 from dbp.datapath.design import Design, launch_power_uw
 from dbp.errors import InputError
-from dbp.learning import gauss_newton, integer_rounding, joint_start, linear_compensation
+from dbp.learning import (
+    digit_rounding,
+    gauss_newton,
+    integer_rounding,
+    joint_start,
+    linear_compensation,
+)
 from dbp.learning.checkpoint import Row, State, phase_lengths
 from dbp.learning.constant_phases import with_constant_phases
 from dbp.learning.export import export
@@ -59,6 +67,8 @@ ROUNDED_DAMPING = 3e-2
 # fell so far that no quadratic approximation leads back.
 SNR_TOLERANCE_DB = 0.1
 FALL_DB = 1.0
+# Each signed digit beyond the budget weighs this much when states are compared.
+OVER_BUDGET_DB = 1.0
 # Batches run side by side.
 TASKS = 64
 
@@ -156,9 +166,8 @@ def train(
         data = _Data(settings, torch.device(device), pool)
 
         def keep(phase: str, loss: float, learner: _Learner) -> None:
-            state.add(
-                phase, loss, learner.validate(), learner.objective.parameters, learner.damping
-            )
+            figures = learner.validate(), learner.objective.parameters, learner.damping
+            state.add(phase, loss, *figures, learner.charge_db())
             if checkpoint:
                 state.save(checkpoint)
             bar.update(len(state.history) - bar.n)
@@ -324,7 +333,8 @@ class _Data:
         # Learning has no carrier recovery in its loss, and needs no phase noise of lasers.
         ideal = front_end.without_lasers(settings.link)
         self._link = ideal.model_copy(update={"block_symbols": training.block_symbols})
-        self._training = training
+        self.training = training
+        self.counts_digits = bool(training.digit_price_mdb or training.digit_budget)
         self.detector = Detector(self._link.roll_off, self._link.adc_samples, self._link.adc_rate)
         self.device, self.pool = device, pool
         self.curvature_blocks = -(-training.curvature_symbols // training.block_symbols)
@@ -332,17 +342,17 @@ class _Data:
 
     @cached_property
     def train(self) -> transmission.Received:
-        return self._simulate("train", self._training.symbols)
+        return self._simulate("train", self.training.symbols)
 
     @cached_property
     def validation(self) -> transmission.Received:
-        return self._simulate("validate", self._training.validation_symbols)
+        return self._simulate("validate", self.training.validation_symbols)
 
     def _simulate(self, purpose: transmission.Purpose, symbols: int) -> transmission.Received:
         return transmission.simulate(
             self._link,
-            self._training.launch_power_dbm,
-            -(-symbols // self._training.block_symbols),
+            self.training.launch_power_dbm,
+            -(-symbols // self.training.block_symbols),
             seed=self.seed,
             purpose=purpose,
             device=self.device,
@@ -374,6 +384,9 @@ class _Learner:
         self._validation = data.objective(model, launch_power, data.validation)
         self._is_tap = np.arange(self.objective.parameters.size) < model.half_taps.numel()
         self._limits = self._tap_limits(model)
+        self._digit_weights = np.ones(int(self._is_tap.sum()))
+        if isinstance(model, QuantizedModel):
+            self._digit_weights = model.digit_weights()
         if state.parameters is not None:
             self.objective.parameters, self.damping = state.parameters, state.damping
 
@@ -384,7 +397,7 @@ class _Learner:
     def begin(self, state: State, damping: float = DAMPING) -> None:
         """Begin a phase with the parameters as they are."""
         self.damping = damping
-        state.begin(self.objective.parameters, self.validate())
+        state.begin(self.objective.parameters, self.validate(), self.charge_db())
 
     def take_best(self, state: State) -> None:
         """Go back to the best state of the phase."""
@@ -412,18 +425,73 @@ class _Learner:
         matrix = curvature[np.ix_(taps, taps)]
         parameters = objective.parameters
         target = parameters[taps]
+        slope = objective.slope()[taps] if model.rounded else np.zeros_like(target)
         if model.rounded:
             damped = matrix + self.damping * np.eye(len(matrix))
-            target = target - np.linalg.solve(damped, objective.slope()[taps])
+            target = target - np.linalg.solve(damped, slope)
         shape = model.half_taps.shape
         steps, *limits = (
             p.expand(shape).double().cpu().numpy().ravel()
             for p in (model.steps, model.lowest, model.highest)
         )
-        parameters[taps] = integer_rounding.round_together(target, matrix, steps, limits)
+        rounded = integer_rounding.round_together(target, matrix, steps, limits)
+        if self._data.counts_digits:
+            few = self._few_digits(state, matrix, slope, (steps, *limits), rounded / steps)
+            rounded = few * steps
+        parameters[taps] = rounded
         objective.parameters = parameters
         model.rounded = True
         return gauss_newton.iterate(objective, curvature, DAMPING, ~taps, self._limits)[0]
+
+    def _few_digits(
+        self,
+        state: State,
+        matrix: NDArray[np.float64],
+        slope: gauss_newton.Vector,
+        formats: Sequence[gauss_newton.Vector],
+        rounded: gauss_newton.Vector,
+    ) -> digit_rounding.Codes:
+        """Round the taps at the price of their digits, or within their budget, to codes.
+
+        ``slope``: that at the taps, zero before their first rounding; ``formats``: steps, lowest
+        and highest codes; ``rounded``: codes that know no price, which are improved on.
+        """
+        model, training = self.objective.model, self._data.training
+        damping = integer_rounding.DAMPING * self.damping / ROUNDED_DAMPING
+        matrix = matrix + damping * np.eye(len(matrix))
+        taps = self.objective.parameters[self._is_tap]
+        steps, low, high = formats
+        starts = [rounded, taps / steps] if model.rounded else [rounded]
+        # The matrix and its prices are in units of the loss, which is near the least one so far.
+        losses = [row.loss for row in state.history if row.phase != "float"]
+        loss = min(losses) if losses else self.objective.loss()
+        price = 1e-3 * training.digit_price_mdb * math.log(10) / 10 * loss
+        lattice = digit_rounding.Lattice(
+            matrix,
+            taps - np.linalg.solve(matrix, slope),
+            steps,
+            low.astype(np.int64),
+            high.astype(np.int64),
+            self._digit_weights * (price or 1.0),
+        )
+        codes = [
+            np.clip(np.rint(start).astype(np.int64), lattice.low, lattice.high) for start in starts
+        ]
+        if price:
+            return digit_rounding.at_price(lattice, codes)
+        found, price = digit_rounding.within_budget(lattice, codes, training.digit_budget)
+        return found
+
+    def charge_db(self) -> float:
+        """What the signed digits of rounded taps cost in dB: their price, or beyond the budget."""
+        model, training = self.objective.model, self._data.training
+        if not (self._data.counts_digits and isinstance(model, QuantizedModel) and model.rounded):
+            return 0.0
+        digits = digit_rounding.signed_digits(model.codes())
+        price_db = 1e-3 * training.digit_price_mdb
+        if training.digit_budget:
+            return OVER_BUDGET_DB * max(int(digits.sum()) - training.digit_budget, 0)
+        return price_db * float(self._digit_weights @ digits)
 
     def _curvature(self, iteration: int) -> NDArray[np.float64]:
         random = np.random.default_rng((self._data.seed, iteration))

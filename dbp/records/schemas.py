@@ -34,6 +34,10 @@ class TrainMetrics(Metrics):
     """Effective SNR of the learned design."""
     design: str
     """Name of the learned design."""
+    signed_digits: int | None = None
+    """Signed digits of all its half taps, other than zero; of older runs none."""
+    hardwired_adders: int | None = None
+    """Adders of two inputs per sample in all its filters, where taps are hardwired."""
 
 
 class AdderGraphSize(BaseModel):

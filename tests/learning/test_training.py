@@ -12,6 +12,7 @@ from dbp.evaluation import counting, measures
 from dbp.evaluation.receivers import FixedReceiver, FloatReceiver, Reference
 from dbp.learning import integer_rounding, training
 from dbp.learning.checkpoint import State
+from dbp.learning.digit_rounding import design_digits
 from dbp.learning.float_model import Model
 from dbp.learning.quantized_model import QuantizedModel
 from dbp.link import transmission
@@ -320,3 +321,16 @@ def test_learning_hears_still_lasers_and_the_converter():
     np.testing.assert_array_equal(waveform(**lasers, transmitter_linewidth_khz=1.0), ideal)
     np.testing.assert_array_equal(waveform(**lasers, adc_bits=5), converter)
     assert not np.array_equal(ideal, converter)
+
+
+def test_a_price_of_digits_leaves_fewer_and_hardly_less_snr(learned):
+    priced = training.train(changed(digit_price_mdb=5.0))
+    before, after = (design_digits(result.design) for result in (learned, priced))
+    assert after < 0.85 * before
+    assert priced.snr_db_quantized > learned.snr_db_quantized - 5e-3 * (before - after)
+
+
+def test_a_budget_of_digits_is_kept(learned):
+    budget = design_digits(learned.design) * 3 // 4
+    result = training.train(changed(digit_budget=budget))
+    assert design_digits(result.design) <= budget

@@ -135,6 +135,17 @@ def frequency_mhz(text: str) -> float:
     return value
 
 
+def millidecibels(text: str) -> float:
+    """A price in thousandths of a decibel, 0 to 1000."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be in thousandths of a dB, 0 to 1000")
+    return value
+
+
 def slew_ns(text: str) -> float:
     """A transition time in ns, at most 1000."""
     try:

@@ -12,6 +12,8 @@ from dbp.cli.parsers.options import (
     add_device,
     add_out,
     add_seed,
+    millidecibels,
+    positive,
 )
 
 
@@ -23,10 +25,29 @@ def add_to(commands: Commands[Parser]) -> None:
     add_out(parser)
     add_seed(parser)
     add_device(parser)
+    parser.add_argument(
+        "--digit-price",
+        type=millidecibels,
+        metavar="MDB",
+        help="millidecibels that a signed digit of a tap may cost (default: the configuration's)",
+    )
+    parser.add_argument(
+        "--digit-budget",
+        type=positive,
+        metavar="N",
+        help="the most signed digits of all half taps, in place of a price",
+    )
 
 
 def _run(options: argparse.Namespace) -> None:
     from dbp.cli.train import train
+    from dbp.config import checked
     from dbp.runs import read_config
 
-    train(read_config(options.config, options.seed), options.out, options.device)
+    settings = read_config(options.config, options.seed)
+    price, budget = options.digit_price, options.digit_budget
+    if price is not None or budget is not None:
+        content = settings.given()
+        content["training"] |= {"digit_price_mdb": price or 0.0, "digit_budget": budget or 0}
+        settings = checked(content)
+    train(settings, options.out, options.device)

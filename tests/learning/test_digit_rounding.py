@@ -1,0 +1,102 @@
+"""Rounding at a price: against counts and optima that are found the slow way."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from dbp.learning import digit_rounding, integer_rounding
+from dbp.learning.digit_rounding import Lattice, at_price, improve, signed_digits, within_budget
+
+
+@pytest.fixture(autouse=True)
+def few_parts(monkeypatch):
+    monkeypatch.setattr(digit_rounding, "PARTS", 20)
+
+
+def fewest_digits(most):
+    """Signed digits of all integers up to ``most``, by breadth: sums of so many powers of two."""
+    fewest, reached = {0: 0}, {0}
+    powers = [sign << k for k in range(most.bit_length() + 2) for sign in (1, -1)]
+    for count in range(1, 6):
+        reached = {x + p for x in reached for p in powers if abs(x + p) <= 4 * most} - set(fewest)
+        fewest |= dict.fromkeys(reached, count)
+    return fewest
+
+
+def lattice(count, price, least=16, seed=1):
+    random = np.random.default_rng(seed)
+    slopes = random.normal(size=(count, 2 * count)) * np.logspace(0, -1.5, count)[:, None]
+    mixed = np.linalg.qr(random.normal(size=(count, count)))[0]
+    matrix = mixed @ slopes @ slopes.T @ mixed.T / count
+    target = random.uniform(-0.4, 0.4, count)
+    low, high = np.full(count, -least), np.full(count, least - 1)
+    return Lattice(matrix, target, np.full(count, 2.0**-5), low, high, np.full(count, price))
+
+
+def today(problem):
+    rounded = integer_rounding.round_together(
+        problem.target, problem.matrix, problem.steps, (problem.low, problem.high)
+    )
+    return np.rint(rounded / problem.steps).astype(np.int64)
+
+
+def test_signed_digits_are_the_fewest():
+    fewest = fewest_digits(300)
+    codes = np.arange(-300, 301)
+    assert signed_digits(codes).tolist() == [fewest[code] for code in codes.tolist()]
+
+
+def test_signed_digits_are_those_that_the_hardwired_filter_adds():
+    adder_graph = pytest.importorskip("dbp.rtl.blocks.adder_graph")
+    codes = np.arange(-1 << 9, 1 << 9)
+    assert signed_digits(codes).tolist() == [len(adder_graph.signed_digits(int(c))) for c in codes]
+
+
+@pytest.mark.parametrize("price", [0.0, 1e-4, 1e-3, 1e-2])
+def test_a_small_problem_is_solved_exactly(price):
+    problem = lattice(4, price, least=8)
+    codes = np.array(list(itertools.product(range(-8, 8), repeat=4)))
+    error = codes * problem.steps - problem.target
+    costs = np.einsum("ni,ij,nj->n", error, problem.matrix, error)
+    costs += price * signed_digits(codes).sum(1)
+    assert problem.cost(at_price(problem, [])) == pytest.approx(costs.min(), rel=1e-9)
+
+
+@pytest.mark.parametrize("price", [0.0, 1e-5, 1e-4])
+def test_the_cost_never_rises_above_that_of_a_start(price):
+    problem = lattice(30, price)
+    start = today(problem)
+    found = at_price(problem, [start])
+    assert problem.cost(improve(problem, start)) <= problem.cost(start)
+    assert problem.cost(found) <= problem.cost(start)
+    assert (problem.low <= found).all() and (found <= problem.high).all()
+
+
+def test_a_higher_price_leaves_fewer_digits():
+    digits = [
+        signed_digits(at_price(problem, [today(problem)])).sum()
+        for problem in (lattice(30, price) for price in (0.0, 2e-5, 2e-4, 2e-3))
+    ]
+    assert digits == sorted(digits, reverse=True) and digits[-1] < digits[0] / 2
+
+
+def test_a_budget_is_kept_and_its_price_comes_out():
+    problem = lattice(30, 1.0)
+    start = today(problem)
+    free = signed_digits(start).sum()
+    for budget in (free - 10, free // 2, 3):
+        found, price = within_budget(problem, [start], budget)
+        assert signed_digits(found).sum() <= budget
+        assert price > 0
+    found, price = within_budget(problem, [start], 10_000)
+    assert price == 0.0
+    error = found * problem.steps - problem.target
+    first = start * problem.steps - problem.target
+    assert error @ problem.matrix @ error <= first @ problem.matrix @ first
+
+
+def test_same_problem_same_codes():
+    problem = lattice(40, 1e-4)
+    first, second = (digit_rounding.at_price(problem, []) for _ in range(2))
+    assert first.tolist() == second.tolist()
