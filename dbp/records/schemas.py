@@ -262,6 +262,12 @@ class ProofMetrics(Metrics):
     modules: tuple[ProvedModule, ...]
     """The modules that were proved."""
 
+    def __repr__(self) -> str:
+        sums = sum(module.sums.sums for module in self.modules)
+        return f"ProofMetrics({len(self.modules)} modules with {sums} sums: proved for all inputs)"
+
+    __str__ = __repr__
+
 
 class NetlistProofMetrics(Metrics):
     """A mapped netlist against its Verilog: see `dbp.synthesis.equivalence.prove_mapping`."""

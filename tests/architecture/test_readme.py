@@ -61,7 +61,7 @@ def test_the_readmes_python_runs(tmp_path):
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("BER ")
+    assert result.stdout.startswith("BER ") and "proved for all inputs" in result.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ber.png", "rtl"]
 
 

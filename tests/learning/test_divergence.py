@@ -68,7 +68,8 @@ def test_derivatives_that_are_not_finite_are_met_where_they_arise(learned, bad, 
     compute = gauss_newton.curvature_and_slope
 
     def broken(*arguments):
-        return tuple(bad * part for part in compute(*arguments))
+        # No product: infinity times a zero is a warning of the test itself.
+        return tuple(np.full_like(part, bad) for part in compute(*arguments))
 
     monkeypatch.setattr(gauss_newton, "curvature_and_slope", broken)
     result = training.train(QUICK)
