@@ -82,8 +82,8 @@ class Lattice:
         inner = self.matrix[np.ix_(taps, taps)]
         slope = self.matrix[taps] @ (codes * self.steps - self.target)
         target = codes[taps] * self.steps[taps] - np.linalg.solve(inner, slope)
-        chosen = (x[taps] for x in (self.steps, self.low, self.high, self.prices))
-        return Lattice(inner, target, *chosen)
+        steps, prices = self.steps[taps], self.prices[taps]
+        return Lattice(inner, target, steps, self.low[taps], self.high[taps], prices)
 
     def beam(self, width: int) -> Codes:
         """The best codes of a search that carries ``width`` partial codes from tap to tap."""
