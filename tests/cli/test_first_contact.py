@@ -85,14 +85,11 @@ def test_every_help_ends_with_an_example_that_parses(command, tmp_path, monkeypa
     assert shown.endswith(f"\nexample:\n{text}")
 
 
+# The examples of the others take long, and tests of their own run the same commands.
 QUICK = ("designs", "presets", "pdk", "completion", "rtl")
-# Of two commands each. The others take long, and tests of their own run the same commands.
-SLOW = ("equalize", "report")
 
 
-@pytest.mark.parametrize(
-    "command", [*QUICK, *(pytest.param(c, marks=pytest.mark.slow) for c in SLOW)]
-)
+@pytest.mark.parametrize("command", [*QUICK, pytest.param("equalize", marks=pytest.mark.slow)])
 def test_examples_run(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for words in example(command):
