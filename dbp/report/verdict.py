@@ -92,6 +92,9 @@ def _compared(content: Contents, comparisons: Sequence[ComparisonMetrics]) -> li
 
 # Bit errors.
 
+# Below so many a bit error ratio is known to no better than a factor of two either way.
+FEW_ERRORS = 10
+
 
 def _bit_errors(points: Sequence[Point]) -> _Finding:
     """Compare the best points of designs; references only where there is no design."""
@@ -140,7 +143,7 @@ def _alone(first: Point, linear: Point | None) -> _Finding:
 
 def _ahead(first: Point, second: Point) -> _Finding:
     """State how far the first is ahead: its interval ends below that of the second."""
-    if first.errors:
+    if first.errors >= FEW_ERRORS:
         factor, at_least = second.ber / first.ber, ""
     else:
         factor, at_least = second.ber_low / first.ber_high, "at least "
@@ -174,8 +177,10 @@ def _level(level: Sequence[Point], behind: Point | None) -> _Finding:
 
 
 def _of_counting(points: Sequence[Point], best: Iterable[Point]) -> Iterator[str]:
-    """Say what the best points leave open: float filters, and optima at the end of the powers."""
+    """Say what the best points leave open: few errors, float filters, optima at the last power."""
     for point in best:
+        if 0 < point.errors < FEW_ERRORS:
+            yield f"{point.design}: few errors were counted, {point.errors}."
         if point.arithmetic == "float" and not is_reserved(point.design):
             yield f"{point.design}: counted with float filters, not with the integers of the chip."
         powers = {p.launch_power_dbm for p in points if p.design == point.design}

@@ -88,6 +88,13 @@ def test_without_an_error_the_factor_is_a_bound():
     assert found.figures[0].value == "< 4.0e-06"
 
 
+def test_with_few_errors_the_factor_is_a_bound_and_a_doubt():
+    found = of_points(point("rare", 3e-6, errors=3), point("other", 1.2e-4))
+    # 0.9 * 1.2e-4 over 1.1 * 3e-6.
+    assert found.sentences[0] == "rare makes at least 33 times fewer bit errors than other."
+    assert "rare: few errors were counted, 3." in found.doubts
+
+
 def test_one_design_stands_beside_linear_compensation():
     found = of_points(point("mine", 3e-4), point("linear", 1e-2, arithmetic="float"))
     assert found.sentences[0].endswith("linear compensation alone has 1.0e-02.")
