@@ -65,6 +65,17 @@ def test_the_readmes_python_runs(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ber.png", "rtl"]
 
 
+@pytest.mark.slow
+def test_the_readmes_commands_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    smaller = {"--launch-power-dbm=-4:2:0.5": "--launch-power-dbm=0", "200": "20"}
+    for words in commands(README):
+        more = ["--symbols", "8192"] if words[0] == "link" else []
+        assert cli.main([smaller.get(word, word) for word in words] + more) == 0
+    made = ("ber/ber.svg", "sent.mat", "measured/ber.csv")
+    assert all((tmp_path / name).is_file() for name in made)
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_commands_of_a_page_are_ours(path: Path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
