@@ -32,7 +32,7 @@ test: setup
 	$(BIN)/codespell
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TWO_CORES)
 
-# Every test, half as slow again: how much of the code the tests run, with a floor in pyproject.toml.
+# Every test, twice as slow: how much of the code the tests run, with a floor in pyproject.toml.
 coverage: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TWO_CORES) --cov --cov-report=term
 

@@ -11,7 +11,7 @@ NOTE = """\
 BER: on the paper's link, at the best of its launch powers, with the 95 % interval. W: a whole
 receiver of 96 lanes at 416.7 MHz in nangate45, without layout: compare ratios, not watts.
 Multiplier bits: for one sample through the whole chain. Where all this is from:
-docs/results/shipped_designs.md."""
+docs/reference/shipped_designs.md."""
 
 
 def designs() -> None:

@@ -113,7 +113,7 @@ def _explain_one(problem: ErrorDetails) -> str:
     hint = ""
     if problem["type"] == "literal_error":
         expected = re.findall("'([^']*)'", problem["ctx"]["expected"])
-        hint = did_you_mean(str(problem["input"]), expected)
+        hint = did_you_mean(shown(problem["input"]), expected)
     said = problem["msg"].removeprefix("Value error, ")
     return f"{key} = {shown(problem['input'])}: {said}{hint}"
 

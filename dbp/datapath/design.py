@@ -68,6 +68,15 @@ def _rate(value: Any) -> Fraction:
         raise InputError(f"design: samples_per_symbol = {shown(value)}: {error}") from None
 
 
+def _check_written_rate(value: Any) -> None:
+    """Refuse samples per symbol that are not spelt as we write them: a design has one text."""
+    if not isinstance(value, str) or str(_rate(value)) != value:
+        raise InputError(
+            f"design: samples_per_symbol = {shown(value)}: must be a text in lowest terms, "
+            'such as "2" or "3/2"'
+        )
+
+
 def _check_bits(field: str, value: Any) -> None:
     _check_int(field, value, MIN_BITS, MAX_BITS)
 
@@ -352,6 +361,8 @@ class Design:
             if "samples_per_symbol" in content:
                 raise InputError(f"design: samples_per_symbol: needs version {VERSION}")
             content["samples_per_symbol"] = 2
+        elif "samples_per_symbol" in content:
+            _check_written_rate(content["samples_per_symbol"])
         for key, kind in (("filters", Filter), ("rotations", Rotation)):
             rows = content.get(key)
             if not isinstance(rows, list):

@@ -64,7 +64,10 @@ def edited(**changes):
         ),
         (edited(version=2), "samples_per_symbol: needs version 3"),
         (edited(samples_per_symbol="17/16"), "samples_per_symbol = '17/16': must be an integer or"),
-        (edited(samples_per_symbol=1.5), "samples_per_symbol = 1.5: must be an integer or a text"),
+        (
+            edited(samples_per_symbol=1.5),
+            "samples_per_symbol = 1.5: must be a text in lowest terms",
+        ),
         (edited(version="1"), "version = '1'"),
         (edited(version=1), "version = 1: this dbp reads versions 2 and 3 only"),
         (edited(lanes=2), "lanes"),
@@ -169,3 +172,11 @@ def test_samples_per_symbol_are_part_of_a_design():
     again = Design.from_json(other.to_json())
     assert again == other and again.hash == other.hash
     assert "3/2 samples per symbol" in repr(other) and "per symbol" not in repr(DESIGN)
+
+
+@pytest.mark.parametrize("written", [2, "4/2", "2/1", "02", 1.5, None])
+def test_samples_per_symbol_have_one_spelling(written):
+    text = shipped.designs()["learned-c6-s9"].to_json()
+    content = {**json.loads(text), "version": 3, "samples_per_symbol": written}
+    with pytest.raises(InputError, match="samples_per_symbol"):
+        Design.from_json(json.dumps(content))

@@ -250,6 +250,8 @@ def test_the_key_changes_with_all_that_link_data_depend_on(transmitted, monkeypa
         "steps_per_span": 2,
         "block_symbols": 66,
         "precision": "complex128",
+        # The converter's filter then needs a wider band of the fibre's waveform.
+        "adc_filter_roll_off": 0.1,
     }
     # The impairments before the receiver's front end.
     others |= {
@@ -266,6 +268,7 @@ def test_the_key_changes_with_all_that_link_data_depend_on(transmitted, monkeypa
         "adc_full_scale_rms": 3.0,
         "iq_gain_db": 1.0,
         "iq_phase_deg": 1.0,
+        "adc_samples_per_symbol": "3/2",
     }
     of_link = set(config.Link.model_fields) | set(config.Impairments.model_fields)
     assert set(others) | set(after_fiber) == of_link - {"impairments"}

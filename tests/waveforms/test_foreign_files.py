@@ -1,6 +1,7 @@
 """Files that others bring: what they are is said, and what to write in their place."""
 
 import gzip
+from fractions import Fraction
 
 import h5py
 import numpy as np
@@ -216,9 +217,9 @@ def recorded(waveform, symbols):
 
 def test_an_offset_is_taken_out_and_said_where_the_symbols_are_known():
     waveform, symbols = noise(8192), noise(4096, seed=2)
-    clean = on_waveform.stream(recorded(waveform - waveform.mean(), symbols))
+    clean = on_waveform.stream(recorded(waveform - waveform.mean(), symbols), Fraction(2))
     bad = recorded(waveform + 0.3, symbols)
-    np.testing.assert_allclose(on_waveform.stream(bad), clean, atol=1e-12)
+    np.testing.assert_allclose(on_waveform.stream(bad, Fraction(2)), clean, atol=1e-12)
     (note,) = on_waveform._offset_notes("d", bad)
     assert note == "d: waveform: a constant offset of 0.21 times its rms was taken out"
     # To the last bit what it was.

@@ -233,7 +233,7 @@ def damages(draw):
 def test_damaged_files_are_read_as_they_were_or_refused_in_one_line(tmp_path, fast, monkeypatch):
     whole = {kind: write(tmp_path / f"a.{kind}", kind, FIELDS).read_bytes() for kind in KINDS}
     out = tmp_path / "RUN"
-    monkeypatch.setattr(_ber_of_waveform, "find_design", lambda _: (DESIGN, None))
+    monkeypatch.setattr(_ber_of_waveform, "find_design", lambda *_: (DESIGN, None))
     seen = {kind: [0, 0] for kind in KINDS}
     recordings = []
     read = read_recording
