@@ -1,4 +1,4 @@
-"""What fewer samples per symbol cost: effective SNR with ideal filters at +1 dBm, the paper's link.
+"""Measure the effective SNR that fewer samples per symbol cost: ideal filters, +1 dBm, paper link.
 
 One rotation a span, 15 km after the amplifier, between exact compensations of dispersion; the gains
 over |x|^2, 1 or 9 taps, are fitted on other blocks. So only the rate is at fault, and the edge of

@@ -16,7 +16,7 @@ FOLDER = resources.files("dbp.datapath") / "designs"
 
 @dataclass(frozen=True)
 class Figures:
-    """What a shipped design reaches on the paper's link, at the best of its launch powers.
+    """The figures of a shipped design on the paper's link, at the best of its launch powers.
 
     ``ber_low``, ``ber_high``: the 95 % interval. ``receiver_power_w``, ``receiver_area_mm2``: of a
     whole receiver in nangate45, reconfigurable, 96 lanes at 416.7 MHz; None where nobody has

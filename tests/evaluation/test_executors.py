@@ -36,8 +36,9 @@ def expected(heard):
 
 
 @pytest.mark.slow
-def test_several_workers_count_the_same(heard, expected):
-    with executors.executor("local", points=2, workers=3) as (executor, at_a_time):
+@pytest.mark.parametrize("workers", [1, 3])
+def test_any_number_of_workers_counts_the_same(heard, expected, workers):
+    with executors.executor("local", points=2, workers=workers) as (executor, at_a_time):
         assert counting.count(heard, RULE, executor=executor, at_a_time=at_a_time) == expected
 
 

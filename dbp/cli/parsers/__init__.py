@@ -17,7 +17,7 @@ COMMANDS = (
     *("run", "report", "link", "equalize", "pdk", "completion"),
 )
 
-# What most people want first, in few words; the command lines are the examples of their help.
+# `dbp` alone prints this; the command lines are the examples of their help.
 FIRST = {
     "designs": "what is shipped",
     "ber": "bit error ratio",

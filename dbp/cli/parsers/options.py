@@ -24,7 +24,7 @@ CONFIG_HELP = "a TOML file or the name of a preset (see `dbp presets`)"
 DESIGN_HELP = "a design.json, a run's folder, or the name of a shipped design (see `dbp designs`)"
 WAVEFORM_HELP = "ends in .npz, .mat, .h5 or .hdf5"
 
-# What a shell proposes for an argument: names that come with the package, and files or folders.
+# A shell proposes these for an argument: names that come with the package, files or folders.
 Proposal = Literal["design", "receiver", "config", "preset", "kit", "file", "folder"]
 
 
