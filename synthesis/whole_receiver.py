@@ -5,7 +5,8 @@ shifts only: one stands for all of them. A step costs a part that does not depen
 and their registers, histories) and a part for each lane: two widths of the kind with the most steps
 tell the two apart, and further widths check that line. Kinds of fewer steps are synthesised in the
 narrowest width, and grow with the lanes as that kind does. ``docs/results/hardware.md`` says how
-well this predicts wider syntheses.
+well this predicts wider syntheses. Or every step that is different hardware is synthesised in the
+narrowest width, so that each is known to meet the clock.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import functools
 import math
 import statistics
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -57,21 +58,48 @@ class StepKind:
     count: int
 
 
-def kinds(design: Design, filters: str) -> list[StepKind]:
+def kinds(design: Design, filters: str, every_step: bool = False) -> list[StepKind]:
     """Return the kinds of a design's steps, the one with the most steps first.
 
     The middle step stands for a kind; of ``hardwired`` filters the one with the median number of
-    adders.
+    adders. With ``every_step`` only steps that are the same hardware are of one kind: each that
+    differs is one of its own, and the step that stands for the most remains the first.
     """
-    alike: dict[tuple[int, bool], list[int]] = {}
-    for k, filter_ in enumerate(design.filters):
-        alike.setdefault((filter_.taps, k < len(design.rotations)), []).append(k)
+    alike = _groups(
+        range(len(design.filters)),
+        lambda k: (design.filters[k].taps, k < len(design.rotations)),
+    )
     step_kinds = []
-    for steps in alike.values():
+    for steps in sorted(alike, key=lambda steps: -len(steps)):
         if filters == "hardwired":
             steps = sorted(steps, key=lambda k: _adders(design, k))
-        step_kinds.append(StepKind(steps[len(steps) // 2], len(steps)))
-    return sorted(step_kinds, key=lambda kind: -kind.count)
+        middle = steps[len(steps) // 2]
+        same = _groups(steps, partial(_hardware, design, filters)) if every_step else [steps]
+        kinds_of_same = [
+            StepKind(middle if middle in each else each[0], len(each)) for each in same
+        ]
+        step_kinds += sorted(kinds_of_same, key=lambda kind: kind.step != middle)
+    return step_kinds
+
+
+def _groups(steps: Iterable[int], key: Callable[[int], Hashable]) -> list[list[int]]:
+    groups: dict[Hashable, list[int]] = {}
+    for step in steps:
+        groups.setdefault(key(step), []).append(step)
+    return list(groups.values())
+
+
+def _hardware(design: Design, filters: str, step: int) -> Hashable:
+    """What the hardware of a step follows from: taps and K in registers are no part of it."""
+    filter_, formats = design.filters[step], design.filter_input_bits(step)
+    if filters != "hardwired":
+        nothing = (0,) * len(filter_.half_taps_i)
+        filter_ = replace(filter_, half_taps_i=nothing, half_taps_q=nothing)
+    if step == len(design.rotations):
+        return filter_, formats, None
+    rotation = design.rotations[step]
+    no_gains = (0,) * len(rotation.kerr_gains)
+    return filter_, formats, replace(rotation, kerr_gains=no_gains, kerr_shift=0)
 
 
 @functools.cache  # seconds for a design, and asked for in every kit
@@ -150,14 +178,15 @@ def plan(
     widths: Sequence[int],
     folder: Path,
     clock_mhz: float = CLOCK_MHZ,
+    every_step: bool = False,
 ) -> list[StepSynthesis]:
-    """Return the syntheses that `estimate` needs of one design in one kit.
+    """Return the syntheses that `estimate` needs of one design in one kit: see `kinds`.
 
     `InputError` for widths, or steps, that do not fit.
     """
     if len(widths) < 2 or list(widths) != sorted(set(widths)) or widths[0] < 1:
         raise InputError(f"lanes = {list(widths)}: must be two widths or more, from narrow to wide")
-    first, *others = kinds(design, filters)
+    first, *others = kinds(design, filters, every_step)
     steps = [(first.step, lanes) for lanes in widths]
     steps += [(kind.step, widths[0]) for kind in others]
     targets = [Target(lanes, filters, top="step", step=step) for step, lanes in steps]
@@ -265,15 +294,17 @@ def receiver_lanes(samples_per_symbol: Fraction) -> int:
 class ReceiverEstimate:
     """The cost of a receiver of ``lanes`` lanes, all steps together; the clock tree apart.
 
-    ``step_power_w``, ``step_area_mm2``: one step of the kind with the most steps, as the paper
-    states them. ``fit_power_w``, ``fit_area_um2``: the `Line` of that kind through the first two
-    widths; ``fit_check``: what this line predicts over what was measured, ``power`` and ``area``,
-    by further width. ``power_w``: by kind of power.
+    ``synthesised_steps``: how many different steps were synthesised, of which ``step`` is the one
+    in two widths. ``step_power_w``, ``step_area_mm2``: one step of the kind with the most steps, as
+    the paper states them. ``fit_power_w``, ``fit_area_um2``: the `Line` of that kind through the
+    first two widths; ``fit_check``: what this line predicts over what was measured, ``power`` and
+    ``area``, by further width. ``power_w``: by kind of power.
     """
 
     lanes: int
     step: int
     synthesised_lanes: tuple[int, int]
+    synthesised_steps: int
     step_power_w: float
     step_area_mm2: float
     power_w: dict[str, float]
@@ -294,6 +325,7 @@ def estimate(
     measured: Mapping[tuple[int, int], SynthMetrics],
     widths: Sequence[int],
     lanes: int | None = None,
+    every_step: bool = False,
 ) -> ReceiverEstimate:
     """Estimate a receiver from the metrics of its plan, by step and lanes.
 
@@ -301,7 +333,7 @@ def estimate(
     compared at one symbol rate and clock.
     """
     lanes = receiver_lanes(design.samples_per_symbol) if lanes is None else lanes
-    first, *others = kinds(design, filters)
+    first, *others = kinds(design, filters, every_step)
     main = {width: measured[first.step, width] for width in widths}
     narrow, wide = (main[width] for width in widths[:2])
     others_measured = {kind: measured[kind.step, widths[0]] for kind in others}
@@ -323,6 +355,7 @@ def estimate(
         lanes=lanes,
         step=first.step,
         synthesised_lanes=(widths[0], widths[1]),
+        synthesised_steps=1 + len(others),
         step_power_w=power_line(lanes),
         step_area_mm2=1e-6 * area_line(lanes),
         power_w={kind: total for kind, (_, total) in lines.items()},

@@ -47,11 +47,13 @@ class Candidates:
     """The hardware in which each design is compared: kits, kinds of filters, lanes to synthesise.
 
     Receivers are estimated from the first two widths; further ones check the estimate.
+    ``every_step``: each step that is different hardware is synthesised, in the narrowest width.
     """
 
     pdks: tuple[str, ...] = ("nangate45",)
     filters: tuple[FilterKind, ...] = ("reconfigurable",)
     widths: tuple[int, ...] = (8, 16)
+    every_step: bool = False
 
 
 class _Key(NamedTuple):
@@ -104,6 +106,7 @@ class _Comparison:
                 self.candidates.widths,
                 self.folders[name],
                 self.settings.hardware.clock_mhz,
+                self.candidates.every_step,
             )
         return plans
 
@@ -126,7 +129,13 @@ class _Comparison:
 
         design = self.designs[key.name]
         estimate = asdict(
-            whole_receiver.estimate(design, key.filters, synthesized, self.candidates.widths)
+            whole_receiver.estimate(
+                design,
+                key.filters,
+                synthesized,
+                self.candidates.widths,
+                every_step=self.candidates.every_step,
+            )
         )
         return ComparisonRow(
             design=self.labels[key.name],

@@ -740,6 +740,9 @@ class ComparisonRow(BaseModel):
     """Number of the step that stands for most."""
     synthesised_lanes: tuple[int, int] | None = None
     """The two widths that the estimate is from."""
+    synthesised_steps: int | None = Field(default=None, ge=1)
+    """Steps that were synthesised: one stands for those that are alike, with ``--every-step`` only
+    for those that are the same hardware."""
     step_power_w: float | None = Field(default=None, gt=0)
     """Power of one step."""
     step_area_mm2: float | None = Field(default=None, gt=0)

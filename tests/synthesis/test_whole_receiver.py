@@ -52,6 +52,38 @@ def test_the_median_stands_for_hardwired_filters():
     assert whole_receiver._adders(design, first.step) == adders[16]
 
 
+def test_every_step_that_is_different_hardware_can_be_of_a_kind_of_its_own():
+    design = shipped.designs()["learned-c6-s9"]
+    main, *_ = whole_receiver.kinds(design, "hardwired")
+    hardwired = whole_receiver.kinds(design, "hardwired", every_step=True)
+    # Both kinds begin with the step that stands for them otherwise.
+    assert hardwired[0].step == main.step
+    assert sorted(kind.step for kind in hardwired) == list(range(33))
+    assert {kind.count for kind in hardwired} == {1}
+    # Taps in registers: only shifts and formats tell steps apart.
+    kinds = whole_receiver.kinds(design, "reconfigurable", every_step=True)
+    shifts = {filter_.shift for filter_ in design.filters[:-1]}
+    assert kinds[0].step == 16
+    assert len(kinds) == len(shifts) + 1
+    assert sum(kind.count for kind in kinds) == 33
+    twice = replace(design, filters=(design.filters[0],) * 33)
+    assert len(whole_receiver.kinds(twice, "hardwired", every_step=True)) == 2
+
+
+def test_every_step_counts_with_its_own_watts():
+    design = shipped.designs()["learned-c6-s9"]
+    kinds = whole_receiver.kinds(design, "hardwired", every_step=True)
+    first, *others = kinds
+    measured = {(first.step, 1): metrics(2.0, 200.0), (first.step, 2): metrics(3.0, 300.0)}
+    measured |= {(kind.step, 1): metrics(1.0 + kind.step, 100.0) for kind in others}
+    measured[others[3].step, 1] = metrics(1.0 + others[3].step, 100.0, slack=-0.1)
+    found = whole_receiver.estimate(design, "hardwired", measured, (1, 2), 96, every_step=True)
+    growth = (1 + 96) / 2
+    narrow = 2.0 + sum(1.0 + kind.step for kind in others)
+    assert found.power_w["total"] == pytest.approx(growth * narrow)
+    assert (found.synthesised_steps, found.timing_met) == (33, False)
+
+
 def test_a_receiver_is_the_sum_of_its_steps():
     design = shipped.designs()["learned-c6-s9"]
     # 3 fixed and 2 a lane; the last filter has half of the step's 8 lanes.

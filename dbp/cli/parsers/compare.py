@@ -48,6 +48,12 @@ def add_to(commands: Commands[Parser]) -> None:
         "symbol, is estimated from the first two (default: 8 16), which further ones check",
     )
     parser.add_argument(
+        "--every-step",
+        action="store_true",
+        help="synthesise each step that is different hardware, in the narrowest width: tells "
+        "whether all of them meet the clock (default: one step stands for those alike)",
+    )
+    parser.add_argument(
         "--min-errors",
         type=positive,
         metavar="N",
@@ -62,7 +68,7 @@ def _run(options: argparse.Namespace) -> None:
     from dbp.cli.compare import Candidates, compare
 
     widths, filters = tuple(options.lanes), tuple(options.filters)
-    candidates = Candidates(tuple(options.pdk), filters, widths)
+    candidates = Candidates(tuple(options.pdk), filters, widths, options.every_step)
     compare(
         options.designs,
         candidates,
