@@ -10,9 +10,9 @@ from dbp.cli.parsers.options import (
     Commands,
     Parser,
     add_command,
+    add_launch_powers,
     add_out,
     add_seed,
-    launch_powers_dbm,
     positive,
     swept_key,
     workers,
@@ -44,12 +44,8 @@ def add_to(commands: Commands[Parser]) -> None:
     )
     text = "count on this waveform (.npz, .mat, .h5)"
     parser.add_argument("--waveform", proposal="file", type=Path, metavar="FILE", help=text)
-    parser.add_argument(
-        "--launch-power-dbm",
-        type=launch_powers_dbm,
-        metavar="RANGE",
-        help="START:STOP:STEP or values with commas (default: CONFIG's)",
-    )
+    text = "START:STOP:STEP or values with commas (default: CONFIG's)"
+    add_launch_powers(parser, "RANGE", text)
     add_out(parser)
     text = "the link of all (default: that of each design's run, or paper)"
     parser.add_argument("--config", proposal="config", metavar="CONFIG", help=text)

@@ -11,8 +11,8 @@ from dbp.cli.parsers.options import (
     Parser,
     add_command,
     add_config,
+    add_launch_powers,
     add_seed,
-    launch_powers_dbm,
     positive,
 )
 
@@ -25,12 +25,7 @@ def add_to(commands: Commands[Parser]) -> None:
     parser.add_argument(
         "--output", proposal="file", type=Path, required=True, metavar="FILE", help=WAVEFORM_HELP
     )
-    parser.add_argument(
-        "--launch-power-dbm",
-        type=launch_powers_dbm,
-        metavar="DBM",
-        help="default: where CONFIG learns",
-    )
+    add_launch_powers(parser, "DBM", "default: where CONFIG learns")
     parser.add_argument(
         "--symbols", type=positive, default=32768, metavar="N", help="default: 32768"
     )

@@ -258,6 +258,11 @@ def add_kit(parser: Parser, text: str) -> None:
     parser.add_argument("--pdk", proposal="kit", metavar="NAME", help=text)
 
 
+def add_launch_powers(parser: Parser, metavar: str, text: str) -> None:
+    """Add ``--launch-power-dbm``, of one launch power or of several."""
+    parser.add_argument("--launch-power-dbm", type=launch_powers_dbm, metavar=metavar, help=text)
+
+
 def add_seed(parser: Parser) -> None:
     """``--seed``, in place of the configuration's."""
     parser.add_argument("--seed", type=seed, help="default: the configuration's")
