@@ -40,7 +40,7 @@ class Addresses:
     """The addresses of a step's registers: empty where it has no such register.
 
     Half of the taps and of K, the outermost first, and the counters of what each requantiser
-    clipped; see `dbp.rtl.blocks.registers`.
+    clipped; see `dbp.rtl.blocks.configuration_registers`.
     """
 
     half_taps_i: tuple[int, ...]

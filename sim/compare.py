@@ -9,7 +9,7 @@ import numpy as np
 
 from dbp.datapath import golden
 from dbp.datapath.golden import Clips, Samples
-from dbp.datapath.words import unpack_words
+from dbp.datapath.lane_packing import unpack_words
 from dbp.records.schemas import SampleMismatch, VectorMetrics, WrongRegister
 from dbp.rtl.ports import Ports
 from dbp.sim.job import PlayedVector, Register, VectorResult

@@ -30,7 +30,7 @@ class Write(NamedTuple):
 
 
 class Word(NamedTuple):
-    """The samples of one clock, packed as `dbp.datapath.words` does."""
+    """The samples of one clock, packed as `dbp.datapath.lane_packing` does."""
 
     i: int
     q: int

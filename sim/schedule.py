@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from dbp.datapath.golden import Tuning
-from dbp.datapath.words import pack_words
+from dbp.datapath.lane_packing import pack_words
 from dbp.rtl.ports import Ports
 from dbp.sim.job import Clearing, Clock, Job, PlayedVector, Register, Word, Write
 from dbp.sim.vectors import Vector

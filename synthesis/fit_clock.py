@@ -30,8 +30,8 @@ from dbp.support.files import read_text, write_json
 from dbp.synthesis import stages
 from dbp.synthesis.cells import kits
 from dbp.synthesis.cells.kits import Kit
-from dbp.synthesis.cuts import Cuts
 from dbp.synthesis.gates.step_bench import Bench, samples_needed
+from dbp.synthesis.pipeline_cuts import Cuts
 from dbp.synthesis.stages import CLOCK_MHZ, Cells, Mapped
 from dbp.synthesis.synthesize_step import (
     check_target,

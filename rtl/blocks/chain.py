@@ -12,7 +12,7 @@ from amaranth.utils import bits_for
 
 from dbp.datapath.design import Design
 from dbp.rtl.blocks.component import StreamBlock, add_block
-from dbp.rtl.blocks.registers import READ_BITS
+from dbp.rtl.blocks.configuration_registers import READ_BITS
 from dbp.rtl.blocks.step import Step
 from dbp.rtl.blocks.streams import stream_ports
 from dbp.rtl.pipeline import Pipeline

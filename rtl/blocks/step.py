@@ -8,9 +8,9 @@ from amaranth.lib.wiring import In, Out
 
 from dbp.datapath.design import Design
 from dbp.rtl.blocks.component import StreamBlock, add_block
+from dbp.rtl.blocks.configuration_registers import Registers
 from dbp.rtl.blocks.filter import FilterLanes
 from dbp.rtl.blocks.hardwired import HardwiredFilterLanes
-from dbp.rtl.blocks.registers import Registers
 from dbp.rtl.blocks.rotation import RotationLanes
 from dbp.rtl.blocks.streams import stream_ports
 from dbp.rtl.pipeline import Pipeline
@@ -21,7 +21,8 @@ class Step(StreamBlock):
 
     ``in_commit`` travels with the words: the word that comes in with it, and all later ones, meet
     the taps and the K written before, in all lanes at once, over the history as it is. Write
-    nothing more until ``out_commit``. For the registers see `dbp.rtl.blocks.registers`.
+    nothing more until ``out_commit``. For the registers see
+    `dbp.rtl.blocks.configuration_registers`.
     """
 
     def __init__(

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from dbp.datapath import golden
 from dbp.datapath.design import Design
 from dbp.datapath.golden import Samples
+from dbp.datapath.lane_packing import pack_words
 from dbp.datapath.stimulus import Stimulus
-from dbp.datapath.words import pack_words
 from dbp.errors import InputError, ToolError
 from dbp.rtl.ports import Ports
 from dbp.synthesis.gates.simulation import GateSimulation

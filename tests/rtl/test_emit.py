@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dbp.datapath.design import Design, Filter, Rotation
 from dbp.errors import InputError, ToolError
 from dbp.rtl import Target, emit, emit_step
-from dbp.rtl.blocks.registers import SATURATORS
+from dbp.rtl.blocks.configuration_registers import SATURATORS
 from dbp.rtl.blocks.step import Step
 from dbp.rtl.pipeline import Pipeline, parse
 from dbp.rtl.proof import prove

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from dbp.datapath import fixed, golden
 from dbp.datapath.design import MAX_LAUNCH_POWER_UW, Design
+from dbp.datapath.lane_packing import pack_words, unpack_words
 from dbp.datapath.stimulus import Stimulus
-from dbp.datapath.words import pack_words, unpack_words
 from dbp.errors import InputError, MissingError, ToolError
 from dbp.rtl import Target, emit
 from dbp.rtl.ports import Ports

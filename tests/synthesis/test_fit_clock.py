@@ -23,9 +23,9 @@ from dbp.rtl import Target, emit
 from dbp.rtl.pipeline import Pipeline, parse, text
 from dbp.synthesis import fit_clock, stages, synthesize, whole_receiver
 from dbp.synthesis.cells import kits
-from dbp.synthesis.cuts import Cuts
 from dbp.synthesis.fit_clock import FitJob, TrialResult, Trials, with_cuts
 from dbp.synthesis.gates.step_bench import samples_needed
+from dbp.synthesis.pipeline_cuts import Cuts
 
 BASELINE = shipped.designs()["lsco-paper-c9-s9"]
 LEARNED = shipped.designs()["learned-c6-s9"]

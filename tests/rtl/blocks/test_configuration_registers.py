@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from dbp.rtl.blocks import registers
-from dbp.rtl.blocks.registers import Registers
+from dbp.rtl.blocks import configuration_registers
+from dbp.rtl.blocks.configuration_registers import Registers
 
 
 def count(block, words, clears=()):
@@ -32,7 +32,7 @@ def count(block, words, clears=()):
 @pytest.fixture
 def block(monkeypatch):
     """Three lanes, and counters of eight bits, so that they reach their end."""
-    monkeypatch.setattr(registers, "READ_BITS", 8)
+    monkeypatch.setattr(configuration_registers, "READ_BITS", 8)
     return Registers(2, 4, 1, 4, 3, ["filter"], hardwired=False)
 
 
