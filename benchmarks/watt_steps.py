@@ -45,7 +45,7 @@ SYMBOLS = 4096
 HELD_OUT_EVERY = 3
 KITS = ("nangate45", "asap7")
 KINDS = ("hardwired", "reconfigurable")
-# Lengths in an order in which any first part of the list has short and long ones. The rest is drawn.
+# In an order in which any first part has short and long filters. All other formats are drawn.
 TAPS = (11, 7, 15, 13, 3, 17, 9, 15, 5, 11, 25, 13, 1, 15, 7, 19, 11, 13, 9, 17, 3, 15, 21, 11)
 SHIPPED = ("learned-c6-s9", "enhanced-c5-s9", "lsco-paper-c8-s9")
 # Which bank of registers is of which part: the beginning of its name.
