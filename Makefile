@@ -46,9 +46,9 @@ docs: .venv/.docs-ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -b html -W --keep-going -j 2 -d docs/_build/doctrees \
 	  docs docs/_build/html
 
-# Twenty-five times as many random designs, some thousands, from a seed: an hour or more.
+# Forty times as many random designs, some thousands, and larger ones, from a seed: an hour or more.
 test-long: setup
-	DBP_TEST_SCALE=25 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --hypothesis-seed=$(SEED) \
+	DBP_TEST_SCALE=40 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --hypothesis-seed=$(SEED) \
 	  $(RANDOM_DESIGNS)
 
 # Kills commands at random moments, from a seed: an hour on two cores for 100 kills.

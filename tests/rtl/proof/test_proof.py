@@ -448,7 +448,7 @@ def test_bugs_around_requantisers_that_do_nothing_are_found(tmp_path, module, fi
 
 
 @given(designs(max_steps=2), st.integers(1, 8), st.sampled_from(FILTER_KINDS))
-@examples(8)
+@examples(6)
 def test_random_designs_are_proved(tmp_path_factory, design, lanes, filters):
     folder = tmp_path_factory.mktemp("rtl")
     emit(design, folder, Target(lanes, filters))
