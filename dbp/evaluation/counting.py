@@ -320,6 +320,7 @@ def evaluate(
     _check_names(receivers)
     for rate, of_rate in at_rate.items():
         check(of_rate, links[rate])
+        groups.load_torch(links[rate], of_rate)
     transmissions = [
         (Scenario(links[rate], float(power), seed), of_rate)
         for power in launch_powers_dbm

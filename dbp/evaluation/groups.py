@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -103,6 +104,16 @@ def receiver_key(receiver: Receiver) -> str:
     if isinstance(receiver, FixedReceiver):
         return receiver.key
     return f"{receiver.key}, arithmetic {of_torch()}"
+
+
+def load_torch(link: config.Link, receivers: Sequence[Receiver]) -> None:
+    """Load torch where it is needed to count: to be called before a pool of threads is made.
+
+    Designs in fixed point do without it on most links: to load it takes longer than to count them.
+    """
+    transmission.load_torch(link)
+    if not all(isinstance(receiver, FixedReceiver) for receiver in receivers):
+        importlib.import_module("torch")
 
 
 def identity(scenario: Scenario, receivers: Sequence[Receiver]) -> dict[str, str]:

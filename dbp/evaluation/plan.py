@@ -18,7 +18,7 @@ from dbp.errors import InputError
 from dbp.evaluation import counting, executors, store
 from dbp.evaluation.counting import Rule
 from dbp.evaluation.executors import Workplace
-from dbp.evaluation.groups import Scenario, detect
+from dbp.evaluation.groups import Scenario, detect, load_torch
 from dbp.evaluation.measures import align, matched_filter
 from dbp.evaluation.points import Points
 from dbp.evaluation.receivers import FixedReceiver, FloatReceiver, Receiver, Reference
@@ -146,6 +146,8 @@ class _Transmission:
 def run(plan: EvaluationPlan, workplace: Workplace) -> Points:
     """Count the bit errors of a plan; the points are in the order of its transmissions."""
     transmissions = plan.transmissions
+    for each in transmissions:
+        load_torch(each.scenario.link, each.receivers)
     pool: AbstractContextManager[Any] = executors.executor(
         workplace.cluster,
         points=len(transmissions),

@@ -9,21 +9,23 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dbp import config
 from dbp.datapath import golden, golden_fast
 from dbp.datapath.design import REFERENCE, REFERENCES, Design, launch_power_uw
 from dbp.errors import InputError, one_line, shown
-from dbp.evaluation import essfm
 from dbp.learning.float_filters import FloatFilters
 from dbp.link import closed_forms, fiber
 from dbp.link.modulation import Waveform
-from dbp.link.split_step import SplitStep, rotate_
+
+if TYPE_CHECKING:
+    import torch
+
+# Modules that load torch are imported where they are needed: fixed point does without it.
 
 
 def is_reference(name: str) -> bool:
@@ -135,6 +137,8 @@ class FloatReceiver:
         return f"float {self.filters.hash}"
 
     def __call__(self, waveform: Waveform, launch_power_dbm: float) -> Waveform:
+        import torch
+
         spectrum = torch.fft.fft(torch.from_numpy(waveform))
         power_mw = 1e3 * closed_forms.watts(launch_power_dbm)
         if waveform.ndim == 3:  # each polarisation in units of its own half of the power
@@ -196,7 +200,11 @@ class Reference:
 
     @property
     def key(self) -> str:
-        fitted = f" {essfm.identity()}" if self.name.startswith("essfm") else ""
+        fitted = ""
+        if self.name.startswith("essfm"):
+            from dbp.evaluation import essfm
+
+            fitted = f" {essfm.identity()}"
         return f"reference {self.name}{fitted}"
 
     def __call__(self, waveform: Waveform, launch_power_dbm: float) -> Waveform:
@@ -206,8 +214,14 @@ class Reference:
         unit back. The dispersion is the link's without its ``dispersion_error_percent``.
         """
         if self.name.startswith("essfm"):
+            from dbp.evaluation import essfm
+
             count = int(self.name.removeprefix("essfm"))
             return essfm.equalize(self.link, count, waveform, launch_power_dbm)
+        import torch
+
+        from dbp.link.split_step import SplitStep, rotate_
+
         spans, samples = self.link.spans, waveform.shape[-1]
         rate_ghz = float(self.link.adc_rate) * self.link.symbol_rate_gbd
         inverse = closed_forms.span(self.link).inverse()

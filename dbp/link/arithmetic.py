@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import math
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -51,11 +53,11 @@ def expm1(x: float) -> float:
 def on_one_thread(function: Callable[..., _Result], *arguments: Any) -> _Result:
     """Return what a function returns where torch has one thread, as wherever we simulate or count.
 
-    With several, torch's transforms and functions give other last bits.
+    With several, torch's transforms and functions give other last bits. A function that uses torch
+    is to be called when torch is loaded: others do not wait for it.
     """
-    import torch
-
-    if torch.get_num_threads() == 1:
+    torch = sys.modules.get("torch")
+    if torch is None or torch.get_num_threads() == 1:
         return function(*arguments)
     with threads.pool(1) as pool:
         return pool.submit(function, *arguments).result()
@@ -122,6 +124,7 @@ def of_torch() -> str:
 
     BLAS is not in it: it adds in another order for another number of threads.
     """
+    importlib.import_module("torch")
     return on_one_thread(_of_torch)
 
 

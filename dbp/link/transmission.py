@@ -7,13 +7,14 @@ it is the same in whatever call it is asked for.
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Literal
 
 import numba
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -21,9 +22,11 @@ from dbp import config
 from dbp.link import _split_step_kernels, closed_forms, fiber, front_end, modulation
 from dbp.link.arithmetic import hash_of_numbers, of_numpy, on_one_thread
 from dbp.link.resampling import kept_rate, resized
-from dbp.link.split_step import SplitStep
 from dbp.support import cache, threads
 from dbp.support.sources import hash_of
+
+if TYPE_CHECKING:
+    import torch
 
 Purpose = Literal["train", "validate", "evaluate", "stimulus"]
 _PURPOSES = ("train", "validate", "evaluate", "stimulus")
@@ -117,6 +120,7 @@ def simulate(
     """
     size = chunk_blocks(link)
     source = _Source(link, launch_power_dbm, seed, purpose, device)
+    load_torch(link, device)
     chunks = range(first_block // size, -(-(first_block + blocks) // size))
     with (
         threads.pool(len(chunks)) as pool,
@@ -216,9 +220,9 @@ class _Source:
     def _key(self, before: config.Link, blocks: range) -> dict[str, Any]:
         return {
             "sources": hash_of(*SOURCES),
-            "libraries": [np.__version__, numba.__version__, torch.__version__],
+            "libraries": [np.__version__, numba.__version__, metadata.version("torch")],
             "arithmetic": arithmetic(self.link, self.device),
-            "device": torch.device(self.device).type,
+            "device": _kind(self.device),
             "link": before.model_dump(mode="json"),
             "launch_power_dbm": float(self.launch_power_dbm),
             "seed": self.seed,
@@ -236,6 +240,31 @@ def chunk_blocks(link: config.Link) -> int:
 
 def _is_short(link: config.Link) -> bool:
     return link.block_symbols <= _SHORT_SYMBOLS
+
+
+def load_torch(link: config.Link, device: torch.device | str = "cpu") -> None:
+    """Load torch where a link is simulated with it: to be called before a pool of threads is made.
+
+    `dbp.support.threads.pool` sees to it that torch, if it is loaded, starts no other threads.
+    """
+    if not _is_fast(link, device):
+        importlib.import_module("torch")
+
+
+def _is_fast(link: config.Link, device: torch.device | str) -> bool:
+    """Tell whether `_split_step_kernels` propagates the link, without torch."""
+    return (
+        link.precision == "complex64"
+        and _kind(device) == "cpu"
+        and _is_short(link)
+        and not link.impairments.dual_polarisation
+        and _split_step_kernels.fits(link.block_symbols * link.samples_per_symbol)
+    )
+
+
+def _kind(device: torch.device | str) -> str:
+    """A device without its number: cpu, cuda."""
+    return str(device).partition(":")[0]
 
 
 def _of_lasers(
@@ -290,19 +319,16 @@ class _Channel:
         rate_ghz = link.symbol_rate_gbd * link.samples_per_symbol
         span, impairments = closed_forms.true_span(link), link.impairments
         self._gain = float(np.sqrt(span.gain))
-        is_fast = (
-            link.precision == "complex64"
-            and torch.device(device).type == "cpu"
-            and _is_short(link)
-            and not impairments.dual_polarisation
-            and _split_step_kernels.fits(self._samples)
-        )
         steps = link.steps_per_span, self._samples, rate_ghz
         self._propagate: Propagate
-        if is_fast:
+        if _is_fast(link, device):
             linear, kerr_per_w = fiber.operators(span, *steps)
             self._propagate = _split_step_kernels.Propagation(linear, kerr_per_w, self._gain)
         else:
+            import torch
+
+            from dbp.link.split_step import SplitStep
+
             dtype = getattr(torch, link.precision)
             self._fiber = SplitStep(
                 span, *steps, dtype, device, manakov=impairments.dual_polarisation
@@ -372,6 +398,7 @@ class _Channel:
         noise: Iterator[NDArray[np.complexfloating]],
     ) -> NDArray[np.complexfloating]:
         """Do as `_split_step_kernels.Propagation`, at any precision and length, on any device."""
+        import torch
 
         def tensor(rows: NDArray[np.complexfloating]) -> torch.Tensor:
             return torch.from_numpy(_by_polarization(self._link, rows)).to(self._device)
