@@ -21,11 +21,12 @@ CONFIG = """
 seed = 5
 [link]
 spans = 2
+span_km = 50.0
 block_symbols = 256
 [baseline]
-taps = 9
-coefficient_bits = 6
-signal_bits = 6
+taps = 7
+coefficient_bits = 4
+signal_bits = 5
 [learned]
 taps = 7
 coefficient_bits = 5
@@ -312,7 +313,7 @@ def test_a_new_design_removes_what_stages_made_of_the_old_one(finished, tmp_path
     train_command.baseline(settings, tmp_path / "run")
     assert (tmp_path / "run" / "rtl").is_dir()
     wider = settings.model_copy(
-        update={"baseline": settings.baseline.model_copy(update={"coefficient_bits": 7})}
+        update={"baseline": settings.baseline.model_copy(update={"coefficient_bits": 5})}
     )
     train_command.baseline(wider, tmp_path / "run")
     assert not (tmp_path / "run" / "rtl").exists()

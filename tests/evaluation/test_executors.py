@@ -19,7 +19,7 @@ from dbp.evaluation import counting, executors, groups
 from dbp.evaluation.receivers import Reference
 from dbp.evaluation.store import Results
 
-RULE = counting.Rule(min_errors=10**9, max_bits=3_000_000)
+RULE = counting.Rule(min_errors=10**9, max_bits=1_000_000)
 
 
 @pytest.fixture(scope="module")
