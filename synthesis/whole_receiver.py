@@ -62,8 +62,9 @@ def kinds(design: Design, filters: str, every_step: bool = False) -> list[StepKi
     """Return the kinds of a design's steps, the one with the most steps first.
 
     The middle step stands for a kind; of ``hardwired`` filters the one with the median number of
-    adders. With ``every_step`` only steps that are the same hardware are of one kind: each that
-    differs is one of its own, and the step that stands for the most remains the first.
+    adders. Step 0 stands for others only where it is alone. With ``every_step`` only steps that are
+    the same hardware are of one kind: each that differs is one of its own, and the step that stands
+    for the most remains the first.
     """
     alike = _groups(
         range(len(design.filters)),
@@ -73,7 +74,9 @@ def kinds(design: Design, filters: str, every_step: bool = False) -> list[StepKi
     for steps in sorted(alike, key=lambda steps: -len(steps)):
         if filters == "hardwired":
             steps = sorted(steps, key=lambda k: _adders(design, k))
-        middle = steps[len(steps) // 2]
+        # Step 0 gets the converter's words, unlike all others.
+        typical = [k for k in steps if k > 0] or steps
+        middle = typical[len(typical) // 2]
         same = _groups(steps, partial(_hardware, design, filters)) if every_step else [steps]
         kinds_of_same = [
             StepKind(middle if middle in each else each[0], len(each)) for each in same

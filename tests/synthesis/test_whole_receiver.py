@@ -48,8 +48,16 @@ def test_steps_of_the_same_taps_are_of_one_kind():
 def test_the_median_stands_for_hardwired_filters():
     design = shipped.designs()["learned-c6-s9"]
     first, _ = whole_receiver.kinds(design, "hardwired")
-    adders = sorted(whole_receiver._adders(design, k) for k in range(32))
-    assert whole_receiver._adders(design, first.step) == adders[16]
+    adders = sorted(whole_receiver._adders(design, k) for k in range(1, 32))
+    assert whole_receiver._adders(design, first.step) == adders[15]
+
+
+def test_the_step_behind_the_converter_stands_for_no_other(monkeypatch):
+    design = shipped.designs()["learned-c6-s9"]
+    # Step 0 is in the middle of all by its adders.
+    monkeypatch.setattr(whole_receiver, "_adders", lambda design, step: step or 16.5)
+    first, _ = whole_receiver.kinds(design, "hardwired")
+    assert first == StepKind(16, 32)
 
 
 def test_every_step_that_is_different_hardware_can_be_of_a_kind_of_its_own():
