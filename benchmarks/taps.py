@@ -71,7 +71,7 @@ class Descent:
             self.model, launch_power_mw, signal, sent, data.detector, data.pool
         )
         self.data, self.damping, self.iterations = data, gauss_newton.DAMPING, 0
-        taps, count = self.model.half_taps.numel(), self.objective.parameters.size
+        taps, count = self.model.tap_parameters, self.objective.parameters.size
         limit = np.where(np.arange(count) < taps, LARGEST_TAP, np.inf)
         self.limits = -limit, limit
 

@@ -24,7 +24,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from dbp.datapath.design import Design
+from dbp.datapath.design import Design, Rotation
 from dbp.datapath.stimulus import Stimulus, StimulusSource
 from dbp.errors import InputError
 from dbp.records.schemas import SynthMetrics
@@ -61,15 +61,13 @@ class StepKind:
 def kinds(design: Design, filters: str, every_step: bool = False) -> list[StepKind]:
     """Return the kinds of a design's steps, the one with the most steps first.
 
-    The middle step stands for a kind; of ``hardwired`` filters the one with the median number of
-    adders. Step 0 stands for others only where it is alone. With ``every_step`` only steps that are
-    the same hardware are of one kind: each that differs is one of its own, and the step that stands
-    for the most remains the first.
+    Steps of a kind have filters of one length and formats of one width. The middle step stands for
+    a kind; of ``hardwired`` filters the one with the median number of adders. Step 0 stands for
+    others only where it is alone. With ``every_step`` only steps that are the same hardware are of
+    one kind: each that differs is one of its own, and the step that stands for the most remains the
+    first.
     """
-    alike = _groups(
-        range(len(design.filters)),
-        lambda k: (design.filters[k].taps, k < len(design.rotations)),
-    )
+    alike = _groups(range(len(design.filters)), partial(_widths, design))
     step_kinds = []
     for steps in sorted(alike, key=lambda steps: -len(steps)):
         if filters == "hardwired":
@@ -92,6 +90,20 @@ def _groups(steps: Iterable[int], key: Callable[[int], Hashable]) -> list[list[i
     return list(groups.values())
 
 
+def _widths(design: Design, step: int) -> Hashable:
+    """What decides the widths of a step's wires: the length of its filter, and its formats."""
+    filter_, rotation = design.filters[step], None
+    if step < len(design.rotations):
+        rotation = _without_values(design.rotations[step])
+    bits = filter_.coefficient_bits, design.filter_input_bits(step), filter_.output_bits
+    return filter_.taps, bits, rotation
+
+
+def _without_values(rotation: Rotation) -> Rotation:
+    """The rotation without what is in registers."""
+    return replace(rotation, kerr_gains=(0,) * len(rotation.kerr_gains), kerr_shift=0)
+
+
 def _hardware(design: Design, filters: str, step: int) -> Hashable:
     """What the hardware of a step follows from: taps and K in registers are no part of it."""
     filter_, formats = design.filters[step], design.filter_input_bits(step)
@@ -100,9 +112,7 @@ def _hardware(design: Design, filters: str, step: int) -> Hashable:
         filter_ = replace(filter_, half_taps_i=nothing, half_taps_q=nothing)
     if step == len(design.rotations):
         return filter_, formats, None
-    rotation = design.rotations[step]
-    no_gains = (0,) * len(rotation.kerr_gains)
-    return filter_, formats, replace(rotation, kerr_gains=no_gains, kerr_shift=0)
+    return filter_, formats, _without_values(design.rotations[step])
 
 
 @functools.cache  # seconds for a design, and asked for in every kit

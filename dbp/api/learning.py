@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,9 +68,7 @@ def learn(
     from dbp.learning import training
 
     if filters is not None:
-        lengths = {"taps": _float_filters(filters).taps[0].size}
-        lengths["kerr_taps"] = 2 * filters.kerr_rad_per_mw.shape[1] - 1
-        keys = {**lengths, **keys}
+        keys = {**_keys_of(_float_filters(filters), link, settings), **keys}
     settings = _settings(settings, link, seed, keys)
     path = None if checkpoint is None else Path(checkpoint)
     result = training.train(settings, path, training.find_device(device), filters)
@@ -116,6 +115,23 @@ def quantize(filters: FloatFilters, *, settings: Config | None = None, **keys: A
 
     settings = _settings(settings, None, None, keys)
     return Design.of(export(_float_filters(filters), settings.learned, settings.datapath))
+
+
+def _keys_of(
+    filters: FloatFilters, link: config.Link | None, settings: Config | None
+) -> dict[str, Any]:
+    """Return the keys of ``[learned]`` that say how many filters there are and how long."""
+    spans = (link or (settings or Config()).link).spans
+    rate = Fraction(max(len(filters.taps) - 1, 1), spans)
+    # From the end on filters go with the light; the last one has the length of the first gap's end.
+    *_, last = lengths = [taps.size for taps in filters.taps[::-1]]
+    inner = lengths[1 : 1 + rate.numerator]
+    taps = inner[0] if len(inner) == 1 else inner
+    return {
+        "rotations_per_span": str(rate),
+        "taps": taps if inner else last,
+        "kerr_taps": 2 * filters.kerr_rad_per_mw.shape[1] - 1,
+    }
 
 
 def _float_filters(filters: Any) -> FloatFilters:

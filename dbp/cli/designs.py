@@ -31,7 +31,7 @@ def table() -> list[list[str]]:
         rows.append(
             [
                 name,
-                str(formats["taps"]),
+                merit.lengths(design),
                 f"{formats['coefficient_bits']}/{formats['signal_bits']}",
                 f"{figure.ber:.1e}",
                 f"{figure.ber_low:.1e} .. {figure.ber_high:.1e}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dbp.api.learning import learn
-from dbp.config import Config
+from dbp.config import Config, period
 from dbp.datapath.design import Design
 from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
 from dbp.records.schemas import TrainMetrics
@@ -24,7 +24,7 @@ def train(settings: Config, out: Path, device: str = "cpu") -> None:
     stopwatch = Stopwatch()
     out.mkdir(parents=True, exist_ok=True)
     print(
-        f"Learning {settings.learned.taps} taps with {settings.learned.coefficient_bits}-bit "
+        f"Learning {_lengths(settings)} taps with {settings.learned.coefficient_bits}-bit "
         f"coefficients and {settings.learned.signal_bits}-bit signals, seed {settings.seed}",
         flush=True,
     )
@@ -62,6 +62,11 @@ def train(settings: Config, out: Path, device: str = "cpu") -> None:
         f"{metrics.wall_time_s:.0f} s -> {out / 'design.json'}",
         flush=True,
     )
+
+
+def _lengths(settings: Config) -> str:
+    """Return the lengths of the filters, in the direction of the light."""
+    return "/".join(map(str, period(settings.learned, settings.link).taps))
 
 
 def _hardwired_adders(design: Design) -> int:

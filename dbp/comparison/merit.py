@@ -50,6 +50,12 @@ def filters_of(design: Design) -> FilterFormats:
     }
 
 
+def lengths(design: Design) -> str:
+    """Return the taps of all filters but the first and the last, such as ``15`` or ``7/13``."""
+    inner = design.filters[1:-1] or design.filters
+    return "/".join(map(str, sorted({filter_.taps for filter_ in inner})))
+
+
 class Energies(TypedDict):
     """Picojoules per bit of the link and per complex sample."""
 
@@ -70,7 +76,7 @@ def energies(
 
 def paper_step(design: Design, filters: str) -> StepFigures | None:
     """Return what the paper states for a step of these formats, if anything."""
-    if filters != "reconfigurable" or design.samples_per_symbol != 2:
+    if filters != "reconfigurable" or design.samples_per_symbol != 2 or "/" in lengths(design):
         return None
     learned = "learned" if design.name.startswith("learned-c") else "ls-co"
     if not design.name.startswith(("learned-c", "lsco-paper")):

@@ -24,6 +24,7 @@ from dbp.config._models import (
     Modulation,
     Training,
 )
+from dbp.config._rotations import Period, period
 from dbp.config._toml import load, parse, presets
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Learned",
     "Link",
     "Modulation",
+    "Period",
     "Training",
     "at_rate",
     "checked",
@@ -47,6 +49,7 @@ __all__ = [
     "link_with",
     "load",
     "parse",
+    "period",
     "presets",
     "require_one_polarization",
     "with_sweep",

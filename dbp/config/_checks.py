@@ -12,8 +12,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from dbp.config._models import Config, Evaluation, Filters, Link
-from dbp.config.limits import LAUNCH_POWERS_DBM
-from dbp.datapath.limits import MAX_BITS
+from dbp.config._rotations import as_tuple, period
+from dbp.config.limits import LAUNCH_POWERS_DBM, MAX_ROTATIONS
+from dbp.datapath.limits import MAX_BITS, MAX_TAPS
 from dbp.errors import InputError, shown
 from dbp.support.text import did_you_mean
 
@@ -208,17 +209,60 @@ def _check_bands(link: Link) -> None:
         )
 
 
+def _written(value: object) -> str:
+    """A value as it stands in a file."""
+    return shown(list(value) if isinstance(value, tuple) else value)
+
+
+def _check_rotations(name: str, filters: Filters, config: Config) -> None:
+    """Check that rotations fill the link, and that lists have a value for each of a period."""
+    link, rate = config.link, filters.rotation_rate
+    count, spans = rate.numerator, rate.denominator
+    given = f"{name}.rotations_per_span = {filters.rotations_per_span}"
+    if link.spans % spans:
+        raise InputError(
+            f"link.spans = {link.spans}: must be a multiple of {spans} with {given}, so that the "
+            "link has whole periods"
+        )
+    if link.spans * rate > MAX_ROTATIONS:
+        raise InputError(
+            f"{given}: must be at most {MAX_ROTATIONS} rotations in all, has {link.spans * rate} "
+            f"with link.spans = {link.spans}"
+        )
+    places = as_tuple(filters.rotation_offset_km)
+    for key, values in (("rotation_offset_km", places), ("taps", as_tuple(filters.taps))):
+        if len(values) != count and not (key == "taps" and isinstance(filters.taps, int)):
+            raise InputError(
+                f"{name}.{key} = {_written(getattr(filters, key))}: must be "
+                f"{'one number' if count == 1 else f'a list of {count} numbers'} with {given}"
+            )
+    end = f"link.span_km = {link.span_km}"
+    if spans > 1:
+        end = f"{spans * link.span_km:g}, the length of the {spans} spans of a period"
+    if places[-1] > spans * link.span_km:
+        raise InputError(
+            f"{name}.rotation_offset_km = {_written(filters.rotation_offset_km)}: must be at most "
+            f"{end}"
+        )
+    if count > 1 and places[-1] - places[0] >= spans * link.span_km:
+        raise InputError(
+            f"{name}.rotation_offset_km = {_written(filters.rotation_offset_km)}: the last must be "
+            "less than a period behind the first, or two rotations sit at one place"
+        )
+    if (longest := max(period(filters, link).taps)) > MAX_TAPS:
+        raise InputError(
+            f"{name}.taps = {filters.taps}: {longest} of them over the longest fibre between two "
+            f"rotations with {given}: must be at most {MAX_TAPS}"
+        )
+
+
 def _check_together(config: Config) -> None:
     """Check the limits that tie several keys together."""
     _check_link(config.link)
     _check_sweep(config)
     for name in ("baseline", "learned"):
         filters: Filters = getattr(config, name)
-        if filters.rotation_offset_km > config.link.span_km:
-            raise InputError(
-                f"{name}.rotation_offset_km = {filters.rotation_offset_km}: must be at most "
-                f"link.span_km = {config.link.span_km}"
-            )
+        _check_rotations(name, filters, config)
         if filters.signal_bits + config.datapath.rotation_guard_bits > MAX_BITS:
             raise InputError(
                 f"datapath.rotation_guard_bits = {config.datapath.rotation_guard_bits}: with "
@@ -235,7 +279,9 @@ def _check_together(config: Config) -> None:
             f"training.digit_budget = {training.digit_budget}: must be 0 where "
             f"training.digit_price_mdb = {training.digit_price_mdb:g} says what digits cost"
         )
-    longest = max(config.baseline.taps, config.learned.taps)
+    longest = max(
+        n for table in (config.baseline, config.learned) for n in period(table, config.link).taps
+    )
     if training.block_symbols < longest:
         raise InputError(
             f"training.block_symbols = {training.block_symbols}: must be at least the longest "

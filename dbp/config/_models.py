@@ -10,7 +10,9 @@ Deep-Learned Chromatic Dispersion Filters", ECOC 2018.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import math
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
@@ -23,7 +25,14 @@ from pydantic import (
     model_validator,
 )
 
-from dbp.config.limits import LAUNCH_POWERS_DBM, ROLL_OFFS, SAMPLES_PER_SYMBOL, SYMBOL_RATES_GBD
+from dbp.config._rotations import default_places_km
+from dbp.config.limits import (
+    LAUNCH_POWERS_DBM,
+    MAX_ROTATIONS_PER_PERIOD,
+    ROLL_OFFS,
+    SAMPLES_PER_SYMBOL,
+    SYMBOL_RATES_GBD,
+)
 from dbp.datapath.limits import (
     MAX_BITS,
     MAX_CLOCK_MHZ,
@@ -44,6 +53,47 @@ Rate = Annotated[
     str,
     BeforeValidator(lambda value: str(ratio(value, MAX_RATE_NUMERATOR))),
     Field(examples=["2", "3/2", "5/4"]),
+]
+RotationRate = Annotated[
+    str,
+    BeforeValidator(lambda value: str(ratio(value, MAX_ROTATIONS_PER_PERIOD, above=0))),
+    Field(examples=["1", "2", "1/2"]),
+]
+
+
+def _several(value: object) -> tuple[Any, ...]:
+    """The values of a list, or the one value."""
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _odd_lengths(value: object) -> object:
+    lengths = _several(value)
+    if not lengths or not all(type(n) is int and 1 <= n <= MAX_TAPS for n in lengths):
+        raise ValueError(f"must be an integer in 1..{MAX_TAPS}, or a list of them")
+    if any(n % 2 == 0 for n in lengths):
+        raise ValueError("must be odd: the filters are symmetric about a centre tap")
+    return lengths if isinstance(value, list) else value
+
+
+def _ascending_places(value: object) -> object:
+    places = _several(value)
+    numbers = bool(places) and all(type(z) in (int, float) and 0 <= z < math.inf for z in places)
+    if not numbers or any(b <= a for a, b in itertools.pairwise(places)):
+        raise ValueError("must be a finite number of at least 0, or a list of such, ascending")
+    places = tuple(map(float, places))
+    return places if isinstance(value, list | tuple) else places[0]
+
+
+# One value, or a list with one for each rotation of a period.
+Lengths = Annotated[
+    Annotated[int, Field(ge=1, le=MAX_TAPS)] | tuple[int, ...],
+    BeforeValidator(_odd_lengths),
+    Field(examples=[[13, 7]]),
+]
+Places = Annotated[
+    Annotated[float, Field(ge=0)] | tuple[float, ...],
+    BeforeValidator(_ascending_places),
+    Field(examples=[[8.0, 35.0]]),
 ]
 
 
@@ -167,14 +217,16 @@ class Filters(_Table):
     band and keep the gain outside it low. Learning starts from such filters.
     """
 
-    taps: int = Field(ge=1, le=MAX_TAPS)
-    """Length of each filter; odd."""
+    taps: Lengths
+    """Length of a filter over a span; odd."""
     coefficient_bits: int = Field(ge=MIN_BITS, le=MAX_BITS)
     """Width of a tap, sign included."""
     signal_bits: int = Field(ge=MIN_BITS, le=MAX_BITS)
     """Width of a quadrature between blocks, sign included."""
-    rotation_offset_km: float = Field(0.0, ge=0)
-    """Where a rotation sits, after its amplifier; at most ``link.span_km``."""
+    rotations_per_span: RotationRate = "1"
+    """Kerr rotations for each span of fibre."""
+    rotation_offset_km: Places = 0.0
+    """Where rotations sit, from the start of their period."""
     bandwidth: float = Field(gt=0, le=1)
     """Fraction of the sampling band over which the start's filters minimise the error. Where it is
     not given, and ``link.adc_samples_per_symbol`` is not 2, it is the same band of the signal."""
@@ -183,23 +235,32 @@ class Filters(_Table):
     kerr_scale: float = Field(1.0, ge=0, le=2)
     """Factor on the Kerr constants, over those of the fibre."""
 
-    @field_validator("taps")
-    @classmethod
-    def _odd(cls, value: int) -> int:
-        if value % 2 == 0:
-            raise ValueError("must be odd: the filters are symmetric about a centre tap")
-        return value
+    @property
+    def rotation_rate(self) -> Fraction:
+        """The rotations for each span."""
+        return Fraction(self.rotations_per_span)
 
 
 class Baseline(Filters):
     """The design to beat: LS-CO filters, not learned. The paper's has 25 taps."""
 
-    taps: int = Field(25, ge=1, le=MAX_TAPS)
-    """Length of each filter; odd."""
+    taps: Lengths = 25
+    """Length of a filter over a span; odd. Over g spans of fibre, from one rotation to the next, it
+    is the least odd number of at least 3 + (``taps`` - 3) g: the spread of the signal grows with
+    the fibre, the edges of its band do not. Or a list: the length from each rotation of a period to
+    the next, in the direction of the light."""
     coefficient_bits: int = Field(9, ge=MIN_BITS, le=MAX_BITS)
     """Width of a tap, sign included."""
     signal_bits: int = Field(9, ge=MIN_BITS, le=MAX_BITS)
     """Width of a quadrature between blocks, sign included."""
+    rotations_per_span: RotationRate = "1"
+    """Kerr rotations for each span of fibre: an integer or a text p/q, p rotations for a period of
+    q spans. ``link.spans`` is a multiple of q."""
+    rotation_offset_km: Places = 0.0
+    """Where rotations sit, from the start of their period, behind its first amplifier: a list of p
+    places, ascending, within its fibre. Where it is not given, and ``rotations_per_span`` is not
+    1, the places from which the fibre's Kerr phase is the least way off
+    (``docs/concepts/rotations.md``): 8.6 and 37.5 km for 2 on the paper's link."""
     bandwidth: float = Field(0.525, gt=0, le=1)
     """Fraction of the sampling band over which the filters minimise the error. Where it is not
     given it is (1 + ``link.roll_off`` / 2) / ``link.adc_samples_per_symbol``."""
@@ -210,14 +271,23 @@ class Baseline(Filters):
 class Learned(Filters):
     """The learned design; learning starts from its LS-CO filters, designed jointly."""
 
-    taps: int = Field(15, ge=1, le=MAX_TAPS)
-    """Length of each filter; odd."""
+    taps: Lengths = 15
+    """Length of a filter over a span; odd. Over g spans of fibre, from one rotation to the next, it
+    is the least odd number of at least 3 + (``taps`` - 3) g: the spread of the signal grows with
+    the fibre, the edges of its band do not. Or a list: the length from each rotation of a period to
+    the next, in the direction of the light."""
     coefficient_bits: int = Field(6, ge=MIN_BITS, le=MAX_BITS)
     """Width of a tap, sign included."""
     signal_bits: int = Field(9, ge=MIN_BITS, le=MAX_BITS)
     """Width of a quadrature between blocks, sign included."""
-    rotation_offset_km: float = Field(14.8, ge=0)
-    """Where a rotation sits, after its amplifier; at most ``link.span_km``."""
+    rotations_per_span: RotationRate = "1"
+    """Kerr rotations for each span of fibre: an integer or a text p/q, p rotations for a period of
+    q spans. ``link.spans`` is a multiple of q."""
+    rotation_offset_km: Places = 14.8
+    """Where rotations sit, from the start of their period, behind its first amplifier: a list of p
+    places, ascending, within its fibre. Where it is not given, and ``rotations_per_span`` is not
+    1, the places from which the fibre's Kerr phase is the least way off
+    (``docs/concepts/rotations.md``): 8.6 and 37.5 km for 2 on the paper's link."""
     bandwidth: float = Field(0.55, gt=0, le=1)
     """Fraction of the sampling band over which the start's filters minimise the error. Where it is
     not given, and ``link.adc_samples_per_symbol`` is not 2, it is the same band of the signal."""
@@ -330,7 +400,10 @@ class Hardware(_Table):
 
 # Keys that were added when runs had hashes: at their defaults a configuration keeps its hash.
 LATER_LINK_KEYS = ("adc_samples_per_symbol", "adc_filter_roll_off")
+LATER_FILTERS_KEYS = ("rotations_per_span",)
 LATER_TRAINING_KEYS = "digit_price_mdb", "digit_budget"
+# A value of these that is not given follows from others.
+FOLLOWING_KEYS = "bandwidth", "rotation_offset_km"
 
 
 class Config(_Table):
@@ -374,35 +447,48 @@ class Config(_Table):
             at_two = Learned.model_fields["bandwidth"].default
             following["learned"] = min(round(at_two * 2 / rate, 6), 1.0)
         for name, bandwidth in following.items():
+            self._follow(name, "bandwidth", bandwidth)
+        for name in ("baseline", "learned"):
             table: Filters = getattr(self, name)
-            if "bandwidth" not in table.model_fields_set:
-                table = table.model_copy(update={"bandwidth": bandwidth})
-                # Still not given: another link may follow.
-                table.__pydantic_fields_set__.discard("bandwidth")
-                self.__dict__[name] = table
+            if table.rotation_rate != 1:
+                places = default_places_km(table.rotation_rate, self.link)
+                self._follow(name, "rotation_offset_km", places)
         return self
+
+    def _follow(self, name: str, key: str, value: object) -> None:
+        """Give a key of a table its value, unless it was given one."""
+        table: Filters = getattr(self, name)
+        if key not in table.model_fields_set:
+            table = table.model_copy(update={key: value})
+            # Still not given: another link may follow.
+            table.__pydantic_fields_set__.discard(key)
+            self.__dict__[name] = table
 
     def given(self) -> dict[str, Any]:
         """The content of a file for this configuration, less what follows from other values."""
         content = self.model_dump()
         for name in ("baseline", "learned"):
-            if "bandwidth" not in getattr(self, name).model_fields_set:
-                del content[name]["bandwidth"]
+            for key in FOLLOWING_KEYS:
+                if key not in getattr(self, name).model_fields_set:
+                    del content[name][key]
         return content
 
     @property
     def hash(self) -> str:
         """SHA-256 of all values, defaults included, as 64 hexadecimal digits.
 
-        `LATER_LINK_KEYS` and `LATER_TRAINING_KEYS` count only where they are not at their defaults.
+        Keys that were added later count only where they are not at their defaults.
         """
         content = self.model_dump(mode="json")
-        for key in LATER_LINK_KEYS:
-            if content["link"][key] == Link.model_fields[key].default:
-                del content["link"][key]
-        for key in LATER_TRAINING_KEYS:
-            if content["training"][key] == Training.model_fields[key].default:
-                del content["training"][key]
+        for table, model, keys in (
+            ("link", Link, LATER_LINK_KEYS),
+            ("baseline", Baseline, LATER_FILTERS_KEYS),
+            ("learned", Learned, LATER_FILTERS_KEYS),
+            ("training", Training, LATER_TRAINING_KEYS),
+        ):
+            for key in keys:
+                if content[table][key] == model.model_fields[key].default:
+                    del content[table][key]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

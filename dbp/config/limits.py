@@ -7,3 +7,6 @@ LAUNCH_POWERS_DBM = (-30.0, 20.0)
 # From one symbol a second to a terabaud.
 SYMBOL_RATES_GBD = (1e-9, 1000.0)
 SAMPLES_PER_SYMBOL = 64
+# Kerr rotations after which their places along a link repeat, and those of a whole chain.
+MAX_ROTATIONS_PER_PERIOD = 16
+MAX_ROTATIONS = 1000

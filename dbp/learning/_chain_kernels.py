@@ -48,7 +48,8 @@ stays in the second-level cache. A plane holds the samples of these blocks, one 
 them side by side; before and behind them it has as many more as the longest filter reaches, copied
 from the other end ("wrapped"). A loop over a plane is then one over vectors of the processor,
 whatever the shift between samples. The two samples of (x)_m share a product, and four taps share a
-pass.
+pass. Half taps of all filters are rows of one array, the centre taps last. A shorter filter has
+fewer at the end of its row, and costs only those.
 
 Every sum of `_convolve` and of the forward rotation has few enough terms that integers of
 `dbp.learning.quantized_model` stay exact in any order; only the adjoint sums over samples are
@@ -89,15 +90,19 @@ FORMAT = (
 
 
 class Arithmetic(NamedTuple):
-    """The rounding of a chain that is ``quantized``; otherwise only the shapes matter.
+    """The lengths of a chain, and its rounding where it is ``quantized``.
 
     ``limits``: lowest and highest code behind each filter, shape ``(filters, 2)``. ``formats``:
-    records of `FORMAT`, shape ``(filters - 1,)``. All of the type of the signals.
+    records of `FORMAT`, shape ``(filters - 1,)``. Both of the type of the signals; without
+    rounding only their shapes matter. ``halves``, ``kerr_halves``: how many half taps each filter
+    has, and half constants each rotation; int64.
     """
 
     quantized: bool
     limits: NDArray
     formats: NDArray
+    halves: NDArray
+    kerr_halves: NDArray
 
 
 class Kerr(NamedTuple):
@@ -533,13 +538,25 @@ def _load_wrapped(x, first, pad, out):
 
 
 @_compile
-def _filter(x, half, pad, arithmetic, k, y):
-    """u = sum_m h_m (x)_m, on codes rounded and clipped."""
-    _convolve(x, half, pad, y)
+def _filter(x, half_taps, pad, arithmetic, k, y):
+    """Filter ``k``: u = sum_m h_m (x)_m, on codes rounded and clipped."""
+    _convolve(x, _taps(half_taps, arithmetic, k), pad, y)
     if arithmetic.quantized:
         low, high = arithmetic.limits[k, 0], arithmetic.limits[k, 1]
         _requantize(y[0], low, high)
         _requantize(y[1], low, high)
+
+
+@_compile
+def _taps(half_taps, arithmetic, k):
+    """The half taps of filter ``k``, without what is before them in its row."""
+    return half_taps[k, half_taps.shape[1] - arithmetic.halves[k] :]
+
+
+@_compile
+def _constants(half_kerr, arithmetic, k):
+    """The half constants of rotation ``k``, likewise."""
+    return half_kerr[k, half_kerr.shape[1] - arithmetic.kerr_halves[k] :]
 
 
 @_compile
@@ -572,12 +589,13 @@ def forward(x, half_taps, half_kerr, arithmetic, kept):
     for first in range(0, blocks, SIMD_BLOCKS):
         _load_wrapped(x, first, pad, signal)
         for k in range(filters - 1):
-            kerr = Kerr(half_kerr[k], arithmetic.quantized, arithmetic.formats[k], pad)
+            own = _constants(half_kerr, arithmetic, k)
+            kerr = Kerr(own, arithmetic.quantized, arithmetic.formats[k], pad)
             u = kept[first // SIMD_BLOCKS, k] if kept.size else filtered
-            _filter(signal, half_taps[k], pad, arithmetic, k, u)
+            _filter(signal, half_taps, pad, arithmetic, k, u)
             _operating_point(kerr, u, point)
             _rotate(kerr, u, point, signal)
-        _filter(signal, half_taps[-1], pad, arithmetic, filters - 1, filtered)
+        _filter(signal, half_taps, pad, arithmetic, filters - 1, filtered)
         _store(filtered, first, y)
     return y
 
@@ -605,16 +623,18 @@ def adjoint(x, gradient, half_taps, half_kerr, arithmetic, kept):
     for first in range(0, blocks, SIMD_BLOCKS):
         _load_wrapped(gradient, first, pad, g)
         for k in range(filters - 1, 0, -1):
-            kerr = Kerr(half_kerr[k - 1], arithmetic.quantized, arithmetic.formats[k - 1], pad)
+            own = _constants(half_kerr, arithmetic, k - 1)
+            kerr = Kerr(own, arithmetic.quantized, arithmetic.formats[k - 1], pad)
             u = kept[first // SIMD_BLOCKS, k - 1]
             _operating_point(kerr, u, point)
             _rotate(kerr, u, point, signal)
-            _tap_gradient(signal, g, pad, by_taps[k])
-            _convolve(g, conjugate[k], pad, filtered)
-            _rotation_adjoint(kerr, u, point, filtered, by_phase, g, by_kerr[k - 1])
+            _tap_gradient(signal, g, pad, _taps(by_taps, arithmetic, k))
+            _convolve(g, _taps(conjugate, arithmetic, k), pad, filtered)
+            by_own = _constants(by_kerr, arithmetic, k - 1)
+            _rotation_adjoint(kerr, u, point, filtered, by_phase, g, by_own)
         _load_wrapped(x, first, pad, signal)
-        _tap_gradient(signal, g, pad, by_taps[0])
-        _convolve(g, conjugate[0], pad, filtered)
+        _tap_gradient(signal, g, pad, _taps(by_taps, arithmetic, 0))
+        _convolve(g, _taps(conjugate, arithmetic, 0), pad, filtered)
         _store(filtered, first, by_signal)
     return by_signal, by_taps, by_kerr
 
@@ -634,9 +654,10 @@ def linearize(x, half_taps, half_kerr, arithmetic):
     for n in range(chunks):
         _load_wrapped(x, n * SIMD_BLOCKS, pad, inputs[n, 0])
         for k in range(filters - 1):
-            kerr = Kerr(half_kerr[k], arithmetic.quantized, arithmetic.formats[k], pad)
+            own = _constants(half_kerr, arithmetic, k)
+            kerr = Kerr(own, arithmetic.quantized, arithmetic.formats[k], pad)
             u, point = outputs[n, k], Point(powers[n, k], cosines[n, k], sines[n, k])
-            _filter(inputs[n, k], half_taps[k], pad, arithmetic, k, u)
+            _filter(inputs[n, k], half_taps, pad, arithmetic, k, u)
             _operating_point(kerr, u, point)
             _rotate(kerr, u, point, inputs[n, k + 1])
     return Linearized(inputs, outputs, powers, cosines, sines)
@@ -648,10 +669,11 @@ def _propagate(t, n, k, half_taps, half_kerr, arithmetic, chain, work):
     signal, planes = work
     pad = _padding(half_taps, half_kerr)
     for j in range(k, half_taps.shape[0] - 1):
-        kerr = Kerr(half_kerr[j], arithmetic.quantized, arithmetic.formats[j], pad)
+        own = _constants(half_kerr, arithmetic, j)
+        kerr = Kerr(own, arithmetic.quantized, arithmetic.formats[j], pad)
         point = Point(chain.powers[n, j], chain.cosines[n, j], chain.sines[n, j])
         _rotation_tangent(kerr, chain.outputs[n, j], point, t, planes, signal)
-        _convolve(signal, half_taps[j + 1], pad, t)
+        _convolve(signal, _taps(half_taps, arithmetic, j + 1), pad, t)
 
 
 @_compile
@@ -667,11 +689,11 @@ def tap_tangents(k, half_taps, half_kerr, arithmetic, chain, out):
     """The changes of the chain's output per change of the half taps of filter ``k``.
 
     Behind filter k they begin as (x)_m for the real and j (x)_m for the imaginary part of tap m.
-    ``chain``: of `linearize`. ``out``: shape ``(2, rows, 2 * half, blocks)``, in the order of the
-    flattened half taps.
+    ``chain``: of `linearize`. ``out``: shape ``(2, rows, 2 * half, blocks)`` with the half taps
+    that this filter has, in the order of its flattened half taps.
     """
     rows, blocks = out.shape[1], out.shape[3]
-    half, pad = half_taps.shape[1], _padding(half_taps, half_kerr)
+    half, pad = arithmetic.halves[k], _padding(half_taps, half_kerr)
     work = _work(rows, pad, out.dtype)
     t = np.empty((2, rows * SIMD_BLOCKS), out.dtype)
     for n in range(-(-blocks // SIMD_BLOCKS)):
@@ -702,7 +724,8 @@ def kerr_tangents(k, half_taps, half_kerr, arithmetic, chain, out):
     work = _work(rows, pad, out.dtype)
     signal = work[0]
     t = np.empty((2, rows * SIMD_BLOCKS), out.dtype)
-    slopes = _slopes(Kerr(half_kerr[k], arithmetic.quantized, arithmetic.formats[k], pad))
+    own = _constants(half_kerr, arithmetic, k)
+    slopes = _slopes(Kerr(own, arithmetic.quantized, arithmetic.formats[k], pad))
     for n in range(-(-blocks // SIMD_BLOCKS)):
         u, power = chain.outputs[n, k], chain.powers[n, k]
         c, s = chain.cosines[n, k], chain.sines[n, k]
@@ -717,6 +740,6 @@ def kerr_tangents(k, half_taps, half_kerr, arithmetic, chain, out):
                 signal[1, pad * SIMD_BLOCKS + m] = phase * v_q
             _wrap(signal[0], pad, rows)
             _wrap(signal[1], pad, rows)
-            _convolve(signal, half_taps[k + 1], pad, t)
+            _convolve(signal, _taps(half_taps, arithmetic, k + 1), pad, t)
             _propagate(t, n, k + 1, half_taps, half_kerr, arithmetic, chain, work)
             _store(t, n * SIMD_BLOCKS, out[:, :, tap])

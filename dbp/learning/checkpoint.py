@@ -13,8 +13,8 @@ import numpy as np
 from dbp.config import Config
 from dbp.errors import InputError, shown
 from dbp.learning.float_filters import FloatFilters
-from dbp.learning.float_model import half_taps
 from dbp.learning.gauss_newton import DAMPING, Vector
+from dbp.learning.layout import Layout
 from dbp.link.arithmetic import of_processor
 from dbp.support.files import read_npz, write_npz
 from dbp.support.sources import hash_of
@@ -150,8 +150,9 @@ class State:
 
     def _check(self, settings: Config) -> None:
         """Raise ValueError where what was read does not fit the models of the configuration."""
-        learned, spans = settings.learned, settings.link.spans
-        size = (spans + 1) * 2 * (learned.taps // 2 + 1) + spans * (learned.kerr_taps // 2 + 1)
+        layout = Layout.of(settings.learned, settings.link)
+        rotations, half_kerr = len(layout.kerr_spans), settings.learned.kerr_taps // 2 + 1
+        size = sum(taps + 1 for taps in layout.taps) + rotations * half_kerr
         for name, values in (("parameters", self.parameters), ("best", self.best)):
             if values is not None and (
                 values.dtype != np.float64
@@ -168,7 +169,10 @@ class State:
         for name, value, start in (("filters", floats, ends[0]), ("best", self.best, 0)):
             if (value is None) == (len(self.history) > start):
                 raise ValueError(f"{name}: must be there after {start} steps, and not before")
-        if floats and half_taps(floats).numel() + floats.kerr_rad_per_mw.size != size:
+        if floats and (
+            tuple(taps.size for taps in floats.taps) != layout.taps
+            or floats.kerr_rad_per_mw.shape != (rotations, half_kerr)
+        ):
             raise ValueError(f"filters: must have {size} half taps and Kerr constants in all")
         if not 0 < self.damping < math.inf:
             raise ValueError(f"damping = {self.damping}: must be greater than 0")

@@ -10,11 +10,15 @@ from numpy.typing import NDArray
 from dbp import config
 from dbp.datapath import fixed
 from dbp.datapath.design import Design, Filter, Rotation, launch_power_uw
+from dbp.datapath.limits import MAX_BITS, MIN_BITS
 from dbp.errors import InputError
 from dbp.learning.float_filters import FloatFilters
 
 # K is kerr_gain * launch power / 2**KERR_SHIFT.
 KERR_SHIFT = 20
+# Rotations beyond a power of two of the phase of a span by less than this, in bits, get no more
+# bits for it: the range of phi is several times its mean.
+TOLERATED_LOG2 = 0.25
 # The largest shift that a Rotation may hold.
 _MAX_PHASE_SHIFT = 40
 
@@ -22,11 +26,14 @@ _MAX_PHASE_SHIFT = 40
 def export(filters: FloatFilters, formats: config.Filters, datapath: config.Datapath) -> Design:
     """Round floating-point filters to a Design, named after its formats.
 
-    Every filter has the power-of-two coefficient scale at which its largest half tap just fits,
-    taps are rounded half up, and all rotations share the finest ``phase_shift`` at which no K
-    saturates up to ``datapath.max_launch_power_dbm``. The unit mean power of ``filters`` becomes
-    the loading of the converter. Raises `InputError` where a tap or a Kerr constant is beyond what
-    formats hold.
+    Every filter has the power-of-two coefficient scale at which its largest half tap just fits, and
+    taps are rounded half up. Rotations at the same place of their periods
+    (``formats.rotations_per_span``) are of a kind and have one format: the finest ``phase_shift``
+    at which no K of theirs saturates up to ``datapath.max_launch_power_dbm``, and
+    ``datapath.phase_bits`` where they undo the Kerr phase of a span, a bit less for each halving
+    and a bit more for each doubling of it. The unit mean power of ``filters`` becomes the loading
+    of the converter. Raises `InputError` where a tap or a Kerr constant is beyond what formats
+    hold.
     """
     c, s = formats.coefficient_bits, formats.signal_bits
     last = len(filters.taps) - 1
@@ -39,21 +46,23 @@ def export(filters: FloatFilters, formats: config.Filters, datapath: config.Data
     per_uw = filters.kerr_rad_per_mw * kerr_unit(
         datapath.adc_rms_permille, width, datapath.phase_fraction_bits
     )
-    phase_shift = _phase_shift(per_uw, filters, datapath)
+    kinds = _kinds(formats, len(per_uw))
+    phase_bits = _phase_bits(filters, formats, kinds, datapath)
+    phase_shifts = [_phase_shift(per_uw[kinds == kind], filters, datapath) for kind in kinds]
     rotations = tuple(
         Rotation(
             branch_bits=datapath.branch_bits,
             power_offset=_power_offset(datapath, width, input_bits),
             kerr_bits=datapath.kerr_bits,
-            kerr_gains=_round(gains),
+            kerr_gains=_round(gains * 2.0 ** (phase_shift + KERR_SHIFT)),
             kerr_shift=KERR_SHIFT,
             phase_shift=phase_shift,
-            phase_bits=datapath.phase_bits,
+            phase_bits=bits,
             phase_fraction_bits=datapath.phase_fraction_bits,
             taylor_order=datapath.taylor_order,
             output_bits=s,
         )
-        for gains in per_uw * 2.0 ** (phase_shift + KERR_SHIFT)
+        for gains, phase_shift, bits in zip(per_uw, phase_shifts, phase_bits, strict=True)
     )
     return Design(
         f"c{c}-s{s}",
@@ -78,6 +87,35 @@ def _rounded_filter(taps: NDArray[np.complex128], formats: config.Filters, guard
         )
     i, q = (_round(part * 2.0**scale) for part in (half.real, half.imag))
     return Filter(c, scale - guard, formats.signal_bits + guard, i, q)
+
+
+def _kinds(formats: config.Filters, rotations: int) -> NDArray[np.int64]:
+    """The number of each rotation in its period."""
+    count = formats.rotation_rate.numerator
+    if rotations % count:
+        raise InputError(
+            f"rotations_per_span = {formats.rotations_per_span}: must be such that the filters' "
+            f"{rotations} rotations are whole periods of {count}"
+        )
+    return np.arange(rotations) % count
+
+
+def _phase_bits(
+    filters: FloatFilters,
+    formats: config.Filters,
+    kinds: NDArray[np.int64],
+    datapath: config.Datapath,
+) -> list[int]:
+    """The width of phi of each rotation, by the Kerr phase that its kind undoes."""
+    *outer, centre = np.abs(filters.kerr_rad_per_mw.T)
+    phases = centre + 2 * sum(outer)
+    of_span = phases.mean() * float(formats.rotation_rate) if phases.any() else 1.0
+    bits = []
+    for kind in kinds:
+        share = float(phases[kinds == kind].mean() / of_span)
+        more = math.ceil(math.log2(share) - TOLERATED_LOG2) if share else 0
+        bits.append(min(max(datapath.phase_bits + more, MIN_BITS), MAX_BITS))
+    return bits
 
 
 def _phase_shift(

@@ -16,40 +16,51 @@ from dbp.learning.least_squares import dispersion
 HOPELESS = 0.5
 
 
-def spread_samples(link: config.Link) -> float:
-    """Samples over which the dispersion of a span spreads the signal, r of them a symbol.
+def spread_samples(link: config.Link, length_km: float | None = None) -> float:
+    """Samples over which the dispersion of some fibre spreads the signal, r of them a symbol.
 
-    The group delay of ``exp(1j * kappa * w**2)`` is 2 kappa w samples, here between the edges
-    w = +-pi (1 + roll_off) / r of the signal's band: 2 pi \\|beta2\\| span bandwidth rate.
+    ``length_km``: of the fibre, by default a span. The group delay of ``exp(1j * kappa * w**2)`` is
+    2 kappa w samples, here between the edges w = +-pi (1 + roll_off) / r of the signal's band:
+    2 pi \\|beta2\\| length bandwidth rate.
     """
-    at_two = 2 * math.pi * abs(dispersion(link, link.span_km)) * (1 + link.roll_off)
-    return at_two * (2 / float(link.adc_rate))
+    kappa = dispersion(link, link.span_km if length_km is None else length_km)
+    return 2 * math.pi * abs(kappa) * (1 + link.roll_off) * (2 / float(link.adc_rate))
 
 
-def needed_taps(link: config.Link) -> int:
+def needed_taps(link: config.Link, length_km: float | None = None) -> int:
     """The least odd number of taps whose filter is as long as `spread_samples`."""
-    return 2 * math.ceil((spread_samples(link) - 1) / 2) + 1 if spread_samples(link) > 1 else 1
+    spread = spread_samples(link, length_km)
+    return 2 * math.ceil((spread - 1) / 2) + 1 if spread > 1 else 1
 
 
 def check_length(settings: config.Config) -> None:
-    """Tell on stderr of filters shorter than a span needs; `InputError` where far too short.
+    """Tell on stderr of filters shorter than their fibre needs; `InputError` where far too short.
 
     Like the bar of learning, which is there too, it is for whoever waits for the result.
     """
-    link, taps = settings.link, settings.learned.taps
-    needed = needed_taps(link)
-    if taps >= needed:
+    link, learned = settings.link, settings.learned
+    period = config.period(learned, link)
+    shares = [
+        (taps / spread if (spread := spread_samples(link, gap_km)) else math.inf, gap_km, taps)
+        for gap_km, taps in zip(period.gaps_km, period.taps, strict=True)
+        if taps < needed_taps(link, gap_km)
+    ]
+    if not shares:
         return
-    remedy = f"a span needs {needed} taps"
+    share, gap_km, taps = min(shares)
+    needed = needed_taps(link, gap_km)
+    piece, fibre = "a span", f"link.span_km = {link.span_km:g}"
+    if gap_km != link.span_km:
+        piece, fibre = "it", f"the {gap_km:g} km between two rotations"
+    remedy = f"{piece} needs {needed} taps"
     if needed > MAX_TAPS:
         remedy += f", and a filter has at most {MAX_TAPS}"
-    fits_km = link.span_km * taps / spread_samples(link)
     text = (
-        f"learned.taps = {taps}: too few: over link.span_km = {link.span_km:g} the dispersion of "
+        f"learned.taps = {taps}: too few: over {fibre} the dispersion of "
         f"{link.dispersion_ps_per_nm_km:g} ps/nm/km spreads link.symbol_rate_gbd = "
-        f"{link.symbol_rate_gbd:g} over {spread_samples(link):.0f} samples, so {remedy}; {taps} do "
-        f"for {fits_km:.3g} km"
+        f"{link.symbol_rate_gbd:g} over {spread_samples(link, gap_km):.0f} samples, so {remedy}; "
+        f"{taps} do for {gap_km * share:.3g} km"
     )
-    if taps < HOPELESS * spread_samples(link):
+    if share < HOPELESS:
         raise InputError(text)
     print(f"Note: {text}", file=sys.stderr, flush=True)

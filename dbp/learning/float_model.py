@@ -12,7 +12,7 @@ independent blocks together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
@@ -72,12 +72,19 @@ def half_taps(filters: FloatFilters) -> Tensor:
 
 
 def float_filters(
-    half_taps: Tensor, kerr_rad_per_mw: Tensor, samples_per_symbol: Fraction = Fraction(2)
+    half_taps: Tensor,
+    halves: Sequence[int],
+    kerr_rad_per_mw: Tensor,
+    samples_per_symbol: Fraction = Fraction(2),
 ) -> FloatFilters:
-    """The inverse of `half_taps`, with Kerr constants as `FloatFilters` has them."""
-    halves = torch.view_as_complex(half_taps.detach().double().cpu().contiguous()).numpy()
+    """The inverse of `half_taps`, with Kerr constants as `FloatFilters` has them.
+
+    ``halves``: how many half taps each filter has.
+    """
+    rows = torch.view_as_complex(half_taps.detach().double().cpu().contiguous()).numpy()
+    own = (row[row.size - half :] for row, half in zip(rows, halves, strict=True))
     return FloatFilters(
-        tuple(np.concatenate((half, half[-2::-1])) for half in halves),
+        tuple(np.concatenate((half, half[-2::-1])) for half in own),
         kerr_rad_per_mw.detach().double().cpu().numpy(),
         samples_per_symbol,
     )
@@ -161,7 +168,7 @@ class Tangents:
     """The derivative of the received signal by every parameter of a model, filter by filter.
 
     Entry n below the number of filters belongs to filter n, those after it to the rotations, so
-    that all of them are in the order of the flattened ``half_taps`` and ``kerr`` of the model. An
+    that all of them are in the order of `Chain.parameters_of`. An
     entry has the shape ``(2, samples, parameters, blocks)``. It is computed when asked for; threads
     may ask side by side. ``scales``: the derivative of the chain's taps and Kerr constants by the
     model's parameters, element by element.
@@ -179,8 +186,11 @@ class Tangents:
         self._constants, self._arithmetic = constants, arithmetic
         self._chain = _chain_kernels.linearize(signal, *constants, arithmetic)
         self._shape = signal.shape
+        lengths = (arithmetic.halves, arithmetic.kerr_halves)
         self._scales = [
-            row.flatten()[:, None] for scale in scales for row in scale.detach().unbind()
+            row[len(row) - half :].flatten()[:, None]
+            for scale, halves in zip(scales, lengths, strict=True)
+            for row, half in zip(scale.detach().unbind(), halves.tolist(), strict=True)
         ]
 
     def __len__(self) -> int:
@@ -204,22 +214,82 @@ class Tangents:
         return torch.from_numpy(out).mul_(scale)
 
 
-class Model(nn.Module):
+class Chain(nn.Module):
+    """What the models of a chain share: taps and Kerr constants, and which of them are learned.
+
+    ``half_taps``: shape ``(filters, half, 2)``, as the function of that name gives it; ``kerr``:
+    shape ``(rotations, half)``. ``halves`` and ``kerr_halves`` of each row, its last ones, belong
+    to a filter or a rotation, True in ``own_taps`` and ``own_kerr``; what is outside of a short
+    one stays zero and is no parameter.
+    """
+
+    own_taps: Tensor
+    own_kerr: Tensor
+
+    def __init__(
+        self,
+        half_taps: Tensor,
+        kerr: Tensor,
+        halves: Sequence[int],
+        kerr_halves: Sequence[int],
+    ) -> None:
+        super().__init__()
+        self.half_taps, self.kerr = nn.Parameter(half_taps), nn.Parameter(kerr)
+        self.halves, self.kerr_halves = (np.array(n, np.int64) for n in (halves, kerr_halves))
+        for name, rows, lengths in (
+            ("own_taps", half_taps, self.halves),
+            ("own_kerr", kerr, self.kerr_halves),
+        ):
+            place = torch.arange(rows.shape[1] - 1, -1, -1)
+            own = place < torch.from_numpy(lengths)[:, None]
+            self.register_buffer(name, own, persistent=False)
+
+    @property
+    def tap_parameters(self) -> int:
+        """Real parameters of all half taps; those of the Kerr constants come after them."""
+        return 2 * int(self.halves.sum())
+
+    def parameters_of(self, half_taps: Tensor, kerr: Tensor) -> NDArray[np.float64]:
+        """Those entries of tensors like ``half_taps`` and ``kerr`` that are parameters, flat."""
+        parts = self.taps_of(half_taps), kerr.detach()[self.own_kerr].double().cpu().numpy()
+        return np.concatenate(parts)
+
+    def taps_of(self, like_half_taps: Tensor) -> NDArray[np.float64]:
+        """Those entries of a tensor that spreads over ``half_taps`` which are parameters, flat."""
+        spread = like_half_taps.detach().expand(self.half_taps.shape)
+        return spread[self.own_taps].double().cpu().numpy().ravel()
+
+    def set_parameters(self, values: NDArray[np.float64]) -> None:
+        """Take values in the order of `parameters_of`."""
+        taps, kerr = torch.from_numpy(values).split(
+            [self.tap_parameters, values.size - self.tap_parameters]
+        )
+        with torch.no_grad():
+            self.half_taps[self.own_taps] = taps.view(-1, 2).to(self.half_taps)
+            self.kerr[self.own_kerr] = kerr.to(self.kerr)
+
+
+class Model(Chain):
     """A receiver filter in floating point whose taps and Kerr constants can be learned.
 
-    ``half_taps``: shape ``(filters, half, 2)``, as the function of that name gives it; the zeros
-    outside of short filters are learned too. ``kerr``: as ``FloatFilters.kerr_rad_per_mw``.
+    ``kerr``: as ``FloatFilters.kerr_rad_per_mw``.
     """
 
     def __init__(self, filters: FloatFilters) -> None:
-        super().__init__()
-        self.half_taps = nn.Parameter(half_taps(filters))
-        self.kerr = nn.Parameter(torch.tensor(filters.kerr_rad_per_mw, dtype=torch.float32))
+        rotations, half_kerr = filters.kerr_rad_per_mw.shape
+        super().__init__(
+            half_taps(filters),
+            torch.tensor(filters.kerr_rad_per_mw, dtype=torch.float32),
+            [taps.size // 2 + 1 for taps in filters.taps],
+            [half_kerr] * rotations,
+        )
         self._rate = filters.samples_per_symbol
         self._arithmetic = Arithmetic(
             False,
             np.zeros((len(filters.taps), 2), np.float32),
             np.zeros(len(self.kerr), _chain_kernels.format_type(np.float32)),
+            self.halves,
+            self.kerr_halves,
         )
 
     def forward(self, x: Tensor, launch_power_mw: float) -> Tensor:
@@ -253,7 +323,7 @@ class Model(nn.Module):
 
     def filters(self) -> FloatFilters:
         """The taps and Kerr constants as they are now."""
-        return float_filters(self.half_taps, self.kerr, self._rate)
+        return float_filters(self.half_taps, self.halves.tolist(), self.kerr, self._rate)
 
 
 class Detector:

@@ -53,9 +53,9 @@ def curvature_and_slope(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """J^T J and J^T e of the symbol errors e, relative to the power of the symbols.
 
-    J is the derivative by all parameters, the flattened ``half_taps`` and then ``kerr`` of the
-    model, at its operating point; symmetric, float64. Near it the loss of ``detector`` after a move
-    d is e^T e + 2 d^T J^T e + d^T J^T J d. ``launch_power``: in the unit of the model, a
+    J is the derivative by all parameters of the model, in the order of `Chain.parameters_of`, at
+    its operating point; symmetric, float64. Near it the loss of ``detector`` after a move d is
+    e^T e + 2 d^T J^T e + d^T J^T J d. ``launch_power``: in the unit of the model, a
     `QuantizedModel`'s in whole microwatts. ``x``: a signal of the model; ``sent``: its symbols,
     shape ``(symbols, blocks)``.
     """
@@ -84,7 +84,8 @@ def curvature_and_slope(
 class Objective:
     """The mean loss of a model's symbols over data, and how it depends on the parameters.
 
-    Parameters are one float64 vector: the flattened ``half_taps``, then ``kerr``. ``signal``: of
+    Parameters are one float64 vector: half taps, then Kerr constants, as
+    `dbp.learning.float_model.Chain.parameters_of` has them. ``signal``: of
     the model; ``sent``: symbols, shape ``(symbols, blocks)``, on the same device.
     """
 
@@ -110,16 +111,11 @@ class Objective:
 
     @property
     def parameters(self) -> Vector:
-        parts = (self.model.half_taps, self.model.kerr)
-        return np.concatenate([p.detach().double().cpu().numpy().ravel() for p in parts])
+        return self.model.parameters_of(self.model.half_taps, self.model.kerr)
 
     @parameters.setter
     def parameters(self, values: Vector) -> None:
-        taps = self.model.half_taps.numel()
-        parts = torch.from_numpy(values).split([taps, values.size - taps])
-        with torch.no_grad():
-            for p, part in zip((self.model.half_taps, self.model.kerr), parts, strict=True):
-                p.copy_(part.view_as(p))
+        self.model.set_parameters(values)
 
     @property
     def scales(self) -> Vector:
@@ -129,7 +125,9 @@ class Objective:
         """
         kerr = self.model.kerr.detach().double().cpu().numpy()
         size = np.abs(kerr).max(1).mean() if kerr.size else 1.0
-        return np.concatenate((np.ones(self.model.half_taps.numel()), np.full(kerr.size, size)))
+        scales = np.ones(self.model.tap_parameters + int(self.model.kerr_halves.sum()))
+        scales[self.model.tap_parameters :] = size
+        return scales
 
     def loss(self) -> float:
         """1 / SNR; a batch of which nothing finite is received, or only zeros, counts as 1."""
@@ -151,7 +149,7 @@ class Objective:
         def one(batch: tuple[Tensor, Tensor]) -> Vector:
             loss = self._loss(*batch)
             gradient = torch.autograd.grad(loss, parameters)
-            flat = np.concatenate([g.double().cpu().numpy().ravel() for g in gradient])
+            flat = self.model.parameters_of(*gradient)
             # Errors relative to the sent symbols: loss / (1 - loss).
             with np.errstate(all="ignore"):
                 return flat / (2 * (1 - loss.item()) ** 2)

@@ -1,4 +1,4 @@
-"""Filters that no data have taught: least squares on the dispersion of the fibre, span by span."""
+"""Filters that no data have taught: least squares on the dispersion of each piece of fibre."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from scipy import optimize, special
 
 from dbp import config
 from dbp.learning.float_filters import FloatFilters
+from dbp.learning.layout import Layout
 from dbp.link import closed_forms
 
 
@@ -55,32 +56,28 @@ def least_squares(
     return (h + h[::-1]) / 2
 
 
-def unlearned_filters(
-    filters: config.Filters, link: config.Link, taps: int | None = None
-) -> FloatFilters:
+def unlearned_filters(filters: config.Filters, link: config.Link) -> FloatFilters:
     """The unlearned receiver filter of a link: `least_squares` filters and Kerr rotations.
 
-    The receiver undoes the link backwards. Its rotations sit ``rotation_offset_km`` after each
-    amplifier, so the first filter undoes the rest of the last span, the filters between undo a
-    span each and the last one the offset of the first span. A filter of a part of a span has that
-    part of ``filters.taps`` (or of ``taps``), rounded up to an odd number; over no distance it is
-    the single tap 1.
+    The receiver undoes the link backwards, a filter for the fibre between each two rotations
+    (`dbp.learning.layout`). The first and the last filter undo only a part of such a gap, and have
+    that part of the taps, rounded up to an odd number; over no distance they are the single tap 1.
     """
-    taps = taps or filters.taps
-    offset_km, span_km = filters.rotation_offset_km, link.span_km
+    layout = Layout.of(filters, link)
 
-    def compensate(length_km: float) -> NDArray[np.complex128]:
-        half = math.ceil(taps // 2 * length_km / span_km - 1e-9)
+    def compensate(length_km: float, gap_km: float, taps: int) -> NDArray[np.complex128]:
+        half = math.ceil(taps // 2 * length_km / gap_km - 1e-9)
         if half == 0:
             return np.ones(1, np.complex128)
         kappa = dispersion(link, length_km)
         return least_squares(kappa, 2 * half + 1, filters.bandwidth, filters.out_of_band_gain)
 
-    between = (compensate(span_km),) * (link.spans - 1)
+    pieces = list(zip(layout.lengths_km, layout.gaps_km, layout.taps, strict=True))
+    alike = {piece: compensate(*piece) for piece in dict.fromkeys(pieces)}
     kerr = -1e-3 * closed_forms.kerr_rad_per_w(link) * filters.kerr_scale
     return FloatFilters(
-        (compensate(span_km - offset_km), *between, compensate(offset_km)),
-        np.full((link.spans, 1), kerr),
+        tuple(alike[piece] for piece in pieces),
+        kerr * np.array(layout.kerr_spans)[:, None],
         link.adc_rate,
     )
 

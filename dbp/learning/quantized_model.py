@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from dbp.datapath import fixed, golden
@@ -26,6 +26,7 @@ from dbp.learning._chain_kernels import FORMAT, Arithmetic, format_type
 from dbp.learning.export import kerr_unit
 from dbp.learning.float_filters import FloatFilters
 from dbp.learning.float_model import (
+    Chain,
     Tangents,
     convolve,
     float_filters,
@@ -86,7 +87,7 @@ def _rotate(x: Tensor, half_kerr: Tensor, fmt: dict[str, float]) -> Tensor:
     return requantize(y, fmt["output_low"], fmt["output_high"])
 
 
-class QuantizedModel(nn.Module):
+class QuantizedModel(Chain):
     """The fixed-point form of a receiver filter, with the formats of ``design``.
 
     Learns ``half_taps`` (shape ``(filters, half, 2)``: gain in units of full scale) and ``kerr``
@@ -101,43 +102,46 @@ class QuantizedModel(nn.Module):
     lowest: Tensor
     highest: Tensor
     _tap_scales: Tensor
-    _kerr_mask: Tensor
 
     def __init__(self, design: Design, filters: FloatFilters | None = None) -> None:
-        super().__init__()
-        self._template = design
-        self._dtype = torch.float32 if _fits_float32(design) else torch.float64
+        dtype = torch.float32 if _fits_float32(design) else torch.float64
         rows = [np.stack((f.half_taps_i, f.half_taps_q), axis=-1) for f in design.filters]
-        codes, mask = (x.to(self._dtype) for x in _stacked(rows))
+        gains_per_uw = [np.array(r.kerr_gains) / 2.0**r.kerr_shift for r in design.rotations]
+        none = torch.zeros(0, 1, dtype=torch.float64)
+        codes = _stacked(rows).to(dtype)
+        super().__init__(
+            codes,
+            _stacked(gains_per_uw) if gains_per_uw else none,
+            [len(row) for row in rows],
+            [len(row) for row in gains_per_uw],
+        )
+        self._template, self._dtype = design, dtype
         # From codes that enter a filter to codes that leave it.
         bits = [f.output_bits - design.filter_input_bits(k) for k, f in enumerate(design.filters)]
         gains = 2.0 ** torch.tensor(bits, dtype=self._dtype)[:, None, None]
         steps = torch.tensor([2.0**-f.shift for f in design.filters], dtype=self._dtype)
         limits = [fixed.code_range(f.coefficient_bits) for f in design.filters]
         lowest, highest = torch.tensor(limits, dtype=self._dtype).T[:, :, None, None]
-        gains_per_uw = [np.array(r.kerr_gains) / 2.0**r.kerr_shift for r in design.rotations]
-        none = torch.zeros(0, 1, dtype=torch.float64)
-        kerr, kerr_mask = _stacked(gains_per_uw) if gains_per_uw else (none, none)
         for name, constant in (
             ("steps", steps[:, None, None] / gains),
             ("lowest", lowest),
             ("highest", highest),
-            ("_tap_scales", mask * gains),
-            ("_kerr_mask", kerr_mask),
+            ("_tap_scales", (self.own_taps[:, :, None] * gains).repeat(1, 1, 2)),
         ):
             self.register_buffer(name, constant, persistent=False)
         start = codes * self.steps if filters is None else half_taps(filters)
-        self.half_taps = nn.Parameter(start.to(self._dtype))
-        self.kerr = nn.Parameter(kerr)
+        self.half_taps.data = start.to(dtype)
         self.rounded = True
-        dtype = codes.numpy().dtype
+        numbers = codes.numpy().dtype
         formats = [
             _format(r, design.rotation_input_bits(k)) for k, r in enumerate(design.rotations)
         ]
         self._arithmetic = Arithmetic(
             True,
-            np.array([fixed.code_range(f.output_bits) for f in design.filters], dtype),
-            np.array(formats, format_type(dtype)),
+            np.array([fixed.code_range(f.output_bits) for f in design.filters], numbers),
+            np.array(formats, format_type(numbers)),
+            self.halves,
+            self.kerr_halves,
         )
 
     def forward(self, x: Tensor, launch_power_uw: int) -> Tensor:
@@ -148,13 +152,13 @@ class QuantizedModel(nn.Module):
 
     def plain(self, x: Tensor, launch_power_uw: int) -> Tensor:
         """`forward` in torch's own operations, on any device."""
-        kerr, (_, limits, formats) = self._kerr(launch_power_uw), self._arithmetic
+        kerr, arithmetic = self._kerr(launch_power_uw), self._arithmetic
         x = x.permute(2, 0, 1)
         for k, half in enumerate(self._taps()):
             if k:
-                fmt = dict(zip(FORMAT, formats[k - 1].item(), strict=True))
+                fmt = dict(zip(FORMAT, arithmetic.formats[k - 1].item(), strict=True))
                 x = _rotate(x, kerr[k - 1], fmt)
-            x = requantize(convolve(x, half), *limits[k].tolist())
+            x = requantize(convolve(x, half), *arithmetic.limits[k].tolist())
         return x.permute(1, 2, 0)
 
     def tangents(self, x: Tensor, launch_power_uw: int) -> Tangents:
@@ -205,28 +209,29 @@ class QuantizedModel(nn.Module):
             * 2.0**r.phase_shift
             for k, r in enumerate(design.rotations)
         ]
-        kerr = self.kerr.detach() * self._kerr_mask
+        kerr = self.kerr.detach() * self.own_kerr
         return float_filters(
-            self.half_taps.detach() * (self._tap_scales > 0),
+            self.half_taps,
+            self.halves.tolist(),
             kerr / torch.tensor(units).to(kerr)[:, None],
             design.samples_per_symbol,
         )
 
     def codes(self) -> NDArray[np.int64]:
         """The codes of the half taps, flat."""
-        return self._codes().detach().cpu().numpy().astype(np.int64).ravel()
+        return self.taps_of(self._codes()).astype(np.int64)
 
     def digit_weights(self) -> NDArray[np.float64]:
-        """What a signed digit of each half tap costs in the logic, flat; 1 for outer taps.
+        """What a signed digit of each half tap costs in the logic, flat; 1 beside the centre tap.
 
         It adds a word to the sum of a lane: that of two samples, which are added first, or that of
         the one sample in the middle, which is a bit narrower.
         """
-        weights = np.ones(self.half_taps.shape)
+        weights = torch.ones(self.half_taps.shape, dtype=torch.float64)
         for k, row in enumerate(weights):
             bits = self._template.filter_input_bits(k)
             row[-1] = bits / (bits + 1)
-        return weights.ravel()
+        return self.taps_of(weights)
 
     def _codes(self) -> Tensor:
         return torch.floor(self.half_taps / self.steps + 0.5).clamp(self.lowest, self.highest)
@@ -257,23 +262,20 @@ class QuantizedModel(nn.Module):
             k = fixed.requantize(products, r.kerr_shift, r.kerr_bits)
             row[:] = k * 2.0**-r.phase_shift
         scaled = self.kerr * self._kerr_scales(launch_power_uw)
-        exact = torch.from_numpy(rounded).to(scaled) * self._kerr_mask
+        exact = torch.from_numpy(rounded).to(scaled) * self.own_kerr
         return _Straight.apply(scaled, exact).to(self._dtype)
 
     def _kerr_scales(self, launch_power_uw: int) -> Tensor:
         units = [launch_power_uw * 2.0**-r.phase_shift for r in self._template.rotations]
-        return self._kerr_mask * torch.tensor(units).to(self._kerr_mask)[:, None]
+        return self.own_kerr * torch.tensor(units).to(self.kerr)[:, None]
 
 
-def _stacked(rows: list[NDArray]) -> tuple[Tensor, Tensor]:
-    """Half filters of several lengths with zeros outside, and a mask: 1 inside, 0 outside."""
+def _stacked(rows: list[NDArray]) -> Tensor:
+    """Half filters of several lengths with zeros outside."""
     longest = max(len(row) for row in rows)
     outside = [[(longest - len(row), 0)] + [(0, 0)] * (row.ndim - 1) for row in rows]
-    padded, inside = (
-        np.stack([np.pad(part, pad) for part, pad in zip(parts, outside, strict=True)])
-        for parts in (rows, [np.ones_like(row) for row in rows])
-    )
-    return torch.from_numpy(padded), torch.from_numpy(inside)
+    padded = [np.pad(row, pad) for row, pad in zip(rows, outside, strict=True)]
+    return torch.from_numpy(np.stack(padded))
 
 
 def _fits_float32(design: Design) -> bool:

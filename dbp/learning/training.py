@@ -34,7 +34,7 @@ from tqdm import tqdm
 
 from dbp.config import Config, require_one_polarization
 from dbp.datapath.design import Design, launch_power_uw
-from dbp.errors import InputError
+from dbp.errors import InputError, shown
 from dbp.learning import (
     digit_rounding,
     gauss_newton,
@@ -49,6 +49,7 @@ from dbp.learning.filter_length import check_length, spread_samples
 from dbp.learning.float_filters import FloatFilters
 from dbp.learning.float_model import Detector, Model, exact_convolutions, to_signal
 from dbp.learning.gauss_newton import DAMPING
+from dbp.learning.layout import Layout
 from dbp.learning.least_squares import unlearned_filters
 from dbp.learning.linear_compensation import snr_db
 from dbp.learning.quantized_model import QuantizedModel
@@ -132,7 +133,8 @@ def start_filters(settings: Config, *, joint: bool = True) -> FloatFilters:
     learned = settings.learned
     unlearned = unlearned_filters(learned, settings.link)
     if not joint:
-        return joint_start.resized(unlearned, learned.taps, learned.kerr_taps)
+        taps = Layout.of(learned, settings.link).taps
+        return joint_start.resized(unlearned, taps, learned.kerr_taps)
     with threads.pool(1) as pool:
         # In a thread of a pool: torch would start threads for operations of microseconds.
         return pool.submit(_start, settings, unlearned).result()
@@ -180,22 +182,26 @@ def _for_filters(settings: Config, filters: FloatFilters, checkpoint: Path | Non
     """Return the configuration without a float phase, for filters that fit it."""
     if checkpoint is not None:
         raise InputError("checkpoint: must not be given with filters, which it does not hold")
-    learned, spans = settings.learned, settings.link.spans
-    taps, kerr_taps = learned.taps, 2 * filters.kerr_rad_per_mw.shape[1] - 1
-    lengths = {each.size for each in filters.taps}
+    learned = settings.learned
+    taps, kerr_taps = Layout.of(learned, settings.link).taps, learned.kerr_taps
     if filters.samples_per_symbol != settings.link.adc_rate:
         raise InputError(
             f"filters: of {filters.samples_per_symbol} samples per symbol: must be of the link's, "
             f"link.adc_samples_per_symbol = {settings.link.adc_samples_per_symbol}"
         )
-    if (len(filters.taps), lengths, kerr_taps) != (spans + 1, {taps}, learned.kerr_taps):
+    given, given_kerr = [each.size for each in filters.taps], filters.kerr_rad_per_mw.shape[1]
+    if (given, given_kerr) != (list(taps), kerr_taps // 2 + 1):
         raise InputError(
-            f"filters: {len(filters.taps)} of {'/'.join(map(str, sorted(lengths)))} taps and "
-            f"{kerr_taps} Kerr constants: must be {spans + 1} of {taps} and {learned.kerr_taps}, "
-            "as link.spans, taps and kerr_taps say"
+            f"filters: {len(given)} of {_lengths(given)} taps and {2 * given_kerr - 1} Kerr "
+            f"constants: must be {len(taps)} of {_lengths(taps)} and {kerr_taps}, as link.spans, "
+            "rotations_per_span, taps and kerr_taps say"
         )
     training = settings.training.model_copy(update={"float_iterations": 0})
     return settings.model_copy(update={"training": training})
+
+
+def _lengths(taps: Sequence[int]) -> str:
+    return "/".join(map(str, sorted(set(taps))))
 
 
 def validated_snr_db(design: Design, settings: Config, device: torch.device | str = "cpu") -> float:
@@ -267,9 +273,10 @@ def _require_better_than_linear(result: Result, settings: Config, data: _Data) -
     learned, training, datapath = settings.learned, settings.training, settings.datapath
     if result.snr_db_float < least_db:
         advice = (
-            f"the filters are at fault: change learned.taps = {learned.taps} (a span spreads over "
-            f"{spread_samples(settings.link):.0f} samples), training.start_iterations = "
-            f"{training.start_iterations}, training.symbols = {training.symbols} or "
+            f"the filters are at fault: change learned.taps = {shown(learned.taps)} (a span "
+            f"spreads over {spread_samples(settings.link):.0f} samples), "
+            f"training.start_iterations = {training.start_iterations}, "
+            f"training.symbols = {training.symbols} or "
             f"training.launch_power_dbm = {training.launch_power_dbm:g}"
         )
     else:
@@ -316,8 +323,7 @@ def _start(settings: Config, unlearned: FloatFilters) -> FloatFilters:
     return joint_start.design(
         unlearned,
         settings.link,
-        learned.rotation_offset_km,
-        learned.taps,
+        Layout.of(learned, settings.link),
         learned.kerr_taps,
         largest_tap=LARGEST_TAP,
         iterations=settings.training.start_iterations,
@@ -382,7 +388,7 @@ class _Learner:
         self._data, self.damping = data, DAMPING
         self.objective = data.objective(model, launch_power, data.train)
         self._validation = data.objective(model, launch_power, data.validation)
-        self._is_tap = np.arange(self.objective.parameters.size) < model.half_taps.numel()
+        self._is_tap = np.arange(self.objective.parameters.size) < model.tap_parameters
         self._limits = self._tap_limits(model)
         self._digit_weights = np.ones(int(self._is_tap.sum()))
         if isinstance(model, QuantizedModel):
@@ -429,11 +435,7 @@ class _Learner:
         if model.rounded:
             damped = matrix + self.damping * np.eye(len(matrix))
             target = target - np.linalg.solve(damped, slope)
-        shape = model.half_taps.shape
-        steps, *limits = (
-            p.expand(shape).double().cpu().numpy().ravel()
-            for p in (model.steps, model.lowest, model.highest)
-        )
+        steps, *limits = map(model.taps_of, (model.steps, model.lowest, model.highest))
         rounded = integer_rounding.round_together(target, matrix, steps, limits)
         if self._data.counts_digits:
             few = self._few_digits(state, matrix, slope, (steps, *limits), rounded / steps)
@@ -510,6 +512,5 @@ class _Learner:
         high = np.where(self._is_tap, LARGEST_TAP, np.inf)
         if isinstance(model, QuantizedModel):
             for limit, end in ((low, model.lowest), (high, model.highest)):
-                scaled = (end * model.steps).expand(model.half_taps.shape)
-                limit[self._is_tap] = scaled.double().cpu().numpy().ravel()
+                limit[self._is_tap] = model.taps_of(end * model.steps)
         return low, high

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dbp import config
+from dbp.comparison import merit
 from dbp.datapath.design import Design
 from dbp.errors import InputError
 from dbp.records.provenance import AnyMetrics, read_metrics
@@ -188,7 +189,7 @@ def summary(folder: Path) -> str:
         rows.append(
             [
                 run.name,
-                str(middle.taps),
+                merit.lengths(run.design),
                 f"{middle.coefficient_bits}/{run.design.signal_bits}",
                 f"{point.ber:.2e}" if point else "-",
                 f"{point.launch_power_dbm:+g}" if point else "-",

@@ -340,7 +340,7 @@ def _published(runs: Sequence[DesignRun]) -> list[str]:
     rows = []
     for run in runs:
         middle = run.design.filters[len(run.design.filters) // 2]
-        formats = (middle.taps, middle.coefficient_bits, run.design.signal_bits)
+        formats = (merit.lengths(run.design), middle.coefficient_bits, run.design.signal_bits)
         key = tuple(str(value) for value in formats)
         points = [row for row in ber if key == _published_key(row)]
         watts = [row for row in power if key == _published_key(row)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from dbp.comparison import merit
 from dbp.datapath.design import is_reserved
 from dbp.records.schemas import ComparisonMetrics, ComparisonRow, Point, SynthMetrics, best_points
 from dbp.report.contents import Contents, DesignRun
@@ -83,7 +84,7 @@ def _compared(content: Contents, comparisons: Sequence[ComparisonMetrics]) -> li
     for run in content.runs:
         middle = run.design.filters[len(run.design.filters) // 2]
         bits = f"{middle.coefficient_bits}/{run.design.signal_bits} bits"
-        names[run.name] = f"{run.name} ({middle.taps} taps, {bits})"
+        names[run.name] = f"{run.name} ({merit.lengths(run.design)} taps, {bits})"
     rows = (label(row) for metrics in comparisons for row in metrics.rows)
     for name in (*rows, *(point.design for point in content.points)):
         names.setdefault(name, name)

@@ -83,7 +83,7 @@ def test_the_baselines_are_those_of_their_presets_in_their_formats(name):
 def test_learned_designs_have_the_formats_of_their_presets(name):
     """Learning takes minutes: the formats and constants that a preset fixes must at least agree."""
     design, settings = shipped.designs()[name], config.load(LEARNED[name])
-    floats = least_squares.unlearned_filters(settings.learned, settings.link, settings.learned.taps)
+    floats = least_squares.unlearned_filters(settings.learned, settings.link)
     kerr = np.zeros((len(design.rotations), settings.learned.kerr_taps // 2 + 1))
     kerr[:, -1:] = floats.kerr_rad_per_mw
     fresh = export(FloatFilters(floats.taps, kerr), settings.learned, settings.datapath)
