@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from dbp.config._models import Config, Evaluation, Filters, Link
+from dbp.config import axes
+from dbp.config._models import Config, Evaluation, Explore, Filters, Link
 from dbp.config._rotations import as_tuple, period
 from dbp.config.limits import LAUNCH_POWERS_DBM, MAX_ROTATIONS
 from dbp.datapath.limits import MAX_BITS, MAX_TAPS
@@ -141,6 +142,43 @@ def _check_sweep(config: Config) -> None:
                     raise InputError(f"sweep: {error}") from None
 
 
+def with_values(config: Config, values: Mapping[str, Any]) -> Config:
+    """The configuration with other values of some keys, such as ``learned.taps``; checked."""
+    return checked(_replaced(config, values))
+
+
+def _replaced(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
+    content = config.given()
+    for path, value in values.items():
+        table, _, key = path.partition(".")
+        content[table] = content[table] | {key: value}
+    return content
+
+
+def _check_explore(config: Config) -> None:
+    """Check each value of each axis by itself: what it may stand beside shows in the search."""
+    if not config.explore.axes:
+        return
+    training, cheap = config.training, config.explore.cheap
+    if cheap.curvature_symbols > cheap.symbols:
+        raise InputError(
+            f"explore.cheap.curvature_symbols = {cheap.curvature_symbols}: must be at most "
+            f"explore.cheap.symbols = {cheap.symbols}"
+        )
+    if min(cheap.symbols, cheap.validation_symbols) < training.block_symbols:
+        raise InputError(
+            f"explore.cheap: symbols and validation_symbols must be at least "
+            f"training.block_symbols = {training.block_symbols}"
+        )
+    plain = config.model_copy(update={"explore": Explore()})
+    for axis in axes.parse(config.explore.axes):
+        for changes in axis.values:
+            try:
+                Config.model_validate(_replaced(plain, changes))
+            except ValidationError as error:
+                raise InputError(f"explore.axes: {_explain(error)}") from None
+
+
 def _check_link(link: Link) -> None:
     loss_db = link.span_km * link.attenuation_db_per_km
     if loss_db > MAX_SPAN_LOSS_DB:
@@ -260,6 +298,7 @@ def _check_together(config: Config) -> None:
     """Check the limits that tie several keys together."""
     _check_link(config.link)
     _check_sweep(config)
+    _check_explore(config)
     for name in ("baseline", "learned"):
         filters: Filters = getattr(config, name)
         _check_rotations(name, filters, config)

@@ -398,6 +398,68 @@ class Hardware(_Table):
     lanes."""
 
 
+class CheapTraining(_Table):
+    """How ``dbp explore`` first learns a candidate: keys in place of those of ``[training]``."""
+
+    symbols: int = Field(16384, ge=1024, le=1 << 26)
+    """Symbols to learn on."""
+    validation_symbols: int = Field(16384, ge=1024, le=1 << 26)
+    """Symbols that the best iteration is chosen on."""
+    curvature_symbols: int = Field(8192, ge=1024, le=1 << 26)
+    """Symbols that the curvature of each iteration is taken from; at most ``symbols``."""
+    start_iterations: int = Field(1000, ge=0, le=10_000_000)
+    """Iterations of the joint start."""
+    float_iterations: int = Field(3, ge=0, le=10_000)
+    """Iterations in floating point."""
+    signal_iterations: int = Field(2, ge=0, le=10_000)
+    """Then on rounded signals."""
+    tap_iterations: int = Field(3, ge=1, le=10_000)
+    """Then on rounded taps too."""
+
+
+class Explore(_Table):
+    """The search of ``dbp explore``: what it varies, how long, and what it confirms.
+
+    Each generation learns candidates cheaply, around the best so far; the best of all are learned
+    as ``[training]`` says; the best of these are counted, and some of them synthesised, in the kit
+    ``hardware.pdk`` at ``hardware.clock_mhz``.
+    """
+
+    filters: Literal["reconfigurable", "hardwired"] = "hardwired"
+    """Taps in registers, or in the logic."""
+    population: int = Field(16, ge=2, le=100_000)
+    """Candidates of a generation."""
+    generations: int = Field(4, ge=1, le=10_000)
+    """Generations that are learned cheaply."""
+    survivors: int = Field(12, ge=1, le=100_000)
+    """Candidates that are learned fully."""
+    confirmed: int = Field(8, ge=1, le=10_000)
+    """Candidates whose bit errors are counted, with ``[evaluation]``."""
+    synthesized: int = Field(4, ge=0, le=10_000)
+    """Candidates of these that are synthesised too; 0: watts are predicted only."""
+    synthesis_lanes: tuple[Annotated[int, Field(ge=1, le=MAX_LANES)], ...] = (8, 16)
+    """Widths to synthesise, two or more from narrow to wide, as ``dbp compare --lanes``."""
+    cheap: CheapTraining = CheapTraining()
+    """The table ``[explore.cheap]``."""
+    axes: dict[str, Any] = {}
+    """The table ``[explore.axes]``: lists of values, in order, for keys of ``[learned]``,
+    ``[datapath]``, ``[training]`` and the converter's of ``[link]``, such as
+    ``learned.taps = [11, 13, 15]``. ``NAME = [{learned.taps = 13, link.adc_samples_per_symbol =
+    "3/2"}, ...]`` is an axis whose values set several keys together."""
+
+    @field_validator("synthesis_lanes", mode="before")
+    @classmethod
+    def _tuple(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("synthesis_lanes")
+    @classmethod
+    def _widths(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(value) < 2 or list(value) != sorted(set(value)) or not value[0] >= 1:
+            raise ValueError("must be two widths or more, from narrow to wide")
+        return value
+
+
 # Keys that were added when runs had hashes: at their defaults a configuration keeps its hash.
 LATER_LINK_KEYS = ("adc_samples_per_symbol", "adc_filter_roll_off")
 LATER_FILTERS_KEYS = ("rotations_per_span",)
@@ -425,6 +487,8 @@ class Config(_Table):
     """The table ``[evaluation]``."""
     hardware: Hardware = Hardware()
     """The table ``[hardware]``."""
+    explore: Explore = Explore()
+    """The table ``[explore]``."""
     sweep: dict[str, SweepValues] = {}
     """Values that ``dbp ber`` goes through, a list for each key: ``design``, ``launch_power_dbm``,
     or a key of ``[link]`` or ``[link.impairments]``."""
@@ -477,9 +541,12 @@ class Config(_Table):
     def hash(self) -> str:
         """SHA-256 of all values, defaults included, as 64 hexadecimal digits.
 
-        Keys that were added later count only where they are not at their defaults.
+        Keys that were added later count only where they are not at their defaults, as does the
+        table ``[explore]``.
         """
         content = self.model_dump(mode="json")
+        if self.explore == Explore():
+            del content["explore"]
         for table, model, keys in (
             ("link", Link, LATER_LINK_KEYS),
             ("baseline", Baseline, LATER_FILTERS_KEYS),

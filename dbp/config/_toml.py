@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from importlib import resources
@@ -62,13 +63,21 @@ def to_toml(config: Config) -> str:
 def _lines(name: str, table: Mapping[str, Any]) -> Iterator[str]:
     # A key after the head of a table would belong to that table: the keys of this one come first.
     inner = {key: value for key, value in table.items() if isinstance(value, dict)}
-    yield from (f"{k} = {_value(v)}" for k, v in table.items() if k not in inner)
+    yield from (f"{_key(k)} = {_value(v)}" for k, v in table.items() if k not in inner)
     for key, value in inner.items():
-        path = f"{name}.{key}" if name else key
+        path = f"{name}.{_key(key)}" if name else _key(key)
         yield from ("", f"[{path}]", *_lines(path, value))
 
 
+def _key(key: str) -> str:
+    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else _value(key)
+
+
 def _value(value: Any) -> str:
-    # Numbers, texts, truth values and flat lists are written alike in JSON and TOML, but for this
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    # Numbers, texts and truth values are written alike in JSON and TOML, but for this
     # one character and escaped pairs of surrogates.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -28,7 +28,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 from tqdm import tqdm
 
@@ -265,7 +265,7 @@ def count(
                 )
                 if not ended:
                     continue
-                chunks = [(running.pop(task), _result(task)) for task in ended]
+                chunks = [(running.pop(task), result_of(task)) for task in ended]
                 scheduler.add(chunks)
                 bar.set_postfix_str(chunks[-1][0].latest(), refresh=False)
                 bar.update(scheduler.progress - bar.n)
@@ -275,7 +275,11 @@ def count(
     return scheduler.prefixes
 
 
-def _result(task: concurrent.futures.Future[list[list[Measures]]]) -> list[list[Measures]]:
+_Result = TypeVar("_Result")
+
+
+def result_of(task: concurrent.futures.Future[_Result]) -> _Result:
+    """Return what a task of an executor returned; `DbpError` where its worker or cluster failed."""
     try:
         return task.result()
     except concurrent.futures.CancelledError:

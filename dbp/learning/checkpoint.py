@@ -97,6 +97,10 @@ class State:
 
     def save(self, path: Path) -> None:
         """Write the checkpoint."""
+        write_npz(path, **self.arrays())
+
+    def arrays(self) -> dict[str, Any]:
+        """The content of the checkpoint."""
         arrays: dict[str, Any] = {
             "config_hash": self.config_hash,
             "sources": _made_by(),
@@ -110,7 +114,7 @@ class State:
             arrays |= self.floats.arrays()
         if self.best is not None:
             arrays["best"] = self.best
-        write_npz(path, **arrays)
+        return arrays
 
     @classmethod
     def load(cls, path: Path | None, settings: Config) -> State:

@@ -33,10 +33,11 @@ def needed_taps(link: config.Link, length_km: float | None = None) -> int:
     return 2 * math.ceil((spread - 1) / 2) + 1 if spread > 1 else 1
 
 
-def check_length(settings: config.Config) -> None:
+def check_length(settings: config.Config, note: bool = True) -> None:
     """Tell on stderr of filters shorter than their fibre needs; `InputError` where far too short.
 
-    Like the bar of learning, which is there too, it is for whoever waits for the result.
+    Not ``note``: raise the error only. Like the bar of learning, which is there too, a note is for
+    whoever waits for the result.
     """
     link, learned = settings.link, settings.learned
     period = config.period(learned, link)
@@ -63,4 +64,5 @@ def check_length(settings: config.Config) -> None:
     )
     if share < HOPELESS:
         raise InputError(text)
-    print(f"Note: {text}", file=sys.stderr, flush=True)
+    if note:
+        print(f"Note: {text}", file=sys.stderr, flush=True)

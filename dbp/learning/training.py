@@ -145,27 +145,39 @@ def train(
     checkpoint: Path | None = None,
     device: torch.device | str = "cpu",
     filters: FloatFilters | None = None,
+    state: State | None = None,
+    progress: bool = True,
 ) -> Result:
     """Learn the design of a configuration. Same arguments, same machine: same result.
 
     ``checkpoint``: a file that holds the state of learning after every iteration, from which it
     goes on if it is there and of the same configuration. ``filters``: quantize these in place of
-    ones learned in floating point; without a checkpoint. On a ``device`` other than the CPU, the
-    link is simulated there, and losses and slopes are computed there in torch's own operations.
-    Raises `InputError` for filters far too short for a span, before learning, and for a result
-    worse than linear compensation.
+    ones learned in floating point; without a checkpoint. ``state``: go on from this, such as what
+    `learn_floats` returned for `float_settings` of this configuration: the result is the same as
+    without. On a ``device`` other than the CPU, the link is simulated there, and losses and slopes
+    are computed there in torch's own operations. ``progress`` shows a bar on a terminal, and a note
+    of short filters. Raises `InputError` for filters far too short for a span, before learning, and
+    for a result worse than linear compensation.
     """
     require_one_polarization(settings.link, "learning")
-    check_length(settings)
+    check_length(settings, note=progress)
     if filters is not None:
         settings = _for_filters(settings, filters, checkpoint)
-    state = State.load(checkpoint, settings)
+    if state is None:
+        state = State.load(checkpoint, settings)
+    else:
+        state = replace(state, config_hash=settings.hash, history=list(state.history))
     with (
         threads.pool(TASKS) as pool,
         exact_convolutions(),
-        tqdm(total=sum(phase_lengths(settings)), desc="learning", unit="it", disable=None) as bar,
+        tqdm(
+            total=sum(phase_lengths(settings)),
+            desc="learning",
+            unit="it",
+            disable=None if progress else True,
+        ) as bar,
     ):
-        data = _Data(settings, torch.device(device), pool)
+        data = _Data(settings, torch.device(device), pool, progress)
 
         def keep(phase: str, loss: float, learner: _Learner) -> None:
             figures = learner.validate(), learner.objective.parameters, learner.damping
@@ -176,6 +188,54 @@ def train(
             bar.set_postfix_str(f"{phase} {state.history[-1].snr_db:.2f} dB")
 
         return _train(settings, data, state, keep, filters)
+
+
+def float_settings(settings: Config) -> Config:
+    """Return the configuration with defaults in place of all that the float phase does not read.
+
+    Designs that differ in formats, rounding and the price of digits only share these settings, and
+    hence what `learn_floats` returns for them.
+    """
+    own = Config()
+    formats = ("coefficient_bits", "signal_bits")
+    rounding = ("signal_iterations", "tap_iterations", "digit_price_mdb", "digit_budget")
+    learned = {name: getattr(own.learned, name) for name in formats}
+    training = {name: getattr(own.training, name) for name in rounding}
+    return own.model_copy(
+        update={
+            "seed": settings.seed,
+            "link": settings.link,
+            "learned": settings.learned.model_copy(update=learned),
+            "training": settings.training.model_copy(update=training),
+        }
+    )
+
+
+def simulate_data(settings: Config) -> None:
+    """Simulate the link for learning with a configuration, so that the cache has it."""
+    with threads.pool(1) as pool:
+        data = _Data(settings, torch.device("cpu"), pool, progress=False)
+        for received in (data.train, data.validation):
+            del received
+
+
+def learn_floats(settings: Config) -> State:
+    """Learn in floating point only, on the CPU and without a bar; returns the state to go on from.
+
+    Raises `InputError` as `train` does for filters that are far too short.
+    """
+    require_one_polarization(settings.link, "learning")
+    check_length(settings, note=False)
+    state = State(settings.hash)
+    with threads.pool(TASKS) as pool, exact_convolutions():
+        data = _Data(settings, torch.device("cpu"), pool, progress=False)
+
+        def keep(phase: str, loss: float, learner: _Learner) -> None:
+            parameters, damping = learner.objective.parameters, learner.damping
+            state.add(phase, loss, learner.validate(), parameters, damping)
+
+        _learn_floats(settings, data, state, keep, settings.training.float_iterations)
+    return state
 
 
 def _for_filters(settings: Config, filters: FloatFilters, checkpoint: Path | None) -> Config:
@@ -302,7 +362,8 @@ def _learn_floats(
 ) -> FloatFilters:
     """The float phase, from where it was killed, or from the better of two starts."""
     power_mw = 1e3 * watts(settings.training.launch_power_dbm)
-    model = Model(start_filters(settings))
+    # The joint start takes seconds, and a state that goes on replaces its taps.
+    model = Model(start_filters(settings, joint=not state.history))
     learner = _Learner(model, power_mw, data, state)
     if not state.history:
         unlearned = start_filters(settings, joint=False)
@@ -334,7 +395,13 @@ def _start(settings: Config, unlearned: FloatFilters) -> FloatFilters:
 class _Data:
     """Training and validation data: circular blocks of the link, each a training example."""
 
-    def __init__(self, settings: Config, device: torch.device, pool: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        settings: Config,
+        device: torch.device,
+        pool: ThreadPoolExecutor,
+        progress: bool = True,
+    ) -> None:
         training = settings.training
         # Learning has no carrier recovery in its loss, and needs no phase noise of lasers.
         ideal = front_end.without_lasers(settings.link)
@@ -342,7 +409,7 @@ class _Data:
         self.training = training
         self.counts_digits = bool(training.digit_price_mdb or training.digit_budget)
         self.detector = Detector(self._link.roll_off, self._link.adc_samples, self._link.adc_rate)
-        self.device, self.pool = device, pool
+        self.device, self.pool, self._progress = device, pool, progress
         self.curvature_blocks = -(-training.curvature_symbols // training.block_symbols)
         self.seed = settings.seed
 
@@ -362,7 +429,7 @@ class _Data:
             seed=self.seed,
             purpose=purpose,
             device=self.device,
-            progress=purpose == "train",
+            progress=self._progress and purpose == "train",
         )
 
     def objective(

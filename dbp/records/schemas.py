@@ -961,3 +961,86 @@ class BerMetrics(Metrics):
     """Or before the group of blocks that would exceed this many bits."""
     waveform: str | None = None
     """The file that was counted on."""
+
+
+class ExploredPoint(BaseModel):
+    """One candidate of a search, as far as it came."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    name: str
+    """Name of the candidate, and of its folder where it was confirmed."""
+    stage: Literal["cheap", "full", "confirmed"]
+    """``cheap``: learned cheaply only. ``full``: learned as ``[training]`` says. ``confirmed``: its
+    bit errors were counted, too."""
+    on_front: bool
+    """Whether no other confirmed point has both a BER and an energy that are lower or the same."""
+    values: dict[str, Any]
+    """The keys of the configuration in which candidates differ."""
+    failed: str | None = None
+    """Why learning led to no design."""
+    cheap_snr_db: float | None = None
+    """Effective SNR on validation data, learned cheaply."""
+    snr_db: float | None = None
+    """The same, learned fully."""
+    design_hash: str | None = None
+    """SHA-256 of the design of the last learning."""
+    power_w: float | None = None
+    """Predicted watts of the whole receiver of that design."""
+    area_mm2: float | None = None
+    """Predicted area."""
+    pj_per_bit: float | None = None
+    """Predicted energy per bit of the link."""
+    extrapolates: bool | None = None
+    """Whether the design is outside of what the prediction was made from."""
+    launch_power_dbm: float | None = None
+    """Launch power of least BER."""
+    errors: int | None = None
+    """Bits wrong there."""
+    ber: float | None = None
+    """BER there."""
+    ber_low: float | None = None
+    """Low end of its 95 % interval."""
+    ber_high: float | None = None
+    """High end of its 95 % interval."""
+    synthesized_power_w: float | None = None
+    """Watts of the whole receiver, estimated from syntheses as ``dbp compare`` does."""
+    synthesized_area_mm2: float | None = None
+    """Area from the same syntheses."""
+    synthesized_pj_per_bit: float | None = None
+    """Energy per bit from the same syntheses."""
+    timing_met: bool | None = None
+    """Whether all syntheses meet the clock."""
+
+    @property
+    def best_pj_per_bit(self) -> float | None:
+        """The energy from synthesis, or predicted where there is none."""
+        measured = self.synthesized_pj_per_bit
+        return self.pj_per_bit if measured is None else measured
+
+    def row(self) -> dict[str, Any]:
+        """Return a line of ``explore.csv``: a column for each key of ``values``."""
+        fields = self.model_dump(exclude={"values"})
+        first = {name: fields.pop(name) for name in ("name", "stage", "on_front")}
+        return first | self.values | fields
+
+
+class ExploreMetrics(Metrics):
+    """A search for the front of BER against energy per bit."""
+
+    pdk: str
+    """Kit."""
+    filters: str
+    """``reconfigurable`` or ``hardwired``."""
+    finished: bool
+    """Whether the search has ended; the file is also written after each of its steps."""
+    places: int
+    """Combinations of all values of all axes."""
+    tried: int
+    """Candidates that were learned cheaply."""
+    learned_fully: int
+    """Candidates that were learned fully."""
+    rank_correlation: float | None = None
+    """Spearman's rank correlation of the effective SNRs of those, cheap against full."""
+    points: tuple[ExploredPoint, ...]
+    """All candidates: the confirmed ones first, then by effort and predicted energy."""

@@ -1,17 +1,33 @@
-"""A pool of threads for independent tasks, one per core."""
+"""A pool of threads for independent tasks, one per core, or fewer where others use the cores."""
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+_of_thread = threading.local()
+
 
 def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """Return the number of cores that this process may use, and this thread (`at_most`)."""
+    count = len(os.sched_getaffinity(0))
+    most: int | None = getattr(_of_thread, "most", None)
+    return count if most is None else min(count, most)
+
+
+@contextmanager
+def at_most(count: int) -> Iterator[None]:
+    """Let this thread use no more cores for the block: other tasks have the others."""
+    before = getattr(_of_thread, "most", None)
+    _of_thread.most = count
+    try:
+        yield
+    finally:
+        _of_thread.most = before
 
 
 @contextmanager

@@ -28,6 +28,7 @@ LADDER = {
     "learning": (*GROUND, "link"),
     "waveforms": (*GROUND, "link"),
     "evaluation": (*GROUND, "link", "learning", "waveforms"),
+    "exploration": (*GROUND, "link", "learning", "evaluation"),
     "runs": (*GROUND, "link", "learning"),
     "comparison": (*GROUND, "link"),
     "report": (*GROUND, "link", "evaluation", "comparison", "runs"),

@@ -142,7 +142,7 @@ def test_there_is_no_hint_where_nothing_is_near():
 
 
 def test_slurm_keys_of_the_help_are_those_of_its_settings():
-    from dbp.cli.parsers.ber import SLURM_KEYS
+    from dbp.cli.parsers.options import SLURM_KEYS
 
     assert SLURM_KEYS == slurm.KEYS
 

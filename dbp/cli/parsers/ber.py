@@ -13,19 +13,14 @@ from dbp.cli.parsers.options import (
     add_launch_powers,
     add_out,
     add_seed,
+    add_workplace,
     positive,
+    slurm_settings,
     swept_key,
-    workers,
 )
 from dbp.errors import InputError
 
 EXAMPLE = "dbp ber learned-c6-s9 --launch-power-dbm 0 --out cmp"
-
-# Those of `dbp.evaluation.slurm.Settings`, which loads slowly: a test compares.
-SLURM_KEYS = (
-    *("queue", "account", "walltime", "cores", "memory_gb", "log_folder", "prologue"),
-    *("directives", "python", "local_folder", "host", "dashboard", "queue_hours"),
-)
 
 
 def add_to(commands: Commands[Parser]) -> None:
@@ -65,33 +60,13 @@ def add_to(commands: Commands[Parser]) -> None:
         help="other values of a key of [link]; may be repeated",
     )
     parser.add_argument("--resume", action="store_true", help="go on where RUN was interrupted")
-    parser.add_argument(
-        "--cluster",
-        default="local",
-        metavar="WHERE",
-        help="local (default), slurm, or tcp://HOST:PORT (Dask)",
-    )
-    parser.add_argument(
-        "--workers",
-        type=workers,
-        metavar="N",
-        help="processes or Slurm jobs (default: one a core, one job)",
-    )
-    parser.add_argument(
-        "--slurm",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help=f"how jobs are asked for: {', '.join(SLURM_KEYS)}; or a TOML file of them; may be "
-        "repeated",
-    )
+    add_workplace(parser, "counting")
     add_seed(parser)
 
 
 def _run(options: argparse.Namespace) -> None:
     from dbp.cli import ber
     from dbp.cli._requests import Request
-    from dbp.evaluation import slurm
     from dbp.evaluation.executors import Workplace
 
     if options.reproduce and (options.designs or options.arithmetic or options.sweep):
@@ -117,14 +92,12 @@ def _run(options: argparse.Namespace) -> None:
         min_errors=options.min_errors,
         max_bits=options.max_bits,
     )
-    if options.slurm and options.cluster != "slurm":
-        raise InputError("--slurm: is for --cluster slurm")
     workplace = Workplace(
         options.out / ber.DATABASE,
         options.cluster,
         options.workers,
         options.resume,
-        slurm.settings(options.slurm),
+        slurm_settings(options),
     )
     command = ber.reproduce if options.reproduce else ber.ber
     command(request, options.out, workplace)

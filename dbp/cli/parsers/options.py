@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from dbp.datapath.limits import MAX_CLOCK_MHZ
-from dbp.errors import one_line, shown
+from dbp.errors import InputError, one_line, shown
 from dbp.support.text import did_you_mean
 
 # One process or job each: many more than a machine has cores are a slip of the keyboard.
@@ -23,6 +23,12 @@ LARGEST_INTEGER = (1 << 63) - 1
 CONFIG_HELP = "a TOML file or the name of a preset (see `dbp presets`)"
 DESIGN_HELP = "a design.json, a run's folder, or the name of a shipped design (see `dbp designs`)"
 WAVEFORM_HELP = "ends in .npz, .mat, .h5 or .hdf5"
+
+# Those of `dbp.evaluation.slurm.Settings`, which loads slowly: a test compares.
+SLURM_KEYS = (
+    *("queue", "account", "walltime", "cores", "memory_gb", "log_folder", "prologue"),
+    *("directives", "python", "local_folder", "host", "dashboard", "queue_hours"),
+)
 
 # A shell proposes these for an argument: names that come with the package, files or folders.
 Proposal = Literal["design", "receiver", "config", "preset", "kit", "file", "folder"]
@@ -295,3 +301,36 @@ def add_filters(parser: Parser) -> None:
         metavar="CUTS",
         help="registers other than the usual: filter.after_multiplier=1,rotation.after_kerr=1",
     )
+
+
+def add_workplace(parser: Parser, work: str) -> None:
+    """``--cluster``, ``--workers`` and ``--slurm``: where ``work`` is done."""
+    parser.add_argument(
+        "--cluster",
+        default="local",
+        metavar="WHERE",
+        help=f"of {work}: local (default), slurm, or tcp://HOST:PORT (Dask)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=workers,
+        metavar="N",
+        help="processes or Slurm jobs (default: one a core, one job)",
+    )
+    parser.add_argument(
+        "--slurm",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=f"how jobs are asked for: {', '.join(SLURM_KEYS)}; or a TOML file of them; may be "
+        "repeated",
+    )
+
+
+def slurm_settings(options: argparse.Namespace) -> Any:
+    """What ``--slurm`` says, as `dbp.evaluation.slurm.Settings`; `InputError` without Slurm."""
+    from dbp.evaluation import slurm
+
+    if options.slurm and options.cluster != "slurm":
+        raise InputError("--slurm: is for --cluster slurm")
+    return slurm.settings(options.slurm)

@@ -20,6 +20,7 @@ FILES: dict[str, tuple[type[Metrics], str]] = {
     "synth/KIT/metrics.json": (schemas.SynthMetrics, "dbp synth"),
     "synth/KIT/proof.json": (schemas.NetlistProofMetrics, "dbp prove --pdk KIT"),
     "comparison.json": (schemas.ComparisonMetrics, "dbp compare"),
+    "explore.json": (schemas.ExploreMetrics, "dbp explore"),
     "DIR/metrics.json": (schemas.PowerMetrics, "dbp power --out DIR"),
 }
 

@@ -1,0 +1,231 @@
+"""`dbp explore` on a link of two spans: stopped and not, in threads, processes and on Dask."""
+
+import contextlib
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from dbp import cli, config
+from dbp.cli import _prices
+from dbp.cli import explore as command
+from dbp.datapath.design import Design
+from dbp.evaluation import executors
+from dbp.exploration.store import Store
+from dbp.learning import training
+from dbp.learning.float_filters import FloatFilters
+
+TOML = """
+seed = 3
+[link]
+spans = 2
+span_km = 60.0
+steps_per_span = 4
+block_symbols = 256
+noise_figure_db = 17.0
+[baseline]
+taps = 9
+[learned]
+taps = 9
+rotation_offset_km = 12.0
+[training]
+launch_power_dbm = 2.0
+symbols = 4096
+validation_symbols = 2048
+block_symbols = 128
+curvature_symbols = 1024
+start_iterations = 20
+float_iterations = 2
+signal_iterations = 1
+tap_iterations = 2
+[evaluation]
+launch_power_dbm = [2.0]
+min_errors = 50
+max_bits = 70000
+[hardware]
+stimulus_symbols = 1024
+[explore]
+population = 3
+generations = 2
+survivors = 3
+confirmed = 2
+synthesized = 0
+synthesis_lanes = [1, 2]
+[explore.cheap]
+symbols = 2048
+validation_symbols = 1024
+curvature_symbols = 1024
+start_iterations = 10
+float_iterations = 1
+signal_iterations = 1
+tap_iterations = 1
+[explore.axes]
+learned.taps = [7, 9]
+learned.coefficient_bits = [4, 5, 6]
+link.adc_samples_per_symbol = ["3/2", "2"]
+"""
+
+
+@contextlib.contextmanager
+def in_threads(*where, **options):
+    with ThreadPoolExecutor(2) as pool:
+        yield pool, lambda: 2
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """No worker processes: they take longer to begin than all there is to do."""
+    monkeypatch.setattr(executors, "executor", in_threads)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A search from beginning to end."""
+    folder = tmp_path_factory.mktemp("explore")
+    (folder / "small.toml").write_text(TOML)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(executors, "executor", in_threads)
+        assert cli.main(["explore", str(folder / "small.toml"), "--out", str(folder / "out")]) == 0
+    return folder / "out"
+
+
+def points(run):
+    content = json.loads((run / "explore.json").read_text())
+    assert content["finished"]
+    return content["points"]
+
+
+def test_figure_table_and_designs_of_the_front_are_written(whole):
+    found = points(whole)
+    assert [each["stage"] for each in found] == ["confirmed"] * 2 + ["full"] + ["cheap"] * 3
+    assert (whole / "explore.svg").read_text().count("<svg") == 1
+    with (whole / "explore.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == [each["name"] for each in found]
+    assert {row["learned.taps"] for row in rows} <= {"7", "9"}
+    front = [each for each in found if each["on_front"]]
+    assert front and {each["name"] for each in front} == {
+        folder.name for folder in (whole / "front").iterdir()
+    }
+    for each in front:
+        design = Design.load(whole / "front" / each["name"] / "design.json")
+        settings = config.load(str(whole / "front" / each["name"] / "config.toml"))
+        assert design.hash == each["design_hash"]
+        assert {
+            "learned.taps": design.filters[0].taps,
+            "learned.coefficient_bits": design.filters[0].coefficient_bits,
+            "link.adc_samples_per_symbol": str(design.samples_per_symbol),
+        } == each["values"]
+        filters = FloatFilters.load(whole / "front" / each["name"] / "train" / "float.npz")
+        # Whoever trains by that configuration gets the same.
+        learned = training.train(settings)
+        assert (learned.design.hash, learned.filters.hash) == (design.hash, filters.hash)
+        assert learned.snr_db_quantized == each["snr_db"]
+
+
+def test_points_that_others_dominate_are_not_on_the_front(whole):
+    counted = [each for each in points(whole) if each["stage"] == "confirmed"]
+    for each in counted:
+        assert each["ber_low"] <= each["ber"] <= each["ber_high"]
+        better = [
+            other
+            for other in counted
+            if other is not each
+            and other["ber"] <= each["ber"]
+            and other["pj_per_bit"] <= each["pj_per_bit"]
+        ]
+        assert each["on_front"] == (not better)
+
+
+def test_a_search_that_was_stopped_goes_on_to_the_same_front(
+    whole, quick, monkeypatch, tmp_path, capsys
+):
+    (tmp_path / "small.toml").write_text(TOML)
+    run = tmp_path / "out"
+    line = ["explore", str(tmp_path / "small.toml"), "--out", str(run)]
+    # What a search leaves that was killed in its second generation, with a file that is damaged.
+    (run / "search").mkdir(parents=True)
+    files = sorted((whole / "search").iterdir(), key=lambda file: file.stat().st_mtime_ns)
+    for file in files[: len(files) // 2]:
+        shutil.copy(file, run / "search")
+    damaged = run / "search" / files[3].name
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    computed, add = [], Store.add
+
+    def until_stopped(self, kind, key, body):
+        if len(computed) == 2:
+            raise KeyboardInterrupt
+        computed.append(kind)
+        add(self, kind, key, body)
+
+    monkeypatch.setattr(Store, "add", until_stopped)
+    assert cli.main(line) == 130
+    assert f"Kept in {run / 'search'}: the same command goes on" in capsys.readouterr().err
+    monkeypatch.setattr(Store, "add", add)
+    assert cli.main(line) == 0
+    assert {file.name for file in (run / "search").iterdir()} == {file.name for file in files}
+    assert points(run) == points(whole)
+
+
+def test_what_cannot_be_searched_is_told_before_anything_runs(tmp_path, capsys):
+    for text, said in [
+        (TOML.partition("[explore.axes]")[0], "explore.axes: must have an axis"),
+        (TOML.replace("[hardware]", '[hardware]\npdk = "predictive28"'), "kit = 'predictive28'"),
+        (TOML.replace("[link]", '[link]\nmodulation = "gaussian"'), "link.modulation"),
+    ]:
+        (tmp_path / "wrong.toml").write_text(text)
+        line = ["explore", str(tmp_path / "wrong.toml"), "--out", str(tmp_path / "out")]
+        assert cli.main(line) == 2
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_killed_processes_and_a_dask_cluster_end_with_the_same_front(whole, tmp_path):
+    from distributed import LocalCluster
+
+    (tmp_path / "small.toml").write_text(TOML)
+    line = ["explore", str(tmp_path / "small.toml"), "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dbp.cli", *line], stdout=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    kept, deadline = tmp_path / "out" / "search", time.monotonic() + 300
+    while not any(kept.glob("price-*")) and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    before = {file.name for file in kept.iterdir()}
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, host="127.0.0.1", dashboard_address="127.0.0.1:0",
+        memory_limit=0, local_directory=str(tmp_path),
+    ) as cluster:  # fmt: skip
+        assert cli.main([*line, "--cluster", cluster.scheduler_address]) == 0
+    assert before < {file.name for file in kept.iterdir()}
+    assert points(tmp_path / "out") == points(whole)
+
+
+@pytest.mark.slow
+def test_a_point_is_confirmed_by_synthesis(quick, monkeypatch, tmp_path, capsys):
+    text = TOML.replace("synthesized = 0", "synthesized = 1")
+    text = text.replace("[hardware]", '[hardware]\npdk = "predictive28"')
+    (tmp_path / "small.toml").write_text(text)
+    # The model of watts does not know the kit that is shipped.
+    known = _prices.price_list("nangate45", "hardwired")
+    monkeypatch.setattr(command, "price_list", lambda pdk, filters: known)
+    line = ["explore", str(tmp_path / "small.toml"), "--out", str(tmp_path / "out")]
+    assert cli.main(line) == 0
+    (point,) = [each for each in points(tmp_path / "out") if each["synthesized_power_w"]]
+    # 48 symbols of 4 bits a clock of 416.7 MHz.
+    assert point["synthesized_pj_per_bit"] == pytest.approx(
+        1e12 * point["synthesized_power_w"] / (48 * 4 * 416.7e6), rel=1e-9
+    )
+    assert "Predicted energy was" in capsys.readouterr().out
