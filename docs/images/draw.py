@@ -380,6 +380,7 @@ PURPOSES = {
     "learning": "filters by gradient",
     "waveforms": "recordings of others",
     "evaluation": "BER with intervals",
+    "exploration": "BER against pJ/bit",
     "runs": "folders of designs",
     "comparison": "ours beside the paper's",
     "report": "figures and pages",
