@@ -196,12 +196,10 @@ def share(graph: Graph) -> Graph:
     """
     if max(len(terms) for terms in _output_terms(graph)) > _MOST_TERMS:
         return graph
-    while True:
-        gains = {pair: _gain(graph, pair) for pair in _repeated_pairs(graph)}
-        best = max(gains, key=gains.__getitem__, default=None)
-        if best is None or gains[best] <= 0:
-            return graph
+    widths = _Widths(graph)
+    while (best := _best_pair(graph, widths)) is not None:
         graph = _extract(graph, best)
+    return graph
 
 
 def split(graph: Graph, most_terms: int) -> Graph:
@@ -247,64 +245,103 @@ class _Pair(NamedTuple):
     sign: int
 
 
-def _pair(first: Term, second: Term) -> _Pair:
-    if (second.source, second.shift) < (first.source, first.shift):
-        first, second = second, first
-    return _Pair(first.source, second.source, second.shift - first.shift, first.sign * second.sign)
-
-
 def _output_terms(graph: Graph) -> list[tuple[Term, ...]]:
     return [graph.sums[v - len(graph.inputs)].terms for v in graph.outputs]
 
 
-def _matches(terms: Sequence[Term], pair: _Pair) -> list[tuple[int, int]]:
-    """Return the indices of both terms where a pair occurs, each term in one occurrence at most."""
-    at = {(term.source, term.shift): k for k, term in enumerate(terms)}
-    used: set[int] = set()
-    matches = []
-    for j, term in enumerate(terms):
-        if term.source != pair.a or j in used:
-            continue
-        k = at.get((pair.b, term.shift + pair.shift))
-        if k is None or k == j or k in used or terms[k].sign * term.sign != pair.sign:
-            continue
-        used |= {j, k}
-        matches.append((j, k))
-    return matches
+class _Widths:
+    """Bits of the values of a graph, and of sums of pairs, while `share` adds sums to it.
+
+    Those of all values but the outputs keep their indices, so no width is found twice.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.outputs = [graph.bits(v) for v in graph.outputs]
+        self.values: dict[int, int] = {}
+        self.pairs: dict[_Pair, int] = {}
+
+    def of_value(self, graph: Graph, v: int) -> int:
+        """Return the bits of a value that is no output."""
+        if v not in self.values:
+            self.values[v] = graph.bits(v)
+        return self.values[v]
+
+    def of_pair(self, graph: Graph, pair: _Pair) -> int:
+        """Return the bits that the sum of a pair would have."""
+        if pair not in self.pairs:
+            low, high = _range(_form(_sum_of(pair).terms, graph.forms), graph.inputs)
+            self.pairs[pair] = (high - low).bit_length()
+        return self.pairs[pair]
+
+
+class _Output:
+    """The terms of an output, by their source and by their place."""
+
+    def __init__(self, terms: Sequence[Term]) -> None:
+        self.terms = terms
+        self.at = {(term.source, term.shift): k for k, term in enumerate(terms)}
+        self.of: dict[int, list[int]] = {}
+        for k, term in enumerate(terms):
+            self.of.setdefault(term.source, []).append(k)
+
+    def matches(self, pair: _Pair) -> list[tuple[int, int]]:
+        """Return the indices of both terms where a pair occurs, each term in one at most."""
+        terms, at = self.terms, self.at
+        used: set[int] = set()
+        matches = []
+        for j in self.of.get(pair.a, ()):
+            if j in used:
+                continue
+            k = at.get((pair.b, terms[j].shift + pair.shift))
+            if k is None or k == j or k in used or terms[k].sign * terms[j].sign != pair.sign:
+                continue
+            used |= {j, k}
+            matches.append((j, k))
+        return matches
 
 
 def _repeated_pairs(graph: Graph) -> list[_Pair]:
-    count: Counter[_Pair] = Counter(
-        _pair(term, other)
-        for terms in _output_terms(graph)
-        for j, term in enumerate(terms)
-        for other in terms[j + 1 :]
-    )
-    return [pair for pair, uses in count.items() if uses > 1]
+    count: Counter[tuple[int, int, int, int]] = Counter()
+    for terms in _output_terms(graph):
+        # As `_pair` of each two terms, but for the order of equal sources once for all.
+        places = sorted(range(len(terms)), key=lambda k: terms[k][:2])
+        rank = dict(zip(places, range(len(terms)), strict=True))
+        for j, (source, shift, sign) in enumerate(terms):
+            for k in range(j + 1, len(terms)):
+                other, at, its = terms[k]
+                if rank[k] < rank[j]:
+                    count[other, source, shift - at, its * sign] += 1
+                else:
+                    count[source, other, at - shift, sign * its] += 1
+    return [_Pair(*pair) for pair, uses in count.items() if uses > 1]
 
 
-def _gain(graph: Graph, pair: _Pair) -> float:
-    """Return by how much `_extract` lowers the cost."""
-    outputs = [(v, graph.sums[v - len(graph.inputs)].terms) for v in graph.outputs]
-    matches = [len(_matches(terms, pair)) for _, terms in outputs]
-    uses = sum(matches)
-    if uses < 2:
-        return 0.0
-    low, high = _range(_form(_sum_of(pair).terms, graph.forms), graph.inputs)
-    bits = (high - low).bit_length()
-    apart = graph.bits(pair.a) + graph.bits(pair.b)
-    gain = -_sum_cost(apart, bits)
-    for (v, terms), count in zip(outputs, matches, strict=True):
-        summed = sum(graph.bits(term.source) for term in terms)
-        gain += _sum_cost(summed, graph.bits(v))
-        gain -= _sum_cost(summed - count * (apart - bits), graph.bits(v))
-    if graph.sums[-1].stage:
-        gain -= _REGISTER * bits
-        for v in {pair.a, pair.b}:
-            read = sum(term.source == v for _, terms in outputs for term in terms)
-            if read == uses * (1 + (pair.a == pair.b)):
-                gain += _REGISTER * graph.bits(v)
-    return gain
+def _best_pair(graph: Graph, widths: _Widths) -> _Pair | None:
+    """Return the pair whose sharing lowers the cost most, None where none lowers it."""
+    outputs = [_Output(terms) for terms in _output_terms(graph)]
+    summed = [
+        sum(widths.of_value(graph, term.source) for term in output.terms) for output in outputs
+    ]
+    best, most = None, 0.0
+    for pair in _repeated_pairs(graph):
+        matches = [len(output.matches(pair)) for output in outputs]
+        if sum(matches) < 2:
+            continue
+        bits = widths.of_pair(graph, pair)
+        apart = widths.of_value(graph, pair.a) + widths.of_value(graph, pair.b)
+        gain = -_sum_cost(apart, bits)
+        for width, count, before in zip(widths.outputs, matches, summed, strict=True):
+            gain += _sum_cost(before, width)
+            gain -= _sum_cost(before - count * (apart - bits), width)
+        if graph.sums[-1].stage:
+            gain -= _REGISTER * bits
+            uses = sum(matches) * (1 + (pair.a == pair.b))
+            for v in {pair.a, pair.b}:
+                if sum(len(output.of.get(v, ())) for output in outputs) == uses:
+                    gain += _REGISTER * widths.of_value(graph, v)
+        if gain > most:
+            best, most = pair, gain
+    return best
 
 
 def _sum_of(pair: _Pair) -> Sum:
@@ -317,7 +354,7 @@ def _extract(graph: Graph, pair: _Pair) -> Graph:
     first = min(graph.outputs)
     sums = [*graph.sums[: first - len(graph.inputs)], _sum_of(pair)]
     for terms in _output_terms(graph):
-        matches = _matches(terms, pair)
+        matches = _Output(terms).matches(pair)
         replaced = {k for match in matches for k in match}
         kept = [term for k, term in enumerate(terms) if k not in replaced]
         shared = [

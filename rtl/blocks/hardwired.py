@@ -29,8 +29,14 @@ from dbp.rtl.pipeline import HardwiredPipeline, name_suffix
 @lru_cache(maxsize=256)
 def lane_graph(filter_: Filter, input_bits: int, pipeline: HardwiredPipeline) -> Graph:
     """Return the sums of a lane: shared where that pays, cut where ``pipeline`` says."""
-    plain = adder_graph.filter_graph(filter_, input_bits, after_fold=pipeline.after_fold)
-    return adder_graph.split(adder_graph.share(plain), pipeline.sum_terms)
+    return adder_graph.split(shared(filter_, input_bits, pipeline.after_fold), pipeline.sum_terms)
+
+
+@lru_cache(maxsize=4096)
+def shared(filter_: Filter, input_bits: int, after_fold: bool) -> Graph:
+    """Return the sums of a lane before long ones are cut."""
+    plain = adder_graph.filter_graph(filter_, input_bits, after_fold=after_fold)
+    return adder_graph.share(plain)
 
 
 def cut_registers(filter_: Filter, input_bits: int, pipeline: HardwiredPipeline) -> dict[str, str]:
