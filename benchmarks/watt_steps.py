@@ -32,8 +32,8 @@ from dbp.support import sources
 from dbp.support.files import write_csv
 from dbp.synthesis import fit_clock, stages
 from dbp.synthesis.cells import kits
-from dbp.synthesis.cuts import Cuts
 from dbp.synthesis.gates.step_bench import Bench
+from dbp.synthesis.pipeline_cuts import Cuts
 from dbp.synthesis.power._graph import GROUPS
 from dbp.synthesis.synthesize_step import SOURCES
 
@@ -42,12 +42,14 @@ LAUNCH_POWER_DBM = 0.5
 CLOCKS = 400
 SYMBOLS = 4096
 # Every so many cases one is kept from the fit.
-HELD_OUT_EVERY = 3
+HELD_OUT_EVERY = 2
 KITS = ("nangate45", "asap7")
 KINDS = ("hardwired", "reconfigurable")
 # In an order in which any first part has short and long filters. All other formats are drawn.
 TAPS = (11, 7, 15, 13, 3, 17, 9, 15, 5, 11, 25, 13, 1, 15, 7, 19, 11, 13, 9, 17, 3, 15, 21, 11)
-SHIPPED = ("learned-c6-s9", "enhanced-c5-s9", "lsco-paper-c8-s9")
+# One more step, of 8 lanes: it tells what grows with the lanes from what does not.
+WIDE, WIDE_LANES = 100, 8
+SHIPPED = ("learned-c6-s9", "lsco-tuned-c9-s9", "enhanced-c5-s9")
 # Which bank of registers is of which part: the beginning of its name.
 PARTS = ("filter", "rotation", "registers")
 
@@ -68,7 +70,8 @@ class Case:
 
 
 def cases(count: int) -> Iterator[Case]:
-    """The cases of the seed, each the same whatever ``count``."""
+    """The cases of the seed, each the same whatever ``count``, and the wide one."""
+    yield Case(WIDE, SHIPPED[0], WIDE_LANES, 16, {})
     shipped = list(SHIPPED)
     for number in range(count):
         if number % 8 == 2 and shipped:
@@ -236,6 +239,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cases", type=int, default=36)
+    parser.add_argument("--first", type=int, default=0, help="pass over the cases before it")
     parser.add_argument("--pdk", nargs="+", default=KITS)
     options = parser.parse_args()
     rows = []
@@ -243,6 +247,8 @@ def main() -> None:
         rows = list(csv.DictReader(options.out.read_text().splitlines()))
     done = {(int(row["case"]), row["kit"], row["filters"]) for row in rows}
     for case in cases(options.cases):
+        if case.number < options.first:
+            continue
         for kit in options.pdk:
             for kind in KINDS:
                 if (case.number, kit, kind) in done:

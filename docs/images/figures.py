@@ -1,4 +1,4 @@
-"""Figures of the documentation: ``python docs/images/figures.py [readme] [filters] [pareto]``.
+"""Figures of the documentation: ``python docs/images/figures.py [NAME...]``.
 
 ``readme`` counts bit errors for some minutes and keeps the points in ``readme.csv``, from which the
 figure is drawn; the others take seconds. ``pareto.csv`` holds the BER and the watts of
@@ -13,11 +13,16 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 import dbp
 from dbp.report import plots
+from dbp.rtl.target import FILTER_KINDS
 from dbp.support.style import INK, MARKERS, MUTED, REFERENCE_COLOR, color, grid, styled
 from dbp.support.svg import to_svg
+from dbp.synthesis.watt_model import fit
+from dbp.synthesis.watt_model.counts import count
+from dbp.synthesis.watt_model.steps import synthesised
 
 HERE = Path(__file__).parent
 SEED = 1
@@ -123,9 +128,49 @@ def pareto() -> Figure:
     return figure
 
 
+@styled
+def watt_model() -> Figure:
+    """Return errors of the watt model on all synthesised steps, those of the fit hollow."""
+    figure = Figure(figsize=(6.6, 4.8), layout="constrained")
+    axes = figure.subplots(2, 2, sharex="col", sharey="row")
+    for kit, column in zip(("nangate45", "asap7"), axes.T, strict=True):
+        prices = fit.prices(kit)
+        for each in (each for each in synthesised() if each.kit == kit):
+            cost = prices.cost(count(each.step, each.lanes))
+            number = FILTER_KINDS.index(each.step.filters)
+            for ax, predicted, found in (
+                (column[0], cost.power_mw, each.total_mw),
+                (column[1], cost.area_um2, each.total_um2),
+            ):
+                ax.plot(
+                    each.total_mw / each.lanes,
+                    100 * (predicted / found - 1),
+                    MARKERS[number],
+                    color=color(number),
+                    mfc=None if each.held_out else "none",
+                )
+        for ax in column:
+            ax.axhspan(-10, 10, color=MUTED, alpha=0.08, lw=0)
+            ax.set(ylim=(-12, 12), xscale="log")
+            ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            ax.xaxis.set_major_formatter("{x:g}")
+            ax.xaxis.set_minor_formatter(NullFormatter())
+            grid(ax)
+        column[0].set(title=kit)
+        column[1].set(xlabel="synthesised step, mW a lane")
+    axes[0, 0].set_ylabel("power: error, %")
+    axes[1, 0].set_ylabel("area: error, %")
+    for number, kind in enumerate(FILTER_KINDS):
+        axes[0, 0].plot([], [], MARKERS[number], color=color(number), label=kind)
+    axes[0, 0].plot([], [], "o", color=MUTED, mfc="none", label="hollow: fitted")
+    axes[0, 0].plot([], [], "o", color=MUTED, label="full: held out")
+    figure.legend(loc="outside upper center", ncols=4)
+    return figure
+
+
 def main(names: list[str]) -> None:
     """Write the figures of these names, or all."""
-    drawn = {"readme": readme, "filters": filters, "pareto": pareto}
+    drawn = {"readme": readme, "filters": filters, "pareto": pareto, "watt_model": watt_model}
     for name in names or drawn:
         (HERE / f"{name}.svg").write_text(to_svg(drawn[name]()), encoding="utf-8")
 

@@ -18,19 +18,35 @@ Vector = NDArray[np.float64]
 
 # What each figure is a sum of.
 LOGIC_DYNAMIC = (
-    "busy_rows", "adders", "full_adders", "carries", "squares", "busy_kerr_rows", "phase_rows",
-    "turns", "history",
+    "busy_rows", "busy_products", "busy_adders", "full_adders", "waiting_carries", "squares",
+    "busy_kerr_rows", "phase_rows", "turns", "history",
 )  # fmt: skip
 LOGIC_AREA = (
-    "rows", "adders", "full_adders", "carries", "squares", "kerr_rows", "phase_rows", "turns",
-    "history", "settings",
+    "rows", "products", "adders", "full_adders", "carries", "squares", "kerr_rows", "phase_rows",
+    "turns", "history", "settings",
 )  # fmt: skip
-REGISTERS = ("moving", "history", "settings", "lanes")
+REGISTERS_DYNAMIC = ("toggling", "history", "read", "lanes", "alone")
+REGISTERS_AREA = ("registers", "lanes", "alone")
 
 # Energy or area of a bit beside that of a full adder, where the data do not say: ones elsewhere.
-PRIOR = {"history": 0.3, "settings": 0.5, "lanes": 4.0}
+PRIOR = {
+    "rows": 0.5,
+    "busy_rows": 1.3,
+    "products": 2.0,
+    "busy_products": 0.5,
+    "busy_adders": 0.7,
+    "full_adders": 0.5,
+    "squares": 2.0,
+    "kerr_rows": 1.2,
+    "busy_kerr_rows": 2.0,
+    "history": 0.3,
+    "read": 0.1,
+    "settings": 0.5,
+    "lanes": 4.0,
+    "alone": 15.0,
+}
 # How many rows this prior weighs.
-WEIGHT = 0.05
+WEIGHT = 0.3
 
 
 @dataclass(frozen=True)
@@ -80,10 +96,14 @@ def fitted(steps: Sequence[Synthesised]) -> Prices:
     """Fit the prices to steps of one kit: none is negative, and relative errors are least."""
     counts = [count(each.step, each.lanes) for each in steps]
     mw = np.array([each.total_mw for each in steps])
+    # A register whose bit stands still takes the clock's energy alone: those of the settings do.
+    still_mw = sum(float(each.row["registers_dynamic_mw"]) for each in steps)
+    still_mw /= sum(float(each.row["registers_bits"]) for each in steps)
     um2 = np.array([each.total_um2 for each in steps])
 
-    def of(figure: str, names: Sequence[str], whole: Vector) -> dict[str, float]:
+    def of(figure: str, names: Sequence[str], whole: Vector, less: float = 0.0) -> dict[str, float]:
         target = np.array([getattr(each, figure) for each in steps])
+        target -= less * np.array([each.registers for each in counts])
         return _nnls(names, counts, target, whole)
 
     def leakage(part: str) -> float:
@@ -93,8 +113,8 @@ def fitted(steps: Sequence[Synthesised]) -> Prices:
     return Prices(
         of("logic_dynamic_mw", LOGIC_DYNAMIC, mw),
         of("logic_um2", LOGIC_AREA, um2),
-        of("registers_dynamic_mw", REGISTERS, mw),
-        of("registers_um2", REGISTERS, um2),
+        {"registers": still_mw} | of("registers_dynamic_mw", REGISTERS_DYNAMIC, mw, less=still_mw),
+        of("registers_um2", REGISTERS_AREA, um2),
         leakage("logic"),
         leakage("registers"),
     )

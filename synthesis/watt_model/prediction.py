@@ -5,19 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dbp.datapath.design import Design
+from dbp.datapath.limits import MAX_LANES
 from dbp.errors import InputError
+from dbp.rtl.blocks.filter import THREE_PRODUCTS_BITS
 from dbp.rtl.pipeline import Pipeline
 from dbp.rtl.target import FILTER_KINDS, FilterKind
 from dbp.synthesis.watt_model import fit
 from dbp.synthesis.watt_model.counts import Step, count
 from dbp.synthesis.whole_receiver import receiver_lanes
 
+# Bits of the quadratures in |x|^2 from which on fewer K need a cut.
+WIDE_BRANCH_BITS = 6
+
 
 @dataclass(frozen=True)
 class Prediction:
     """The predicted cost of a receiver at 416.7 MHz, all steps together, the clock tree apart.
 
-    ``lanes``: samples a clock; ``leakage_w`` is a part of ``power_w``. ``extrapolates``: each
+    ``kit``, ``filters``: as they were asked for; ``lanes``: samples a clock. ``power_w``,
+    ``area_mm2``: of the receiver; ``leakage_w`` is a part of the power. ``extrapolates``: each
     number of the design that lies outside those of the synthesised steps, such as
     "taps = 31, fitted 1..25"; empty where the model holds.
     """
@@ -51,6 +57,8 @@ def predict(
     if filters not in FILTER_KINDS:
         raise InputError(f"filters = {filters!r}: must be {' or '.join(FILTER_KINDS)}")
     prices = fit.prices(kit)
+    if lanes is not None and (type(lanes) is not int or not 1 <= lanes <= MAX_LANES):
+        raise InputError(f"lanes = {lanes!r}: must be an integer in 1..{MAX_LANES}")
     lanes = receiver_lanes(design.samples_per_symbol) if lanes is None else lanes
     steps = [step_of(design, k, kit, filters) for k in range(len(design.filters))]
     costs = [prices.cost(count(step, lanes)) for step in steps]
@@ -67,24 +75,33 @@ def predict(
 
 def step_of(design: Design, k: int, kit: str, filters: FilterKind) -> Step:
     """Return step ``k`` of a design, with the cuts that `usual_pipeline` says."""
-    return Step(
+    step = Step(
         design.filters[k],
         design.rotations[k] if k < len(design.rotations) else None,
         design.filter_input_bits(k),
         filters,
-        usual_pipeline(kit, filters, design.filters[k].coefficient_bits),
+        Pipeline(),
     )
+    return replace(step, pipeline=usual_pipeline(kit, step))
 
 
-def usual_pipeline(kit: str, filters: FilterKind, coefficient_bits: int) -> Pipeline:
-    """Return the cuts that the clock is taken to need, as `dbp.synthesis.fit_clock` mostly finds.
+def usual_pipeline(kit: str, step: Step) -> Pipeline:
+    """Return the cuts that the clock is taken to need: mostly those of `dbp.synthesis.fit_clock`.
 
-    Taps of 8 bits and more need finer adder trees in nangate45; a missing cut costs little.
+    Gates of asap7 are quick enough for the usual ones. In nangate45 taps of 8 bits and more need
+    finer adder trees, and wide products with K a register behind them.
     """
-    pipeline = Pipeline()
-    if kit == "nangate45" and filters == "reconfigurable" and coefficient_bits >= 8:
-        return replace(pipeline, filter=replace(pipeline.filter, adder_levels=2))
-    return pipeline
+    usual = Pipeline()
+    if kit != "nangate45":
+        return usual
+    tree, rotation = usual.filter, usual.rotation
+    if step.filters != "hardwired" and step.filter.coefficient_bits >= THREE_PRODUCTS_BITS:
+        tree = replace(tree, adder_levels=2)
+    if step.rotation is not None:
+        rows = len(step.rotation.kerr_gains) * ((step.rotation.kerr_bits + 1) // 2)
+        wide = step.rotation.branch_width(step.filter.output_bits) >= WIDE_BRANCH_BITS
+        rotation = replace(rotation, after_kerr=rows >= (8 if wide else 10))
+    return replace(usual, filter=tree, rotation=rotation)
 
 
 def _outside(kit: str, steps: list[Step]) -> tuple[str, ...]:
