@@ -41,6 +41,7 @@ _HOMES = {
     "plot_constellation": "dbp.api.plots",
     "plot_filters": "dbp.api.plots",
     "plot_learning": "dbp.api.plots",
+    "predict_watts": "dbp.api.hardware",
     "prove": "dbp.api.hardware",
     "quantize": "dbp.api.learning",
     "simulate": "dbp.api.hardware",
@@ -74,6 +75,7 @@ __all__ = [
     "plot_constellation",
     "plot_filters",
     "plot_learning",
+    "predict_watts",
     "prove",
     "quantize",
     "simulate",
@@ -84,7 +86,7 @@ __all__ = [
 if TYPE_CHECKING:
     from dbp.api.design import Design
     from dbp.api.evaluation import detect, evaluate, load_waveform, measure
-    from dbp.api.hardware import prove, simulate, synthesize
+    from dbp.api.hardware import predict_watts, prove, simulate, synthesize
     from dbp.api.learning import LearnedDesign, learn, quantize, start_filters
     from dbp.api.link import Link
     from dbp.api.plots import plot_constellation, plot_filters, plot_learning

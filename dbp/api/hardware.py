@@ -1,4 +1,4 @@
-"""`dbp.prove`, `dbp.simulate`, `dbp.synthesize`: the Verilog of a design, and what it costs."""
+"""`dbp.prove`, `dbp.simulate`, `dbp.synthesize`, `dbp.predict_watts`: Verilog and its cost."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dbp.link.transmission import Received
     from dbp.records.schemas import ClockFit, ProofMetrics, SimMetrics, SynthMetrics
     from dbp.rtl.target import Target
+    from dbp.synthesis.watt_model import Prediction
 
 Simulator = Literal["verilator", "icarus"]
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -155,6 +156,27 @@ def synthesize(
         config_hash=config_hash,
         fit_clock=found_cuts,
     )
+
+
+def predict_watts(
+    design: Design,
+    *,
+    kit: str = "nangate45",
+    filters: Literal["reconfigurable", "hardwired"] = "reconfigurable",
+    lanes: int | None = None,
+) -> Prediction:
+    """Predict watts and square millimetres of a whole receiver, in milliseconds and without a tool.
+
+    ``kit``: ``nangate45`` or ``asap7``, whose steps the model was fitted to. ``lanes``: samples a
+    clock, by default those of 48 symbols. The clock is 416.7 MHz; clock tree and layout are apart,
+    as in ``dbp compare``, whose result this predicts. ``Prediction.extrapolates`` names what lies
+    outside the fitted steps. Raises `InputError` for what does not fit.
+    """
+    from dbp.synthesis import watt_model
+
+    if not isinstance(design, Design):
+        raise InputError(f"design = {shown(design)}: must be a dbp.Design")
+    return watt_model.predict(design, kit, filters, lanes)
 
 
 def _check_synthesis(design: Design, kit: str, target: Target, place_and_route: bool) -> None:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from dbp.cli import _fft_receivers
 from dbp.cli._requests import Request
 from dbp.cli.ber import DATABASE, ber
 from dbp.config import Config, load
@@ -18,7 +19,14 @@ from dbp.datapath.design import Design
 from dbp.errors import InputError
 from dbp.evaluation.executors import Workplace
 from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
-from dbp.records.schemas import Band, ComparisonMetrics, ComparisonRow, Point
+from dbp.records.schemas import (
+    REFERENCE_FILTERS,
+    Band,
+    ComparisonMetrics,
+    ComparisonRow,
+    Point,
+    ReceiverPowerW,
+)
 from dbp.runs import (
     FoundDesign,
     config_of,
@@ -37,6 +45,7 @@ if TYPE_CHECKING:
     from dbp.records.schemas import SynthMetrics
     from dbp.rtl.pipeline import Pipeline
     from dbp.rtl.target import FilterKind
+    from dbp.synthesis.fft_receiver import FftReceiverEstimate
     from dbp.synthesis.whole_receiver import StepSynthesis
 
 # The hardware side and plots load slowly: imported where they are needed, so that --help is quick.
@@ -66,20 +75,25 @@ class _Key(NamedTuple):
 
 @dataclass(frozen=True)
 class _Comparison:
-    """The designs by their names on the command line, each with a folder for its syntheses."""
+    """The designs by their names on the command line, each with a folder for its syntheses.
+
+    ``references``: receivers that are no designs, and have no syntheses.
+    """
 
     designs: dict[str, Design]
     labels: dict[str, str]
     folders: dict[str, Path]
     settings: Config
     candidates: Candidates
+    references: tuple[str, ...] = ()
 
     @classmethod
     def prepare(
         cls, names: Sequence[str], candidates: Candidates, out: Path, config: str | None
     ) -> _Comparison:
         """Find the designs; ``config`` is that of all, or their own must be of one link."""
-        designs = {name: find_design(name) for name in names}
+        references = tuple(name for name in names if _fft_receivers.is_reference(name))
+        designs = {name: find_design(name) for name in names if name not in references}
         return cls(
             designs={name: design for name, (design, _) in designs.items()},
             labels=labels_of(designs),
@@ -87,6 +101,7 @@ class _Comparison:
             folders={n: out / f"{k}-{designs[n][0].name}" for k, n in enumerate(designs)},
             settings=load(config) if config else _common(designs),
             candidates=candidates,
+            references=references,
         )
 
     def plans(self) -> dict[_Key, list[StepSynthesis]]:
@@ -151,6 +166,7 @@ class _Comparison:
             ber=point.ber,
             ber_low=point.ber_low,
             ber_high=point.ber_high,
+            snr_db=point.snr_db,
             **estimate,
             **merit.energies(
                 estimate["lanes"],
@@ -161,6 +177,41 @@ class _Comparison:
             paper_step=merit.paper_step(design, key.filters),
         )
 
+    def estimates(self) -> dict[tuple[str, str], FftReceiverEstimate]:
+        """Return the estimate of each reference in each kit."""
+        from dbp.synthesis.stages import CLOCK_MHZ
+
+        if self.references and self.settings.hardware.clock_mhz != CLOCK_MHZ:
+            raise InputError(
+                f"hardware.clock_mhz = {self.settings.hardware.clock_mhz}: must be {CLOCK_MHZ} "
+                f"for {', '.join(self.references)}, whose operations were measured there"
+            )
+        return {
+            (name, pdk): _fft_receivers.estimate(name, self.settings.link, pdk)
+            for pdk, name in itertools.product(self.candidates.pdks, self.references)
+        }
+
+    def reference_row(self, name: str, found: FftReceiverEstimate, point: Point) -> ComparisonRow:
+        """Return the figures of a reference in a kit; ``point``: its best."""
+        from dbp.comparison import merit
+
+        rate = self.settings.link.adc_rate
+        return ComparisonRow(
+            design=name,
+            filters=REFERENCE_FILTERS,
+            pdk=found.kit,
+            samples_per_symbol=str(rate),
+            launch_power_dbm=point.launch_power_dbm,
+            ber=point.ber,
+            ber_low=point.ber_low,
+            ber_high=point.ber_high,
+            snr_db=point.snr_db,
+            lanes=found.lanes,
+            power_w=ReceiverPowerW(leakage=found.leakage_w, total=found.power_w),
+            area_mm2=found.area_mm2,
+            **merit.energies(found.lanes, found.power_w, self.settings, rate),
+        )
+
 
 def _common(designs: Mapping[str, FoundDesign]) -> Config:
     """Return the configuration of the first run folder, or the paper's.
@@ -168,6 +219,8 @@ def _common(designs: Mapping[str, FoundDesign]) -> Config:
     Raises `InputError` where the designs are of different links or hardware: then neither their bit
     errors nor their watts can be compared. Says what else differs.
     """
+    if not designs:
+        return load("paper")
     own = {name: config_of(folder) for name, (_, folder) in designs.items()}
     runs = [name for name, (_, folder) in designs.items() if folder is not None]
     first = next(iter(runs), next(iter(designs)))
@@ -201,9 +254,11 @@ def compare(
 ) -> ComparisonMetrics:
     """Write and print BER, watts and square millimetres of designs in one or more kits.
 
-    Bit errors are counted on the link of ``config``, or of the designs, which must be the same, at
-    its launch powers; for the rest see `dbp.synthesis.whole_receiver`. What an earlier call has
-    left in ``out``, of the same inputs, is not made again.
+    ``names``: designs, and reference receivers, whose watts are estimated from their operations:
+    see `dbp.synthesis.fft_receiver`. Bit errors are counted on the link of ``config``, or of the
+    designs, which must be the same, at its launch powers; for the rest see
+    `dbp.synthesis.whole_receiver`. What an earlier call has left in ``out``, of the same inputs, is
+    not made again.
     """
     from dbp.synthesis import whole_receiver
     from dbp.synthesis.cells import kits
@@ -213,6 +268,7 @@ def compare(
     for pdk in candidates.pdks:
         kits.find(pdk)
     plans = comparison.plans()
+    estimated = comparison.estimates()
     points = ber(
         Request(designs=names, min_errors=min_errors, config=config),
         out,
@@ -227,6 +283,10 @@ def compare(
         plans = whole_receiver.fit_clocks(plans, workers)
         measured = whole_receiver.run(plans, workers)
     rows = [
+        comparison.reference_row(name, estimate, best[name])
+        for (name, _), estimate in estimated.items()
+    ]
+    rows += [
         comparison.row(
             key, best[comparison.labels[key.name]], plans[key][0].target.pipeline, synthesized
         )
@@ -259,12 +319,17 @@ def write(
     write_metrics(path, metrics)
     write_csv(path.with_suffix(".csv"), _flat(rows))
     write_text(path.with_suffix(".svg"), to_svg(plots.comparison(rows)))
+    energy = path.with_name(f"{merit.FILE}_energy.svg")
+    if energy_figure := plots.energy(rows):
+        write_text(energy, to_svg(energy_figure))
     for table in tables.tables(metrics):
         notes = (textwrap.fill(note, 100) for note in table.notes)
         print(table.title, aligned(table.lines), *notes, sep="\n", end="\n\n")
     for sentence in tables.sentences(metrics):
         print(sentence)
-    print(f"{stopwatch.seconds:.0f} s -> {out / merit.FILE}.csv, .json, .svg", flush=True)
+    print(
+        f"{stopwatch.seconds:.0f} s -> {out / merit.FILE}.csv, .json, .svg, _energy.svg", flush=True
+    )
     return metrics
 
 

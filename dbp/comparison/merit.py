@@ -13,6 +13,7 @@ from dbp.config import Config
 from dbp.datapath.design import Design
 from dbp.link import modulation
 from dbp.records.schemas import (
+    REFERENCE_FILTERS,
     Calibrated,
     Calibration,
     ComparisonRow,
@@ -175,6 +176,7 @@ def headlines(rows: Sequence[ComparisonRow]) -> tuple[Headline, ...]:
     lowest one, the design of least power.
     """
     lines = []
+    rows = [row for row in rows if row.filters != REFERENCE_FILTERS]
     for kit, filters in dict.fromkeys((row.pdk, row.filters) for row in rows):
         first, *others = [row for row in rows if (row.pdk, row.filters) == (kit, filters)]
         if others:

@@ -643,6 +643,10 @@ class SynthMetrics(Metrics):
         return self.cell_area_um2
 
 
+# The kind of filters of a receiver that is no design.
+REFERENCE_FILTERS = "estimate"
+
+
 class ReceiverPowerW(BaseModel):
     """Watts of a receiver by kind; the total alone where the kinds were not estimated."""
 
@@ -711,7 +715,8 @@ class ComparisonRow(BaseModel):
     learned: bool = False
     """Whether its filters were learned, judged by its name."""
     filters: str
-    """``reconfigurable``, ``hardwired``, or what a receiver without steps has."""
+    """``reconfigurable``, ``hardwired``, or ``estimate`` of a reference receiver, whose operations
+    were counted and not synthesised together."""
     pdk: str
     """Kit."""
     for_demonstration_only: bool = False
@@ -734,6 +739,8 @@ class ComparisonRow(BaseModel):
     """Low end of its 95 % interval."""
     ber_high: float
     """High end of its 95 % interval."""
+    snr_db: float | None = None
+    """Effective SNR there."""
     lanes: int | None = None
     """Samples per clock of the receiver."""
     step: int | None = None

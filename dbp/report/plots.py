@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 from scipy.constants import speed_of_light
 
 from dbp.config import Link
 from dbp.datapath.design import Design
-from dbp.records.schemas import ComparisonRow
+from dbp.records.schemas import REFERENCE_FILTERS, ComparisonRow
 from dbp.support.style import MARKERS, MUTED, color, grid, styled
 
 if TYPE_CHECKING:
@@ -178,6 +179,60 @@ def comparison(rows: Sequence[ComparisonRow]) -> Figure:
         handles["hollow: hardwired"] = Line2D([], [], marker="o", color=MUTED, mfc="none", ls="")
     figure.legend(handles.values(), handles.keys(), loc="outside right upper")
     return figure
+
+
+@styled
+def energy(rows: Sequence[ComparisonRow]) -> Figure | None:
+    """Return a figure of effective SNR against energy, a panel for each kit; None without an SNR.
+
+    References, whose energy is an estimate, are crosses with their names beside them.
+    """
+    rows = [row for row in rows if row.snr_db is not None]
+    if not rows:
+        return None
+    kits = list(dict.fromkeys(row.pdk for row in rows))
+    designs = list(dict.fromkeys(row.design for row in rows if row.filters != REFERENCE_FILTERS))
+    figure = Figure(figsize=(3.4 * len(kits) + 2.6, 3.9), layout="constrained")
+    axes = figure.subplots(1, len(kits), squeeze=False, sharey=True)[0]
+    handles: dict[str, Any] = {}
+    for ax, kit in zip(axes, kits, strict=True):
+        handles |= _draw_energy([row for row in rows if row.pdk == kit], designs, ax)
+        ax.set(title=kit, xlabel="pJ per bit")
+    axes[0].set_ylabel("effective SNR at the launch power of least BER, dB")
+    if any(row.filters == "hardwired" for row in rows):
+        handles["hollow: hardwired"] = Line2D([], [], marker="o", color=MUTED, mfc="none", ls="")
+    if any(row.filters == REFERENCE_FILTERS for row in rows):
+        handles["cross: an estimate"] = Line2D([], [], marker="x", color=MUTED, ls="")
+    figure.legend(handles.values(), handles.keys(), loc="outside right upper")
+    return figure
+
+
+def _draw_energy(
+    rows: Sequence[ComparisonRow], designs: Sequence[str], ax: Axes
+) -> dict[str, Line2D]:
+    """Draw the rows of one kit; the first mark of each design. ``designs``: of all kits."""
+    first: dict[str, Line2D] = {}
+    for row in rows:
+        x, y = row.pj_per_bit, row.snr_db
+        if row.filters == REFERENCE_FILTERS:
+            ax.plot([x], [y], "x", color=MUTED)
+            ax.annotate(
+                row.design, (x, y), (4, -3), textcoords="offset points", va="top", color=MUTED,
+                fontsize="small",
+            )  # fmt: skip
+            continue
+        number = designs.index(row.design)
+        style = {"marker": MARKERS[number % len(MARKERS)], "color": color(number), "ls": ""}
+        (mark,) = ax.plot([x], [y], mfc="none" if row.filters == "hardwired" else None, **style)
+        first.setdefault(row.design, Line2D([], [], **style))
+        first[row.design] = mark if row.filters == "reconfigurable" else first[row.design]
+    ax.set(xscale="log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.margins(x=0.15, y=0.1)
+    grid(ax)
+    return first
 
 
 def _draw_comparison(

@@ -6,7 +6,14 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dbp.records.schemas import Band, ComparisonMetrics, ComparisonRow, Headline, StepFigures
+from dbp.records.schemas import (
+    REFERENCE_FILTERS,
+    Band,
+    ComparisonMetrics,
+    ComparisonRow,
+    Headline,
+    StepFigures,
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,11 @@ def _receivers(rows: Sequence[ComparisonRow]) -> Table:
             f"{' and '.join(map(str, lanes))}{many}, estimated from syntheses of {widths[0]} and "
             f"{widths[1]}; without clock tree and layout. Ratios are to the first design in the "
             "same kit."
+        )
+    if any(row.filters == REFERENCE_FILTERS for row in rows):
+        notes.append(
+            "estimate: operations of FFT filters and rotations, counted and not synthesised "
+            "together; words as wide as linear compensation needs them."
         )
     for kit in dict.fromkeys(row.pdk for row in rows if row.for_demonstration_only):
         notes.append(f"{kit} is for demonstration: its figures are no evidence.")

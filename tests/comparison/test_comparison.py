@@ -53,7 +53,7 @@ def stated(power_w, area_mm2):
 
 # Not made of steps, with the keys that `ComparisonRow` requires and those of a scaled kit.
 LINEAR = ComparisonRow(
-    design="linear", learned=False, filters="frequency domain", pdk="nangate45",
+    design="linear", learned=False, filters="estimate", pdk="nangate45", snr_db=13.9,
     ber=5e-3, ber_low=4e-3, ber_high=6e-3, power_w={"total": 6.0}, area_mm2=8.0,
     pj_per_bit=75.0, step_power_w=None, step_area_mm2=None, paper_step=None, voltage_v=1.1,
 )  # fmt: skip
@@ -254,7 +254,7 @@ def test_the_tables_have_all_rows(written):
         "4.0e-04", "33.0", "0.42", "66.0", "0.42", "80.0", "+0.10",
     ]  # fmt: skip
     assert lines["learned-b hardwired", "nangate45"][2] == "0.21"
-    assert lines["linear frequency domain", "nangate45"][-1] == "-"
+    assert lines["linear estimate", "nangate45"][-1] == "-"
     assert "estimated from syntheses of 8 and 16" in notes[0]
     lines, _ = table_of(found, "One step, beside the paper's")
     assert len(lines) == 10
@@ -265,7 +265,7 @@ def test_the_tables_have_all_rows(written):
     lines, _ = table_of(found, "At 28 nm")
     assert {kit for _, kit in lines} == {"nangate45", "asap7", "nangate45 + asap7"}
     assert len(lines) == 3 * 3 + 2
-    assert lines["linear frequency domain", "nangate45"][1::2] == ["-", "-"]
+    assert lines["linear estimate", "nangate45"][1::2] == ["-", "-"]
     lines, notes = table_of(found, "A step, calibrated on the paper's values")
     assert len(lines) == 9 and "Fitted, not predicted" in notes[0]
     assert len(notes) == 4
@@ -335,6 +335,27 @@ def test_every_design_is_in_the_legend_once(written):
         assert texts.count(name) == 1
     for kit in ("nangate45", "asap7", "sky130hd"):
         assert texts.count(kit) == 1
+
+
+def test_signal_to_noise_is_drawn_against_energy(written):
+    """Of the rows that state it; a reference is marked as an estimate."""
+    drawing = (written / "comparison_energy.svg").read_text()
+    assert re.findall(r"<!-- (lsco.*|learned.*|linear.*) -->", drawing) == ["linear"]
+    others = [row("learned-b", snr_db=17.7), row("learned-b", filters="hardwired", snr_db=17.7)]
+    texts = re.findall(r"<!-- (.*?) -->", to_svg(plots.energy([*others, LINEAR])))
+    names = {"learned-b", "hollow: hardwired", "linear", "cross: an estimate", "nangate45"}
+    assert names <= set(texts)
+    assert texts.count("learned-b") == 1
+    assert plots.energy([row("learned-b")]) is None
+
+
+def test_an_estimate_makes_no_headline_and_is_explained():
+    rows = [LINEAR, row("lsco-a"), row("learned-b", 0.5, 5e-4)]
+    assert all("linear" not in (line.design, line.against) for line in merit.headlines(rows))
+    assert [line.against for line in merit.headlines(rows)] == ["lsco-a"]
+    table = tables._receivers(rows)
+    assert table.lines[1][0] == "linear estimate"
+    assert any(note.startswith("estimate: operations of FFT filters") for note in table.notes)
 
 
 def test_the_page_shows_what_the_command_printed(written):

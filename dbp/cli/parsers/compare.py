@@ -21,7 +21,13 @@ def add_to(commands: Commands[Parser]) -> None:
     """Add ``dbp compare``."""
     text = "BER, watts and square millimetres of whole receivers"
     parser = add_command(commands, "compare", _run, text, EXAMPLE)
-    parser.add_argument("designs", proposal="design", nargs="+", metavar="DESIGN", help=DESIGN_HELP)
+    parser.add_argument(
+        "designs",
+        proposal="receiver",
+        nargs="+",
+        metavar="RECEIVER",
+        help=f"{DESIGN_HELP}; or linear, dbpN, essfmN, whose watts are an estimate",
+    )
     parser.add_argument(
         "--pdk",
         proposal="kit",

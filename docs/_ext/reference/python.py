@@ -20,7 +20,7 @@ GROUPS = {
         *("load_waveform", "Recording", "evaluate_waveform", "equalize_waveform"),
     ),
     "Hardware": (
-        *("prove", "simulate", "synthesize"),
+        *("prove", "simulate", "synthesize", "predict_watts"),
         *("load_power", "InstancePower", "liberty_files"),
     ),
     "Pictures": ("plot_constellation", "plot_filters", "plot_learning"),
@@ -33,6 +33,7 @@ RESULTS = (
     "dbp.evaluation.measures.Measurement",
     "dbp.evaluation.points.Points",
     "dbp.evaluation.on_waveform.Equalized",
+    "dbp.synthesis.watt_model.Prediction",
     "dbp.records.schemas.Point",
 )
 STAGES = (
