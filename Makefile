@@ -15,6 +15,8 @@ RANDOM_DESIGNS := $(addprefix tests/, datapath/test_golden.py rtl/blocks/test_co
 TWO_CORES := -n 2 --dist loadfile --no-loadscope-reorder
 
 DEBIAN_PACKAGES := g++ iverilog opensta python3-venv
+INSTALL_SLURM := DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends \
+  slurm-wlm munge >/dev/null
 
 # What needs no hardware tool (simulators, Yosys, OpenSTA) and no installation.
 FAST_TESTS := $(addprefix tests/, api architecture comparison config datapath evaluation learning \
@@ -78,8 +80,8 @@ tools:
 # A Slurm of this machine, for one test of `dbp ber --cluster slurm`; without it that test is skipped.
 slurm: setup
 	@command -v slurmctld >/dev/null || [ "$$(id -u)" != 0 ] || \
-	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -yqq \
-	    --no-install-recommends slurm-wlm munge >/dev/null; } || echo "no slurm-wlm: its test is skipped"
+	  $(INSTALL_SLURM) 2>/dev/null || { apt-get update -qq && $(INSTALL_SLURM); } || \
+	  echo "no slurm-wlm: its test is skipped"
 
 .venv/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
