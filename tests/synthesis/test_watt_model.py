@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import dbp
+from dbp.cli import watts
 from dbp.datapath import shipped
 from dbp.datapath.design import Filter
 from dbp.errors import InputError
@@ -211,3 +212,23 @@ def test_a_filter_of_zeros_counts_no_busy_part():
     assert found.busy_rows == found.busy_products == 0
     assert found.rows > 0
     assert 0 < found.busy_adders < found.adders
+
+
+def test_the_command_predicts_designs_and_estimates_references(capsys):
+    lines = watts.watts(["linear", "learned-c6-s9"], KITS, FILTER_KINDS, None)
+    assert len(lines) == 1 + 2 + 4
+    assert lines[1][:4] == ["linear", "nangate45", "estimate", "96"]
+    predicted = dbp.predict_watts(DESIGN, kit="asap7", filters="hardwired")
+    assert lines[-1][:3] == ["learned-c6-s9", "asap7", "hardwired"]
+    assert float(lines[-1][4]) == pytest.approx(predicted.power_w, rel=0.005)
+    printed = capsys.readouterr().out
+    assert "estimate: operations of FFT filters" in printed
+    assert "outside the steps" not in printed
+    far = replace(DESIGN, rotations=tuple(replace(r, phase_bits=12) for r in DESIGN.rotations))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watts, "find_design", lambda name: (far, None))
+        watts.watts(["far"], ["asap7"], ["hardwired"], None)
+    assert (
+        "outside the steps that the model was fitted to: phase_bits = 12, fitted 8..8."
+        in " ".join(capsys.readouterr().out.split())
+    )
