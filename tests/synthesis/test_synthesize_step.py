@@ -141,12 +141,12 @@ def test_a_disk_that_fills_while_opensta_writes_leaves_no_figures(tmp_path, monk
     folder = tmp_path / "synth"
     monkeypatch.setattr(opensta_timing.processes, "run", half)
     with pytest.raises(ToolError, match=f"only part of .*{cut}|{cut}: only part of"):
-        synthesize(DESIGN, lambda _: stimulus(), "predictive28", target(0), folder=folder)
+        synthesize(DESIGN, lambda _: stimulus(), "predictive28", target(0, 1), folder=folder)
     assert not (folder / "metrics.json").exists() and not (folder / "power.csv.gz").exists()
 
 
 @needs_sta
-@pytest.mark.parametrize("name", ["s;$(touch PWNED);", "it's `touch PWNED`", 'a "b" & c'])
+@pytest.mark.parametrize("name", ["s;$(touch PWNED);", 'it\'s "b" & `touch PWNED`'])
 def test_a_folder_may_be_called_anything(tmp_path, monkeypatch, name):
     (tmp_path / ".sta").write_text("exit\n")
     monkeypatch.setenv("HOME", str(tmp_path))

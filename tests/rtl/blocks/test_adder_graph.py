@@ -5,8 +5,8 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
-from helpers.designs import BITS, filters
-from hypothesis import given, settings
+from helpers.designs import BITS, examples, filters
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dbp.datapath import fixed
@@ -54,7 +54,7 @@ def test_signed_digits_are_canonical(value):
 
 
 @given(FORMATS, st.booleans(), st.integers(2, 40), st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None)
+@examples(16)
 def test_graphs_equal_the_plain_sum(format_, after_fold, most_terms, seed):
     bits, filter_ = format_
     plain = filter_graph(filter_, bits, after_fold=after_fold)
