@@ -245,6 +245,30 @@ def _add_one(left_i, left_q, right_i, right_q, h, y_i, y_q):
 
 
 @_compile
+def _add_two(left_i, left_q, right_i, right_q, h, y_i, y_q):
+    """`_add_one` of two neighbouring half taps, one after the other."""
+    a0, b0, a1, b1 = h[0, 0], h[0, 1], h[1, 0], h[1, 1]
+    for m in range(y_i.size):
+        i0, q0 = left_i[m] + right_i[m + SIMD_BLOCKS], left_q[m] + right_q[m + SIMD_BLOCKS]
+        i1, q1 = left_i[m + SIMD_BLOCKS] + right_i[m], left_q[m + SIMD_BLOCKS] + right_q[m]
+        y_i[m] = (y_i[m] + (a0 * i0 - b0 * q0)) + (a1 * i1 - b1 * q1)
+        y_q[m] = (y_q[m] + (a0 * q0 + b0 * i0)) + (a1 * q1 + b1 * i1)
+
+
+@_compile
+def _add_three(left_i, left_q, right_i, right_q, h, y_i, y_q):
+    """`_add_one` of three neighbouring half taps, one after the other."""
+    a0, b0, a1, b1, a2, b2 = h[0, 0], h[0, 1], h[1, 0], h[1, 1], h[2, 0], h[2, 1]
+    for m in range(y_i.size):
+        i0, q0 = left_i[m] + right_i[m + 2 * SIMD_BLOCKS], left_q[m] + right_q[m + 2 * SIMD_BLOCKS]
+        i1 = left_i[m + SIMD_BLOCKS] + right_i[m + SIMD_BLOCKS]
+        q1 = left_q[m + SIMD_BLOCKS] + right_q[m + SIMD_BLOCKS]
+        i2, q2 = left_i[m + 2 * SIMD_BLOCKS] + right_i[m], left_q[m + 2 * SIMD_BLOCKS] + right_q[m]
+        y_i[m] = ((y_i[m] + (a0 * i0 - b0 * q0)) + (a1 * i1 - b1 * q1)) + (a2 * i2 - b2 * q2)
+        y_q[m] = ((y_q[m] + (a0 * q0 + b0 * i0)) + (a1 * q1 + b1 * i1)) + (a2 * q2 + b2 * i2)
+
+
+@_compile
 def _convolve(x, half, pad, y):
     """u = sum_m h_m (x)_m: filter wrapped planes with complex half taps; ``y`` has no padding."""
     count, length = half.shape[0], y.shape[1]
@@ -257,12 +281,17 @@ def _convolve(x, half, pad, y):
         y_q[:] = half.dtype.type(0)
         k = 0
         while k < count:
-            group = 4 if (count - k) % 4 == 0 else 1
+            # All but the outermost in fours.
+            group = (count - k) % 4 or 4
             left = start + (pad - count + 1 + k) * SIMD_BLOCKS
             right = start + (pad + count - k - group) * SIMD_BLOCKS
             window = x[0, left:], x[1, left:], x[0, right:], x[1, right:]
             if group == 4:
                 _add_four(*window, h[k:], y_i, y_q)
+            elif group == 3:
+                _add_three(*window, h[k:], y_i, y_q)
+            elif group == 2:
+                _add_two(*window, h[k:], y_i, y_q)
             else:
                 _add_one(*window, h[k:], y_i, y_q)
             k += group
@@ -516,10 +545,15 @@ def _rotation_tangent(kerr, u, point, t, work, out):
     own = slice(pad * SIMD_BLOCKS, pad * SIMD_BLOCKS + length)
     inner = power[own]
     scale = TWO * slopes.power * slopes.phase
-    for m in range(length):
-        inner[m] = scale * (u_i[m] * t_i[m] + u_q[m] * t_q[m])
-    _wrap(power, pad, length // SIMD_BLOCKS)
-    _convolve_real(power, kerr.half, pad, phase)
+    if kerr.half.size == 1:  # nothing of other samples
+        h = kerr.half[0]
+        for m in range(length):
+            phase[m] = h * (scale * (u_i[m] * t_i[m] + u_q[m] * t_q[m]))
+    else:
+        for m in range(length):
+            inner[m] = scale * (u_i[m] * t_i[m] + u_q[m] * t_q[m])
+        _wrap(power, pad, length // SIMD_BLOCKS)
+        _convolve_real(power, kerr.half, pad, phase)
     out_i, out_q, output = out[0, own], out[1, own], slopes.output
     for m in range(length):
         v_i, v_q = _slope(u_i[m], u_q[m], cosine[m], sine[m], slopes)

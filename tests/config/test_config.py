@@ -55,6 +55,33 @@ def test_isit2018_has_the_noise_of_the_authors_code():
             "training.block_symbols = 510: Input should be a multiple of 4",
         ),
         ("[baseline]\nrotation_offset_km = 120.0", "must be at most link.span_km = 100.0"),
+        ("[learned]\ntaps = [15, 14]", r"learned.taps = \[15, 14\]: must be odd"),
+        ("[learned]\ntaps = []", r"learned.taps = \[\]: must be an integer in 1..255, or a list"),
+        ("[learned]\ntaps = [15, 13]", "must be one number with learned.rotations_per_span = 1"),
+        ("[learned]\nrotations_per_span = 0", 'integer or a text "p/q" .* above 0, with p of at'),
+        ("[learned]\nrotations_per_span = '1/3'", "link.spans = 32: must be a multiple of 3 with"),
+        ("[learned]\nrotations_per_span = 2\ntaps = [7]", r"taps = \[7\]: must be a list of 2"),
+        (
+            "[baseline]\nrotations_per_span = 2\nrotation_offset_km = 8.0",
+            "baseline.rotation_offset_km = 8.0: must be a list of 2 numbers with",
+        ),
+        ("[learned]\nrotation_offset_km = [9.0, 9.0]", "or a list of such, ascending"),
+        (
+            "[learned]\nrotations_per_span = 2\nrotation_offset_km = [0.0, 100.0]",
+            "the last must be less than a period behind the first",
+        ),
+        (
+            "[learned]\nrotations_per_span = '1/2'\nrotation_offset_km = 200.5",
+            "must be at most 200, the length of the 2 spans",
+        ),
+        (
+            "[learned]\nrotations_per_span = '1/32'",
+            "learned.taps = 15: 387 of them over the longest fibre .* must be at most 255",
+        ),
+        (
+            "[link]\nspans = 600\n[learned]\nrotations_per_span = 2",
+            "must be at most 1000 rotations in all, has 1200 with link.spans = 600",
+        ),
         ("[evaluation]\nlaunch_power_dbm = []", "evaluation.launch_power_dbm = .* at least 1"),
         ("[hardware]\nlanes = 0", "hardware.lanes = 0: .* greater than or equal to 1"),
         ("[hardware]\npdk = '../etc'", "hardware.pdk = '../etc'"),
@@ -199,6 +226,28 @@ def test_training_blocks_have_whole_samples():
     link = {"adc_samples_per_symbol": "4/3", "block_symbols": 1023 + 3}
     with pytest.raises(InputError, match=r"training\.block_symbols = 512: must be a multiple of 3"):
         config.checked({"link": link})
+
+
+def test_places_that_are_not_given_follow_the_link_and_the_number_of_rotations():
+    def places(text):
+        return config.parse(text).learned.rotation_offset_km
+
+    assert places("") == 14.8
+    two = config.parse("[learned]\nrotations_per_span = 2")
+    assert two.learned.rotation_offset_km == (8.6, 37.5)
+    assert two.learned.rotations_per_span == "2" and two.baseline.rotation_offset_km == 0.0
+    assert places("[link]\nspan_km = 60.0\n[learned]\nrotations_per_span = 2") == (7.6, 31.5)
+    assert places("[link]\nattenuation_db_per_km = 0.0\n[learned]\nrotations_per_span = 2") == (
+        25.0,
+        75.0,
+    )
+    # Given or not, they come back from a file, and follow another link only where not given.
+    assert config.parse(two.to_toml()) == two
+    assert config.parse(two.to_toml()).hash == two.hash != config.Config().hash
+    shorter = {"link": {"span_km": 60.0}}
+    assert config.checked(two.given() | shorter).learned.rotation_offset_km == (7.6, 31.5)
+    given = config.checked(two.given() | {"learned": {"rotation_offset_km": 9, "taps": [9]}})
+    assert given.learned.rotation_offset_km == 9.0 and given.learned.taps == (9,)
 
 
 def test_two_samples_per_symbol_keep_the_hash_of_a_configuration():

@@ -105,6 +105,22 @@ FILTER = Filter(6, 5, 9, (1, -3, 20), (0, 5, -10))
 ROTATION = Rotation(5, 12, 10, (300, -2621), 16, 7, 8, 9, 2, 9)
 DESIGN = Design("example", 9, 250, (FILTER, FILTER), (ROTATION,))
 
+# Two rotations a span, over one span: filters of several lengths, rotations of two kinds.
+TWO_A_SPAN = Design(
+    "two-a-span",
+    6,
+    250,
+    (
+        Filter(4, 3, 7, (1, -2, 5), (0, 3, -4)),
+        Filter(4, 3, 7, (-2, 6), (1, 2)),
+        Filter(4, 3, 6, (1, 2, 7), (-1, 0, 3)),
+    ),
+    (
+        Rotation(4, 3, 5, (-900,), 12, 4, 6, 6, 1, 6),
+        Rotation(4, 3, 5, (-1500,), 13, 3, 5, 6, 1, 6),
+    ),
+)
+
 
 def small_synthesis_design() -> Design:
     """Few and short taps, for what maps every gate."""

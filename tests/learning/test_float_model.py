@@ -81,10 +81,14 @@ def test_model_equals_the_receiver_in_the_frequency_domain(half_kerr):
         np.testing.assert_allclose(taps, given, atol=1e-7)
 
 
-@pytest.mark.parametrize(("taps", "half_kerr", "blocks"), [(15, 1, 3), (13, 4, 17), (1, 2, 16)])
+@pytest.mark.parametrize(
+    ("taps", "half_kerr", "blocks"),
+    [((15,) * 5, 1, 3), ((13,) * 5, 4, 17), ((1,) * 5, 2, 16), ((13, 7, 13, 1, 9), 2, 17)],
+    ids=["15", "13", "1", "unequal"],
+)
 def test_compiled_and_plain_form_are_equal(taps, half_kerr, blocks):
-    rng = np.random.default_rng(taps)
-    model = Model(random_filters(rng, (taps,) * 5, half_kerr))
+    rng = np.random.default_rng(taps[0])
+    model = Model(random_filters(rng, taps, half_kerr))
     x = to_signal(complex_normal(rng, blocks, 90)).requires_grad_()
     sent = torch.from_numpy(complex_normal(rng, 45, blocks).astype(np.complex64))
     detector = Detector(0.1, 90)
@@ -92,7 +96,8 @@ def test_compiled_and_plain_form_are_equal(taps, half_kerr, blocks):
     def results(receive):
         received = receive(x, 2.0)
         loss = detector.loss(received, sent)
-        return received, *torch.autograd.grad(loss, (x, model.half_taps, model.kerr))
+        by_signal, *slopes = torch.autograd.grad(loss, (x, model.half_taps, model.kerr))
+        return received, by_signal, torch.from_numpy(model.parameters_of(*slopes))
 
     for compiled, plain in zip(results(model), results(model.plain), strict=True):
         assert torch.linalg.norm(compiled - plain) < 1e-5 * torch.linalg.norm(plain)

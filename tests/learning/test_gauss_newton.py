@@ -110,6 +110,23 @@ def test_parameters_round_trip(objective):
     assert taps[0, 0, 1].item() == other[1]
 
 
+def test_what_is_outside_of_a_short_filter_stays_zero():
+    rng = np.random.default_rng(6)
+    halves = [rng.normal(0, 0.3, (n, 2)).view(np.complex128)[:, 0] for n in (4, 2, 1)]
+    chain = FloatFilters(
+        tuple(np.concatenate((h, h[-2::-1])) for h in halves), np.full((2, 1), -0.1)
+    )
+    model, x, sent = task(rng, 20, error=0.0, chain=chain)
+    with threads.pool(2) as pool:
+        objective = gauss_newton.Objective(model, 1.0, x, sent, DETECTOR, pool)
+        assert objective.parameters.size == objective.slope().size == 2 * (4 + 2 + 1) + 2
+        disturb(objective)
+        losses = free_run(objective, steps=6)
+    assert losses[-1] < 1e-2 * losses[0]
+    assert not model.half_taps[~model.own_taps].any()
+    assert [taps.size for taps in model.filters().taps] == [7, 3, 1]
+
+
 def free_run(objective, steps=4, free=None, limits=None):
     size = objective.parameters.size
     free = np.ones(size, bool) if free is None else free

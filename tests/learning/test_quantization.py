@@ -72,9 +72,10 @@ def test_both_forms_have_the_same_derivatives(design, power_uw, blocks, seed):
 
 @pytest.mark.parametrize("taylor_order", [1, 2])
 @pytest.mark.parametrize("half_kerr", [1, 3])
-def test_both_forms_have_the_same_derivatives_in_float32(taylor_order, half_kerr):
+@pytest.mark.parametrize("taps", [(15,) * 6, (13, 7, 13, 7, 1, 5)], ids=["equal", "unequal"])
+def test_both_forms_have_the_same_derivatives_in_float32(taps, taylor_order, half_kerr):
     rng = np.random.default_rng(10)
-    chain = random_filters(rng, (15,) * 6, half_kerr, size=0.15)
+    chain = random_filters(rng, taps, half_kerr, size=0.15)
     datapath = config.Datapath(taylor_order=taylor_order, rotation_guard_bits=1, centre_power=True)
     model = QuantizedModel(export(chain, config.Learned(), datapath), chain)
     x = rng.normal(size=(20, 128, 2)).view(np.complex128)[..., 0]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers.learning import settings
 
 from dbp import config
 from dbp.datapath import golden
@@ -21,36 +22,24 @@ from dbp.learning.quantized_model import QuantizedModel
 from dbp.link import transmission
 
 
-def settings(rate, **learned):
-    """Four short spans at a power where the Kerr effect counts, as in `test_training`."""
-    link = {"spans": 4, "span_km": 60.0, "steps_per_span": 4, "noise_figure_db": 6.0}
-    return config.checked(
-        {
-            "link": link | {"adc_samples_per_symbol": rate, "block_symbols": 240},
-            "learned": {"taps": 7, "kerr_taps": 3, "rotation_offset_km": 12.0} | learned,
-            "datapath": {"rotation_guard_bits": 1, "centre_power": True},
-            "training": {
-                "launch_power_dbm": 2.0,
-                "symbols": 7680,
-                "validation_symbols": 3840,
-                "block_symbols": 120,
-                "curvature_symbols": 1920,
-                "start_iterations": 60,
-                "float_iterations": 3,
-                "signal_iterations": 1,
-                "tap_iterations": 2,
-            },
-        }
-    )
-
-
 def received(link):
     return transmission.simulate(link, 2.0, 4, seed=1, purpose="evaluate", progress=False)
 
 
-@pytest.mark.parametrize("rate", ["2", "3/2", "5/4", "4/3", "9/8", "7/6", "3"])
-def test_the_quantized_model_is_the_golden_model_at_every_ratio(rate):
-    of_rate = settings(rate)
+@pytest.mark.parametrize(
+    ("rate", "learned"),
+    [
+        *((rate, {}) for rate in ("2", "3/2", "5/4", "4/3", "9/8", "7/6", "3")),
+        ("2", {"rotations_per_span": "2"}),
+        ("2", {"rotations_per_span": "1/2"}),
+        ("3/2", {"rotations_per_span": "2", "taps": [3, 9]}),
+        ("5/4", {"rotations_per_span": "3/2", "taps": [9, 1, 5]}),
+        ("4/3", {"rotations_per_span": "3", "rotation_offset_km": [0.0, 20.0, 60.0 - 1]}),
+    ],
+    ids=str,
+)
+def test_the_quantized_model_is_the_golden_model_at_every_ratio(rate, learned):
+    of_rate = settings(rate, **learned)
     link = of_rate.link
     floats = unlearned_filters(of_rate.learned, link)
     design = export(floats, of_rate.learned, of_rate.datapath)

@@ -1,9 +1,9 @@
 """Random designs: the components equal the golden model in every sample (Amaranth's simulator)."""
 
 import numpy as np
-from helpers.designs import LANES, SCALE, designs, examples, retuned
+from helpers.designs import LANES, SCALE, TWO_A_SPAN, designs, examples, retuned
 from helpers.hardware import assert_equal, pack, play, stimulus
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dbp.datapath import golden
@@ -109,6 +109,8 @@ def test_step_equals_golden(design, lanes, pipeline, seed, power_uw, hardwired):
 
 @given(designs(max_steps=2, max_taps=9), FEW_LANES, PIPELINES, SEEDS, POWERS, st.booleans())
 @examples(8)
+@example(TWO_A_SPAN, 2, Pipeline(), 1, 900, False)
+@example(TWO_A_SPAN, 3, Pipeline(), 2, 900, True)
 def test_chain_equals_golden(design, lanes, pipeline, seed, power_uw, hardwired):
     block = Chain(design, lanes, pipeline, hardwired=hardwired)
     blocks = range(len(design.filters) + len(design.rotations))

@@ -7,9 +7,9 @@ import sys
 from dataclasses import replace
 
 import pytest
-from helpers.designs import designs, examples
+from helpers.designs import TWO_A_SPAN, designs, examples
 from helpers.hardware import make_run, small_design
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dbp.datapath import fixed
@@ -449,6 +449,8 @@ def test_bugs_around_requantisers_that_do_nothing_are_found(tmp_path, module, fi
 
 @given(designs(max_steps=2), st.integers(1, 8), st.sampled_from(FILTER_KINDS))
 @examples(6)
+@example(TWO_A_SPAN, 2, "reconfigurable")
+@example(TWO_A_SPAN, 2, "hardwired")
 def test_random_designs_are_proved(tmp_path_factory, design, lanes, filters):
     folder = tmp_path_factory.mktemp("rtl")
     emit(design, folder, Target(lanes, filters))
