@@ -6,7 +6,8 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from dbp.config import Config
 from dbp.errors import InputError, MissingError
 from dbp.evaluation import executors
 from dbp.evaluation.counting import Rule
-from dbp.evaluation.executors import Workplace
+from dbp.evaluation.executors import AtATime, Workplace
 from dbp.exploration import pareto
 from dbp.exploration.search import Found, Search
 from dbp.exploration.space import Space
@@ -40,9 +41,12 @@ if TYPE_CHECKING:
 
 # In the run's folder.
 FILE = "explore"
-# Memory that learning takes in a process: as measured, rather too much than too little.
-_BYTES_A_SAMPLE = 2200
-_MOST_SHOWN = 20
+# Memory that learning takes in a process for each sample of its data, and for each rotation beside:
+# as measured with 4 and 16 spans, rather too much than too little.
+_BYTES_A_SAMPLE = 500
+_BYTES_A_ROTATION = 60
+# A price loads the hardware side.
+_BYTES_OF_PRICES = 300_000_000
 
 
 def explore(settings: Config, out: Path, workplace: Workplace) -> ExploreMetrics:
@@ -64,8 +68,9 @@ def explore(settings: Config, out: Path, workplace: Workplace) -> ExploreMetrics
         flush=True,
     )
     write_text(out / "config.toml", settings.to_toml())
-    with _kept(out), _executor(settings, workplace) as (executor, at_a_time):
-        shop = Workshop(executor, at_a_time, Store(out / "search"), prices)
+    with _kept(out), ExitStack() as stack:
+        place = partial(stack.enter_context, _executor(settings, workplace))
+        shop = Workshop(place, Store(out / "search"), prices)
         search = Search(settings, partial(_evaluate, shop, run), run.show)
         run.search = search
         confirmed = search.run()
@@ -76,7 +81,7 @@ def explore(settings: Config, out: Path, workplace: Workplace) -> ExploreMetrics
         _save(found, out / "confirmed" / found.candidate.name)
     run.points = _count(settings, confirmed, workplace)
     run.show("counted", search)
-    run.estimates = _synthesize(settings, confirmed, out)
+    run.estimates = _synthesize(settings, _filling(confirmed, run.points, explore.synthesized), out)
     metrics = run.write(finished=True)
     on_front = {point.name for point in metrics.points if point.on_front}
     for found in confirmed:
@@ -120,19 +125,21 @@ def _kept(out: Path) -> Iterator[None]:
         raise
 
 
-@contextmanager
-def _executor(settings: Config, workplace: Workplace) -> Iterator[Any]:
+def _executor(
+    settings: Config, workplace: Workplace
+) -> AbstractContextManager[tuple[Executor, AtATime]]:
     training = settings.training
+    rotations = settings.link.spans * float(settings.learned.rotation_rate)
     samples = (training.symbols + training.validation_symbols) * float(settings.link.adc_rate)
-    with executors.executor(
+    return executors.executor(
         workplace.cluster,
         points=settings.explore.population,
         workers=workplace.workers,
-        task_bytes=math.ceil(_BYTES_A_SAMPLE * samples),
+        task_bytes=_BYTES_OF_PRICES
+        + math.ceil((_BYTES_A_SAMPLE + _BYTES_A_ROTATION * rotations) * samples),
         wishes=workplace.slurm,
         log_folder=workplace.database.parent / "slurm",
-    ) as given:
-        yield given
+    )
 
 
 def _evaluate(shop: Workshop, run: _Run, title: str, batch: Sequence[Config]) -> list[Outcome]:
@@ -187,24 +194,30 @@ def _count(settings: Config, confirmed: Sequence[Found], workplace: Workplace) -
     return {point.design: point for point in points.best().values()}
 
 
+def _filling(confirmed: Sequence[Found], points: Mapping[str, Point], count: int) -> list[Found]:
+    """Return the ``count`` candidates that fill the front of BER and predicted energy best."""
+    objectives = [
+        (_energy_and_snr(found)[0], points[found.candidate.name].ber) for found in confirmed
+    ]
+    return [confirmed[number] for number in sorted(pareto.select(objectives, count))]
+
+
 def _synthesize(
-    settings: Config, confirmed: Sequence[Found], out: Path
+    settings: Config, chosen: Sequence[Found], out: Path
 ) -> dict[str, ReceiverEstimate]:
-    """Return what whole receivers cost by synthesis, of the candidates that fill the front best."""
+    """Return what whole receivers of some candidates cost by synthesis."""
     from dbp.synthesis import whole_receiver
 
     explore, hardware = settings.explore, settings.hardware
-    chosen = pareto.select([found.objectives or () for found in confirmed], explore.synthesized)
     if not chosen:
         return {}
     plans = {}
     with ExitStack() as stack:
-        for number in sorted(chosen):
-            found = confirmed[number]
+        for found in chosen:
             folder = out / "confirmed" / found.candidate.name
             stack.enter_context(locks.writing(folder))
             assert found.latest.learned.design is not None
-            plans[number] = whole_receiver.plan(
+            plans[found.candidate.name] = whole_receiver.plan(
                 found.latest.learned.design,
                 stimulus_source(folder),
                 hardware.pdk,
@@ -218,10 +231,10 @@ def _synthesize(
         plans = whole_receiver.fit_clocks(plans, workers)
         measured = whole_receiver.run(plans, workers)
     return {
-        confirmed[number].candidate.name: whole_receiver.estimate(
-            plans[number][0].design, explore.filters, synthesized, explore.synthesis_lanes
+        name: whole_receiver.estimate(
+            plans[name][0].design, explore.filters, synthesized, explore.synthesis_lanes
         )
-        for number, synthesized in measured.items()
+        for name, synthesized in measured.items()
     }
 
 

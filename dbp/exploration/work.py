@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import json
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 from dbp.config import Config
 from dbp.evaluation.counting import LOOK_S, result_of
+from dbp.evaluation.executors import AtATime
 from dbp.exploration import tasks
 from dbp.exploration.store import Store
 from dbp.exploration.tasks import Learned, Price, PriceList
@@ -43,17 +45,22 @@ class _Job:
 
 @dataclass
 class Workshop:
-    """Computes outcomes on ``executor`` and keeps them in ``store``.
+    """Computes outcomes and keeps them in ``store``.
 
-    ``at_a_time()`` steps run at once. ``ended`` is called whenever a candidate is done.
+    ``begin()`` gives an executor and a function: how many steps run on it at once. It is called
+    when there is something to compute. ``ended`` is called whenever a candidate is done.
     """
 
-    executor: concurrent.futures.Executor
-    at_a_time: Callable[[], int]
+    begin: Callable[[], tuple[concurrent.futures.Executor, AtATime]]
     store: Store
     prices: PriceList
     ended: Callable[[Outcome], None] = lambda outcome: None
     _identity: dict[str, str] = field(default_factory=tasks.identity)
+
+    @functools.cached_property
+    def place(self) -> tuple[concurrent.futures.Executor, AtATime]:
+        """The executor and its function."""
+        return self.begin()
 
     def outcomes(self, batch: Sequence[Config]) -> list[Outcome]:
         """Return the outcome of each configuration, in their order."""
@@ -72,17 +79,23 @@ class _Batch:
     def run(self) -> list[Outcome]:
         for number, settings in enumerate(self._settings):
             self._learn(number, settings)
+        if self._ready:
+            self._work(*self._shop.place)
+        return [self._outcomes[number] for number in range(len(self._settings))]
+
+    def _work(self, executor: concurrent.futures.Executor, at_a_time: AtATime) -> None:
+        """Do all jobs, those that come of them included."""
         running: dict[concurrent.futures.Future[bytes], _Job] = {}
         try:
             while self._ready or running:
-                while self._ready and len(running) < self._shop.at_a_time():
+                # Called every few seconds: it raises where no worker is left.
+                count = at_a_time()
+                while self._ready and len(running) < count:
                     job = self._ready.popleft()
-                    running[self._shop.executor.submit(job.function, *job.arguments)] = job
+                    running[executor.submit(job.function, *job.arguments)] = job
                 done, _ = concurrent.futures.wait(
                     running, LOOK_S, concurrent.futures.FIRST_COMPLETED
                 )
-                if not done:
-                    self._shop.at_a_time()  # raises where no worker is left
                 for task in done:
                     job = running.pop(task)
                     body = result_of(task)
@@ -92,7 +105,6 @@ class _Batch:
         finally:
             for task in running:
                 task.cancel()
-        return [self._outcomes[number] for number in range(len(self._settings))]
 
     def _ask(self, job: _Job) -> None:
         """Do a job, unless its result is kept or another candidate has asked for it."""

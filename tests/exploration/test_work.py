@@ -56,7 +56,7 @@ PRICES = PriceList("a", priced)
 
 def outcomes(folder, batch, prices=PRICES):
     with ThreadPoolExecutor(2) as threads:
-        shop = work.Workshop(threads, lambda: 2, Store(folder), prices)
+        shop = work.Workshop(lambda: (threads, lambda: 2), Store(folder), prices)
         return shop.outcomes(batch)
 
 
