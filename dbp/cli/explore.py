@@ -68,7 +68,8 @@ def explore(settings: Config, out: Path, workplace: Workplace) -> ExploreMetrics
         flush=True,
     )
     write_text(out / "config.toml", settings.to_toml())
-    with _kept(out), ExitStack() as stack:
+    # It speaks before the workers are ended, which may take too long.
+    with ExitStack() as stack, _kept(out):
         place = partial(stack.enter_context, _executor(settings, workplace))
         shop = Workshop(place, Store(out / "search"), prices)
         search = Search(settings, partial(_evaluate, shop, run), run.show)

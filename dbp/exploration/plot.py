@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
+from dbp.exploration import pareto
 from dbp.records.schemas import ExploredPoint
 from dbp.support.style import MUTED, color, grid, styled
 
@@ -37,11 +38,12 @@ def plot_snr(points: Sequence[ExploredPoint], ax: Axes) -> Axes:
     full = [point for point in points if point.snr_db is not None]
     _scatter(ax, cheap, "cheap_snr_db", "learned cheaply", MUTED, _FAINT)
     _scatter(ax, full, "snr_db", "learned fully", color(0), 0.8)
-    front = [point for point in full if point.stage == "confirmed"]
-    if front:
-        front.sort(key=lambda point: point.pj_per_bit or 0.0)
-        energy, snr_db = _column(front, "pj_per_bit"), _column(front, "snr_db")
-        ax.plot(energy, snr_db, "-", color=color(0), linewidth=1, label="front, confirmed")
+    name = "snr_db" if full else "cheap_snr_db"
+    energy, snr_db = _column(full or cheap, "pj_per_bit"), _column(full or cheap, name)
+    objectives = list(zip(energy.tolist(), (-snr_db).tolist(), strict=True))
+    if objectives:
+        front = pareto.fronts(objectives)[0]
+        ax.plot(energy[front], snr_db[front], "-", color=color(0), linewidth=1, label="front")
     ax.set(xlabel="predicted energy (pJ/bit)", ylabel="effective SNR, validation data (dB)")
     _finish(ax)
     return ax
@@ -57,6 +59,7 @@ def plot_ber(points: Sequence[ExploredPoint], ax: Axes) -> Axes:
     ax.set(xlabel="energy (pJ/bit)", ylabel="BER at the best launch power, 95 % interval")
     if not counted:
         ax.text(0.5, 0.5, "nothing counted yet", ha="center", color=MUTED, transform=ax.transAxes)
+        ax.set(xticks=[], yticks=[])
         return ax
     front = [point for point in counted if point.on_front]
     front.sort(key=lambda point: point.best_pj_per_bit or 0.0)
@@ -75,19 +78,15 @@ def plot_ber(points: Sequence[ExploredPoint], ax: Axes) -> Axes:
 def _errorbars(ax: Axes, points: Sequence[ExploredPoint], face: str, label: str) -> None:
     if not points:
         return
-    shown = _shown_ber(points)
-    ax.errorbar(
-        _column(points, "best_pj_per_bit"),
-        shown,
-        yerr=[
-            shown - np.minimum(_column(points, "ber_low"), shown),
-            _column(points, "ber_high") - shown,
-        ],
-        fmt="o",
-        color=color(1),
-        markerfacecolor=face,
-        label=label,
-    )
+    energy, ber = _column(points, "best_pj_per_bit"), _column(points, "ber")
+    # No bar below what was not seen.
+    seen = np.where(ber > 0, ber, np.nan)
+    below, above = seen - _column(points, "ber_low"), _column(points, "ber_high") - seen
+    style: dict[str, Any] = {"color": color(1), "markerfacecolor": face, "linestyle": ""}
+    ax.errorbar(energy, seen, [below, above], marker="o", label=label, **style)
+    if (ber == 0).any():
+        highest = np.where(ber > 0, np.nan, _column(points, "ber_high"))
+        ax.plot(energy, highest, marker="v", label=f"{label}, no bit wrong: bound", **style)
 
 
 def _mark_predictions(ax: Axes, points: Sequence[ExploredPoint]) -> None:
