@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import io
 import json
@@ -27,7 +28,7 @@ from dbp.errors import DbpError, InputError
 from dbp.learning import checkpoint, training
 from dbp.learning.checkpoint import State
 from dbp.learning.float_filters import FloatFilters
-from dbp.link.arithmetic import of_processor, on_one_thread
+from dbp.link.arithmetic import hash_of_numbers, of_processor, on_one_thread
 from dbp.support import cache, threads
 from dbp.support.files import read_bytes, write_bytes
 from dbp.support.sources import hash_of
@@ -105,7 +106,17 @@ def identity() -> dict[str, str]:
         "sources": hash_of(*SOURCES)[:12],
         **{name: metadata.version(name) for name in LIBRARIES},
         "the arithmetic of the processor": of_processor(),
+        "the arithmetic of BLAS": _of_blas(),
     }
+
+
+@functools.cache
+def _of_blas() -> str:
+    """Return a hash of what BLAS computes here: its sums depend on the number of its threads."""
+    size = 300
+    x = np.sin(0.7 * np.arange(size * (size + 1))).reshape(size, size + 1)
+    square, narrow = x @ x.T + np.eye(size), x.astype(np.float32)
+    return hash_of_numbers([narrow @ narrow.T, square, np.linalg.solve(square, x[:, 0])])
 
 
 def key_of_learning(settings: Config) -> str:

@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from distributed import LocalCluster
 
 from dbp import cli, config
 from dbp.cli import _prices
@@ -188,29 +189,30 @@ def test_what_cannot_be_searched_is_told_before_anything_runs(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_killed_processes_and_a_dask_cluster_end_with_the_same_front(whole, tmp_path):
-    from distributed import LocalCluster
-
+def test_a_killed_search_that_goes_on_on_a_dask_cluster_ends_with_the_same_front(tmp_path):
+    """Commands of their own, as from a shell: BLAS then has as many threads as in workers."""
     (tmp_path / "small.toml").write_text(TOML)
-    line = ["explore", str(tmp_path / "small.toml"), "--out", str(tmp_path / "out")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dbp.cli", *line], stdout=subprocess.PIPE, text=True,
-        start_new_session=True,
-    )  # fmt: skip
-    kept, deadline = tmp_path / "out" / "search", time.monotonic() + 300
-    while not any(kept.glob("price-*")) and time.monotonic() < deadline:
-        assert process.poll() is None
+
+    def run(out, *options):
+        line = ["explore", str(tmp_path / "small.toml"), "--out", str(tmp_path / out), *options]
+        return subprocess.Popen([sys.executable, "-m", "dbp.cli", *line], start_new_session=True)
+
+    assert run("whole").wait() == 0
+    killed, kept = run("killed"), tmp_path / "killed" / "search"
+    while not any(kept.glob("price-*")):
+        assert killed.poll() is None
         time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
     before = {file.name for file in kept.iterdir()}
     with LocalCluster(
         n_workers=1, threads_per_worker=2, host="127.0.0.1", dashboard_address="127.0.0.1:0",
         memory_limit=0, local_directory=str(tmp_path),
     ) as cluster:  # fmt: skip
-        assert cli.main([*line, "--cluster", cluster.scheduler_address]) == 0
-    assert before < {file.name for file in kept.iterdir()}
-    assert points(tmp_path / "out") == points(whole)
+        assert run("killed", "--cluster", cluster.scheduler_address).wait() == 0
+    files = {file.name for file in (tmp_path / "whole" / "search").iterdir()}
+    assert before < files == {file.name for file in kept.iterdir()}
+    assert points(tmp_path / "killed") == points(tmp_path / "whole")
 
 
 @pytest.mark.slow
@@ -223,7 +225,7 @@ def test_a_point_is_confirmed_by_synthesis(quick, monkeypatch, tmp_path, capsys)
     monkeypatch.setattr(command, "price_list", lambda pdk, filters: known)
     line = ["explore", str(tmp_path / "small.toml"), "--out", str(tmp_path / "out")]
     assert cli.main(line) == 0
-    (point,) = [each for each in points(tmp_path / "out") if each["synthesized_power_w"]]
+    (point,) = [each for each in points(tmp_path / "out") if each.get("synthesized_power_w")]
     # 48 symbols of 4 bits a clock of 416.7 MHz.
     assert point["synthesized_pj_per_bit"] == pytest.approx(
         1e12 * point["synthesized_power_w"] / (48 * 4 * 416.7e6), rel=1e-9

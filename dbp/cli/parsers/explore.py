@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 
 from dbp.cli.parsers.options import (
     Commands,
@@ -28,6 +30,9 @@ def add_to(commands: Commands[Parser]) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    # BLAS adds in another order for another number of threads: as many as Dask gives its workers.
+    if "numpy" not in sys.modules:
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
     from dbp.cli import ber, explore
     from dbp.cli.parsers.options import slurm_settings
     from dbp.evaluation.executors import Workplace
