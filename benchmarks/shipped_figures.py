@@ -1,10 +1,11 @@
 """Write the figures of the shipped designs, `dbp/datapath/designs/figures.csv`, from runs.
 
-    dbp ber DESIGN... --out BER        # all shipped designs
+    dbp ber DESIGN... --out BER
     dbp compare DESIGN... --pdk nangate45 --lanes 4 8 --out COMPARED
-    python benchmarks/shipped_figures.py --ber BER --compare COMPARED...
+    python benchmarks/shipped_figures.py --ber BER... --compare COMPARED...
 
-Watts and square millimetres of designs that no COMPARED holds stay as they are.
+Bit errors of designs that no BER holds, and watts and square millimetres of those that no COMPARED
+holds, stay as they are.
 """
 
 import argparse
@@ -51,17 +52,16 @@ def synthesized(run: Path) -> dict[str, tuple[float, float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--ber", type=Path, required=True, metavar="RUN")
+    parser.add_argument("--ber", type=Path, nargs="*", default=[], metavar="RUN")
     parser.add_argument("--compare", type=Path, nargs="*", default=[], metavar="RUN")
     options = parser.parse_args()
     file = Path(shipped.__file__).parent / "designs" / "figures.csv"
-    kept = {
-        name: (old.receiver_power_w, old.receiver_area_mm2)
-        for name, old in (shipped.figures() if file.exists() else {}).items()
-    }
+    found = dict(shipped.figures()) if file.exists() else {}
+    kept = {name: (old.receiver_power_w, old.receiver_area_mm2) for name, old in found.items()}
     for run in options.compare:
         kept |= synthesized(run)
-    found = counted(options.ber)
+    for run in options.ber:
+        found |= counted(run)
     rows = []
     for name in shipped.designs():
         watts, area = kept.get(name, (None, None))

@@ -8,10 +8,10 @@ from dbp.datapath.complexity import complexity
 from dbp.support.text import aligned
 
 NOTE = """\
-BER: on the paper's link, at the best of its launch powers, with the 95 % interval. W: a whole
-receiver of 96 lanes at 416.7 MHz in nangate45, without layout: compare ratios, not watts.
-Multiplier bits: for one sample through the whole chain. Where all this is from:
-docs/reference/shipped_designs.md."""
+Samples: per symbol. BER: on the paper's link, at the best of its launch powers, with the 95 %
+interval. W: a whole receiver of 48 symbols a clock at 416.7 MHz in nangate45, taps in registers,
+without layout: compare ratios, not watts. Mult. bits: of multipliers, for half a symbol through the
+whole chain. Where all this is from: docs/reference/shipped_designs.md."""
 
 
 def designs() -> None:
@@ -22,7 +22,8 @@ def designs() -> None:
 def table() -> list[list[str]]:
     """Return the header and a row for each shipped design, the lowest bit error ratio first."""
     figures = shipped.figures()
-    rows = [["design", "taps", "bits", "BER", "95 % interval", "at dBm", "multiplier bits", "W"]]
+    header = "design", "samples", "taps", "bits", "BER", "95 % interval", "at dBm"
+    rows = [[*header, "mult. bits", "W"]]
     found = shipped.designs()
     for name in sorted(found, key=lambda name: figures[name].ber):
         design, figure = found[name], figures[name]
@@ -31,12 +32,13 @@ def table() -> list[list[str]]:
         rows.append(
             [
                 name,
+                str(design.samples_per_symbol),
                 merit.lengths(design),
                 f"{formats['coefficient_bits']}/{formats['signal_bits']}",
                 f"{figure.ber:.1e}",
                 f"{figure.ber_low:.1e} .. {figure.ber_high:.1e}",
                 f"{figure.launch_power_dbm:+g}",
-                f"{complexity(design).multiplier_bits:,}",
+                f"{float(complexity(design).multiplier_bits * design.samples_per_symbol / 2):,.0f}",
                 "-" if watts is None else f"{watts:.1f}",
             ]
         )

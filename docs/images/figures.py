@@ -117,8 +117,8 @@ def pareto() -> Figure:
     ax.set(ylabel="bit error ratio at the best launch power")
     ax.annotate(
         "better",
-        (5, 7.6e-5),
-        (14, 1.05e-4),
+        (3, 7.8e-5),
+        (7, 1.4e-4),
         color=INK,
         arrowprops={"arrowstyle": "->", "color": INK},
     )

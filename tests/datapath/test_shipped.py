@@ -22,7 +22,9 @@ BASELINES = {
 TUNED = ("lsco-tuned-c8-s9", "lsco-tuned-c9-s9")
 # The presets that they were learned with.
 LEARNED = {
+    "enhanced-3per2-c6-s9": "enhanced-3per2-c6-s9",
     "enhanced-c5-s9": "enhanced-c5-s9",
+    "learned-3per2-c5-s9": "learned-3per2-c5-s9",
     "learned-c5-s8": "learned-c5-s8",
     "learned-c5-s9": "learned-c5-s9",
     "learned-c6-s8": "learned-c6-s8",

@@ -162,7 +162,7 @@ def check_config(path, content):
 
 
 @pytest.mark.slow
-@examples(300)
+@examples(200)
 @given(text=edited_toml())
 def test_configurations(text, place):
     check_config(place / "config.toml", text.encode("utf-8", "surrogatepass"))
@@ -256,7 +256,7 @@ def check_design(path, content):
 
 
 @pytest.mark.slow
-@examples(300)
+@examples(200)
 @given(text=edited_json())
 def test_designs(text, place):
     check_design(place / "design.json", text.encode())
@@ -383,7 +383,7 @@ def edited_archive(draw, folder):
 
 
 @pytest.mark.slow
-@examples(250)
+@examples(150)
 @given(data=st.data())
 def test_archives(data, place):
     read, path, content = data.draw(edited_archive(place))
@@ -477,7 +477,7 @@ OPTIONS = ["--launch-power-dbm", "--sweep", "--workers", "--min-errors", "--max-
 
 
 @pytest.mark.slow
-@examples(170)
+@examples(100)
 @given(given=st.lists(st.tuples(st.sampled_from(OPTIONS), WORDS), min_size=1, max_size=3))
 def test_command_lines(given):
     called = []
@@ -539,7 +539,7 @@ FORMS = [
 
 
 @pytest.mark.slow
-@examples(140)
+@examples(80)
 @given(form=st.sampled_from(FORMS), word=WORDS)
 def test_names_and_options_of_every_command(form, word, place):
     called = []

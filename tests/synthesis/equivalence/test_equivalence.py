@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from helpers import TINY_LIB
+from helpers.designs import small_synthesis_design
 from helpers.hardware import small_design
 
 from dbp.errors import InputError, MissingError, ToolError
@@ -96,7 +97,7 @@ def test_a_step_in_each_kit(tmp_path, pdk):
     except MissingError as error:
         pytest.skip(str(error))
     library = liberty_reader.read(*files)
-    design = small_design(taps=(3, 1), bits=5)
+    design = small_synthesis_design()
     design.save(tmp_path / "design.json")
     ports = emit_step(design, tmp_path / "step.v", Target(1, top="step"))
     texts = [
@@ -114,7 +115,7 @@ def test_a_step_in_each_kit(tmp_path, pdk):
     row = prove_netlist(folder, pdk, design)
     assert row.content() == json.loads((folder / "proof.json").read_text())
     assert row.proved is True
-    assert row.registers > 300 and row.registers_without_counterpart == 0
+    assert row.registers > 100 and row.registers_without_counterpart == 0
 
     mapped = netlist.read(tmp_path / "netlist.v")
     instances = list(mapped.instances)
