@@ -123,6 +123,8 @@ def _keys_of(
     """Return the keys of ``[learned]`` that say how many filters there are and how long."""
     spans = (link or (settings or Config()).link).spans
     rate = Fraction(max(len(filters.taps) - 1, 1), spans)
+    if rate.numerator > 1 and rate.denominator > 1:
+        rate = Fraction(1)  # filters of another link, which learning refuses
     # From the end on filters go with the light; the last one has the length of the first gap's end.
     *_, last = lengths = [taps.size for taps in filters.taps[::-1]]
     inner = lengths[1 : 1 + rate.numerator]

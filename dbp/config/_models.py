@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import math
+import sys
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
@@ -77,7 +77,9 @@ def _odd_lengths(value: object) -> object:
 
 def _ascending_places(value: object) -> object:
     places = _several(value)
-    numbers = bool(places) and all(type(z) in (int, float) and 0 <= z < math.inf for z in places)
+    numbers = bool(places) and all(
+        type(z) in (int, float) and 0 <= z <= sys.float_info.max for z in places
+    )
     if not numbers or any(b <= a for a, b in itertools.pairwise(places)):
         raise ValueError("must be a finite number of at least 0, or a list of such, ascending")
     places = tuple(map(float, places))

@@ -214,6 +214,8 @@ def _draw_energy(
     first: dict[str, Line2D] = {}
     for row in rows:
         x, y = row.pj_per_bit, row.snr_db
+        if x is None or y is None:
+            continue
         if row.filters == REFERENCE_FILTERS:
             ax.plot([x], [y], "x", color=MUTED)
             ax.annotate(
@@ -222,7 +224,11 @@ def _draw_energy(
             )  # fmt: skip
             continue
         number = designs.index(row.design)
-        style = {"marker": MARKERS[number % len(MARKERS)], "color": color(number), "ls": ""}
+        style: dict[str, Any] = {
+            "marker": MARKERS[number % len(MARKERS)],
+            "color": color(number),
+            "ls": "",
+        }
         (mark,) = ax.plot([x], [y], mfc="none" if row.filters == "hardwired" else None, **style)
         first.setdefault(row.design, Line2D([], [], **style))
         first[row.design] = mark if row.filters == "reconfigurable" else first[row.design]

@@ -185,6 +185,8 @@ def test_every_key_of_a_configuration_is_named_where_its_value_is_of_another_kin
     for (table, key), value in product(keys, wrong):
         if (table, key) == ("sweep", "design") and value == '["\\u0000"]':
             continue  # a name, which no file has
+        if isinstance(tables[table][key], dict) and value == "{}":
+            continue  # an empty table
         assert tried(config.parse, f"[{table}]\n{key} = {value}\n") is None
         assert f"{key}" in tried.message, (table, key, value, tried.message)
     assert len(keys) * len(wrong) > 800

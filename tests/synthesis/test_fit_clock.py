@@ -326,7 +326,7 @@ def noise(design):
 def test_a_step_that_misses_the_clock_meets_it_and_equals_golden(tmp_path, monkeypatch):
     design, kit = small_synthesis_design(), "predictive28"
     planned = whole_receiver.StepSynthesis(
-        design, noise(design), kit, Target(1, top="step"), tmp_path, 900.0
+        design, noise(design), kit, Target(fit_clock.FIT_LANES, top="step"), tmp_path, 900.0
     )
     ((fitted,),) = whole_receiver.fit_clocks({"small": [planned]}, 1).values()
     with monkeypatch.context() as patched:
