@@ -126,8 +126,8 @@ def _finish(ax: Axes) -> None:
     axis = ax.xaxis
     low, high = ax.get_xlim()
     if high / low < 30:
-        # Within a decade or so: figures at 1, 2, 3, 5, and no powers of ten.
-        axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        # Within a decade or so: plain figures, as many as there is room for, no powers of ten.
+        axis.set_major_locator(LogLocator(subs=range(1, 10) if high / low < 4 else (1, 2, 3, 5)))
         axis.set_major_formatter(ScalarFormatter())
         axis.set_minor_formatter(NullFormatter())
     grid(ax)
