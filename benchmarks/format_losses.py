@@ -2,9 +2,9 @@
 
     python benchmarks/format_losses.py RUN --launch-power-dbm 1 taylor_order=1 branch_bits=5,...
 
-The filters in floating point of a run of ``dbp train`` are rounded to 10-bit taps, which cost next
-to nothing, and to the formats of the run, with the changes of each argument. So nothing is learned
-anew, and rows differ in formats only. Ten seconds of processor a row.
+The filters in floating point of a run of ``dbp train`` are rounded to 10-bit taps and to the
+formats of the run, with the changes of each argument. Nothing is learned anew, and rows differ in
+formats only. A row takes ten seconds of processor.
 """
 
 import argparse

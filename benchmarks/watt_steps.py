@@ -41,7 +41,7 @@ SEED = 18
 LAUNCH_POWER_DBM = 0.5
 CLOCKS = 400
 SYMBOLS = 4096
-# Every so many cases one is kept from the fit.
+# The fit does not see every second case.
 HELD_OUT_EVERY = 2
 KITS = ("nangate45", "asap7")
 KINDS = ("hardwired", "reconfigurable")
@@ -110,7 +110,7 @@ def design_of(case: Case) -> tuple[Design, Stimulus]:
         return design, source(received, design)(0)
     formats = dict(case.formats)
     rate, taps, kerr_taps = formats.pop("rate"), formats["taps"], formats["kerr_taps"]
-    # The length of fibre that so many taps are for: 15 taps for 100 km at 2 samples per symbol.
+    # Taps are for a length of fibre: 15 of them for 100 km at 2 samples per symbol.
     share = float(np.clip(round(taps / 15 * 2 / float(Fraction(rate)), 1), 0.2, 1.6))
     link, received = waveform(rate, 100.0 * share)
     offset = min(14.8, link.span_km / 4)

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from dbp.config._models import Filters, Link
 
-# Of the taps of a filter so many are for the edges of its band, however short the fibre; the others
-# are for the spread of the signal, which grows with the length of the fibre.
+# Taps of a filter that the edges of its band need, however short the fibre. The others are for the
+# spread of the signal, which grows with the length of the fibre.
 EDGE_TAPS = 3
-# Places that no configuration gives are rounded to so many decimals, in kilometres.
+# Decimals of a kilometre to which the default places are rounded.
 DECIMALS = 1
 _ITERATIONS = 10_000
 

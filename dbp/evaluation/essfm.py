@@ -28,7 +28,7 @@ from dbp.support.sources import hash_of
 
 # Weights reach this far on each side, as a fraction of the spread of the signal over a step.
 REACH = 1 / 3
-# A span has at most so many different filters; further steps share one.
+# The most different filters of a span; further steps share one.
 MOST_KINDS = 4
 # Transmissions that the weights are fitted to, and how.
 SEED = 1

@@ -1,6 +1,7 @@
 """Steps of candidates on an executor: each once, kept, and never taken from a damaged file."""
 
 import dataclasses
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -31,10 +32,10 @@ def calls(monkeypatch):
             return Learned(failed="worse than linear compensation").to_bytes()
         snr_db = float(settings.learned.coefficient_bits)
         content = {"design": DESIGN.to_json(), "failed": None}
-        return repr(content | {"snr_db_float": 1.0, "snr_db": snr_db}).encode()
+        return json.dumps(content | {"snr_db_float": 1.0, "snr_db": snr_db}).encode()
 
     def of(content):
-        text = eval(content) if content[:1] == b"{" else None
+        text = json.loads(content) if content[:1] == b"{" else None
         if text is None:
             return original(content)
         design = dataclasses.replace(DESIGN, adc_rms_permille=100 + int(text["snr_db"]))
