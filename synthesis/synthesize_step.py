@@ -25,7 +25,7 @@ from dbp.rtl import Target
 from dbp.rtl.ports import Ports
 from dbp.support import family, processes, sources
 from dbp.support.files import write_bytes
-from dbp.synthesis import stages
+from dbp.synthesis import netlist, stages
 from dbp.synthesis.cells import kits, scaling, wire_load
 from dbp.synthesis.cells.kits import Kit
 from dbp.synthesis.equivalence.prove_mapping import PROOF
@@ -60,7 +60,7 @@ class StepJob:
 
     ``liberty``: the files of the kit; ``lef``: those of its layout, where the step is to be placed
     and routed; ``clocks``: clock cycles that count, after a warm-up; ``config_hash``,
-    ``fit_clock``: for the metrics, which do not depend on them.
+    ``fit_clock``: for the metrics, which do not depend on them. ``mapped_in``: see `synthesize`.
     """
 
     design: Design
@@ -73,6 +73,7 @@ class StepJob:
     clocks: int
     config_hash: str | None
     fit_clock: ClockFit | None
+    mapped_in: Path | None
 
     def inputs_hash(self, versions: Mapping[str, str], ports: Ports, work: Path) -> str:
         """Hash everything that the figures depend on; ``versions``: see `stages.programs`."""
@@ -102,6 +103,7 @@ def synthesize(
     progress: bool = True,
     config_hash: str | None = None,
     fit_clock: ClockFit | None = None,
+    mapped_in: str | Path | None = None,
 ) -> SynthMetrics:
     """Map one step of a design to a kit, time it, simulate the gates, and cost the power.
 
@@ -112,7 +114,9 @@ def synthesize(
     returned. With ``place_and_route`` OpenROAD then lays out the netlist, and adds its figures.
     With ``reuse`` the metrics in ``folder`` are returned if they are complete and their inputs are
     unchanged (`SynthMetrics.kept`), unless the step is to be placed and routed. ``progress``: show
-    a bar on a terminal. ``fit_clock``: how the cuts were found, for the metrics.
+    a bar on a terminal. ``fit_clock``: how the cuts were found, for the metrics. ``mapped_in``: a
+    folder that an earlier call has filled: where its Verilog, kit and clock are the same, its
+    netlist is taken and simulated with this step's own stimulus; otherwise it does not matter.
 
     `InputError` for an argument that does not fit, before the stimulus is asked for;
     `MissingError` without a tool or the kit; `ToolError` where a tool fails, with its intermediate
@@ -130,18 +134,32 @@ def synthesize(
     samples = stimulus(samples_needed(design, target.lanes, clocks))
     job = StepJob(
         design, samples, target, found_kit, tuple(liberty), tuple(lef), clock_mhz, clocks,
-        config_hash, fit_clock,
+        config_hash, fit_clock, None if mapped_in is None else Path(mapped_in),
     )  # fmt: skip
     with _folder(folder) as place:
         work = place / "work"
         ports = stages.emit(design, target, work)
         metrics = kept_if_unchanged(
-            _kept(place) if reuse and not place_and_route else None,
+            kept(place) if reuse and not place_and_route else None,
             lambda: job.inputs_hash(stages.programs(), ports, work),
             lambda: _synthesized(job, ports, place, stopwatch, progress),
         )
         shutil.rmtree(work, ignore_errors=True)
     return metrics
+
+
+def inputs_hash(
+    design: Design, stimulus: Stimulus, kit: str, target: Target, clock_mhz: float, clocks: int
+) -> str:
+    """Return the ``inputs_hash`` of what `synthesize` would make of these arguments."""
+    check_target(design, target)
+    found_kit, liberty = kits.find(kit)
+    job = StepJob(
+        design, stimulus, target, found_kit, tuple(liberty), (), clock_mhz, clocks, None, None, None
+    )
+    with family.temporary_folder("dbp-hash-") as folder:
+        ports = stages.emit(design, target, folder / "work")
+        return job.inputs_hash(stages.programs(), ports, folder / "work")
 
 
 def check_target(design: Design, target: Target) -> None:
@@ -161,10 +179,10 @@ def _folder(folder: str | Path | None) -> Iterator[Path]:
             try:
                 yield temporary
             except ToolError as error:
-                raise type(error)(_without_files(str(error), str(temporary))) from None
+                raise type(error)(without_files(str(error), str(temporary))) from None
 
 
-def _without_files(message: str, folder: str) -> str:
+def without_files(message: str, folder: str) -> str:
     """The message of an error that names no file of ``folder``, which is removed next.
 
     The last lines of a log take the place of its name, unless they are quoted already.
@@ -191,17 +209,18 @@ Figures = TypeVar("Figures", bound=HasInputsHash)
 
 
 def kept_if_unchanged(
-    kept: Figures | None, inputs_hash: Callable[[], str], make: Callable[[], Figures]
+    earlier: Figures | None, inputs_hash: Callable[[], str], make: Callable[[], Figures]
 ) -> Figures:
-    """Return ``kept`` if its inputs are unchanged, otherwise what ``make`` makes.
+    """Return ``earlier`` if its inputs are unchanged, otherwise what ``make`` makes.
 
     The hash asks the tools for their versions, so it is not asked for where nothing is kept: who
     has both a bad file and no tool hears of the file first.
     """
-    return kept if kept is not None and kept.inputs_hash == inputs_hash() else make()
+    same = earlier is not None and earlier.inputs_hash == inputs_hash()
+    return earlier if earlier is not None and same else make()
 
 
-def _kept(folder: Path) -> SynthMetrics | None:
+def kept(folder: Path) -> SynthMetrics | None:
     """The metrics of an earlier run, where they and the files that belong to them are complete."""
     try:
         metrics = read_metrics(folder / METRICS, SynthMetrics)
@@ -249,7 +268,9 @@ def _synthesized(
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / openroad.FOLDER, ignore_errors=True)
         progress_bar.update()
-        mapped = stages.map_and_time(work, cells, ports.top, job.clock_mhz)
+        mapped = _mapped_before(job, work, cells, versions)
+        if mapped is None:
+            mapped = stages.map_and_time(work, cells, ports.top, job.clock_mhz)
         progress_bar.update(2)
         simulated = stages.simulate_step(work, mapped, bench, job.clock_mhz)
         progress_bar.update()
@@ -277,6 +298,33 @@ def _synthesized(
     placed = _place_and_route(job, folder, mapped, simulated)
     update = {"place_and_route": placed, "wall_time_s": stopwatch.seconds}
     return write_metrics(folder / METRICS, metrics.model_copy(update=update))
+
+
+def _mapped_before(
+    job: StepJob, work: Path, cells: Cells, versions: Mapping[str, str]
+) -> Mapped | None:
+    """Take netlist, delays and timing of another step, if it is the same Verilog; else None.
+
+    The files lie in ``work`` then, as if they had been made there.
+    """
+    if job.mapped_in is None or (metrics := kept(job.mapped_in)) is None:
+        return None
+    verilog = gzip.decompress((job.mapped_in / f"{VERILOG}.gz").read_bytes())
+    same = (metrics.pdk, metrics.clock_mhz, metrics.versions) == (
+        *(job.kit.name, job.clock_mhz),
+        dict(versions),
+    )
+    if not same or verilog != (work / VERILOG).read_bytes():
+        return None
+    for name in (NETLIST, SDF):
+        kits.unpack(job.mapped_in / f"{name}.gz", work)
+    timing = Timing(
+        metrics.slack_ns,
+        metrics.slack_without_wires_ns,
+        tuple((row.instance, row.cell, row.arrival_ns) for row in metrics.critical_path),
+        {},
+    )
+    return Mapped(netlist.read(work / NETLIST), timing, cells.library)
 
 
 def _keep_files(work: Path, folder: Path) -> None:

@@ -75,7 +75,7 @@ def kinds(design: Design, filters: str, every_step: bool = False) -> list[StepKi
         # Step 0 gets the converter's words, unlike all others.
         typical = [k for k in steps if k > 0] or steps
         middle = typical[len(typical) // 2]
-        same = _groups(steps, partial(_hardware, design, filters)) if every_step else [steps]
+        same = _groups(steps, partial(hardware, design, filters)) if every_step else [steps]
         kinds_of_same = [
             StepKind(middle if middle in each else each[0], len(each)) for each in same
         ]
@@ -104,8 +104,8 @@ def _without_values(rotation: Rotation) -> Rotation:
     return replace(rotation, kerr_gains=(0,) * len(rotation.kerr_gains), kerr_shift=0)
 
 
-def _hardware(design: Design, filters: str, step: int) -> Hashable:
-    """What the hardware of a step follows from: taps and K in registers are no part of it."""
+def hardware(design: Design, filters: str, step: int) -> Hashable:
+    """Return what a step's hardware follows from: taps and K in registers are no part of it."""
     filter_, formats = design.filters[step], design.filter_input_bits(step)
     if filters != "hardwired":
         nothing = (0,) * len(filter_.half_taps_i)

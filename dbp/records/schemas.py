@@ -643,6 +643,104 @@ class SynthMetrics(Metrics):
         return self.cell_area_um2
 
 
+class SignedOffStep(BaseModel):
+    """One step of a receiver, with its own taps and stimulus."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    step: int
+    """Number of the step."""
+    taps: int
+    """Taps of its filter."""
+    mapped_with: int
+    """The step whose netlist it has: itself, or an earlier one that is the same hardware."""
+    cells: int
+    """Cells of the netlist."""
+    cell_area_um2: float
+    """Area of all cells."""
+    slack_ns: float
+    """Worst setup slack."""
+    timing_met: bool
+    """Whether the slack is not negative."""
+    power_w: PowerW
+    """Watts of the step, as in ``synth/KIT/metrics.json``."""
+    clock_tree_estimate_w: float | None
+    """Watts of an estimated clock tree; null without a buffer in the kit."""
+    glitch_share: float
+    """Part of the power that glitches take."""
+    toggles_per_net_and_clock: float
+    """Mean over all nets but the clock."""
+    gate_level_samples: int
+    """Output samples compared with golden."""
+    gate_level_mismatches: int
+    """Those that differ."""
+    inputs_hash: str
+    """SHA-256 of everything that the figures of the step depend on."""
+
+    def row(self) -> dict[str, Any]:
+        """Return a line of ``steps.csv``: the kinds of power are columns of their own."""
+        fields = self.model_dump()
+        power = fields.pop("power_w")
+        watts = {f"{kind}_w": power[kind] for kind in power if kind != "total"}
+        return {"step": self.step, "power_w": power["total"]} | fields | watts
+
+
+class SignoffEstimate(BaseModel):
+    """The same receiver where one step stands for all that are alike, as in ``dbp compare``."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    steps: dict[str, int]
+    """For how many steps each of these stands, by its number."""
+    power_w: float
+    """Watts of the receiver by them."""
+    cell_area_um2: float
+    """Area of the receiver by them."""
+    power_ratio: float
+    """Watts of all steps over these."""
+    area_ratio: float
+    """Area of all steps over this."""
+
+
+class SignoffMetrics(Metrics):
+    """All steps of a receiver: see `dbp.synthesis.signoff`."""
+
+    pdk: str
+    """Kit."""
+    filters: Literal["reconfigurable", "hardwired"]
+    """Taps in registers, or in the logic."""
+    lanes: int
+    """Samples per clock of each step."""
+    clock_mhz: float
+    """Clock that figures are stated for."""
+    pipeline: dict[str, dict[str, bool | int]]
+    """Registers of each block, as ``--pipeline`` names them."""
+    for_demonstration_only: bool
+    """Whether the kit is no evidence, as ``predictive28``."""
+    power_w: PowerW
+    """Watts of all steps together."""
+    clock_tree_estimate_w: float | None
+    """Watts of the estimated clock trees of all steps; null without a buffer in the kit."""
+    cell_area_um2: float
+    """Area of all steps together."""
+    slack_ns: float
+    """Worst slack of all steps."""
+    timing_met: bool
+    """Whether no step misses the clock."""
+    missed: tuple[int, ...]
+    """Numbers of the steps that miss it, the latest first."""
+    netlists: int
+    """Netlists that were mapped: one for the steps that are the same hardware."""
+    gate_level_samples: int
+    """Output samples of all steps that were compared with golden."""
+    gate_level_mismatches: int
+    """Those that differ."""
+    estimate: SignoffEstimate
+    """What one step that stands for all says."""
+    steps: tuple[SignedOffStep, ...] = Field(min_length=1)
+    """The steps, in their order."""
+
+
 # The kind of filters of a receiver that is no design.
 REFERENCE_FILTERS = "estimate"
 

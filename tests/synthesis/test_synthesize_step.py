@@ -223,10 +223,10 @@ def test_the_command_keeps_what_it_has_made_while_it_is_whole(run_dir, capsys):
     assert made() and (metrics.parent / "netlist.v.gz").is_file()
     assert not proof.exists()
     # What else has it made again, without making it.
-    assert synthesize_step._kept(metrics.parent) is not None
+    assert synthesize_step.kept(metrics.parent) is not None
     content = json.loads(metrics.read_text())
     metrics.write_text(json.dumps({key: content[key] for key in content if key != "slack_ns"}))
-    assert synthesize_step._kept(metrics.parent) is None
+    assert synthesize_step.kept(metrics.parent) is None
     before = synthesize_step.stimulus_hash(stimulus)
     stimulus.samples.i[7] ^= 1
     assert synthesize_step.stimulus_hash(stimulus) != before

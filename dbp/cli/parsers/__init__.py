@@ -14,7 +14,7 @@ from dbp.cli.parsers.options import Parser
 # Each is a module of this package. In the order of the help: what people come for, then the rest.
 COMMANDS = (
     *("designs", "presets", "ber", "train", "rtl", "prove", "sim", "synth", "power", "watts"),
-    *("compare", "explore", "run", "report", "link", "equalize", "pdk", "completion"),
+    *("signoff", "compare", "explore", "run", "report", "link", "equalize", "pdk", "completion"),
 )
 
 # `dbp` alone prints this; the command lines are the examples of their help.

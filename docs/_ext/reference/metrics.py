@@ -19,6 +19,7 @@ FILES: dict[str, tuple[type[Metrics], str]] = {
     "proof/metrics.json": (schemas.ProofMetrics, "dbp prove"),
     "synth/KIT/metrics.json": (schemas.SynthMetrics, "dbp synth"),
     "synth/KIT/proof.json": (schemas.NetlistProofMetrics, "dbp prove --pdk KIT"),
+    "signoff/NAME/metrics.json": (schemas.SignoffMetrics, "dbp signoff"),
     "comparison.json": (schemas.ComparisonMetrics, "dbp compare"),
     "explore.json": (schemas.ExploreMetrics, "dbp explore"),
     "DIR/metrics.json": (schemas.PowerMetrics, "dbp power --out DIR"),
