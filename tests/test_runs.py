@@ -148,3 +148,16 @@ def test_empty_folders_of_others_stay(tmp_path):
     (tmp_path / "rtl" / "metrics.json").write_text(json.dumps(PROVENANCE))
     runs.place(small_design(seed=1), SETTINGS, tmp_path)
     assert files(tmp_path) == {"synth", "rtl", "rtl/chain.v", "design.json", "config.toml"}
+
+
+def test_a_signed_off_receiver_of_another_design_is_removed(run, capsys):
+    whole, step = "signoff/nangate45-hardwired-x2", "signoff/nangate45-hardwired-x2/step00"
+    for folder, file in ((whole, "steps.csv"), (step, "netlist.v.gz")):
+        (run / folder).mkdir(parents=True)
+        (run / folder / file).write_bytes(b"")
+        (run / folder / "metrics.json").write_text(json.dumps(PROVENANCE))
+    runs.place(DESIGN, SETTINGS, run)
+    assert (run / step / "netlist.v.gz").exists()
+    runs.place(small_design(seed=1), SETTINGS, run)
+    assert not (run / "signoff").exists()
+    assert f"synth/nangate45, {step}, {whole}\n" in capsys.readouterr().out

@@ -108,6 +108,7 @@ def test_every_command_that_writes_to_a_run_waits_for_nobody(tmp_path, capsys):
         ("prove", run),
         ("sim", run),
         ("synth", run),
+        ("signoff", run),
         ("power", *files, "--out", run),
         ("ber", "linear", "--out", run),
         ("compare", run, "--out", run),
