@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dbp.datapath.design import Design
 from dbp.errors import InputError
-from dbp.runs import config_of, place
+from dbp.runs import config_of, place, stimulus_source
 
 if TYPE_CHECKING:
     from dbp.rtl.target import Target
@@ -40,3 +40,22 @@ def rtl(design: Design, folder: Path | None, out: Path, target: Target) -> None:
         f"{metrics.wall_time_s:.0f} s -> {out / 'rtl'}",
         flush=True,
     )
+
+
+def hand_off(run: Path, folder: Path, pdk: str | None) -> None:
+    """Write the handoff of what `rtl` has left in ``run``; the configuration may say the kit."""
+    from dbp.synthesis.handoff.folder import Handoff
+    from dbp.synthesis.handoff.folder import hand_off as write
+
+    settings = config_of(run)
+    handoff = Handoff(
+        Design.load(run / "design.json"),
+        run / "rtl",
+        stimulus_source(run),
+        pdk or settings.hardware.pdk,
+        settings.hardware.clock_mhz,
+        settings.hash,
+    )
+    metrics = write(handoff, folder)
+    print(metrics.bench)
+    print(f"{metrics.wall_time_s:.0f} s -> {folder / 'README.md'}", flush=True)

@@ -238,7 +238,9 @@ def _print(metrics: SignoffMetrics, folder: Path) -> None:
         f"for most"
     )
     missed = (
-        f"{len(metrics.missed)} steps miss the clock" if metrics.missed else "all meet the clock"
+        f"missing the clock: step {', '.join(map(str, metrics.missed))}"
+        if metrics.missed
+        else "all meet the clock"
     )
     print(f"Worst slack {metrics.slack_ns:+.3f} ns: {missed}")
     if metrics.for_demonstration_only:

@@ -89,6 +89,56 @@ class RtlMetrics(Metrics):
     """Hardwired lanes by step; left out for taps in registers."""
 
 
+class HandoffVectors(BaseModel):
+    """A set of golden vectors, as a plain bench plays it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    """Name of the set, and of its files."""
+    vectors: tuple[str, ...]
+    """Names of its vectors, as ``dbp sim`` has them."""
+    clocks: int
+    """Clocks, which are the rows of its files."""
+    samples: int
+    """Samples compared."""
+    registers_read: int
+    """Registers read and compared."""
+    saturators: int
+    """Saturators: one for each requantiser that can clip, quadrature and lane."""
+    saturators_below: int
+    """Those that clip at the lower end."""
+    saturators_above: int
+    """Those that clip at the upper end."""
+
+
+class HandoffMetrics(Metrics):
+    """A folder for a team with a flow of its own: see ``docs/howto/handoff.md``."""
+
+    top: str
+    """Name of the top module."""
+    lanes: int
+    """Samples per clock."""
+    filters: str
+    """``reconfigurable`` or ``hardwired``."""
+    pdk: str
+    """Kit of the scripts."""
+    clock_mhz: float
+    """Clock of the constraints."""
+    latency_cycles: int
+    """Clocks from a word to its result."""
+    bench: str
+    """What the bench said in Icarus Verilog before the folder was written."""
+    vector_seed: int
+    """Seed of the random vectors; ``seed`` is that of the received waveform."""
+    vectors: tuple[HandoffVectors, ...]
+    """The sets of vectors."""
+    activity_clocks: int
+    """Clocks of the received waveform over which toggles were counted."""
+    activity_nets: int
+    """Bits of named nets of the Verilog with their activity."""
+
+
 class SampleMismatch(BaseModel):
     """The first sample of a vector in which RTL and golden differ, as I and Q."""
 

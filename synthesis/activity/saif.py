@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import dbp
 from dbp.errors import InputError
 from dbp.support.files import read_gzip_or_plain
 from dbp.synthesis.activity.activity import Activity, time_unit_s
 from dbp.synthesis.activity.sought import Listing, Scope, Sought, chosen_scope
+from dbp.synthesis.activity.vcd import Whole
 from dbp.synthesis.netlist.model import plain_name
 
 Scopes = dict[Scope, Listing[dict[str, float]]]
@@ -43,6 +46,46 @@ def read(
         raise InputError(f"{path}: cannot be read: {error}") from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def text(design: str, activity: Whole) -> str:
+    """Return a SAIF of all that a dump counted: its scopes are the instances.
+
+    ``design``: the name of the module. Times are in picoseconds. Names of bits are escaped.
+    """
+    scale = round(activity.unit_s * 1e12)
+    if scale < 1:
+        raise InputError("dump: its unit of time must be 1 ps or longer")
+    root: dict[str, Any] = {}
+    for path, nets in activity.nets.items():
+        node = root
+        for name in path:
+            node = node.setdefault(name, {})
+        node[""] = nets
+    lines = [
+        *("(SAIFILE", '  (SAIFVERSION "2.0")', '  (DIRECTION "backward")'),
+        f'  (DESIGN "{design}")',
+        *('  (VENDOR "dbp")', '  (PROGRAM_NAME "dbp")', f'  (VERSION "{dbp.__version__}")'),
+        *("  (DIVIDER / )", "  (TIMESCALE 1 ps)", f"  (DURATION {scale * activity.duration})"),
+    ]
+    for name, node in root.items():
+        lines += _instance(name, node, scale, "  ")
+    return "\n".join([*lines, ")", ""])
+
+
+def _instance(name: str, node: Mapping[str, Any], scale: int, indent: str) -> Iterator[str]:
+    yield f"{indent}(INSTANCE {name}"
+    if nets := node.get(""):
+        yield f"{indent}  (NET"
+        for net, (zero, one, unknown, toggles) in nets.items():
+            escaped = re.sub(r"([^\w$])", r"\\\1", net)
+            times = f"(T0 {scale * zero}) (T1 {scale * one}) (TX {scale * unknown})"
+            yield f"{indent}    ({escaped} {times} (TC {toggles}) (IG 0))"
+        yield f"{indent}  )"
+    for inner, below in node.items():
+        if inner:
+            yield from _instance(inner, below, scale, indent + "  ")
+    yield f"{indent})"
 
 
 def _activity(text: str, sought: Sought, clock_period_s: float, wanted: str | None) -> Activity:

@@ -6,9 +6,10 @@ import math
 import re
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -67,6 +68,37 @@ def read(
         raise InputError(f"{path}: cannot be read: {error}") from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Whole:
+    """All that a dump counted. ``nets``: by scope and by the name of a bit, as `Times`."""
+
+    nets: Mapping[Scope, Mapping[str, Times]]
+    duration: int
+    unit_s: float
+
+
+class Times(NamedTuple):
+    """Time at 0, at 1 and unknown, in units of the dump, and toggles between 0 and 1."""
+
+    at_zero: int
+    at_one: int
+    unknown: int
+    toggles: int
+
+
+def read_all(path: str | Path) -> Whole:
+    """Read the activity of every net of every scope, as the simulators that we run dump them.
+
+    For dumps of our own: `read` takes those of others. `InputError` names the line that does not
+    fit.
+    """
+    with Path(path).open(encoding="latin-1") as file:
+        try:
+            return _WholeDump(file).whole()
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
 
 
 def _lines(file: Any, progress: tqdm) -> Iterator[str]:
@@ -238,6 +270,50 @@ class _Dump:
         except InputError as error:
             raise self._error(str(error)) from None
         return changes.counted
+
+
+class _WholeDump(_Dump):
+    """A dump of which all nets count."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        super().__init__(lines, Sought(()))
+        self._bits: dict[int, dict[str, Place]] = {}
+
+    def _variable(self, listing: Listing[Place], body: list[str]) -> None:
+        """Keep every bit of every net; ``listing`` serves as the name of its scope."""
+        if len(body) < 4 or body[0] in _NO_NETS:
+            return
+        _, size, code, name, *rest = body
+        self._codes.add(code)
+        width, bits = self._size(size, name), self._bits.setdefault(id(listing), {})
+        match = _SELECT.fullmatch(name + "".join(rest))
+        if match is None or match[3] is None:
+            bits |= {name if width == 1 else f"{name}[{k}]": (code, k) for k in range(width)}
+            return
+        left, right = int(match[2]), int(match[3])
+        if width != abs(left - right) + 1:
+            raise self._error(f"$var {name}: is not of size {size}")
+        step = 1 if left >= right else -1
+        bits |= {f"{match[1]}[{right + step * k}]": (code, k) for k in range(width)}
+
+    def whole(self) -> Whole:
+        """Read the dump to its end."""
+        scopes, unit_s = self._header()
+        named = {path: self._bits.get(id(listing), {}) for path, listing in scopes.items()}
+        places = dict.fromkeys(place for bits in named.values() for place in bits.values())
+        slots = {place: k for k, place in enumerate(places)}
+        counts = _Counts(len(slots))
+        duration = int(self._count(slots, counts, ALWAYS, unit_s))
+
+        def times(k: int) -> Times:
+            known, at_one = int(counts.known[k]), int(counts.at_one[k])
+            return Times(known - at_one, at_one, duration - known, counts.toggles[k])
+
+        nets = {
+            path: {name: times(slots[place]) for name, place in bits.items()}
+            for path, bits in named.items()
+        }
+        return Whole(nets, duration, unit_s)
 
 
 def _in_units(window: Window, unit_s: float) -> Units:

@@ -143,9 +143,36 @@ def run_gates(
         # Command by command into the log, so that it is there after a failure too.
         run_yosys("\n".join(f"tee -a {LOG} {line}" for line in lines), folder, TIMEOUT_S)
 
+    for name, text in maps(adder).items():
+        write_text(folder / name, text)
+    sums, gates = gate_commands(top, verilog, adder is not None)
+    if f"module {HARDWIRED}" in (folder / verilog).read_text(encoding="utf-8"):
+        path = folder / "adders.json"
+        run(*sums, _BITS_OF_ADDERS, "opt -fast", f"write_json {path.name}")
+        circuit = written_json(path)
+        for name, module in circuit["modules"].items():
+            if name.startswith(HARDWIRED):
+                circuit["modules"][name] = full_adders.reordered(module)
+        write_text(path, json.dumps(circuit))
+        sums = [f"read_json {path.name}", "opt_clean"]
+    run(*before, *sums, *gates, *after)
+
+
+def maps(adder: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the technology maps that the commands read, by the names of their files."""
+    texts = {"ripple.v": _RIPPLE, "bits.v": _BITS, "gates.v": _GATES}
+    if adder is not None:
+        texts["full_adder.v"] = _FULL_ADDER.format_map(adder)
+        texts["constants.v"] = _CONSTANTS.format_map(adder)
+    return texts
+
+
+_BITS_OF_ADDERS = "techmap -map bits.v t:$fa"
+
+
+def gate_commands(top: str, verilog: str, has_adder: bool) -> tuple[list[str], list[str]]:
+    """Return the commands from Verilog to sums of full adders, and from these to simple gates."""
     synth = f"synth -top {top} -flatten -noabc -booth"
-    for name, text in (("ripple", _RIPPLE), ("bits", _BITS), ("gates", _GATES)):
-        write_text(folder / f"{name}.v", text)
     sums = [
         f"read_verilog {verilog}",
         f"hierarchy -check -top {top}",
@@ -160,25 +187,44 @@ def run_gates(
         "techmap -map ripple.v t:$alu",
         "opt -fast",
     ]
-    bits = "techmap -map bits.v t:$fa"
-    if f"module {HARDWIRED}" in (folder / verilog).read_text(encoding="utf-8"):
-        path = folder / "adders.json"
-        run(*sums, bits, "opt -fast", f"write_json {path.name}")
-        circuit = written_json(path)
-        for name, module in circuit["modules"].items():
-            if name.startswith(HARDWIRED):
-                circuit["modules"][name] = full_adders.reordered(module)
-        write_text(path, json.dumps(circuit))
-        sums = [f"read_json {path.name}", "opt_clean"]
     cells = []
-    if adder is not None:
-        write_text(folder / "full_adder.v", _FULL_ADDER.format_map(adder))
-        cells = [bits, *_ROUNDS * ["techmap -map gates.v t:$fa", "opt -fast"]]
+    if has_adder:
+        cells = [_BITS_OF_ADDERS, *_ROUNDS * ["techmap -map gates.v t:$fa", "opt -fast"]]
         cells.append("techmap -map full_adder.v t:$fa")
-    run(*before, *sums, *cells, f"{synth} -run fine:", *after)
+    return sums, [*cells, f"{synth} -run fine:"]
 
 
-def full_adder(library: Library, unwanted: Collection[str]) -> dict[str, str] | None:
+def cell_commands(
+    liberty: Sequence[str], avoided: Sequence[str], has_adder: bool
+) -> tuple[list[str], list[str]]:
+    """Return the commands before those of `gate_commands`, and those after them to cells.
+
+    The last one writes ``netlist.v``.
+    """
+    files = " ".join(f"-liberty {file}" for file in liberty)
+    avoid = " ".join(f"-dont_use {name}" for name in avoided)
+    again = []
+    if has_adder:
+        again = _ROUNDS * ["techmap -map constants.v", "simplemap", "opt -fast"]
+        again.append(f"abc {files} {avoid} -script {_ABC}")
+    before = [f"read_liberty -lib -ignore_miss_func {file}" for file in liberty]
+    after = [
+        f"dfflibmap {files} {avoid}",
+        f"abc {files} {avoid} -script {_ABC}",
+        *again,
+        "setattr -mod -unset keep_hierarchy *",
+        "flatten",
+        "opt_clean -purge",
+        # OpenSTA's Verilog reader wants no vectors inside, no signed wires and no concatenations.
+        "splitnets",
+        "opt_clean -purge",
+        "check -assert -mapped",
+        "write_verilog -simple-lhs -noattr -noexpr netlist.v",
+    ]
+    return before, after
+
+
+def full_adder(library: Library, avoided: Collection[str]) -> dict[str, str] | None:
     """Return the kit's smallest full adder, None where it has none.
 
     ``cell``, its pins ``a``, ``b``, ``c``, ``carry`` and ``sum``, and ``carry_is`` and ``sum_is``:
@@ -187,7 +233,7 @@ def full_adder(library: Library, unwanted: Collection[str]) -> dict[str, str] | 
     candidates = []
     for cell in library.readable_cells():
         inputs = [pin.name for pin in cell.inputs]
-        if cell.has_state or cell.name in unwanted or len(inputs) != 3 or len(cell.outputs) != 2:
+        if cell.has_state or cell.name in avoided or len(inputs) != 3 or len(cell.outputs) != 2:
             continue
         adder = {"cell": cell.name, **dict(zip("abc", inputs, strict=True))}
         for pin in cell.outputs:
@@ -211,7 +257,7 @@ def full_adder(library: Library, unwanted: Collection[str]) -> dict[str, str] | 
 
 def recipe(library: Library, dont_use: Sequence[str]) -> dict[str, Any]:
     """Say how `synthesize` maps to a library, for the metrics; its script is ``yosys.ys``."""
-    adder = full_adder(library, _unwanted(library, dont_use))
+    adder = full_adder(library, unwanted(library, dont_use))
     return {
         "multipliers": "booth",
         "sums": "carry-save, one carry that ripples",
@@ -238,44 +284,23 @@ def synthesize(
     """
     for name in (*liberty, verilog, top):
         processes.checked_name(name, "name in a Yosys script")
-    unwanted = _unwanted(library, dont_use)
-    adder = full_adder(library, unwanted)
-    files = " ".join(f"-liberty {file}" for file in liberty)
-    avoid = " ".join(f"-dont_use {name}" for name in unwanted)
-    again = []
-    if adder is not None:
-        again = _ROUNDS * ["techmap -map constants.v", "simplemap", "opt -fast"]
-        again.append(f"abc {files} {avoid} -script {_ABC}")
-    before = [f"read_liberty -lib -ignore_miss_func {file}" for file in liberty]
-    after = [
-        f"dfflibmap {files} {avoid}",
-        f"abc {files} {avoid} -script {_ABC}",
-        *again,
-        "setattr -mod -unset keep_hierarchy *",
-        "flatten",
-        "opt_clean -purge",
-        # OpenSTA's Verilog reader wants no vectors inside, no signed wires and no concatenations.
-        "splitnets",
-        "opt_clean -purge",
-        "check -assert -mapped",
-        "write_verilog -simple-lhs -noattr -noexpr netlist.v",
-    ]
+    avoided = unwanted(library, dont_use)
+    adder = full_adder(library, avoided)
+    before, after = cell_commands(liberty, avoided, adder is not None)
     try:
         with _apart(folder, (*liberty, verilog)) as work:
-            if adder is not None:
-                write_text(work / "constants.v", _CONSTANTS.format_map(adder))
             run_gates(work, top, verilog, adder, before, after)
     except ToolError as error:
         raise type(error)(f"{error}; log: {folder / LOG}") from None
     written_verilog(folder / "netlist.v")
     mapped = netlist.read(folder / "netlist.v")
     mapped = constants.folded(mapped, library)
-    mapped = fanout.buffered(mapped, library, unwanted, library.default_wire_load)
+    mapped = fanout.buffered(mapped, library, avoided, library.default_wire_load)
     netlist.write(mapped, folder / "netlist.v")
     return mapped
 
 
-def _unwanted(library: Library, dont_use: Sequence[str]) -> list[str]:
+def unwanted(library: Library, dont_use: Sequence[str]) -> list[str]:
     """Return the cells that logic may not use: those named, marked, or that cannot be read."""
     usable = {cell.name for cell in library.readable_cells() if not cell.dont_use}
     return [

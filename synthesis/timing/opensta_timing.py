@@ -85,6 +85,13 @@ def setup(
         f"read_verilog {netlist}",
         f"link_design {top}",
         "set_cmd_units -time ns",
+        *constraints(inputs, outputs, period_ns),
+    ]
+
+
+def constraints(inputs: Sequence[str], outputs: Sequence[str], period_ns: float) -> list[str]:
+    """Return the lines of SDC that constrain a design, times in ns: see `setup`."""
+    return [
         f"create_clock -name clk -period {period_ns:.6f} clk",
         f"set_input_delay 0 -clock clk [get_ports {{{' '.join(inputs)}}}]",
         f"set_output_delay 0 -clock clk [get_ports {{{' '.join(outputs)}}}]",

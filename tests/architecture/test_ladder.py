@@ -54,6 +54,8 @@ LADDER = {
 }
 SYNTHESIS = tuple(name for name in LADDER if name.startswith("synthesis."))
 LADDER["synthesis"] = (*GROUND, "rtl", *BLOCKS, "rtl.verilog", *SYNTHESIS)
+# What is handed over holds vectors of the simulation and scripts of the synthesis.
+LADDER["synthesis.handoff"] = (*GROUND, "rtl.ports", "sim", *SYNTHESIS, "synthesis")
 LADDER["api"] = tuple(LADDER)
 LADDER["cli"] = tuple(LADDER)
 # A script that made data files: below nobody, so that nothing imports it.

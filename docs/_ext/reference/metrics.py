@@ -15,6 +15,7 @@ FILES: dict[str, tuple[type[Metrics], str]] = {
     "metrics.json": (schemas.BerMetrics, "dbp ber"),
     "train/metrics.json": (schemas.TrainMetrics, "dbp train"),
     "rtl/metrics.json": (schemas.RtlMetrics, "dbp rtl"),
+    "FOLDER/metrics.json": (schemas.HandoffMetrics, "dbp rtl --handoff FOLDER"),
     "sim/metrics.json": (schemas.SimMetrics, "dbp sim"),
     "proof/metrics.json": (schemas.ProofMetrics, "dbp prove"),
     "synth/KIT/metrics.json": (schemas.SynthMetrics, "dbp synth"),

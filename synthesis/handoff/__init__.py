@@ -1,0 +1,1 @@
+"""A folder for a team that has a flow of its own: Verilog, bench, scripts, activity, registers."""
