@@ -117,9 +117,9 @@ def synthesize(
 ) -> SynthMetrics:
     """Map one step of a design to a kit and return its area, slack, activity and power.
 
-    ``kit``: ``nangate45``, ``asap7``, ``sky130hd``, ``ihp-sg13g2`` (`dbp pdk` says where they are)
-    or ``predictive28``, which comes with the package, for demonstration only. ``step``: the middle
-    one by default. ``lanes``, ``filters``, ``pipeline``: as in `dbp.Design.to_verilog`.
+    ``kit``: ``nangate45``, ``asap7``, ``sky130hd``, ``ihp-sg13g2``, ``gt2n`` (`dbp pdk` says where
+    they are) or ``predictive28``, which comes with the package, for demonstration only. ``step``:
+    the middle one by default. ``lanes``, ``filters``, ``pipeline``: as in `dbp.Design.to_verilog`.
     ``stimulus``: what `dbp.Link.transmit` returns; the gates are simulated with delays on its
     samples, and every output sample is compared with the golden model. ``fit_clock``: first find
     the registers that the clock needs, from ``pipeline`` on (`dbp.synthesis.fit_clock`).

@@ -44,7 +44,7 @@ from dbp.datapath.limits import (
 )
 from dbp.support.ratios import ratio
 
-Kit = Literal["nangate45", "asap7", "sky130hd", "ihp-sg13g2", "predictive28"]
+Kit = Literal["nangate45", "asap7", "sky130hd", "ihp-sg13g2", "gt2n", "predictive28"]
 Modulation = Literal["qpsk", "16qam", "64qam", "gaussian"]
 LaunchPower = Annotated[float, Field(ge=LAUNCH_POWERS_DBM[0], le=LAUNCH_POWERS_DBM[1])]
 LaunchPowers = Annotated[tuple[LaunchPower, ...], Field(min_length=1)]

@@ -100,6 +100,15 @@ SOURCES: Mapping[str, Source] = {
             )
         },
     ),
+    "gt2n": Source(
+        f"{_FLOW}/gt2n/lib",
+        "BSD-3-Clause",
+        {
+            "gt2_6t_w31_lvt_tt_0p7v25c.lib": (
+                "64301c8a4845e9fc4c6f128901db48ff3ca39437e7242ae660a2ebf69efe0bbc"
+            )
+        },
+    ),
 }
 
 

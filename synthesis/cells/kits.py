@@ -73,6 +73,7 @@ KITS = {
                 "sg13g2_sdf*",
             ),
         ),
+        Kit("gt2n", 2, ("*_filler_*", "*_tap*", "*_decapcc_*", "*_tiehigh_*", "*_tielow_*")),
         Kit(SHIPPED, 28, ()),
     )
 }

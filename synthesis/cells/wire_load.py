@@ -1,12 +1,12 @@
 """Wires before there is a layout: a length per fan-out, for kits whose Liberty files lack one.
 
-These kits are asap7 and the shipped predictive28; the others name a default wire load.
+These kits are asap7, gt2n and the shipped predictive28; the others name a default wire load.
 
 A net of n loads is taken to be 2.5 n gate pitches long; a gate pitch is the square root of the
 area of the kit's smallest two-input NAND. The figure 2.5 is that of nangate45's own default wire
 load (``5K_hvratio_1_1``) over fan-outs of 1 to 5, in its gate pitches: 2.0 to 2.7. Capacitance and
 resistance per micrometre are those that the OpenROAD flow sets for the kit (its ``setRC.tcl``).
-The file that is read with asap7's own holds a wire load and no cells, so that OpenSTA and our
+The file that is read with the kit's own holds a wire load and no cells, so that OpenSTA and our
 reader get it from the same place; ``python -m dbp.synthesis.cells.make_predictive28`` writes it.
 """
 
@@ -45,9 +45,13 @@ class Wires:
 """
 
 
-# OpenROAD-flow-scripts, flow/platforms/asap7/setRC.tcl, "signal average"; area of NAND2xp33.
-WIRES = {"asap7": Wires(0.165790, 2.65684e-2, 0.05832)}
-VOLTAGE_V = {"asap7": 0.7}
+# OpenROAD-flow-scripts, setRC.tcl of flow/platforms/KIT: asap7 "signal average" and the area of
+# NAND2xp33; gt2n M3, its layer for signals, and the area of nand2_x1.
+WIRES = {
+    "asap7": Wires(0.165790, 2.65684e-2, 0.05832),
+    "gt2n": Wires(0.1023, 0.4375, 0.018144),
+}
+VOLTAGE_V = {"asap7": 0.7, "gt2n": 0.7}
 
 # OpenSTA requires these of every library: the units, and where delays and slews are measured.
 HEADER = """  delay_model : table_lookup;

@@ -25,6 +25,7 @@ WIRE_F_PER_UM = {
     "asap7": 0.165790e-15,
     "sky130hd": 0.172375e-15,
     "ihp-sg13g2": 0.173072e-15,
+    "gt2n": 0.1051e-15,
 }
 OTHER_WIRE_F_PER_UM = 0.15e-15
 

@@ -16,7 +16,10 @@ def add_to(commands: Commands[Parser]) -> None:
     install = kit.add_parser("install", help="fetch a kit from its pinned commit into the cache")
     install.example = "dbp pdk install nangate45"
     install.add_argument(
-        "install", proposal="kit", metavar="NAME", help="nangate45, asap7, sky130hd or ihp-sg13g2"
+        "install",
+        proposal="kit",
+        metavar="NAME",
+        help="nangate45, asap7, sky130hd, ihp-sg13g2 or gt2n",
     )
 
 

@@ -24,6 +24,7 @@ EXPECTED = {
     "asap7": (202, 0.7, "DFFHQNx1_ASAP7_75t_R", "NAND2x1_ASAP7_75t_R", 0.08748),
     "sky130hd": (428, 1.8, "sky130_fd_sc_hd__dfxtp_1", "sky130_fd_sc_hd__nand2_1", 3.7536),
     "ihp-sg13g2": (84, 1.2, "sg13g2_dfrbp_1", "sg13g2_nand2_1", 7.2576),
+    "gt2n": (72, 0.7, "gt2_6t_dffasync_x1_w31_lvt", "gt2_6t_nand2_x1_w31_lvt", 0.018144),
 }
 
 
