@@ -91,6 +91,15 @@ class State:
             self.parameters is not None and self.history[-1].snr_db < self.best_snr_db - margin_db
         )
 
+    @property
+    def ends_at_best(self) -> bool:
+        """Whether the last iteration ended at the best state of its phase."""
+        return (
+            self.parameters is not None
+            and self.best is not None
+            and np.array_equal(self.parameters, self.best)
+        )
+
     def _offer(self, parameters: Vector, snr_db: float, charge_db: float) -> None:
         if snr_db - charge_db > self.best_snr_db - self.best_charge_db:
             self.best, self.best_snr_db, self.best_charge_db = parameters, snr_db, charge_db

@@ -233,6 +233,13 @@ class QuantizedModel(Chain):
             row[-1] = bits / (bits + 1)
         return self.taps_of(weights)
 
+    def last_filter(self) -> tuple[NDArray[np.bool_], float]:
+        """Which of the half taps, flat, are those of the last filter, and their Euclidean norm."""
+        mask = torch.zeros(self.half_taps.shape, dtype=torch.float64)
+        mask[-1] = 1.0
+        last = self.taps_of(mask) > 0
+        return last, float(np.linalg.norm(self.taps_of(self.half_taps.detach())[last]))
+
     def _codes(self) -> Tensor:
         return torch.floor(self.half_taps / self.steps + 0.5).clamp(self.lowest, self.highest)
 

@@ -68,6 +68,8 @@ ROUNDED_DAMPING = 3e-2
 # fell so far that no quadratic approximation leads back.
 SNR_TOLERANCE_DB = 0.1
 FALL_DB = 1.0
+# Where digits have a price: by this the damping of a rounding falls after one that helped.
+EASING = 2.0
 # Each signed digit beyond the budget weighs this much when states are compared.
 OVER_BUDGET_DB = 1.0
 # Batches run side by side.
@@ -460,6 +462,7 @@ class _Learner:
         self._digit_weights = np.ones(int(self._is_tap.sum()))
         if isinstance(model, QuantizedModel):
             self._digit_weights = model.digit_weights()
+            self._last, self._last_norm = model.last_filter()
         if state.parameters is not None:
             self.objective.parameters, self.damping = state.parameters, state.damping
 
@@ -488,12 +491,17 @@ class _Learner:
     def round_taps(self, model: QuantizedModel, state: State) -> float:
         """Round the taps, again if they are rounded already, then move K; returns the loss.
 
-        Where the last rounding fell far, this one begins at the best state, damped more.
+        Where the last rounding fell far, this one begins at the best state, damped more. Where
+        digits have a price, the first rounding does not know of it; then each rounding begins at
+        the best state, damped more after one that was no better and less after one that was.
         """
         objective, taps = self.objective, self._is_tap
-        if state.fell(FALL_DB):
+        priced = self._data.counts_digits and model.rounded
+        if state.fell(FALL_DB) or (priced and not state.ends_at_best):
             self.take_best(state)
             self.damping *= gauss_newton.RETREAT
+        elif priced:
+            self.damping /= EASING
         curvature = self._curvature(len(state.history))
         matrix = curvature[np.ix_(taps, taps)]
         parameters = objective.parameters
@@ -504,7 +512,7 @@ class _Learner:
             target = target - np.linalg.solve(damped, slope)
         steps, *limits = map(model.taps_of, (model.steps, model.lowest, model.highest))
         rounded = integer_rounding.round_together(target, matrix, steps, limits)
-        if self._data.counts_digits:
+        if priced:
             few = self._few_digits(state, matrix, slope, (steps, *limits), rounded / steps)
             rounded = few * steps
         parameters[taps] = rounded
@@ -522,18 +530,20 @@ class _Learner:
     ) -> digit_rounding.Codes:
         """Round the taps at the price of their digits, or within their budget, to codes.
 
-        ``slope``: that at the taps, zero before their first rounding; ``formats``: steps, lowest
-        and highest codes; ``rounded``: codes that know no price, which are improved on.
+        ``slope``: that at the taps; ``formats``: steps, lowest and highest codes; ``rounded``:
+        codes that know no price, which are improved on.
         """
-        model, training = self.objective.model, self._data.training
+        training = self._data.training
         damping = integer_rounding.DAMPING * self.damping / ROUNDED_DAMPING
         matrix = matrix + damping * np.eye(len(matrix))
         taps = self.objective.parameters[self._is_tap]
         steps, low, high = formats
-        starts = [rounded, taps / steps] if model.rounded else [rounded]
+        starts = [rounded, taps / steps]
         # The matrix and its prices are in units of the loss, which is near the least one so far.
         losses = [row.loss for row in state.history if row.phase != "float"]
         loss = min(losses) if losses else self.objective.loss()
+        held, towards = self._held_scale(taps, loss)
+        matrix, slope = matrix + held, slope + towards
         price = 1e-3 * training.digit_price_mdb * math.log(10) / 10 * loss
         lattice = digit_rounding.Lattice(
             matrix,
@@ -550,6 +560,18 @@ class _Learner:
             return digit_rounding.at_price(lattice, codes)
         found, price = digit_rounding.within_budget(lattice, codes, training.digit_budget)
         return found
+
+    def _held_scale(
+        self, taps: gauss_newton.Vector, loss: float
+    ) -> tuple[NDArray[np.float64], gauss_newton.Vector]:
+        """Matrix and slope of ``loss`` times the squared relative change of the last scale.
+
+        Detection undoes the scale of what leaves, so the loss does not know of it, and a price of
+        digits alone would let it grow until samples saturate.
+        """
+        along = np.where(self._last, taps, 0.0)
+        along /= np.linalg.norm(along) * self._last_norm
+        return loss * np.outer(along, along), loss * (along @ taps - 1.0) * along
 
     def charge_db(self) -> float:
         """What the signed digits of rounded taps cost in dB: their price, or beyond the budget."""
