@@ -31,6 +31,7 @@ from dbp.synthesis import stages
 from dbp.synthesis.cells import kits
 from dbp.synthesis.cells.kits import Kit
 from dbp.synthesis.gates.step_bench import Bench, samples_needed
+from dbp.synthesis.mapping.polarity import COMPLEMENT
 from dbp.synthesis.pipeline_cuts import Cuts
 from dbp.synthesis.stages import CLOCK_MHZ, Cells, Mapped
 from dbp.synthesis.synthesize_step import (
@@ -257,7 +258,8 @@ def _banks(mapped: Mapped) -> dict[str, str]:
     for instance in mapped.netlist.instances:
         cell = mapped.library.cells[instance.cell]
         if cell.has_state:
-            nets = [instance.nets.get(pin.name, "") for pin in cell.outputs]
+            outputs = [instance.nets.get(pin.name, "") for pin in cell.outputs]
+            nets = [net.removeprefix(COMPLEMENT) for net in outputs]
             # Yosys begins the names that it makes up with an underscore.
             named = [net for net in nets if net and not net.startswith("_")]
             banks[instance.name] = (named or [instance.name])[0].partition("[")[0]

@@ -14,6 +14,7 @@ from dbp.errors import ToolError
 from dbp.synthesis.cells.expressions import Expression
 from dbp.synthesis.cells.library import Cell, Library, Sequential
 from dbp.synthesis.gates.simulation import never
+from dbp.synthesis.mapping.polarity import COMPLEMENT
 from dbp.synthesis.netlist import CLOCK, CONSTANTS, Instance, Netlist
 
 # Rows of a truth table as BLIF writes them: the input states for which the output is 1.
@@ -220,7 +221,7 @@ class _NetlistCutter:
                     carriers[copy] = carriers[net] ^ inverts
                     todo.append(copy)
         return tuple(
-            Signal(name, inverted)
+            Signal(name.removeprefix(COMPLEMENT), inverted ^ name.startswith(COMPLEMENT))
             for net, inverted in carriers.items()
             for name in (net, *self._ports.get(net, ()))
         )

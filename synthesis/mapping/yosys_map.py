@@ -18,7 +18,7 @@ from dbp.support.files import naming, write_text
 from dbp.support.yosys import run_yosys, shell_safe_folder, written_json, written_verilog
 from dbp.synthesis import netlist
 from dbp.synthesis.cells.library import Library
-from dbp.synthesis.mapping import constants, fanout, full_adders
+from dbp.synthesis.mapping import constants, fanout, full_adders, polarity
 from dbp.synthesis.netlist import Netlist
 
 TIMEOUT_S = 1800
@@ -146,7 +146,7 @@ def run_gates(
     for name, text in maps(adder).items():
         write_text(folder / name, text)
     sums, gates = gate_commands(top, verilog, adder is not None)
-    if f"module {HARDWIRED}" in (folder / verilog).read_text(encoding="utf-8"):
+    if _is_hardwired(folder / verilog):
         path = folder / "adders.json"
         run(*sums, _BITS_OF_ADDERS, "opt -fast", f"write_json {path.name}")
         circuit = written_json(path)
@@ -195,7 +195,10 @@ def gate_commands(top: str, verilog: str, has_adder: bool) -> tuple[list[str], l
 
 
 def cell_commands(
-    liberty: Sequence[str], avoided: Sequence[str], has_adder: bool
+    liberty: Sequence[str],
+    avoided: Sequence[str],
+    has_adder: bool,
+    avoided_registers: Sequence[str] = (),
 ) -> tuple[list[str], list[str]]:
     """Return the commands before those of `gate_commands`, and those after them to cells.
 
@@ -208,8 +211,11 @@ def cell_commands(
         again = _ROUNDS * ["techmap -map constants.v", "simplemap", "opt -fast"]
         again.append(f"abc {files} {avoid} -script {_ABC}")
     before = [f"read_liberty -lib -ignore_miss_func {file}" for file in liberty]
+    avoid_registers = " ".join([avoid, *(f"-dont_use {name}" for name in avoided_registers)])
     after = [
-        f"dfflibmap {files} {avoid}",
+        # A register keeps its name where its only output inverts and the inverter goes.
+        *(["rename -wire t:$_*DFF*"] if avoided_registers else []),
+        f"dfflibmap {files} {avoid_registers}",
         f"abc {files} {avoid} -script {_ABC}",
         *again,
         "setattr -mod -unset keep_hierarchy *",
@@ -222,6 +228,36 @@ def cell_commands(
         "write_verilog -simple-lhs -noattr -noexpr netlist.v",
     ]
     return before, after
+
+
+def _is_hardwired(verilog: Path) -> bool:
+    """Tell whether filters of this Verilog have their taps in the logic."""
+    return f"module {HARDWIRED}" in verilog.read_text(encoding="utf-8")
+
+
+def _strong_registers(library: Library, avoided: Collection[str]) -> list[str]:
+    """Return the registers that are larger than the smallest one, which inverts, and do not invert.
+
+    Yosys takes them for the sake of an inverter, which mostly is not needed.
+    """
+    plain: list[tuple[float, str]] = []
+    inverting: list[float] = []
+    for cell in library.readable_cells():
+        state = cell.sequential
+        if state is None or cell.name in avoided or state.kind != "ff" or len(cell.outputs) != 1:
+            continue
+        (output,) = cell.outputs
+        stored = state.next_state.truth.tolist()
+        if output.function is None or len(stored) != 2:
+            continue
+        inverted = output.function.text == state.inverted_state
+        if inverted ^ (stored == [True, False]):
+            inverting.append(cell.area_um2)
+        else:
+            plain.append((cell.area_um2, cell.name))
+    if not inverting:
+        return []
+    return [name for area, name in plain if min(plain)[0] > min(inverting)]
 
 
 def full_adder(library: Library, avoided: Collection[str]) -> dict[str, str] | None:
@@ -262,7 +298,8 @@ def recipe(library: Library, dont_use: Sequence[str]) -> dict[str, Any]:
         "multipliers": "booth",
         "sums": "carry-save, one carry that ripples",
         "full_adder": None if adder is None else adder["cell"],
-        "full_adders_of_hardwired_lanes": "in order of arrival",
+        "full_adders_of_hardwired_lanes": "in order of arrival"
+        + (", of the polarity that needs few inverters" if adder and "~" in adder.values() else ""),
         "abc_script": _ABC.removeprefix("+"),
         "abc_clock_target": None,
     }
@@ -286,7 +323,9 @@ def synthesize(
         processes.checked_name(name, "name in a Yosys script")
     avoided = unwanted(library, dont_use)
     adder = full_adder(library, avoided)
-    before, after = cell_commands(liberty, avoided, adder is not None)
+    inverts = _is_hardwired(folder / verilog) and adder is not None and "~" in adder.values()
+    strong = _strong_registers(library, avoided) if inverts else []
+    before, after = cell_commands(liberty, avoided, adder is not None, strong)
     try:
         with _apart(folder, (*liberty, verilog)) as work:
             run_gates(work, top, verilog, adder, before, after)
@@ -294,7 +333,11 @@ def synthesize(
         raise type(error)(f"{error}; log: {folder / LOG}") from None
     written_verilog(folder / "netlist.v")
     mapped = netlist.read(folder / "netlist.v")
+    if inverts:
+        mapped = polarity.with_register_names(mapped, library)
     mapped = constants.folded(mapped, library)
+    if inverts:
+        mapped = polarity.with_few_inverters(mapped, library, avoided)
     mapped = fanout.buffered(mapped, library, avoided, library.default_wire_load)
     netlist.write(mapped, folder / "netlist.v")
     return mapped
