@@ -68,8 +68,8 @@ ROUNDED_DAMPING = 3e-2
 # fell so far that no quadratic approximation leads back.
 SNR_TOLERANCE_DB = 0.1
 FALL_DB = 1.0
-# Where digits have a price: by this the damping of a rounding falls after one that helped.
-EASING = 2.0
+# Where digits have a price, the damping of a rounding rises and falls by these.
+FIRMER, EASIER = 4.0, 2.0
 # Each signed digit beyond the budget weighs this much when states are compared.
 OVER_BUDGET_DB = 1.0
 # Batches run side by side.
@@ -496,12 +496,15 @@ class _Learner:
         the best state, damped more after one that was no better and less after one that was.
         """
         objective, taps = self.objective, self._is_tap
-        priced = self._data.counts_digits and model.rounded
-        if state.fell(FALL_DB) or (priced and not state.ends_at_best):
+        again = self._data.counts_digits and model.rounded
+        if again:
+            better = state.ends_at_best
+            self.damping *= 1 / EASIER if better else FIRMER
+        else:
+            better = not state.fell(FALL_DB)
+            self.damping *= 1.0 if better else gauss_newton.RETREAT
+        if not better:
             self.take_best(state)
-            self.damping *= gauss_newton.RETREAT
-        elif priced:
-            self.damping /= EASING
         curvature = self._curvature(len(state.history))
         matrix = curvature[np.ix_(taps, taps)]
         parameters = objective.parameters
@@ -512,7 +515,7 @@ class _Learner:
             target = target - np.linalg.solve(damped, slope)
         steps, *limits = map(model.taps_of, (model.steps, model.lowest, model.highest))
         rounded = integer_rounding.round_together(target, matrix, steps, limits)
-        if priced:
+        if again or self._data.training.digit_budget:
             few = self._few_digits(state, matrix, slope, (steps, *limits), rounded / steps)
             rounded = few * steps
         parameters[taps] = rounded
@@ -530,8 +533,8 @@ class _Learner:
     ) -> digit_rounding.Codes:
         """Round the taps at the price of their digits, or within their budget, to codes.
 
-        ``slope``: that at the taps; ``formats``: steps, lowest and highest codes; ``rounded``:
-        codes that know no price, which are improved on.
+        ``slope``: that at the taps, zero before their first rounding; ``formats``: steps, lowest
+        and highest codes; ``rounded``: codes that know no price, which are improved on.
         """
         training = self._data.training
         damping = integer_rounding.DAMPING * self.damping / ROUNDED_DAMPING
