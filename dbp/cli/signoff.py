@@ -87,8 +87,7 @@ def signoff(
         wishes=wishes,
         log_folder=run / FOLDER / "slurm",
     )
-    with _kept(folder):
-        measured = _Steps(steps, folder).run(place)
+    measured = _Steps(steps, folder).run(place)
     metrics = _metrics(steps, steps_of.rows(steps, measured), stopwatch)
     write_csv(folder / TABLE, [row.row() for row in metrics.steps])
     write_metrics(folder / "metrics.json", metrics)
@@ -130,6 +129,8 @@ class _Steps:
         """
         with (
             place() as (executor, at_a_time),
+            # It speaks before the workers are ended, which may take too long.
+            _kept(self._folder),
             tqdm(total=self._total, desc="Sign-off", unit="step", disable=None) as bar,
         ):
             self._work(executor, at_a_time, bar)

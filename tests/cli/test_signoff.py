@@ -73,7 +73,7 @@ def test_the_first_error_ends_all_and_says_how_to_go_on(steps, tmp_path, monkeyp
     monkeypatch.setattr(signoff, "sign_off", fail)
     (tmp_path / "step09").mkdir()
     (tmp_path / "step09" / "metrics.json").write_text("{}")
-    with pytest.raises(ToolError, match="no more disk"), command._kept(tmp_path):
+    with pytest.raises(ToolError, match="no more disk"):
         command._Steps(steps, tmp_path).run(two_threads)
     assert capsys.readouterr().err == f"Kept in {tmp_path}: the same command goes on\n"
 
