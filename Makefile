@@ -8,9 +8,9 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
 # Of `make test-long` and `make soak`: 0 .. 2^32 - 1.
 SEED ?= 1
-RANDOM_DESIGNS := $(addprefix tests/, datapath/test_golden.py rtl/blocks/test_components.py \
-  rtl/blocks/test_hardwired.py rtl/blocks/test_adder_graph.py rtl/test_emit.py \
-  rtl/proof/test_proof.py learning/test_quantization.py)
+RANDOM_DESIGNS := $(addprefix tests/, datapath/test_golden.py datapath/test_shipped.py \
+  rtl/blocks/test_components.py rtl/blocks/test_hardwired.py rtl/blocks/test_adder_graph.py \
+  rtl/test_emit.py rtl/proof/test_proof.py learning/test_quantization.py)
 
 # A file at a time to each core, in the order of tests/conftest.py.
 TWO_CORES := -n 2 --dist loadfile --no-loadscope-reorder

@@ -13,35 +13,46 @@ from dbp import rtl, sim, synthesis
 from dbp.support import compiled
 
 # `make test` tries the same cases of the same program; `make test-long` tries others, by its seed.
-# Hypothesis also draws constants of the modules that are there, so all must be from the beginning.
-for package in (importlib.import_module("dbp"), rtl, sim, synthesis):
-    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
 settings.register_profile("repeatable", derandomize=True)
 if SCALE == 1:
     settings.load_profile("repeatable")
 
-# These files take longest: they begin, so that at the end no core works while the others wait.
+# These files take longest: they begin, so that at the end no core works while the others wait. The
+# first compiles what others need.
 LONGEST = (
-    "sim/test_mutations.py",
-    "synthesis/test_synthesize_step.py",
-    "evaluation/test_executors.py",
-    "cli/test_run.py",
-    "datapath/test_shipped.py",
-    "rtl/test_emit.py",
-    "rtl/blocks/test_components.py",
-    "config/test_sweep.py",
-    "evaluation/test_slurm.py",
-    "support/test_malformed.py",
-    "synthesis/equivalence/test_equivalence.py",
-    "evaluation/test_arithmetic.py",
-    "learning/test_training.py",
     "learning/test_float_model.py",
-    "api/test_script.py",
+    "synthesis/test_synthesize_step.py",
+    "cli/test_run.py",
+    "evaluation/test_slurm.py",
+    "exploration/test_explore.py",
+    "evaluation/test_executors.py",
+    "synthesis/equivalence/test_equivalence.py",
     "sim/test_simulate.py",
+    "rtl/test_emit.py",
     "architecture/test_types.py",
+    "rtl/blocks/test_components.py",
+    "evaluation/test_arithmetic.py",
+    "sim/test_mutations.py",
+    "learning/test_quantization.py",
+    "rtl/blocks/test_hardwired.py",
+    "support/test_malformed.py",
+    "rtl/proof/test_proof.py",
+    "learning/test_training.py",
+    "rtl/blocks/test_arithmetic.py",
+    "config/test_sweep.py",
+    "api/test_script.py",
+    "datapath/test_shipped.py",
 )
+
+
+def pytest_configure(config):
+    """Load all our modules: Hypothesis also draws constants of those that are there."""
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # This process tests nothing itself.
+    for package in (importlib.import_module("dbp"), rtl, sim, synthesis):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
 
 
 def pytest_collection_modifyitems(config, items):
@@ -72,7 +83,7 @@ def _verilator_compiles_its_own_files_once(tmp_path_factory):
     script.chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:
         make = f"{sim.simulators._VERILATED_MK} OBJCACHE={script}"
-        patch.setattr(sim.simulators, "_VERILATED_MK", make)
+        patch.setattr(sim.simulators, "_VERILATED_MK", make.replace("OPT_FAST=-O1", "OPT_FAST=-O0"))
         yield
 
 

@@ -131,4 +131,5 @@ def _finish(ax: Axes) -> None:
         axis.set_major_formatter(ScalarFormatter())
         axis.set_minor_formatter(NullFormatter())
     grid(ax)
-    ax.legend()
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend()

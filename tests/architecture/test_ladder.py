@@ -1,6 +1,7 @@
 """Which package may import which: one table, from the ground floor to the roof."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,13 @@ def imports(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-GRAPH = {name: set(imports(path)) for name, path in modules()}
+PATHS = dict(modules())
+
+
+@functools.cache
+def imported(name):
+    """Absolute names of all that a module imports."""
+    return frozenset(imports(PATHS[name]))
 
 
 def room(name):
@@ -94,7 +101,7 @@ def room(name):
 
 def targets(name):
     """Our modules that a file imports: of ``from package import module`` the module alone."""
-    found = {target for target in GRAPH[name] if target in GRAPH}
+    found = {target for target in imported(name) if target in PATHS}
     return {t for t in found if not any(other.startswith(f"{t}.") for other in found)}
 
 
@@ -109,8 +116,8 @@ def reachable(name):
     """All modules of ours and top-level packages of others that importing ``name`` can load."""
     seen, todo = set(), loaded_with(name)
     while todo:
-        for target in GRAPH[todo.pop()]:
-            if target not in GRAPH:
+        for target in imported(todo.pop()):
+            if target not in PATHS:
                 seen.add(target.split(".")[0])
             else:
                 todo |= loaded_with(target) - seen
@@ -119,8 +126,8 @@ def reachable(name):
 
 
 def test_all_modules_are_found():
-    assert {"dbp.datapath.fixed", "dbp.cli", "dbp.rtl.emit", "dbp.synthesis.cells"} <= set(GRAPH)
-    assert {room(name) for name in GRAPH} == {None, *LADDER}
+    assert {"dbp.datapath.fixed", "dbp.cli", "dbp.rtl.emit", "dbp.synthesis.cells"} <= set(PATHS)
+    assert {room(name) for name in PATHS} == {None, *LADDER}
 
 
 def test_the_ladder_has_no_circle_and_the_towers_touch_only_on_the_ground_and_the_roof():
@@ -146,7 +153,7 @@ def test_the_face_is_a_list_of_doors():
     }
 
 
-@pytest.mark.parametrize("name", sorted(set(GRAPH) - {"dbp"}))
+@pytest.mark.parametrize("name", sorted(set(PATHS) - {"dbp"}))
 def test_every_module_imports_from_its_own_room_and_the_rooms_below(name):
     row = room(name)
     for target in targets(name) - {"dbp"}:
@@ -161,20 +168,20 @@ def test_fixed_design_golden_import_in_that_direction():
     }
     names = ("fixed", "design", "golden", "golden_fast", "_golden_kernels")
     fixed, design, golden, fast, kernels = (f"dbp.datapath.{name}" for name in names)
-    ours = {name: {t for t in reachable(name) if t in GRAPH} - helpers for name in GRAPH}
+    ours = {name: {t for t in reachable(name) if t in PATHS} - helpers for name in PATHS}
     assert ours[fixed] == set()
     assert ours[design] == {fixed}
     assert ours[golden] == {fixed, design}
     assert ours[fast] == {fixed, design, golden, kernels}
     # The hardware is compared with the specification itself.
-    for name in GRAPH:
+    for name in PATHS:
         if name.startswith(("dbp.rtl", "dbp.sim", "dbp.synthesis")):
             assert fast not in ours[name]
 
 
-@pytest.mark.parametrize("name", sorted(GRAPH))
+@pytest.mark.parametrize("name", sorted(PATHS))
 def test_torch_stays_in_light(name):
     if room(name) not in TORCH:
-        assert "torch" not in {target.split(".")[0] for target in GRAPH[name]}
+        assert "torch" not in {target.split(".")[0] for target in imported(name)}
     if name.startswith(("dbp.rtl", "dbp.sim", "dbp.synthesis")):
         assert "torch" not in reachable(name)

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from helpers.workers import in_threads
 
 from dbp import cli, runs
 from dbp.cli import run as run_command
@@ -64,6 +65,7 @@ def finished(tmp_path_factory):
     (folder / "small.toml").write_text(CONFIG)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(tools))
+        in_threads(patch)
         assert cli.main(["run", str(folder / "small.toml"), "--out", str(folder / "out")]) == 0
     return folder / "out"
 
@@ -173,7 +175,8 @@ def test_page_is_self_contained_and_shows_the_figures(finished):
         assert design.hash[:12] in page
 
 
-def test_evaluation_of_the_same_seed_repeats(finished, tmp_path):
+def test_evaluation_of_the_same_seed_repeats(finished, tmp_path, monkeypatch):
+    in_threads(monkeypatch)
     arguments = ["--launch-power-dbm", "2,4", "--out", str(tmp_path), "--arithmetic", "both"]
     arguments += ["--workers", "1"]
     assert cli.main(["ber", str(finished / "learned"), *arguments]) == 0

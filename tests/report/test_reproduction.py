@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
 import pytest
+from helpers.workers import in_threads
 
 from dbp import cli, config
 from dbp.comparison import paper
@@ -77,6 +78,7 @@ def shipped(tmp_path, monkeypatch):
         if curve.receiver != "linear" and curve.arithmetic == "float":
             filters.save(folder / f"{curve.receiver}.npz")
     monkeypatch.setattr("dbp.datapath.shipped.FOLDER", folder)
+    in_threads(monkeypatch)
     return folder
 
 

@@ -91,7 +91,7 @@ def test_verilator_agrees(tmp_path):
         simulators.environment("verilator")
     except MissingError as error:
         pytest.skip(str(error))
-    make_run(tmp_path, small_design(), lanes=2)
+    make_run(tmp_path, small_design(taps=(3, 1)), lanes=2)
     metrics = simulate_run(tmp_path, simulator="verilator", code_coverage=True)
     assert metrics.mismatches == 0
     assert metrics.latency_cycles == 17
@@ -107,7 +107,7 @@ def test_lines_and_toggles_are_verilators_to_count(run):
 
 
 def test_stale_or_missing_rtl_is_refused(run, tmp_path):
-    make_run(tmp_path, small_design())
+    shutil.copytree(run, tmp_path, dirs_exist_ok=True)
     other = small_design(seed=1)
     emit(other, tmp_path / "rtl", Target(3))
     with pytest.raises(InputError, match=r"generated from another design .* run `dbp rtl` again"):
@@ -175,8 +175,8 @@ def test_unknown_and_missing_simulators(run, monkeypatch, tmp_path):
         simulate_run(run)
 
 
-def test_verilog_that_does_not_compile_is_a_failed_tool(tmp_path):
-    make_run(tmp_path, small_design())
+def test_verilog_that_does_not_compile_is_a_failed_tool(run, tmp_path):
+    shutil.copytree(run, tmp_path, dirs_exist_ok=True)
     (tmp_path / "rtl" / "chain.v").write_text("module chain (\n")
     with pytest.raises(ToolError, match=r"icarus failed: see .*icarus\.log"):
         simulate_run(tmp_path, simulator="icarus")
@@ -246,8 +246,8 @@ def test_vectors_fill_their_valid_words(tmp_path, lanes):
 
 
 @pytest.mark.parametrize("options", [{"top": "step", "step": 0}, {"top": "filter", "step": 1}])
-def test_single_steps_and_filters_are_simulated(tmp_path, options):
-    make_run(tmp_path, small_design())
+def test_single_steps_and_filters_are_simulated(run, tmp_path, options):
+    shutil.copytree(run, tmp_path, dirs_exist_ok=True)
     emit(small_design(), tmp_path / "rtl", Target(3, **options))
     metrics = simulate_run(tmp_path, simulator="icarus")
     assert metrics.mismatches == 0 and metrics.steps == 1

@@ -146,11 +146,10 @@ def test_a_disk_that_fills_while_opensta_writes_leaves_no_figures(tmp_path, monk
 
 
 @needs_sta
-@pytest.mark.parametrize("name", ["s;$(touch PWNED);", 'it\'s "b" & `touch PWNED`'])
-def test_a_folder_may_be_called_anything(tmp_path, monkeypatch, name):
+def test_a_folder_may_be_called_anything(tmp_path, monkeypatch):
     (tmp_path / ".sta").write_text("exit\n")
     monkeypatch.setenv("HOME", str(tmp_path))
-    folder = tmp_path / name
+    folder = tmp_path / 's;$(touch PWNED); it\'s "b" & `touch PWNED`'
     folder.mkdir()
     before = {*Path(tempfile.gettempdir()).glob("yosys-*"), *Path.cwd().iterdir()}
     found = synthesize(DESIGN, stimulus, "predictive28", target(0, 1), clocks=100, folder=folder)
