@@ -118,6 +118,8 @@ class Soak:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            # What a shell starts in the background ignores Ctrl-C, and so would what that starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def finish(self, command: str, run: Path) -> None:
