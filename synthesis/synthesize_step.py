@@ -30,7 +30,7 @@ from dbp.synthesis.cells import kits, scaling, wire_load
 from dbp.synthesis.cells.kits import Kit
 from dbp.synthesis.equivalence.prove_mapping import PROOF
 from dbp.synthesis.gates.step_bench import CLOCKS, Bench, samples_needed
-from dbp.synthesis.layout import openroad
+from dbp.synthesis.layout import openroad, routed
 from dbp.synthesis.layout.openroad import LayoutFiles, MappedStep
 from dbp.synthesis.mapping import yosys_map
 from dbp.synthesis.netlist import CLOCK
@@ -58,9 +58,10 @@ KEPT = (*(f"{name}.gz" for name in (VERILOG, NETLIST, SDF)), ACTIVITY, WATTS)
 class StepJob:
     """A step to be synthesised; all options have been checked, and the kit has been found.
 
-    ``liberty``: the files of the kit; ``lef``: those of its layout, where the step is to be placed
-    and routed; ``clocks``: clock cycles that count, after a warm-up; ``config_hash``,
-    ``fit_clock``: for the metrics, which do not depend on them. ``mapped_in``: see `synthesize`.
+    ``liberty``: the files of the kit; ``layout``: those of its layout, where the step is to be
+    placed and routed as ``route`` says; ``clocks``: clock cycles that count, after a warm-up;
+    ``config_hash``, ``fit_clock``: for the metrics, which do not depend on them. ``mapped_in``: see
+    `synthesize`.
     """
 
     design: Design
@@ -68,7 +69,8 @@ class StepJob:
     target: Target
     kit: Kit
     liberty: tuple[Path, ...]
-    lef: tuple[Path, ...]
+    layout: openroad.KitFiles | None
+    route: str
     clock_mhz: float
     clocks: int
     config_hash: str | None
@@ -99,6 +101,7 @@ def synthesize(
     clocks: int = CLOCKS,
     folder: str | Path | None = None,
     place_and_route: bool = False,
+    route: str = "detailed",
     reuse: bool = False,
     progress: bool = True,
     config_hash: str | None = None,
@@ -111,7 +114,8 @@ def synthesize(
     bench needs; the golden model turns them into the step's input. ``clocks``: clock cycles that
     count, after a warm-up. ``folder`` gets ``metrics.json`` (keys: ``docs/reference/files.md``),
     netlist, SDF, activity, power per instance, scripts and logs; without it only the metrics are
-    returned. With ``place_and_route`` OpenROAD then lays out the netlist, and adds its figures.
+    returned. With ``place_and_route`` OpenROAD then lays out the netlist, with "global" or
+    "detailed" routes as ``route`` says; the routed gates are simulated and costed again.
     With ``reuse`` the metrics in ``folder`` are returned if they are complete and their inputs are
     unchanged (`SynthMetrics.kept`), unless the step is to be placed and routed. ``progress``: show
     a bar on a terminal. ``fit_clock``: how the cuts were found, for the metrics. ``mapped_in``: a
@@ -130,10 +134,10 @@ def synthesize(
         raise InputError(f"clocks = {clocks!r}: must be an integer of at least 1")
     check_target(design, target)
     found_kit, liberty = kits.find(kit)
-    lef = openroad.find(kit) if place_and_route else []
+    layout = openroad.find(kit, route) if place_and_route else None
     samples = stimulus(samples_needed(design, target.lanes, clocks))
     job = StepJob(
-        design, samples, target, found_kit, tuple(liberty), tuple(lef), clock_mhz, clocks,
+        design, samples, target, found_kit, tuple(liberty), layout, route, clock_mhz, clocks,
         config_hash, fit_clock, None if mapped_in is None else Path(mapped_in),
     )  # fmt: skip
     with _folder(folder) as place:
@@ -155,7 +159,18 @@ def inputs_hash(
     check_target(design, target)
     found_kit, liberty = kits.find(kit)
     job = StepJob(
-        design, stimulus, target, found_kit, tuple(liberty), (), clock_mhz, clocks, None, None, None
+        design,
+        stimulus,
+        target,
+        found_kit,
+        tuple(liberty),
+        None,
+        "detailed",
+        clock_mhz,
+        clocks,
+        None,
+        None,
+        None,
     )
     with family.temporary_folder("dbp-hash-") as folder:
         ports = stages.emit(design, target, folder / "work")
@@ -293,9 +308,9 @@ def _synthesized(
             f"the gates differ from the golden model in {simulated.mismatches} of "
             f"{simulated.samples} samples; netlist: {folder / NETLIST}.gz"
         )
-    if not job.lef:
+    if job.layout is None:
         return metrics
-    placed = _place_and_route(job, folder, mapped, simulated)
+    placed = _place_and_route(job, job.layout, folder, mapped, simulated, bench)
     update = {"place_and_route": placed, "wall_time_s": stopwatch.seconds}
     return write_metrics(folder / METRICS, metrics.model_copy(update=update))
 
@@ -338,19 +353,37 @@ def _keep_files(work: Path, folder: Path) -> None:
 
 
 def _place_and_route(
-    job: StepJob, folder: Path, mapped: Mapped, simulated: SimulatedStep
+    job: StepJob,
+    layout: openroad.KitFiles,
+    folder: Path,
+    mapped: Mapped,
+    simulated: SimulatedStep,
+    bench: Bench,
 ) -> PlacedStep:
-    return openroad.run(
-        folder / openroad.FOLDER,
+    """Lay the step out, then simulate and cost what came out.
+
+    `ToolError` where the routed gates differ from golden: then there are no figures of the layout.
+    """
+    place, period_s = folder / openroad.FOLDER, 1e-6 / job.clock_mhz
+    placed = openroad.run(
+        place,
         MappedStep(
             job.kit,
             mapped.netlist,
             mapped.library,
             simulated.gates.activity,
-            1e-6 / job.clock_mhz,
+            period_s,
+            job.route,
         ),
-        LayoutFiles(job.lef, job.liberty, folder / f"{NETLIST}.gz"),
+        LayoutFiles(layout.lef, job.liberty, folder / f"{NETLIST}.gz", layout.rules),
     )
+    figures = routed.cost(place, mapped.library, bench, period_s, placed.slack_ns)
+    if figures.gate_level_mismatches:
+        raise ToolError(
+            f"the routed gates differ from the golden model in {figures.gate_level_mismatches} of "
+            f"{figures.gate_level_samples} samples; netlist: {place / openroad.ROUTED}.gz"
+        )
+    return placed.model_copy(update={"routed": figures})
 
 
 def _metrics(

@@ -110,6 +110,7 @@ def synthesize(
     clock_mhz: float = CLOCK_MHZ,
     fit_clock: bool = False,
     place_and_route: bool = False,
+    route: Literal["global", "detailed"] = "detailed",
     folder: str | Path | None = None,
     reuse: bool = False,
     progress: bool = True,
@@ -123,9 +124,10 @@ def synthesize(
     ``stimulus``: what `dbp.Link.transmit` returns; the gates are simulated with delays on its
     samples, and every output sample is compared with the golden model. ``fit_clock``: first find
     the registers that the clock needs, from ``pipeline`` on (`dbp.synthesis.fit_clock`).
-    ``place_and_route``: then lay the step out with OpenROAD. ``folder``: where netlist, activity,
-    power per instance and scripts are written, if anywhere. ``reuse``: return what the folder
-    holds where its inputs are unchanged. ``config_hash``: as in `prove`.
+    ``place_and_route``: then lay the step out with OpenROAD, with wires as far as ``route`` says.
+    ``folder``: where netlist, activity, power per instance and scripts are written, if anywhere.
+    ``reuse``: return what the folder holds where its inputs are unchanged. ``config_hash``: as in
+    `prove`.
 
     Returns `dbp.records.schemas.SynthMetrics`: ``power_w.total``, ``area_um2``, ``slack_ns``, ...
     Raises `InputError` for what does not fit, `dbp.errors.MissingError` for a kit or a tool that is
@@ -140,7 +142,7 @@ def synthesize(
     samples, place = source(stimulus, design), _folder(folder)
     found_cuts = None
     if fit_clock:
-        _check_synthesis(design, kit, target, place_and_route)
+        _check_synthesis(design, kit, target, route if place_and_route else None)
         found_cuts = _fit(design, kit, target, samples, clock_mhz, place, progress)
         target = replace(target, pipeline=parse(found_cuts.last_kept.pipeline))
     return synthesize_step(
@@ -151,6 +153,7 @@ def synthesize(
         clock_mhz=clock_mhz,
         folder=place,
         place_and_route=place_and_route,
+        route=route,
         reuse=reuse,
         progress=progress,
         config_hash=config_hash,
@@ -179,15 +182,15 @@ def predict_watts(
     return watt_model.predict(design, kit, filters, lanes)
 
 
-def _check_synthesis(design: Design, kit: str, target: Target, place_and_route: bool) -> None:
+def _check_synthesis(design: Design, kit: str, target: Target, route: str | None) -> None:
     """Refuse what the synthesis after a fit would refuse: the fit takes minutes."""
     from dbp.synthesis.cells import kits
     from dbp.synthesis.layout import openroad
 
     target.check(design)
     kits.find(kit)
-    if place_and_route:
-        openroad.find(kit)
+    if route is not None:
+        openroad.find(kit, route)
 
 
 def _fit(

@@ -18,6 +18,7 @@ def power(
     clock_mhz: float,
     out: Path,
     wire_load: str | None,
+    spef: Path | None,
     engine: str,
     input_slew_ns: float,
     part: Part,
@@ -32,6 +33,7 @@ def power(
         clock_mhz,
         out,
         wire_load=wire_load,
+        spef_file=spef,
         engine=engine,
         input_slew_ns=input_slew_ns,
         part=part,
@@ -47,8 +49,12 @@ def power(
             print(f"note: {clock} toggles {toggles:.3g} times a clock of {clock_mhz:g} MHz, not 2")
     print(
         f"{metrics.module}: {1e3 * watts.total:.4g} mW ({kinds}) by "
-        f"{metrics.power_engine}; clock tree, estimated, not included: "
-        + (f"{1e3 * tree.total:.4g} mW" if tree else "none")
+        f"{metrics.power_engine}; "
+        + (
+            f"clock tree, estimated, not included: {1e3 * tree.total:.4g} mW"
+            if tree
+            else f"clock cells, included: {1e3 * metrics.groups['clock'].total:.4g} mW"
+        )
         + (f"; activity of {metrics.activity_scope}" if metrics.activity_scope else "")
         + f"; {metrics.wall_time_s:.0f} s -> {out}",
         flush=True,

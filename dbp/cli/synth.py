@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dbp.api import hardware as api
 from dbp.datapath.design import Design
@@ -24,6 +24,7 @@ def synth(
     *,
     fit: bool = False,
     place_and_route: bool = False,
+    route: Literal["global", "detailed"] = "detailed",
 ) -> None:
     """Synthesise one step of a run's design: area, timing, simulated activity and power.
 
@@ -52,6 +53,7 @@ def synth(
         clock_mhz=clock_mhz,
         fit_clock=fit,
         place_and_route=place_and_route,
+        route=route,
         folder=folder,
         # How the cuts were found is no input, but belongs in the metrics.
         reuse=not fit,
@@ -90,6 +92,16 @@ def _print(metrics: SynthMetrics, folder: Path) -> None:
             f"{1e3 * placed.power_w.total:.2f} mW, slack {placed.slack_ns:+.3f} ns, "
             f"wires of {placed.wire_length_um:.0f} um, {placed.clock_buffers} clock buffers"
         )
+        if placed.routed:
+            watts, tree = placed.routed.power_w, placed.routed.groups["clock"].power_w
+            lines.append(
+                f"Routed gates, simulated: {1e3 * watts.total:.2f} mW, "
+                f"{1e3 * tree.total:.2f} of them the clock tree; "
+                f"glitches {100 * placed.routed.glitch_share:.0f} % "
+                f"({100 * metrics.glitch_share:.0f} % before layout); "
+                f"{placed.routed.gate_level_mismatches} of {placed.routed.gate_level_samples} "
+                "samples differ from golden"
+            )
     if scaled := metrics.scaled_28nm:
         watts = scaled.power_w
         lines.append(

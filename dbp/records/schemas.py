@@ -369,6 +369,8 @@ class PowerMetrics(Metrics):
     """That tree."""
     wire_load: str | None
     """The library's wire load; null for no wires."""
+    nets_with_wires_fraction: float | None = None
+    """Part of the nets of two or more pins that have a wire in the SPEF; null without one."""
     input_slew_ns: float = 0.0
     """Transition time of all input ports but the clocks."""
     voltage_v: float
@@ -582,6 +584,33 @@ class PlacedGroup(BaseModel):
     """Watts of its instances."""
 
 
+class RoutedFigures(BaseModel):
+    """A routed step by our own simulation and power method, with the wires of its layout."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    power_w: PowerW
+    """Watts of the routed netlist, clock tree included."""
+    groups: dict[str, PlacedGroup]
+    """Watts of registers, logic and clock cells: the clock tree on its own."""
+    power_without_glitches_w: PowerW
+    """Watts if each net but the clock's changed once a clock at most."""
+    glitch_share: float
+    """Part of the power that glitches take."""
+    gate_level_samples: int
+    """Output samples of the routed gates compared with golden."""
+    gate_level_mismatches: int
+    """Those that differ."""
+    simulation_period_ns: float
+    """Period at which the gates were simulated."""
+    nets_annotated_fraction: float
+    """Part of the nets that have delays."""
+    nets_with_wires_fraction: float
+    """Part of the nets of two or more pins that have a wire in the SPEF."""
+    clock_skew_ns: float
+    """From the earliest register that the clock reaches to the latest."""
+
+
 class PlacedStep(BaseModel):
     """A step placed and routed by OpenROAD: see ``docs/howto/place_and_route.md``."""
 
@@ -597,14 +626,24 @@ class PlacedStep(BaseModel):
     """Area of all cells, buffers included."""
     utilisation: float
     """Cells over the core's area."""
+    route: Literal["global", "detailed"] = "global"
+    """How far the wires were routed."""
+    routing_violations: int | None = None
+    """Violations of the routing rules; null for global routes."""
+    antenna_violations: int | None = None
+    """Nets that break the antenna rules; null for global routes."""
     wire_length_um: float
-    """Length of all wires."""
+    """Length of all wires, of the routes of this kind."""
     clock_buffers: int
     """Buffers of the clock tree."""
     power_w: PowerW
-    """Watts with the wires that were routed."""
+    """OpenROAD's watts with these wires, with the activity before layout."""
     groups: dict[str, PlacedGroup]
-    """Watts of registers, logic and clock cells."""
+    """The same of registers, logic and clock cells."""
+    pins_without_activity: int = 0
+    """Driven pins of the mapped netlist that the layout has removed, with their activity."""
+    routed: RoutedFigures | None = None
+    """Watts and glitches by our own simulation of the routed gates."""
 
 
 class SynthMetrics(Metrics):

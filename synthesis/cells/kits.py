@@ -22,11 +22,13 @@ SHIPPED = "predictive28"
 @dataclass(frozen=True)
 class Kit:
     """``dont_use``: name patterns of cells that are not for logic (filler, clock gates, delays),
-    beside those that the Liberty files mark."""
+    beside those that the Liberty files mark. ``layout_margin_ns``: the slack that layout takes
+    (``docs/reference/kits.md``); 0 for a kit without a layout."""
 
     name: str
     node_nm: int
     dont_use: tuple[str, ...]
+    layout_margin_ns: float = 0.0
 
 
 # The patterns are those of the kits' own OpenROAD set-ups, as far as their Liberty files need them.
@@ -37,8 +39,14 @@ KITS = {
             "nangate45",
             45,
             ("CLKGATE*", "CLKBUF*", "ANTENNA*", "FILLCELL*", "LOGIC*", "TBUF*", "TINV*"),
+            layout_margin_ns=0.1,
         ),
-        Kit("asap7", 7, ("*x1p*", "*xp*", "SDF*", "ICG*", "DLL*", "DHL*", "DLL*", "TIE*", "*DC_*")),
+        Kit(
+            "asap7",
+            7,
+            ("*x1p*", "*xp*", "SDF*", "ICG*", "DLL*", "DHL*", "DLL*", "TIE*", "*DC_*"),
+            layout_margin_ns=0.1,
+        ),
         Kit(
             "sky130hd",
             130,
@@ -59,6 +67,7 @@ KITS = {
                     "sdlc*",
                 )
             ),
+            layout_margin_ns=0.6,
         ),
         Kit(
             "ihp-sg13g2",
@@ -72,6 +81,7 @@ KITS = {
                 "sg13g2_einvn*",
                 "sg13g2_sdf*",
             ),
+            layout_margin_ns=0.6,
         ),
         Kit("gt2n", 2, ("*_filler_*", "*_tap*", "*_decapcc_*", "*_tiehigh_*", "*_tielow_*")),
         Kit(SHIPPED, 28, ()),

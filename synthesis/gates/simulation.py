@@ -1,7 +1,9 @@
-"""Gate-level simulation of a mapped netlist: Liberty functions with the delays of the SDF.
+"""Gate-level simulation of a mapped or routed netlist: Liberty functions, delays of the SDF.
 
-The clock is ideal and registers have no timing checks: whether the design meets its clock is a
-question for static timing.
+Registers have no timing checks: whether the design meets its clock is a question for static timing.
+Without a clock tree the clock is ideal. With one, every register launches at its own arrival of the
+clock, counted from the earliest of all, and samples at that earliest arrival: the same bits as at
+its own, as long as the slack is at least the skew.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from dbp.errors import ToolError
 from dbp.synthesis.activity.activity import Activity
 from dbp.synthesis.cells.expressions import Expression
 from dbp.synthesis.cells.library import Cell, Library, Pin, Sequential
-from dbp.synthesis.gates import _event_simulator
+from dbp.synthesis.gates import _event_simulator, clock_arrivals
 from dbp.synthesis.gates._event_simulator import Functions, TimedGates
 from dbp.synthesis.netlist import CLOCK, CONSTANTS, Instance, Netlist
 from dbp.synthesis.timing.opensta_timing import PathDelays
@@ -34,7 +36,7 @@ class GateSimulation:
     the activity that a simulation without delays sees, hence one without glitches.
     ``annotated_fraction``: share of the nets driven by cells for which the SDF has a delay from
     every pin that the function reads; ``unannotated``: the outputs of the others, as
-    "instance/pin".
+    "instance/pin". ``clock_skew_s``: between the earliest and the latest register.
     """
 
     outputs: NDArray[np.uint8]
@@ -42,6 +44,7 @@ class GateSimulation:
     settled: Activity
     annotated_fraction: float
     unannotated: tuple[str, ...] = ()
+    clock_skew_s: float = 0.0
 
 
 def simulate(
@@ -68,10 +71,11 @@ def simulate(
         builder.timed_gates(), inputs, outputs, stimulus, half, first_counted
     )
     clocks = len(stimulus) - first_counted
-    # The clock toggles twice a cycle but has the same value at both ends, so that the count at the
-    # ends of cycles misses it.
+    # The clock and its tree toggle twice a cycle but have the same value at both ends, so that the
+    # count at the ends of cycles misses them.
     settled = counts.settled.copy()
-    settled[nets[CLOCK]] = counts.toggles[nets[CLOCK]]
+    of_clock = [nets[name] for name in builder.clock_nets]
+    settled[of_clock] = counts.toggles[of_clock]
     rates, settled_rates = (
         {name: int(toggles[k]) / clocks for name, k in nets.items()}
         for toggles in (counts.toggles, settled)
@@ -83,6 +87,7 @@ def simulate(
         settled=Activity(settled_rates, shares),
         annotated_fraction=1 - len(builder.unannotated) / max(builder.driven, 1),
         unannotated=tuple(builder.unannotated),
+        clock_skew_s=builder.clock_skew_s,
     )
 
 
@@ -134,6 +139,9 @@ class _Builder:
         self._ones = [CONSTANTS["1'b1"]]
         for name in netlist.inputs:
             self.net(name)
+        self._arrivals = clock_arrivals.find(netlist, library, delays)
+        self.clock_nets = tuple(self._arrivals)
+        self._earliest_s, self.clock_skew_s = self._clock_skew(netlist, library)
         if CLOCK not in self.nets:
             raise ToolError(f"the netlist has no input {CLOCK}")
         for instance in netlist.instances:
@@ -191,10 +199,44 @@ class _Builder:
             raise ToolError(f"{instance.name}: {instance.cell} has too many pins to be simulated")
         return [self.net(instance.nets.get(name, "1'b0")) for name in function.variables]
 
+    def _clock_skew(self, netlist: Netlist, library: Library) -> tuple[float, float]:
+        """Return when the clock reaches the first register, and how much later the last."""
+        arrivals = []
+        for instance in netlist.instances:
+            cell = library.cells.get(instance.cell)
+            if cell is None or cell.sequential is None:
+                continue
+            if (clock := self._clock_of(instance, cell.sequential)) is not None:
+                arrivals.append(clock[0])
+        return (min(arrivals), max(arrivals) - min(arrivals)) if arrivals else (0.0, 0.0)
+
+    def _clock_of(self, instance: Instance, sequential: Sequential) -> tuple[float, bool] | None:
+        """Return the arrival of a register's active edge, and whether it is the port's falling one.
+
+        None where its clock pin is not reached by the clock through buffers and inverters.
+        """
+        clock = sequential.clocked_on
+        if len(clock.variables) != 1:
+            return None
+        arrival = self._arrivals.get(instance.nets.get(clock.variables[0], ""))
+        if arrival is None:
+            return None
+        rises = bool(clock.truth[1])
+        return arrival.rise_s if rises else arrival.fall_s, rises == arrival.inverted
+
     def _gate(
-        self, instance: Instance, output: str, pins: list[str], nets: list[int], truth: NDArray[Any]
+        self,
+        instance: Instance,
+        output: str,
+        pins: list[str],
+        nets: list[int],
+        truth: NDArray[Any],
+        later_s: float = 0.0,
     ) -> None:
-        """Add a gate; ``nets`` are those at ``pins``, ``truth`` its function of them."""
+        """Add a gate; ``nets`` are those at ``pins``, ``truth`` its function of them.
+
+        ``later_s`` is added to its delays.
+        """
         paths = [self._paths.get((instance.name, pin, output)) for pin in pins]
         self.driven += 1
         # No path begins at a constant, nor at a pin that constants at the others mask.
@@ -211,8 +253,8 @@ class _Builder:
         ):
             self.unannotated.append(f"{instance.name}/{output}")
         for rise, fall in (path or (0.0, 0.0) for path in paths):
-            self._rise.append(max(round(rise / TIME_UNIT_S), 0))
-            self._fall.append(max(round(fall / TIME_UNIT_S), 0))
+            self._rise.append(max(round((rise + later_s) / TIME_UNIT_S), 0))
+            self._fall.append(max(round((fall + later_s) / TIME_UNIT_S), 0))
         self._gates.add(nets, self._table(truth), self.net(instance.nets[output]))
 
     def _combinational(self, instance: Instance, cell: Cell, pin: Pin) -> None:
@@ -228,7 +270,8 @@ class _Builder:
         clock = sequential.clocked_on
         if sequential.kind != "ff" or len(clock.variables) != 1:
             raise ToolError(f"{instance.name}: {cell.name}: only flip-flops are simulated")
-        if instance.nets.get(clock.variables[0]) != CLOCK:
+        timed = self._clock_of(instance, sequential)
+        if timed is None:
             raise ToolError(f"{instance.name}: its clock pin is not tied to {CLOCK}")
         for control in (sequential.clear, sequential.preset):
             if control is not None and not never(control, instance.nets):
@@ -237,15 +280,14 @@ class _Builder:
         self._registers.add(
             self._inputs(instance, next_state), self._table(next_state.truth), state
         )
-        self._on_fall.append(not clock.truth[1])
+        self._on_fall.append(timed[1])
         tables = {sequential.state: _BUFFER, sequential.inverted_state: _INVERTER}
         for pin in cell.outputs:
             if pin.name in instance.nets:
                 if pin.function is None or pin.function.text not in tables:
                     raise ToolError(f"{instance.name}: {cell.name}/{pin.name} is not the state")
-                self._gate(
-                    instance, pin.name, [*clock.variables], [state], tables[pin.function.text]
-                )
+                truth, later_s = tables[pin.function.text], timed[0] - self._earliest_s
+                self._gate(instance, pin.name, [*clock.variables], [state], truth, later_s)
 
 
 def never(control: Expression, nets: Mapping[str, str]) -> bool:

@@ -6,6 +6,30 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class PowerGrid:
+    """Rails and straps of VDD and VSS, all in um.
+
+    ``power_pins``, ``ground_pins``: what the cells call them. ``rails``: layer and width, along the
+    rows; ``row_um``: twice the height of a row. ``straps``: layer, width, pitch, offset, and the
+    spacing, 0 for the tool's own. ``connected``: pairs of layers with vias between them.
+    """
+
+    power_pins: tuple[str, ...]
+    ground_pins: tuple[str, ...]
+    rails: tuple[tuple[str, float], ...]
+    row_um: float
+    straps: tuple[tuple[str, float, float, float, float], ...]
+    connected: tuple[tuple[str, str], ...]
+
+
+def _tracks(
+    x_offset: float, x_pitch: float, y_offset: float, y_pitch: float, *layers: str
+) -> tuple[tuple[str, float, float, float, float], ...]:
+    """Return layers that have the same tracks."""
+    return tuple((layer, x_offset, x_pitch, y_offset, y_pitch) for layer in layers)
+
+
+@dataclass(frozen=True)
 class Layout:
     """The data on a kit that OpenROAD needs in addition to its Liberty files.
 
@@ -15,9 +39,15 @@ class Layout:
     kOhm. ``signal_wire``, ``clock_wire``: the layer for the estimate before routing, or its kOhm
     and fF per um. ``tap``: cell and distance in um; ``end_caps``: whether that cell also closes the
     rows. ``padding_sites``: free sites on each side of a cell, in global and in detailed placement.
+    ``utilization_percent``: the cells' share of the core; a wide padding needs a low one.
+    ``rules``: the file of OpenRCX. ``tracks``: layer, then offset and pitch in x, offset and pitch
+    in y, in um. ``power``: the power grid. ``fillers``: patterns of cells. ``antenna_diode``:
+    whether the kit has one, with which antennas can be repaired. ``clock_buffers``: those of the
+    clock tree, the smallest first; the last drives its root.
     """
 
     lef: tuple[str, str]
+    rules: str
     site: str
     pin_layers: tuple[str, str]
     signal_layers: str
@@ -27,18 +57,27 @@ class Layout:
     vias: tuple[tuple[str, float], ...]
     signal_wire: str | tuple[float, float]
     clock_wire: str | tuple[float, float]
-    clock_buffer: str
+    clock_buffers: tuple[str, ...]
     ties: tuple[str, str]
     tap: tuple[str, float] | None
     end_caps: bool
     padding_sites: tuple[int, int]
+    utilization_percent: float
+    tracks: tuple[tuple[str, float, float, float, float], ...]
+    power: PowerGrid
+    fillers: tuple[str, ...]
+    antenna_diode: bool
 
 
-# config.mk, setRC.tcl, fastroute.tcl, tapcell.tcl of OpenROAD-flow-scripts, flow/platforms/KIT; for
-# asap7 layers and capacity cuts, and clock layers, of OpenROAD's own tests (test/KIT/KIT.vars).
+# config.mk, setRC.tcl, fastroute.tcl, tapcell.tcl, make_tracks.tcl and the power grid (pdn.tcl,
+# grid_strategy-*.tcl) of OpenROAD-flow-scripts, flow/platforms/KIT; of OpenROAD's own tests
+# (test/KIT/KIT.vars, KIT.tracks, KIT.pdn.tcl): for asap7 layers, capacity cuts and tracks, for
+# nangate45 the power grid, and the clock layers. ihp-sg13g2 has straps without its ring, which
+# would need a core 20 um from the edge.
 LAYOUTS = {
     "nangate45": Layout(
         lef=("NangateOpenCellLibrary.tech.lef", "NangateOpenCellLibrary.macro.mod.lef"),
+        rules="Nangate45.rcx_rules",
         site="FreePDK45_38x28_10R_NP_162NW_34O",
         pin_layers=("metal3", "metal2"),
         signal_layers="metal2-metal10",
@@ -58,14 +97,32 @@ LAYOUTS = {
         vias=(),
         signal_wire="metal3",
         clock_wire="metal5",
-        clock_buffer="BUF_X4",
+        clock_buffers=("BUF_X2", "BUF_X4", "BUF_X8"),
         ties=("LOGIC0_X1/Z", "LOGIC1_X1/Z"),
         tap=("TAPCELL_X1", 120),
         end_caps=True,
         padding_sites=(0, 0),
+        utilization_percent=60,
+        tracks=(
+            *_tracks(0.095, 0.19, 0.07, 0.14, "metal1", "metal2", "metal3"),
+            *_tracks(0.095, 0.28, 0.07, 0.28, "metal4", "metal5", "metal6"),
+            *_tracks(0.095, 0.8, 0.07, 0.8, "metal7", "metal8"),
+            *_tracks(0.095, 1.6, 0.07, 1.6, "metal9", "metal10"),
+        ),
+        power=PowerGrid(
+            ("VDD",),
+            ("VSS",),
+            rails=(("metal1", 0.17),),
+            row_um=2.8,
+            straps=(("metal4", 0.48, 56.0, 2.0, 0.0), ("metal7", 1.4, 40.0, 2.0, 0.0)),
+            connected=(("metal1", "metal4"), ("metal4", "metal7")),
+        ),
+        fillers=("FILLCELL*",),
+        antenna_diode=True,
     ),
     "asap7": Layout(
         lef=("asap7_tech_1x_201209.lef", "asap7sc7p5t_28_R_1x_220121a.lef"),
+        rules="rcx_patterns.rules",
         site="asap7sc7p5t",
         pin_layers=("M4", "M5"),
         signal_layers="M2-M6",
@@ -92,14 +149,40 @@ LAYOUTS = {
         ),
         signal_wire=(3.23151e-2, 1.73323e-1),
         clock_wire=(5.13971e-2, 1.44549e-1),
-        clock_buffer="BUFx4_ASAP7_75t_R",
+        clock_buffers=("BUFx2_ASAP7_75t_R", "BUFx4_ASAP7_75t_R", "BUFx8_ASAP7_75t_R"),
         ties=("TIELOx1_ASAP7_75t_R/L", "TIEHIx1_ASAP7_75t_R/H"),
         tap=("TAPCELL_ASAP7_75t_R", 25),
         end_caps=True,
         padding_sites=(2, 1),
+        utilization_percent=60,
+        tracks=(
+            *_tracks(0.116, 0.08, 0.116, 0.08, "Pad", "M9", "M8"),
+            ("M7", 0.016, 0.064, 0.016, 0.064),
+            ("M6", 0.012, 0.048, 0.016, 0.064),
+            ("M5", 0.012, 0.048, 0.012, 0.048),
+            ("M4", 0.009, 0.036, 0.012, 0.048),
+            ("M3", 0.009, 0.036, 0.009, 0.036),
+            # Between the rails of a row.
+            *(
+                ("M2", 0.009, 0.036, y_offset, 0.27)
+                for y_offset in (0.045, 0.081, 0.117, 0.153, 0.189, 0.225, 0.27)
+            ),
+            ("M1", 0.009, 0.036, 0.009, 0.036),
+        ),
+        power=PowerGrid(
+            ("VDD",),
+            ("VSS",),
+            rails=(("M1", 0.018), ("M2", 0.018)),
+            row_um=0.54,
+            straps=(("M5", 0.12, 5.4, 0.3, 0.072), ("M6", 0.288, 5.4, 0.513, 0.096)),
+            connected=(("M1", "M2"), ("M2", "M5"), ("M5", "M6")),
+        ),
+        fillers=("FILLER*",),
+        antenna_diode=False,
     ),
     "sky130hd": Layout(
         lef=("sky130_fd_sc_hd.tlef", "sky130_fd_sc_hd_merged.lef"),
+        rules="sky130hd.rcx_rules",
         site="unithd",
         pin_layers=("met3", "met2"),
         signal_layers="met1-met5",
@@ -122,14 +205,34 @@ LAYOUTS = {
         ),
         signal_wire="met1",
         clock_wire="met3",
-        clock_buffer="sky130_fd_sc_hd__clkbuf_4",
+        clock_buffers=("sky130_fd_sc_hd__clkbuf_4", "sky130_fd_sc_hd__clkbuf_8"),
         ties=("sky130_fd_sc_hd__conb_1/LO", "sky130_fd_sc_hd__conb_1/HI"),
         tap=("sky130_fd_sc_hd__tapvpwrvgnd_1", 14),
         end_caps=False,
         padding_sites=(4, 2),
+        utilization_percent=40,
+        tracks=(
+            ("li1", 0.23, 0.46, 0.17, 0.34),
+            ("met1", 0.17, 0.34, 0.17, 0.34),
+            ("met2", 0.23, 0.46, 0.23, 0.46),
+            ("met3", 0.34, 0.68, 0.34, 0.68),
+            ("met4", 0.46, 0.92, 0.46, 0.92),
+            ("met5", 1.7, 3.4, 1.7, 3.4),
+        ),
+        power=PowerGrid(
+            ("VPWR", "VPB"),
+            ("VGND", "VNB"),
+            rails=(("met1", 0.48),),
+            row_um=5.44,
+            straps=(("met4", 1.6, 27.14, 13.57, 0.0), ("met5", 1.6, 27.2, 13.6, 0.0)),
+            connected=(("met1", "met4"), ("met4", "met5")),
+        ),
+        fillers=("sky130_fd_sc_hd__fill_*",),
+        antenna_diode=True,
     ),
     "ihp-sg13g2": Layout(
         lef=("sg13g2_tech.lef", "sg13g2_stdcell.lef"),
+        rules="IHP_rcx_patterns.rules",
         site="CoreSite",
         pin_layers=("Metal3", "Metal2"),
         signal_layers="Metal2-Metal5",
@@ -152,10 +255,26 @@ LAYOUTS = {
         ),
         signal_wire=(2.07259e-3, 1.73072e-1),
         clock_wire=(2.48603e-3, 1.44812e-1),
-        clock_buffer="sg13g2_buf_2",
+        clock_buffers=("sg13g2_buf_2", "sg13g2_buf_4", "sg13g2_buf_8"),
         ties=("sg13g2_tielo/L_LO", "sg13g2_tiehi/L_HI"),
         tap=None,
         end_caps=False,
         padding_sites=(2, 1),
+        utilization_percent=60,
+        tracks=(
+            *_tracks(0.0, 0.48, 0.0, 0.42, "Metal1", "Metal2", "Metal3", "Metal4", "Metal5"),
+            ("TopMetal1", 1.64, 3.28, 1.64, 3.28),
+            ("TopMetal2", 2.0, 4.0, 2.0, 4.0),
+        ),
+        power=PowerGrid(
+            ("VDD",),
+            ("VSS",),
+            rails=(("Metal1", 0.44),),
+            row_um=7.56,
+            straps=(("TopMetal1", 2.2, 75.6, 13.6, 0.0), ("TopMetal2", 2.2, 75.6, 13.6, 0.0)),
+            connected=(("Metal1", "TopMetal1"), ("TopMetal1", "TopMetal2")),
+        ),
+        fillers=("sg13g2_fill_*", "sg13g2_decap_*"),
+        antenna_diode=True,
     ),
 }

@@ -19,7 +19,7 @@ from dbp.support.yosys import run_yosys, shell_safe_folder, written_json, writte
 from dbp.synthesis import netlist
 from dbp.synthesis.cells.library import Library
 from dbp.synthesis.mapping import constants, fanout, full_adders, polarity
-from dbp.synthesis.netlist import Netlist
+from dbp.synthesis.netlist import Netlist, names
 
 TIMEOUT_S = 1800
 LOG, SCRIPT = "yosys.log", "yosys.ys"
@@ -339,6 +339,7 @@ def synthesize(
     if inverts:
         mapped = polarity.with_few_inverters(mapped, library, avoided)
     mapped = fanout.buffered(mapped, library, avoided, library.default_wire_load)
+    mapped = names.distinct(mapped)
     netlist.write(mapped, folder / "netlist.v")
     return mapped
 

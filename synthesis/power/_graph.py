@@ -12,6 +12,7 @@ from dbp.errors import InputError
 from dbp.synthesis.activity.activity import Activity
 from dbp.synthesis.cells.expressions import Expression, Probability
 from dbp.synthesis.cells.library import Cell, Library, Pin, TimingArc
+from dbp.synthesis.layout.spef import Wires
 from dbp.synthesis.netlist import CONSTANTS, Instance, Netlist
 from dbp.synthesis.power._order import Driver, drivers, drives, loads, ordered
 
@@ -24,6 +25,7 @@ _NAMED = 5
 def without_supplies(netlist: Netlist, library: Library) -> Netlist:
     """Return the netlist without its connections to supplies (``pg_pin``), which carry no signal.
 
+    Cells that connect nothing and that the library lacks, as taps of a layout, are left out too.
     `InputError` where the library lacks a cell or a pin.
     """
     instances = []
@@ -31,6 +33,8 @@ def without_supplies(netlist: Netlist, library: Library) -> Netlist:
     vectors = False
     for instance in netlist.instances:
         cell = library.cells.get(instance.cell)
+        if cell is None and not instance.nets and not instance.vectors:
+            continue  # a tap or a filler of a layout: it has no function, and no power is stated
         if cell is None:
             raise InputError(
                 f"instance {instance.name}: cell {instance.cell}: not in the library {library.name}"
@@ -49,7 +53,8 @@ def without_supplies(netlist: Netlist, library: Library) -> Netlist:
             instance = replace(instance, nets=signals)
         instances.append(instance)
     if not supplies and not netlist.inouts:
-        return replace(netlist, instances=tuple(instances)) if vectors else netlist
+        same = not vectors and len(instances) == len(netlist.instances)
+        return netlist if same else replace(netlist, instances=tuple(instances))
     used = set(replace(netlist, inputs=(), instances=tuple(instances)).nets)
     inputs = tuple(net for net in netlist.inputs if net in used or net not in supplies)
     inouts = tuple(net for net in netlist.inouts if net in used)
@@ -111,8 +116,14 @@ class PowerGraph:
     ``undriven``: the nets that nothing drives, not even a port.
     """
 
-    def __init__(self, netlist: Netlist, library: Library, wire_load: str | None) -> None:
-        self.netlist = netlist
+    def __init__(
+        self,
+        netlist: Netlist,
+        library: Library,
+        wire_load: str | None,
+        wires: Wires | None = None,
+    ) -> None:
+        self.netlist, self.wires = netlist, wires
         self.cells = [library.cells[instance.cell] for instance in netlist.instances]
         names = [*CONSTANTS, *netlist.nets]
         self.index = {name: k for k, name in enumerate(names)}
@@ -150,9 +161,10 @@ class PowerGraph:
         self.clock = self._clock_network()
 
     def _loads(self, library: Library, wire_load: str | None) -> Array:
-        """Return the farads on every net at its rising and falling edge: pins, wire by fan-out.
+        """Return the farads on every net at its rising and falling edge: pins and wires.
 
-        An output or inout of the module counts in the fan-out.
+        Wires are the extracted ones, or those of the wire load by fan-out, in which an output or
+        inout of the module counts.
         """
         rise, fall, fanout = np.zeros((3, len(self.index)))
         for instance, cell in zip(self.netlist.instances, self.cells, strict=True):
@@ -163,8 +175,17 @@ class PowerGraph:
                 fanout[k] += loads(pin)
         for net in (*self.netlist.outputs.values(), *self.netlist.inouts):
             fanout[self.index[net]] += 1
+        if self.wires is not None:
+            extracted = self._extracted(self.wires)
+            if self.wires.pins_included:
+                rise, fall = np.zeros((2, len(self.index)))
+            return np.array([rise, fall]) + extracted
         wires = library.wire_load(wire_load)
         return np.array([rise, fall]) + (0 if wires is None else wires.capacitance_f(fanout))
+
+    def _extracted(self, wires: Wires) -> Array:
+        """Return the farads of the extracted wire of every net; 0 for a net that has none."""
+        return np.array([wires.capacitance_f(name) for name in self.index])
 
     def batches_of(self, rows: Iterable[int]) -> Iterable[Batch]:
         """Yield the instances at ``rows`` in batches."""
@@ -264,10 +285,18 @@ class PowerGraph:
     def propagate_slews(self, input_slew_s: float = 0.0) -> None:
         """Find the worst slew of every net, level by level; registers start at the clock edge.
 
-        ``input_slew_s``: that of all input ports but the clocks, which are ideal.
+        ``input_slew_s``: that of all input ports but the clocks. The clock network is ideal without
+        extracted wires; with them it has its own slews, which are found first.
         """
+        if self.wires is not None:
+            self._pass_all()  # registers come before the clock's own cells
         for slews in (self.rise_slew_s, self.fall_slew_s):
-            slews[self.ports] = input_slew_s
+            slews[~self.clock] = 0.0
+            slews[[k for k in self.ports if not self.clock[k]]] = input_slew_s
+        self._pass_all()
+
+    def _pass_all(self) -> None:
+        """Pass the slews through all cells once."""
         for batch, pin, cut in self._batches:
             arcs = pin.arcs
             if batch.cell.states:
@@ -292,11 +321,11 @@ class PowerGraph:
                 np.maximum.at(target, nets, slew)
 
     def slews(self, batch: Batch, pin: str | None) -> tuple[Array, Array]:
-        """Return rise and fall slew at an input pin; zero on the ideal clock and without a net."""
+        """Return rise and fall slew at an input pin; zero on an ideal clock and without a net."""
         nets = batch.nets.get(pin) if pin is not None else None
         if nets is None:
             return np.zeros(len(batch.rows)), np.zeros(len(batch.rows))
-        ideal = self.clock[nets]
+        ideal = self.clock[nets] if self.wires is None else np.zeros(len(nets), dtype=bool)
         rise, fall = self.rise_slew_s[nets], self.fall_slew_s[nets]
         return np.where(ideal, 0, rise), np.where(ideal, 0, fall)
 
@@ -338,15 +367,23 @@ class PowerGraph:
         return tuple(notes)
 
     def groups(self) -> NDArray[np.int64]:
-        """Return the index into `GROUPS` of every instance; a clock cell drives only clock nets."""
+        """Return the index into `GROUPS` of every instance; a clock cell drives only clock nets.
+
+        An open output counts as a clock net where clock nets alone decide it: the loads that
+        balance a clock tree drive nothing.
+        """
         group = np.zeros(len(self.cells), dtype=np.int64)
         for row, (instance, cell) in enumerate(
             zip(self.netlist.instances, self.cells, strict=True)
         ):
-            driven = [
-                self.index[net] for pin, net in instance.nets.items() if drives(cell.pins[pin])
-            ]
-            if driven and self.clock[driven].all():
+            on_clock = {pin for pin, net in instance.nets.items() if self.clock[self.index[net]]}
+            driven = []
+            for pin in filter(drives, cell.pins.values()):
+                if pin.name in instance.nets:
+                    driven.append(pin.name in on_clock)
+                elif pin.function is not None and not cell.has_state:
+                    driven.append(on_clock >= set(pin.function.variables) != set())
+            if driven and all(driven):
                 group[row] = GROUPS.index("clock")
             else:
                 group[row] = GROUPS.index("sequential" if cell.has_state else "combinational")

@@ -23,6 +23,7 @@ from dbp.errors import InputError
 from dbp.support.files import write_bytes
 from dbp.synthesis.activity.activity import Activity
 from dbp.synthesis.cells.library import Library
+from dbp.synthesis.layout.spef import Wires
 from dbp.synthesis.netlist import Netlist
 from dbp.synthesis.power import _energy
 from dbp.synthesis.power._graph import GROUPS, Array, PowerGraph, without_supplies
@@ -81,6 +82,7 @@ def calculate(
     clock_period_s: float,
     wire_load: str | None = None,
     input_slew_s: float = 0.0,
+    wires: Wires | None = None,
 ) -> Power:
     """Calculate the power of ``netlist`` at a clock period.
 
@@ -89,7 +91,7 @@ def calculate(
     or the activity a net.
     """
     netlist = without_supplies(netlist, library)
-    graph = PowerGraph(netlist, library, wire_load)
+    graph = PowerGraph(netlist, library, wire_load, wires)
     graph.annotate(activity)
     graph.propagate_slews(input_slew_s)
     count = len(netlist.instances)

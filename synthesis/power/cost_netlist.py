@@ -17,6 +17,8 @@ from dbp.synthesis.activity import formats
 from dbp.synthesis.activity.activity import Activity, Part
 from dbp.synthesis.cells import liberty_reader
 from dbp.synthesis.cells.library import Library
+from dbp.synthesis.layout import spef
+from dbp.synthesis.layout.spef import Wires
 from dbp.synthesis.netlist import Netlist
 from dbp.synthesis.netlist.binding import bound
 from dbp.synthesis.power import _notes, calculate, opensta
@@ -39,6 +41,7 @@ class _Inputs:
     library: Library
     activity: Activity
     wire_load: str | None
+    wires: Wires | None
     clock_period_s: float
     input_slew_ns: float
     part: Part
@@ -52,6 +55,7 @@ def cost_power(
     out: str | Path,
     *,
     wire_load: str | None = None,
+    spef_file: str | Path | None = None,
     engine: str = "dbp",
     input_slew_ns: float = INPUT_SLEW_NS,
     part: Part = formats.EVERYTHING,
@@ -59,7 +63,8 @@ def cost_power(
     """Cost a mapped netlist in watts; writes ``metrics.json`` and ``power.csv.gz`` to ``out``.
 
     ``activity_file``: ``.csv``, ``.saif`` or ``.vcd``, also compressed (``.gz``). ``wire_load``:
-    one of the library's, "none" for no wires, by default the library's default. ``engine``: "dbp"
+    one of the library's, "none" for no wires, by default the library's default. ``spef_file``: the
+    wires of the netlist's own layout, ``.spef`` or ``.spef.gz``, in its place. ``engine``: "dbp"
     or "opensta". ``input_slew_ns``: the transition time of every input port but the clocks, as the
     library measures it (``set_input_transition``). ``part``: which scope and time of the activity
     count. Returns the metrics (keys: ``docs/reference/netlists.md``). `InputError` for what does
@@ -75,12 +80,16 @@ def cost_power(
         )
     if engine not in ENGINES:
         raise InputError(f"power engine {engine!r}: must be one of {', '.join(ENGINES)}")
+    if spef_file is not None and (wire_load is not None or engine != "dbp"):
+        other = f"wire_load = {wire_load!r}" if wire_load is not None else f"engine {engine!r}"
+        raise InputError(f"spef = {spef_file}: must be without {other}: it has the wires itself")
     _clear(out)
     # Asked for first, so that a missing program is reported before large files are read.
     engine_version = "dbp" if engine == "dbp" else opensta.find()[1]
     inputs = _read_inputs(
-        netlist_file, activity_file, liberty_files, clock_mhz, wire_load, input_slew_ns, part
-    )
+        netlist_file, activity_file, liberty_files, clock_mhz,
+        wire_load, spef_file, input_slew_ns, part,
+    )  # fmt: skip
     with _concerning(netlist_file):
         watts = _watts(inputs)
     if engine == "opensta":
@@ -98,6 +107,7 @@ def _watts(inputs: _Inputs) -> Power:
         inputs.clock_period_s,
         inputs.wire_load,
         inputs.input_slew_ns * 1e-9,
+        inputs.wires,
     )
 
 
@@ -129,19 +139,26 @@ def _read_inputs(
     liberty_files: Sequence[str | Path],
     clock_mhz: float,
     wire_load: str | None,
+    spef_file: str | Path | None,
     input_slew_ns: float,
     part: Part,
 ) -> _Inputs:
     library = liberty_reader.read(*liberty_files)
     design = netlist.read(netlist_file, library.cells.keys())
     load = library.default_wire_load if wire_load is None else wire_load
-    load = None if load == "none" else load
+    load = None if load == "none" or spef_file is not None else load
     library.wire_load(load)  # refuses a name that the library does not have
     period_s = 1e-6 / clock_mhz
     with _concerning(netlist_file):
         design = without_supplies(bound(design, library), library)
+    wires = None if spef_file is None else spef.read(spef_file)
+    if wires is not None and not any(wires.has(net) for net in design.nets):
+        raise InputError(
+            f"{spef_file}: has none of the {len(design.nets)} nets of {netlist_file}: must be the "
+            f"SPEF of the same layout; it is of the design {wires.design!r}"
+        )
     rates = formats.read(activity_file, design, period_s, part)
-    return _Inputs(design, library, rates, load, period_s, input_slew_ns, part)
+    return _Inputs(design, library, rates, load, wires, period_s, input_slew_ns, part)
 
 
 def _metrics(
@@ -161,6 +178,7 @@ def _metrics(
         power_engine=engine_version,
         **clock_tree.as_metrics(tree),
         wire_load=inputs.wire_load,
+        nets_with_wires_fraction=None if inputs.wires is None else inputs.wires.share(design),
         input_slew_ns=inputs.input_slew_ns,
         voltage_v=library.voltage_v,
         supplies_v=_notes.supplies_v(design, library),

@@ -32,8 +32,10 @@ library ({_NO_WIRES}) {{
 }}
 """
 _TRIPLE = r"\(([-\d.:e+]*)\)"
-_IOPATH = re.compile(rf"\s*\(IOPATH (\S+) (\S+) {_TRIPLE} {_TRIPLE}")
-_INTERCONNECT = re.compile(rf"\s*\(INTERCONNECT \S+ (\S+) {_TRIPLE} {_TRIPLE}")
+# One delay alone is that of both edges.
+_IOPATH = re.compile(rf"\s*\(IOPATH (\S+) (\S+) {_TRIPLE}(?: {_TRIPLE})?")
+_INTERCONNECT = re.compile(rf"\s*\(INTERCONNECT \S+ (\S+) {_TRIPLE}(?: {_TRIPLE})?")
+_DIVIDER = re.compile(r"\s*\(DIVIDER\s+([./])\s*\)")
 _INSTANCE = re.compile(r"\s*\(INSTANCE (\S+?)\)\s*$")
 # What may hold a parenthesis that is none: quoted text, and an escaped character of a name.
 _QUOTED = re.compile(r'"[^"]*"|\\.')
@@ -165,7 +167,7 @@ def read_sdf(path: Path) -> PathDelays:
 
 
 def _parse(lines: Iterable[str], name: str) -> PathDelays:
-    unit, instance = None, ""
+    unit, instance, divider = None, "", "."
     wires: dict[str, float] = {}
     arcs: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     depth, groups = 0, 0
@@ -178,12 +180,15 @@ def _parse(lines: Iterable[str], name: str) -> PathDelays:
         if depth < 0 or groups > 1:
             raise ToolError(f"{name}: not a delay file: a parenthesis too many")
         if (match := _IOPATH.match(line)) is not None:
-            edges = (_late(match[3]), _late(match[4]))
+            edges = (_late(match[3]), _late(match[3] if match[4] is None else match[4]))
             arcs.setdefault((instance, match[1], match[2]), []).append(edges)
         elif (match := _INTERCONNECT.match(line)) is not None:
-            wires[match[1]] = max(_late(match[2]), _late(match[3]))
+            target = match[1].replace("\\", "")
+            wires[target] = max(_late(match[2]), _late(match[3] or ""))
         elif (match := _INSTANCE.match(line)) is not None:
             instance = match[1].replace("\\", "")
+        elif (match := _DIVIDER.match(line)) is not None:
+            divider = match[1]
         elif "TIMESCALE" in line:
             match = re.search(r"\(TIMESCALE\s+(1|10|100)(?:\.0)?\s*([munpf]?)s\)", line)
             if match is not None:
@@ -197,7 +202,7 @@ def _parse(lines: Iterable[str], name: str) -> PathDelays:
         raise ToolError(f"{name}: not a delay file: no TIMESCALE")
     paths: dict[tuple[str, str, str], tuple[float, float]] = {}
     for (instance, source, target), values in arcs.items():
-        wire = wires.get(f"{instance}.{source}", 0.0)
+        wire = wires.get(f"{instance}{divider}{source}", 0.0)
         rise, fall = (sum(v[k] for v in values) / len(values) + wire for k in (0, 1))
         paths[instance, source, target] = (rise * unit, fall * unit)
     return PathDelays(paths)

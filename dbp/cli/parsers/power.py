@@ -56,6 +56,13 @@ def add_to(commands: Commands[Parser]) -> None:
         help="of the library, or none (default: the library's default)",
     )
     parser.add_argument(
+        "--spef",
+        proposal="file",
+        type=Path,
+        metavar="FILE",
+        help="wires of the netlist's layout: .spef, .spef.gz (in the place of a wire load)",
+    )
+    parser.add_argument(
         "--input-slew-ns",
         type=slew_ns,
         default=0.0,
@@ -82,6 +89,7 @@ def _run(options: argparse.Namespace) -> None:
         options.clock_mhz,
         options.out,
         options.wire_load,
+        options.spef,
         options.power_engine,
         options.input_slew_ns,
         Part(options.scope, options.from_ns, options.to_ns),

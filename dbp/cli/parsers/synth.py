@@ -39,6 +39,12 @@ def add_to(commands: Commands[Parser]) -> None:
         action="store_true",
         help="experimental: then also by OpenROAD, with real wires",
     )
+    parser.add_argument(
+        "--route",
+        choices=("global", "detailed"),
+        default="detailed",
+        help="how far --place-and-route goes (default: detailed)",
+    )
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -53,4 +59,5 @@ def _run(options: argparse.Namespace) -> None:
         options.pipeline,
         fit=options.fit_clock,
         place_and_route=options.place_and_route,
+        route=options.route,
     )
