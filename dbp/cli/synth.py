@@ -93,10 +93,10 @@ def _print(metrics: SynthMetrics, folder: Path) -> None:
             f"wires of {placed.wire_length_um:.0f} um, {placed.clock_buffers} clock buffers"
         )
         if placed.routed:
-            watts, tree = placed.routed.power_w, placed.routed.groups["clock"].power_w
+            total, tree = placed.routed.power_w.total, placed.routed.groups["clock"].power_w.total
             lines.append(
-                f"Routed gates, simulated: {1e3 * watts.total:.2f} mW, "
-                f"{1e3 * tree.total:.2f} of them the clock tree; "
+                f"Routed gates, simulated: {1e3 * total:.2f} mW, "
+                f"{1e3 * tree:.2f} of them the clock tree; "
                 f"glitches {100 * placed.routed.glitch_share:.0f} % "
                 f"({100 * metrics.glitch_share:.0f} % before layout); "
                 f"{placed.routed.gate_level_mismatches} of {placed.routed.gate_level_samples} "

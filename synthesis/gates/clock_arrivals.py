@@ -30,13 +30,13 @@ def find(netlist: Netlist, library: Library, delays: PathDelays) -> Mapping[str,
         if cell is None or cell.has_state or len(cell.inputs) != 1:
             continue
         for pin in cell.outputs:
-            (source,) = cell.inputs
+            (input_pin,) = cell.inputs
             function = pin.function
-            if pin.name not in instance.nets or source.name not in instance.nets:
+            if pin.name not in instance.nets or input_pin.name not in instance.nets:
                 continue
-            if function is not None and function.variables == (source.name,):
-                step = (instance, source.name, pin.name, not function.truth[1])
-                onward.setdefault(instance.nets[source.name], []).append(step)
+            if function is not None and function.variables == (input_pin.name,):
+                step = (instance, input_pin.name, pin.name, not function.truth[1])
+                onward.setdefault(instance.nets[input_pin.name], []).append(step)
     arrivals = {CLOCK: Arrival(0.0, 0.0, False)}
     waiting = [CLOCK]
     while waiting:

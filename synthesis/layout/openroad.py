@@ -114,7 +114,7 @@ def find(kit: str, route: str = "detailed") -> KitFiles:
         )
         for name in layout.lef
     )
-    rules = ()
+    rules: tuple[Path, ...] = ()
     if route == "detailed":
         wanted = "the extraction of detailed routes needs it (howto/kit), --route global does not"
         rules = (_find(kit, layout.rules, wanted),)
