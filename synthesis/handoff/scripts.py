@@ -66,14 +66,14 @@ def yosys(
 
 
 def lef_files(kit: str) -> list[Path] | None:
-    """Return the LEF files that our layout of a kit takes, None where it has no layout.
+    """Return LEF files and extraction rules that our layout takes, None where there is no layout.
 
     Files that are not there are left out.
     """
     if kit not in LAYOUTS:
         return None
     found = []
-    for name in LAYOUTS[kit].lef:
+    for name in (*LAYOUTS[kit].lef, LAYOUTS[kit].rules):
         folders = kits.places(kit)
         candidates = (folder / (name + packed) for folder in folders for packed in ("", ".gz"))
         found += [file for file in candidates if file.is_file()][:1]
@@ -101,12 +101,13 @@ def open_road(
     still = dict.fromkeys(mapped.nets, 0.0)
     step = MappedStep(kit, mapped, library, Activity(still, still), clock_period_s)
     # The layout runs where the kit's files lie beside the script; here they have a folder.
-    beside = LayoutFiles(LAYOUTS[kit.name].lef, [Path(file).name for file in liberty], NETLIST)
+    layout = LAYOUTS[kit.name]
+    names = [Path(file).name for file in liberty]
+    beside = LayoutFiles(layout.lef, names, NETLIST, (layout.rules,))
+    # The SAIF takes the place of the toggles.
     lines = [
-        re.sub(r"^(read_lef|read_liberty) ", rf"\1 {KIT}/", line)
-        for line in openroad.script(step, beside)
-        # The SAIF takes their place.
-        if not line.startswith("set_power_activity")
+        re.sub(r"^(read_lef|read_liberty|set_extraction_rules_file) ", rf"\1 {KIT}/", line)
+        for line in openroad.script(step, beside, with_activity=False)
     ]
     report = next(k for k, line in enumerate(lines) if line.startswith("set figures"))
     lines.insert(report, f"read_saif -scope bench/dut {activity}")

@@ -173,8 +173,11 @@ def run(folder: Path, step: MappedStep, files: LayoutFiles) -> PlacedStep:
     return placed
 
 
-def script(step: MappedStep, files: LayoutFiles) -> list[str]:
-    """Return the lines of the Tcl script; ``files`` are names in the folder where it runs."""
+def script(step: MappedStep, files: LayoutFiles, *, with_activity: bool = True) -> list[str]:
+    """Return the lines of the Tcl script; ``files`` are names in the folder where it runs.
+
+    ``with_activity``: whether it sets the activity of the step.
+    """
     for name in map(str, (*files.lef, *files.rules)):
         processes.checked_name(name, "file of a layout")
     layout, netlist = LAYOUTS[step.kit.name], step.netlist
@@ -207,7 +210,7 @@ def script(step: MappedStep, files: LayoutFiles) -> list[str]:
         f"write_def {DEF}",
         f"write_verilog {ROUTED}",
         f"write_sdf -divider . -digits 6 {SDF}",
-        *_activity(step),
+        *(_activity(step) if with_activity else ()),
         *_reports(detailed),
     ]
     return [*_needed(lines), *lines]

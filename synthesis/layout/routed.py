@@ -11,8 +11,8 @@ from dbp.synthesis.cells import kits
 from dbp.synthesis.cells.library import Library
 from dbp.synthesis.gates import simulation
 from dbp.synthesis.gates.step_bench import Bench
-from dbp.synthesis.layout import spef
 from dbp.synthesis.layout.openroad import ROUTED, SDF, SPEF
+from dbp.synthesis.netlist import spef
 from dbp.synthesis.power import calculate
 from dbp.synthesis.power._graph import without_supplies
 from dbp.synthesis.timing import opensta_timing

@@ -12,8 +12,8 @@ from dbp.errors import InputError
 from dbp.synthesis.activity.activity import Activity
 from dbp.synthesis.cells.expressions import Expression, Probability
 from dbp.synthesis.cells.library import Cell, Library, Pin, TimingArc
-from dbp.synthesis.layout.spef import Wires
 from dbp.synthesis.netlist import CONSTANTS, Instance, Netlist
+from dbp.synthesis.netlist.spef import Wires
 from dbp.synthesis.power._order import Driver, drivers, drives, loads, ordered
 
 GROUPS = ("sequential", "combinational", "clock")

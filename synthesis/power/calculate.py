@@ -23,8 +23,8 @@ from dbp.errors import InputError
 from dbp.support.files import write_bytes
 from dbp.synthesis.activity.activity import Activity
 from dbp.synthesis.cells.library import Library
-from dbp.synthesis.layout.spef import Wires
 from dbp.synthesis.netlist import Netlist
+from dbp.synthesis.netlist.spef import Wires
 from dbp.synthesis.power import _energy
 from dbp.synthesis.power._graph import GROUPS, Array, PowerGraph, without_supplies
 from dbp.synthesis.power._order import drives, loads

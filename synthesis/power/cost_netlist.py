@@ -17,10 +17,9 @@ from dbp.synthesis.activity import formats
 from dbp.synthesis.activity.activity import Activity, Part
 from dbp.synthesis.cells import liberty_reader
 from dbp.synthesis.cells.library import Library
-from dbp.synthesis.layout import spef
-from dbp.synthesis.layout.spef import Wires
-from dbp.synthesis.netlist import Netlist
+from dbp.synthesis.netlist import Netlist, spef
 from dbp.synthesis.netlist.binding import bound
+from dbp.synthesis.netlist.spef import Wires
 from dbp.synthesis.power import _notes, calculate, opensta
 from dbp.synthesis.power._graph import without_supplies
 from dbp.synthesis.power.calculate import Power

@@ -20,8 +20,7 @@ from dbp.synthesis.cells import kits, liberty_reader
 from dbp.synthesis.cells.library import Library
 from dbp.synthesis.gates import simulation
 from dbp.synthesis.gates.step_bench import Bench, samples_needed
-from dbp.synthesis.layout import spef
-from dbp.synthesis.netlist import Netlist
+from dbp.synthesis.netlist import Netlist, spef
 from dbp.synthesis.power import calculate
 from dbp.synthesis.power._graph import without_supplies
 from dbp.synthesis.timing import opensta_timing

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dbp.errors import InputError
 from dbp.support.files import open_gzip_or_plain
-from dbp.synthesis.netlist import CONSTANTS, Netlist
+from dbp.synthesis.netlist.model import CONSTANTS, Netlist
 
 _UNITS = {
     "T_UNIT": {"FS": 1e-15, "PS": 1e-12, "NS": 1e-9, "US": 1e-6, "MS": 1e-3, "S": 1.0},

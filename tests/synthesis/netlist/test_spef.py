@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from dbp.errors import InputError
-from dbp.synthesis.layout import spef
+from dbp.synthesis.netlist import spef
 
 HEADER = """*SPEF "IEEE 1481-1998"
 *DESIGN "top" // a comment
