@@ -191,8 +191,27 @@ def _check_link(link: Link) -> None:
 
 
 def at_rate(link: Link, samples_per_symbol: Fraction) -> Link:
-    """The link whose converter takes that many samples per symbol; checked like a file."""
-    return link_with(link, {"adc_samples_per_symbol": str(samples_per_symbol)})
+    """The link whose converter takes that many samples per symbol; checked like a file.
+
+    Blocks that would not have whole samples get a few more symbols.
+    """
+    changes: dict[str, object] = {"adc_samples_per_symbol": str(samples_per_symbol)}
+    if link.block_symbols % samples_per_symbol.denominator:
+        changes["block_symbols"] = _filled(link.block_symbols, samples_per_symbol.denominator)
+    return link_with(link, changes)
+
+
+def _filled(symbols: int, multiple_of: int) -> int:
+    """The least even multiple from ``symbols`` on whose own factor has a fast Fourier transform."""
+    count = -(-symbols // (2 * multiple_of))
+    while True:
+        rest = count
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return 2 * multiple_of * count
+        count += 1
 
 
 def _check_rate(link: Link) -> None:

@@ -26,7 +26,7 @@ _STYLE = matplotlib.rc_params_from_file(_FILE, use_default_template=False)
 *COLORS, REFERENCE_COLOR = _STYLE["axes.prop_cycle"].by_key()["color"]
 INK, MUTED, GRID = _STYLE["text.color"], _STYLE["axes.edgecolor"], _STYLE["grid.color"]
 # The numbers of markers and colours have no common divisor: 66 designs look different.
-MARKERS = "os^Dv<>pP*X"
+MARKERS = "os^Dv<>pP*Xhd8H"
 
 
 def color(number: int) -> str:

@@ -99,7 +99,9 @@ def pareto() -> Figure:
     figure = Figure(figsize=(6.6, 4.4), layout="constrained")
     ax = figure.subplots()
     for number, name in enumerate(dict.fromkeys(row["design"] for row in rows)):
-        for row in (row for row in rows if row["design"] == name):
+        own = [row for row in rows if row["design"] == name]
+        kinds = {row["filters"] for row in own}
+        for row in own:
             hollow = row["filters"] == "hardwired"
             ax.plot(
                 float(row["power_w"]),
@@ -108,7 +110,7 @@ def pareto() -> Figure:
                 color=color(0) if row["learned"] == "yes" else color(1),
                 mfc="none" if hollow else None,
                 markersize=7,
-                label=None if hollow else name,
+                label=None if hollow and kinds > {"hardwired"} else name,
             )
     ax.plot([], [], "o", color=MUTED, mfc="none", label="hollow: taps in the logic")
     ax.set(

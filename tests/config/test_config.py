@@ -1,6 +1,7 @@
 """Configurations: presets load, and the rest is refused by key, value and what is allowed."""
 
 import re
+from fractions import Fraction
 
 import pytest
 
@@ -256,3 +257,11 @@ def test_two_samples_per_symbol_keep_the_hash_of_a_configuration():
     assert config.load("paper").hash == paper
     assert config.checked({"link": {"adc_samples_per_symbol": "3/2"}}).hash != config.Config().hash
     assert config.parse(config.load("paper").to_toml()).hash == paper
+
+
+def test_another_rate_fills_its_blocks():
+    def block_symbols(rate):
+        return config.at_rate(config.Link(), Fraction(rate)).block_symbols
+
+    assert [block_symbols(rate) for rate in ("3/2", "5/4")] == [1024, 1024]
+    assert [block_symbols(rate) for rate in ("4/3", "7/5")] == [1080, 1080]

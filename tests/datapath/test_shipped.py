@@ -26,6 +26,8 @@ LEARNED = {
     "enhanced-3per2-c6-s9": "enhanced-3per2-c6-s9",
     "enhanced-c5-s9": "enhanced-c5-s9",
     "learned-3per2-c5-s9": "learned-3per2-c5-s9",
+    "learned-4per3-c6-s8": "learned-4per3-c6-s8",
+    "learned-4per3-c6-s9": "learned-4per3-c6-s9",
     "learned-c5-s8": "learned-c5-s8",
     "learned-c5-s9": "learned-c5-s9",
     "learned-c6-s8": "learned-c6-s8",

@@ -89,10 +89,11 @@ def test_registers_are_counted_as_they_are_built():
 
 @pytest.mark.parametrize("name", [n for n, f in shipped.figures().items() if f.receiver_power_w])
 def test_whole_receivers_are_predicted_too(name):
-    """As `dbp compare` has them from syntheses of 8 and 16 lanes."""
+    """As `dbp compare` has them; less nearly where the model says that it extrapolates."""
     figures = shipped.figures()[name]
     predicted = dbp.predict_watts(dbp.Design.load(name))
-    assert predicted.power_w == pytest.approx(figures.receiver_power_w, rel=0.08)
+    within = 0.15 if predicted.extrapolates else 0.08
+    assert predicted.power_w == pytest.approx(figures.receiver_power_w, rel=within)
     assert predicted.area_mm2 == pytest.approx(figures.receiver_area_mm2, rel=0.10)
 
 
