@@ -87,13 +87,22 @@ def test_registers_are_counted_as_they_are_built():
         assert counted == pytest.approx(built, abs=25 + 12 * each.lanes, rel=0.02)
 
 
+# Predicted over synthesised: docs/concepts/watt_model.md.
+TOO_HIGH = {"learned-4per3-c6-s9": 1.14}
+
+
 @pytest.mark.parametrize("name", [n for n, f in shipped.figures().items() if f.receiver_power_w])
 def test_whole_receivers_are_predicted_too(name):
-    """As `dbp compare` has them; less nearly where the model says that it extrapolates."""
+    """As `dbp compare` has them, but for the one that the documentation names as a miss."""
     figures = shipped.figures()[name]
     predicted = dbp.predict_watts(dbp.Design.load(name))
-    within = 0.15 if predicted.extrapolates else 0.08
-    assert predicted.power_w == pytest.approx(figures.receiver_power_w, rel=within)
+    if name in TOO_HIGH:
+        assert predicted.extrapolates
+        assert predicted.power_w / figures.receiver_power_w == pytest.approx(
+            TOO_HIGH[name], abs=0.01
+        )
+    else:
+        assert predicted.power_w == pytest.approx(figures.receiver_power_w, rel=0.08)
     assert predicted.area_mm2 == pytest.approx(figures.receiver_area_mm2, rel=0.10)
 
 
