@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from dbp.config import axes
-from dbp.config._models import Config, Evaluation, Explore, Filters, Link
+from dbp.config._models import MIXING_KEYS, Config, Evaluation, Explore, Filters, Link
 from dbp.config._rotations import as_tuple, period
 from dbp.config.limits import LAUNCH_POWERS_DBM, MAX_ROTATIONS
 from dbp.datapath.limits import MAX_BITS, MAX_TAPS
@@ -188,6 +188,7 @@ def _check_link(link: Link) -> None:
         )
     _check_rate(link)
     _check_bands(link)
+    _check_polarizations(link)
 
 
 def at_rate(link: Link, samples_per_symbol: Fraction) -> Link:
@@ -264,6 +265,19 @@ def _check_bands(link: Link) -> None:
             f"{band_ghz:g} GHz: must be at most samples_per_symbol * symbol_rate_gbd = "
             f"{simulated_ghz:g} GHz"
         )
+
+
+def _check_polarizations(link: Link) -> None:
+    """Check that what mixes two polarisations has both."""
+    impairments = link.impairments
+    if impairments.dual_polarisation:
+        return
+    for key in MIXING_KEYS:
+        if value := getattr(impairments, key):
+            raise InputError(
+                f"link.impairments.{key} = {_written(value)}: needs dual_polarisation = true, "
+                "since one polarisation has no other to mix with"
+            )
 
 
 def _written(value: object) -> str:

@@ -130,10 +130,28 @@ class Impairments(_Table):
     """Dispersion of the fibre above what the receiver assumes."""
     dual_polarisation: bool = False
     """Send both polarisations; the launch power is that of both together."""
+    pmd_ps_per_root_km: float = Field(0.0, ge=0, le=10)
+    """Polarisation-mode dispersion of the fibre: over L km its mean differential group delay is
+    this times the root of L. This key and those below need ``dual_polarisation``."""
+    pmd_section_km: float = Field(1.0, ge=0.1, le=1000)
+    """Length of fibre of constant birefringence, at most; a span has whole sections."""
+    polarisation_rotation: bool = False
+    """Turn the state of polarisation at both ends of the fibre, by random matrices."""
+    polarisation_rotation_krad_per_s: float = Field(0.0, ge=0, le=10_000)
+    """Speed at which the received state turns on the Poincare sphere."""
+    amplifier_pdl_db: float = Field(0.0, ge=0, le=10)
+    """Polarisation-dependent loss of each amplifier, along an axis of its own."""
+    fibre_seed: int = Field(1, ge=0, lt=1 << 63)
+    """Seed of what is random in the fibre itself: the same fibre for all blocks and seeds."""
 
     @property
     def polarizations(self) -> int:
         return 2 if self.dual_polarisation else 1
+
+    @property
+    def mixed_polarizations(self) -> bool:
+        """Whether what arrives in each polarisation holds parts of both that were sent."""
+        return any(getattr(self, key) for key in MIXING_KEYS)
 
 
 class Link(_Table):
@@ -464,8 +482,17 @@ class Explore(_Table):
 
 # Keys that were added when runs had hashes: at their defaults a configuration keeps its hash.
 LATER_LINK_KEYS = ("adc_samples_per_symbol", "adc_filter_roll_off")
+LATER_IMPAIRMENTS_KEYS = (
+    *("pmd_ps_per_root_km", "pmd_section_km", "polarisation_rotation"),
+    *("polarisation_rotation_krad_per_s", "amplifier_pdl_db", "fibre_seed"),
+)
 LATER_FILTERS_KEYS = ("rotations_per_span",)
 LATER_TRAINING_KEYS = "digit_price_mdb", "digit_budget"
+# Keys of the impairments that mix both polarisations, where they are not 0 or false.
+MIXING_KEYS = (
+    *("pmd_ps_per_root_km", "polarisation_rotation"),
+    *("polarisation_rotation_krad_per_s", "amplifier_pdl_db"),
+)
 # A value of these that is not given follows from others.
 FOLLOWING_KEYS = "bandwidth", "rotation_offset_km"
 
@@ -550,14 +577,15 @@ class Config(_Table):
         if self.explore == Explore():
             del content["explore"]
         for table, model, keys in (
-            ("link", Link, LATER_LINK_KEYS),
-            ("baseline", Baseline, LATER_FILTERS_KEYS),
-            ("learned", Learned, LATER_FILTERS_KEYS),
-            ("training", Training, LATER_TRAINING_KEYS),
+            (content["link"], Link, LATER_LINK_KEYS),
+            (content["link"]["impairments"], Impairments, LATER_IMPAIRMENTS_KEYS),
+            (content["baseline"], Baseline, LATER_FILTERS_KEYS),
+            (content["learned"], Learned, LATER_FILTERS_KEYS),
+            (content["training"], Training, LATER_TRAINING_KEYS),
         ):
             for key in keys:
-                if content[table][key] == model.model_fields[key].default:
-                    del content[table][key]
+                if table[key] == model.model_fields[key].default:
+                    del table[key]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -25,7 +25,7 @@ from dbp.errors import DbpError
 from dbp.evaluation import carrier
 from dbp.evaluation.measures import Measurement, Measures, align, measure, summarize
 from dbp.evaluation.receivers import FixedReceiver, Receiver
-from dbp.link import transmission
+from dbp.link import front_end, polarization, transmission
 from dbp.link.arithmetic import hash_of_numbers, of_torch, on_one_thread
 from dbp.link.modulation import Waveform, constellation
 from dbp.link.transmission import Received
@@ -227,7 +227,8 @@ def detect(link: config.Link, receiver: Receiver, group: Received) -> Waveform:
     """Return the received symbols, of the shape of those sent, up to one complex gain.
 
     Where the link's lasers are not ideal, after carrier recovery (`dbp.evaluation.carrier`). With
-    both polarisations, one gain and one recovery for each of them.
+    both polarisations, one gain and one recovery for each of them; where the link mixes them, its
+    Jones matrices are undone first, which the genie knows.
     """
     return _symbols(link, receiver(group.waveform, group.launch_power_dbm), group)
 
@@ -235,5 +236,19 @@ def detect(link: config.Link, receiver: Receiver, group: Received) -> Waveform:
 def _symbols(link: config.Link, equalized: Waveform, group: Received) -> Waveform:
     if equalized.ndim == 2:
         return carrier.symbols(equalized, group.symbols, link)
+    equalized = _unmixed(equalized, link, group.first_block)
     polarizations = [carrier.symbols(equalized[:, p], group.symbols[:, p], link) for p in range(2)]
     return np.stack(polarizations, axis=1)
+
+
+def _unmixed(equalized: Waveform, link: config.Link, first_block: int) -> Waveform:
+    """Undo what `dbp.link.polarization` does to both polarisations, as if it were all at the end.
+
+    Rotations by the power of both do not see a state that is turned at all frequencies alike; what
+    polarisation-mode dispersion does between them is left.
+    """
+    still = polarization.moved_on(equalized, link, first_block, sign=-1)
+    if polarization.realization(link) is None:
+        return still
+    matrices = polarization.linear_inverse(link, still.shape[-1], front_end.offset_bins(link))
+    return np.fft.ifft(polarization.turned(matrices, np.fft.fft(still)))

@@ -78,3 +78,8 @@ def kerr_rad_per_w(link: config.Link) -> float:
     """Phase that the Kerr effect of one span adds, per watt of launch power: gamma L_eff."""
     one = span(link)
     return one.gamma_per_w_km * one.effective_length_km
+
+
+def mean_dgd_ps(link: config.Link) -> float:
+    """Mean differential group delay of fibres of this link, over all their realisations."""
+    return link.impairments.pmd_ps_per_root_km * math.sqrt(link.spans * link.span_km)

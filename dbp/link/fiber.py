@@ -10,7 +10,8 @@ field by ``exp(+j gamma |A|^2 z)``; a receiver undoes both with the signs revers
 ps, GHz and W throughout. Fields are circular in time and batched: time is the last axis.
 
 Two polarisations x and y of one field obey the Manakov equation (Marcuse, Menyuk and Wai, JLT
-15(9), 1997), without polarisation-mode dispersion: the equation above for each of them with
+15(9), 1997), without polarisation-mode dispersion (which `dbp.link.polarization` adds): the
+equation above for each of them with
 
     j 8/9 gamma (|A_x|^2 + |A_y|^2)
 
@@ -112,11 +113,17 @@ def operators(
     The linear ones, shape ``(steps + 1, samples)``, multiply the spectrum before, between and after
     the Kerr rotations, whose constants in rad/W have the shape ``(steps,)``.
     """
-    positions, lengths = split(fiber, steps)
+    _, lengths = split(fiber, steps)
     omega = angular_frequency(samples, sample_rate_ghz)
     rate = -fiber.attenuation_per_km / 2 + 0.5j * fiber.beta2_ps2_per_km * omega**2
-    distances = np.diff(positions, prepend=0.0, append=fiber.length_km)
+    distances = pieces_km(fiber, steps)
     return np.exp(distances[:, None] * rate), fiber.gamma_per_w_km * lengths
+
+
+def pieces_km(fiber: Fiber, steps: int) -> NDArray[np.floating]:
+    """Lengths of fibre before, between and after the Kerr rotations, shape ``(steps + 1,)``."""
+    positions, _ = split(fiber, steps)
+    return np.diff(positions, prepend=0.0, append=fiber.length_km)
 
 
 def _integral(rate: float, length: float) -> float:

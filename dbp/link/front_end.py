@@ -1,10 +1,11 @@
 """Lasers, optical hybrid and converter, and their effect on an ideal waveform.
 
 The transmitter's laser adds its phase to our channel's field before the fibre (`launch`). At the
-receiver the order is that of the hardware (`receive`): mixing with the local laser, the I/Q
-imbalance of the hybrid, the anti-alias filter, the converter. Mixing comes before the equaliser,
-whose dispersion then spreads the noise of the local laser's phase into the amplitude: equalisation-
-enhanced phase noise (Shieh and Ho, Optics Express 16(20), 2008) needs no model of its own.
+receiver the order is that of the hardware (`receive`): the slow turn of the polarisations, mixing
+with the local laser, the I/Q imbalance of the hybrid, the anti-alias filter, the converter. Mixing
+comes before the equaliser, whose dispersion then spreads the noise of the local laser's phase into
+the amplitude: equalisation-enhanced phase noise (Shieh and Ho, Optics Express 16(20), 2008) needs
+no model of its own.
 
 Each laser of each block has its own random numbers, whatever else is switched on and at any
 linewidth: with twice the linewidth the same walk is sqrt(2) times as far. Nothing here touches the
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dbp import config
-from dbp.link import closed_forms
+from dbp.link import closed_forms, polarization
 from dbp.link.resampling import convert, kept_rate
 
 # Branches of a block's random numbers, one for each laser.
@@ -26,7 +27,7 @@ _TRANSMITTER, _RECEIVER = (0, 1), (0, 2)
 _IDEAL = config.Impairments()
 _LASERS = ("transmitter_linewidth_khz", "receiver_linewidth_khz", "frequency_offset_mhz")
 _RECEIVER_KEYS = (
-    *("receiver_linewidth_khz", "frequency_offset_mhz"),
+    *("polarisation_rotation_krad_per_s", "receiver_linewidth_khz", "frequency_offset_mhz"),
     *("adc_bits", "adc_full_scale_rms", "iq_gain_db", "iq_phase_deg"),
 )
 
@@ -71,15 +72,20 @@ def receive(
     link: config.Link,
     launch_power_dbm: float,
     generators: list[np.random.Generator],
+    first_block: int = 0,
 ) -> NDArray[np.complexfloating]:
-    """Local laser, hybrid, anti-alias filter and converter.
+    """Slow turn of the polarisations, local laser, hybrid, anti-alias filter and converter.
 
-    ``waveform``: of the link `without_receiver`, of mean power 1, shape ``(blocks, samples)``;
-    the same precision back, at the converter's samples per symbol. Its mean power is 1 again but
-    for what the converter clips and rounds. ``generators``: as in `launch`.
+    ``waveform``: of the link `without_receiver`, of mean power 1, shape ``(blocks, samples)``, a
+    row for each polarisation; the same precision back, at the converter's samples per symbol. Its
+    mean power is 1 again but for what the converter clips and rounds. ``generators``: as in
+    `launch`. ``first_block``: the number of the first.
     """
     impairments, samples = link.impairments, waveform.shape[-1]
     received = waveform
+    if impairments.polarisation_rotation_krad_per_s:
+        both = polarization.moved_on(received.reshape(-1, 2, samples), link, first_block)
+        received = both.reshape(received.shape)
     if impairments.receiver_linewidth_khz or impairments.frequency_offset_mhz:
         cycles = offset_bins(link) * np.arange(samples) / samples
         walk = phase_walk(

@@ -7,12 +7,17 @@ The equation, its constants and the operators of the split steps are in `dbp.lin
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import repeat
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from dbp.link import _split_step_kernels
+from dbp.link import _jones_kernels, _split_step_kernels
 from dbp.link.fiber import MANAKOV, Fiber, operators
+from dbp.link.polarization import turned
 
 
 class SplitStep:
@@ -43,18 +48,42 @@ class SplitStep:
         self._linear = torch.from_numpy(linear).to(device=device, dtype=dtype)
         self._kerr_per_w = kerr_per_w.tolist()
 
-    def __call__(self, spectrum: Tensor) -> Tensor:
+    def __call__(
+        self, spectrum: Tensor, rows: Iterable[NDArray[np.complex128] | None] = repeat(None)
+    ) -> Tensor:
         """Spectrum at the input to spectrum at the output.
 
         Complex, shape ``(..., samples)``, or ``(..., 2, samples)`` with ``manakov``:
         `torch.fft.fft` of the field in sqrt(W), without normalisation. Returns a new tensor of the
-        same shape.
+        same shape. ``rows``: for each of the pieces of fibre of `fiber.pieces_km` the matrices of
+        its birefringence (`dbp.link.polarization.Birefringence.pieces`), with ``manakov`` only.
         """
-        spectrum = spectrum * self._linear[0]
+        following = iter(rows)
+        spectrum = _through(spectrum.clone(), self._linear[0], next(following))
         for kerr_per_w, linear in zip(self._kerr_per_w, self._linear[1:], strict=True):
             field = torch.fft.ifft(spectrum)
-            spectrum = torch.fft.fft(rotate_(field, kerr_per_w, self._manakov)).mul_(linear)
+            spectrum = torch.fft.fft(rotate_(field, kerr_per_w, self._manakov))
+            spectrum = _through(spectrum, linear, next(following))
         return spectrum
+
+
+def _through(spectrum: Tensor, linear: Tensor, row: NDArray[np.complex128] | None) -> Tensor:
+    """Multiply by a linear operator, and by Jones matrices if there are any; may be in place."""
+    if row is None:
+        return spectrum.mul_(linear)
+    of_type = torch.from_numpy(row).to(dtype=spectrum.dtype, device=spectrum.device)
+    if spectrum.device.type != "cpu":
+        return _turned(spectrum.mul_(linear), of_type)
+    fields = spectrum.view(-1, 2, spectrum.shape[-1])
+    _jones_kernels.apply(fields.numpy(), of_type.numpy(), linear.numpy())
+    return spectrum
+
+
+def _turned(spectrum: Tensor, row: Tensor) -> Tensor:
+    """Do as `dbp.link._jones_kernels.apply`, on any device, without its common factor."""
+    first, second = row
+    below = torch.stack([-second.conj(), first.conj()])
+    return turned(torch.stack([row, below]), spectrum)
 
 
 def rotate_(field: Tensor, kerr_per_w: float, manakov: bool = False) -> Tensor:

@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dbp import config
-from dbp.link import _split_step_kernels, closed_forms, fiber, front_end, modulation
+from dbp.link import (
+    _split_step_kernels,
+    closed_forms,
+    fiber,
+    front_end,
+    modulation,
+    polarization,
+)
 from dbp.link.arithmetic import hash_of_numbers, of_numpy, on_one_thread
 from dbp.link.resampling import kept_rate, resized
 from dbp.support import cache, threads
@@ -57,7 +64,7 @@ class Received:
     With both polarisations, x and y, all three have the shape ``(blocks, 2, ...)``, and ``power_w``
     is that of each of them; ``launch_power_dbm`` is that of both together.
 
-    ``link``, ``seed``: what `simulate` was called with.
+    ``link``, ``seed``: what `simulate` was called with; ``first_block``: the first one's number.
     """
 
     symbols: NDArray[np.complexfloating]
@@ -67,6 +74,7 @@ class Received:
     power_w: float
     link: config.Link
     seed: int
+    first_block: int = 0
 
     def __repr__(self) -> str:
         count, link = len(self.symbols), self.link
@@ -83,6 +91,7 @@ class Received:
             symbols=self.symbols[chosen],
             labels=self.labels[chosen],
             waveform=self.waveform[chosen],
+            first_block=self.first_block + range(len(self.symbols))[chosen].start,
         )
 
 
@@ -148,6 +157,7 @@ def simulate(
         closed_forms.received_power_w(link, launch_power_dbm),
         link,
         seed,
+        first_block,
     )
 
 
@@ -157,7 +167,11 @@ def arithmetic(link: config.Link, device: torch.device | str = "cpu") -> str:
     Where it is the same, on whatever machine, the waveforms are, to the last bit: it is that of a
     block of the link's form over one span, and of the functions of numpy.
     """
-    impairments = config.Impairments(dual_polarisation=link.impairments.dual_polarisation)
+    given = link.impairments
+    impairments = config.Impairments(
+        dual_polarisation=given.dual_polarisation,
+        pmd_ps_per_root_km=1.0 if given.pmd_ps_per_root_km else 0.0,
+    )
     form = config.Link(impairments=impairments).model_copy(
         update={
             "spans": 1,
@@ -215,7 +229,9 @@ class _Source:
 
         waveform = cache.array(self._key(before, blocks), transmit)
         lasers = _of_lasers(self.generators(blocks), self.link)
-        return front_end.receive(waveform, self.link, self.launch_power_dbm, lasers)
+        return front_end.receive(
+            waveform, self.link, self.launch_power_dbm, lasers, first_block=blocks.start
+        )
 
     def _key(self, before: config.Link, blocks: range) -> dict[str, Any]:
         return {
@@ -334,6 +350,9 @@ class _Channel:
                 span, *steps, dtype, device, manakov=impairments.dual_polarisation
             )
             self._propagate = self._on_torch
+            self._birefringence = polarization.realization(link)
+            self._pieces_km = fiber.pieces_km(span, link.steps_per_span)
+            self._omega = fiber.angular_frequency(self._samples, rate_ghz)
         # Each bin of an unnormalised transform holds the noise power of the whole band, times N.
         self._noise = self._real(
             np.sqrt(closed_forms.ase_w_per_ghz(link) * rate_ghz * self._samples / 2)
@@ -403,11 +422,28 @@ class _Channel:
         def tensor(rows: NDArray[np.complexfloating]) -> torch.Tensor:
             return torch.from_numpy(_by_polarization(self._link, rows)).to(self._device)
 
-        field = tensor(spectrum)
-        for of_amplifier in noise:
+        field, birefringence = tensor(spectrum), self._birefringence
+        first, last = (birefringence and birefringence.ends) or (None, None)
+        field = self._turned(first, field)
+        for span, of_amplifier in enumerate(noise):
             added = tensor(of_amplifier)
-            field = self._fiber(field).mul_(self._gain).add_(added)
+            if birefringence is None:
+                field = self._fiber(field)
+            else:
+                rows = birefringence.pieces(span, self._pieces_km, self._omega)
+                field = self._turned(birefringence.amplifier(span), self._fiber(field, rows))
+            field = field.mul_(self._gain).add_(added)
+        field = self._turned(last, field)
         return torch.fft.ifft(field).cpu().numpy().reshape(spectrum.shape)
+
+    def _turned(self, matrix: polarization.Matrix | None, field: torch.Tensor) -> torch.Tensor:
+        """Multiply a field by a Jones matrix, if there is one."""
+        import torch
+
+        if matrix is None:
+            return field
+        of_type = torch.from_numpy(matrix).to(field)
+        return polarization.turned(of_type, field)
 
     def _amplifier_noise(
         self, generators: list[np.random.Generator]
