@@ -24,7 +24,7 @@ from dbp.records.schemas import ClockFit, PlacedStep, SynthMetrics
 from dbp.rtl import Target
 from dbp.rtl.ports import Ports
 from dbp.support import family, processes, sources
-from dbp.support.files import write_bytes
+from dbp.support.files import write_bytes, write_text
 from dbp.synthesis import netlist, stages
 from dbp.synthesis.cells import kits, scaling, wire_load
 from dbp.synthesis.cells.kits import Kit
@@ -32,6 +32,7 @@ from dbp.synthesis.equivalence.prove_mapping import PROOF
 from dbp.synthesis.gates.step_bench import CLOCKS, Bench, samples_needed
 from dbp.synthesis.layout import openroad, routed
 from dbp.synthesis.layout.openroad import LayoutFiles, MappedStep
+from dbp.synthesis.layout.picture import Placed
 from dbp.synthesis.mapping import yosys_map
 from dbp.synthesis.netlist import CLOCK
 from dbp.synthesis.power import calculate
@@ -312,7 +313,12 @@ def _synthesized(
         return metrics
     placed = _place_and_route(job, job.layout, folder, mapped, simulated, bench)
     update = {"place_and_route": placed, "wall_time_s": stopwatch.seconds}
-    return write_metrics(folder / METRICS, metrics.model_copy(update=update))
+    written = write_metrics(folder / METRICS, metrics.model_copy(update=update))
+    # After the figures: hours of layout are not lost to a picture.
+    place = folder / openroad.FOLDER
+    drawn = Placed.read(place / f"{openroad.DEF}.gz", job.layout.lef)
+    write_text(place / openroad.PICTURE, drawn.draw(mapped.netlist.module))
+    return written
 
 
 def _mapped_before(

@@ -7,8 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dbp.errors import InputError
+from dbp.support.files import write_text
+
 if TYPE_CHECKING:
     from dbp.synthesis.activity.activity import Part
+    from dbp.synthesis.layout.picture import Placed
+
+PICTURE = "layout.svg"
 
 
 def power(
@@ -22,10 +28,15 @@ def power(
     engine: str,
     input_slew_ns: float,
     part: Part,
+    layout: Path | None = None,
+    lef: Sequence[Path] = (),
 ) -> None:
-    """Cost any mapped netlist in watts."""
+    """Cost any mapped netlist in watts; ``layout``: a DEF file of it, for a picture."""
     from dbp.synthesis.power.cost_netlist import cost_power
 
+    (out / PICTURE).unlink(missing_ok=True)
+    # Before the watts, which take their time.
+    placed = None if layout is None and not lef else _read_layout(layout, lef, liberty)
     metrics = cost_power(
         netlist,
         activity,
@@ -38,6 +49,9 @@ def power(
         input_slew_ns=input_slew_ns,
         part=part,
     )
+    if placed is not None:
+        clocks = metrics.clock_toggles_per_clock
+        write_text(out / PICTURE, placed.draw(metrics.module, clocks))
     watts, tree = metrics.power_w, metrics.clock_tree_estimate_w
     kinds = ", ".join(
         f"{kind} {1e3 * getattr(watts, kind):.4g}" for kind in ("switching", "internal", "leakage")
@@ -59,6 +73,21 @@ def power(
         + f"; {metrics.wall_time_s:.0f} s -> {out}",
         flush=True,
     )
+
+
+def _read_layout(layout: Path | None, lef: Sequence[Path], liberty: Sequence[Path]) -> Placed:
+    """Read a DEF file, and the LEF files of its cells: those of a kit where the library is one."""
+    from dbp.synthesis.layout import openroad
+    from dbp.synthesis.layout.kit_layouts import LAYOUTS
+    from dbp.synthesis.layout.picture import Placed
+
+    if layout is None:
+        raise InputError(f"lef = {lef[0]}: must come with a layout, --def FILE")
+    named = (str(path) for path in liberty if str(path) in LAYOUTS and not path.exists())
+    files = [*lef] or [file for kit in named for file in openroad.lef_files(kit)]
+    if not files:
+        raise InputError(f"def = {layout}: needs the sizes of its cells: add --lef FILE")
+    return Placed.read(layout, files)
 
 
 def _files(liberty: Sequence[Path]) -> list[Path]:

@@ -54,6 +54,7 @@ def write_report(folders: Sequence[Path]) -> Path:
         *fold("Filters", _filters(runs)),
         *fold("Formats", _formats(runs)),
         *fold("Hardware", _hardware(runs)),
+        *fold("Layout", _layouts(runs)),
         *fold("Receivers beside each other", _comparison(comparisons)),
         *fold("What the paper reports for these formats", _published(runs)),
         *fold("Absent", _absent(absent)),
@@ -313,6 +314,37 @@ def _ratio(first: SynthMetrics, second: SynthMetrics) -> str:
         "a clock tree; activity from a delay-annotated simulation with samples of the link at its "
         "input, not scaled to 28 nm.</p>"
     )
+
+
+def _layouts(runs: Sequence[DesignRun]) -> list[str]:
+    """Show the steps that were laid out: watts before and after, and where their lanes lie."""
+    rows, drawn = [], []
+    for run in runs:
+        for kit, synth in run.synth.items():
+            if (placed := synth.place_and_route) is None:
+                continue
+            watts = placed.routed.power_w if placed.routed else placed.power_w
+            groups = placed.routed.groups if placed.routed else placed.groups
+            rows.append(
+                [
+                    f"{run.name}, {kit}", synth.step, synth.lanes, placed.route,
+                    f"{1e3 * synth.power_w.total:.2f}", f"{1e3 * watts.total:.2f}",
+                    f"{1e3 * groups['clock'].power_w.total:.2f}",
+                    f"{synth.slack_ns:+.3f}", f"{placed.slack_ns:+.3f}",
+                ]
+            )  # fmt: skip
+            picture = run.folder / "synth" / kit / "place_and_route" / "place_and_route.svg"
+            if picture.is_file():
+                lanes = f"{synth.lanes} lane{'s' * (synth.lanes > 1)}"
+                where = f"step {synth.step} of {run.name} in {kit}, {lanes}"
+                words = f"layout of {where}: its cells coloured by lane"
+                svg = image(picture.read_text("utf-8", "replace"), words)
+                drawn += [f"<h3>{text(where[0].upper() + where[1:])}</h3>", wide(svg)]
+    if not rows:
+        return []
+    header = ["laid out by OpenROAD", "step", "lanes", "routes", "mW before", "mW after"]
+    header += ["of it clock tree", "slack before (ns)", "after"]
+    return [table(header, rows), *drawn]
 
 
 def _read_comparisons(folders: Sequence[Path]) -> list[ComparisonMetrics]:

@@ -39,6 +39,8 @@ DEF, ROUTED, SPEF, SDF = (
     "routed.spef",
     "routed.sdf",
 )
+# The picture of the layout that `dbp.synthesis.synthesize` draws.
+PICTURE = "place_and_route.svg"
 # What is kept of a layout, and how each file ends.
 KEPT = {DEF: b"END DESIGN", ROUTED: b"endmodule", SPEF: b"*END", SDF: b")"}
 ROUTES = ("global", "detailed")
@@ -104,16 +106,7 @@ def find(kit: str, route: str = "detailed") -> KitFiles:
         raise InputError(f"route = {route!r}: must be one of {', '.join(ROUTES)}")
     if kit not in LAYOUTS:
         raise InputError(f"pdk = {kit!r}: has no layout: must be one of {', '.join(LAYOUTS)}")
-    layout = LAYOUTS[kit]
-    lef = tuple(
-        _find(
-            kit,
-            name,
-            f"--place-and-route needs {' and '.join(layout.lef)}, from flow/platforms/{kit}/lef of "
-            "OpenROAD-flow-scripts",
-        )
-        for name in layout.lef
-    )
+    layout, lef = LAYOUTS[kit], lef_files(kit)
     rules: tuple[Path, ...] = ()
     if route == "detailed":
         wanted = "the extraction of detailed routes needs it (howto/kit), --route global does not"
@@ -123,6 +116,16 @@ def find(kit: str, route: str = "detailed") -> KitFiles:
             "openroad is missing: --place-and-route needs it (openroad.readthedocs.io)"
         )
     return KitFiles(lef, rules)
+
+
+def lef_files(kit: str) -> tuple[Path, ...]:
+    """Return a kit's LEF files, the technology's first; `MissingError` where one is missing."""
+    names = LAYOUTS[kit].lef
+    wanted = (
+        f"a layout needs {' and '.join(names)}, from flow/platforms/{kit}/lef of "
+        "OpenROAD-flow-scripts"
+    )
+    return tuple(_find(kit, name, wanted) for name in names)
 
 
 def _find(kit: str, name: str, wanted: str) -> Path:

@@ -63,6 +63,23 @@ def add_to(commands: Commands[Parser]) -> None:
         help="wires of the netlist's layout: .spef, .spef.gz (in the place of a wire load)",
     )
     parser.add_argument(
+        "--def",
+        dest="layout",
+        proposal="file",
+        type=Path,
+        metavar="FILE",
+        help="the netlist's layout, .def or .def.gz: draws it, lanes coloured, to RUN/layout.svg",
+    )
+    parser.add_argument(
+        "--lef",
+        proposal="file",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="sizes of the cells of --def, .lef or .lef.gz (default: those of the kit)",
+    )
+    parser.add_argument(
         "--input-slew-ns",
         type=slew_ns,
         default=0.0,
@@ -93,4 +110,6 @@ def _run(options: argparse.Namespace) -> None:
         options.power_engine,
         options.input_slew_ns,
         Part(options.scope, options.from_ns, options.to_ns),
+        options.layout,
+        options.lef,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -86,8 +87,30 @@ proc check_antennas {} {
 }
 set antennas 0
 proc detailed_route_num_drvs {} { return 0 }
+rename link_design sta_link_design
+proc link_design {name} { set ::top $name; sta_link_design $name }
 proc write_def {file} {
-  set out [open $file w]; puts $out "VERSION 5.8 ;\nDESIGN m ;\nEND DESIGN"; close $out
+  set out [open $file w]
+  puts $out "VERSION 5.8 ;\nDESIGN $::top ;"
+  puts $out "UNITS DISTANCE MICRONS 1000 ;\nDIEAREA ( 0 0 ) ( 99000 99000 ) ;"
+  set cells [get_cells *]
+  puts $out "COMPONENTS [llength $cells] ;"
+  set k 0
+  foreach cell $cells {
+    set at "[expr {$k % 50 * 2000}] [expr {$k / 50 * 1000}]"
+    puts $out "- [get_full_name $cell] [get_property $cell ref_name] + PLACED ( $at ) N ;"
+    incr k
+  }
+  puts $out "END COMPONENTS\nNETS [llength [get_nets *]] ;"
+  foreach net [get_nets *] {
+    set pins {}
+    foreach pin [get_pins -of_objects $net] {
+      regexp {^(.*)/([^/]*)$} [get_full_name $pin] _ cell port
+      lappend pins "( $cell $port )"
+    }
+    puts $out "- [get_full_name $net] [join $pins] + USE SIGNAL ;"
+  }
+  puts $out "END NETS\nEND DESIGN"; close $out
 }
 proc write_spef {file} {
   set out [open $file w]
@@ -448,12 +471,12 @@ def test_a_missing_figure_is_an_error(tmp_path, openroad, said, instead, missing
 @pytest.mark.parametrize(
     ("stub", "complaint"),
     [
-        ("DESIGN m ;\\nEND", "openroad wrote only part of place_and_route.def"),
-        ("DESIGN m ;\\nEND DESIGN", None),
+        ("END NETS", "openroad wrote only part of place_and_route.def"),
+        ("END NETS\\nEND DESIGN", None),
     ],
 )
 def test_a_layout_is_whole_or_an_error(tmp_path, openroad, stub, complaint):
-    openroad(STUBS.replace("DESIGN m ;\\nEND DESIGN", stub))
+    openroad(STUBS.replace("END NETS\\nEND DESIGN", stub))
     if complaint is None:
         place(tmp_path)
     else:
@@ -569,6 +592,11 @@ def test_pins_that_tcl_would_run_never_reach_it():
 @needs_sta
 def test_the_command_adds_the_figures_to_the_others(tmp_path, openroad, capsys):
     run = make_run(tmp_path / "run", small_synthesis_design(), lanes=1, samples=1500)
+    cells = liberty_reader.read(LIBERTY).cells
+    lef = tmp_path / "kits" / "nangate45" / LAYOUTS["nangate45"].lef[1]
+    lef.write_text(
+        "".join(macro(cell.name, [p.name for p in cell.outputs]) for cell in cells.values())
+    )
     arguments = ["synth", str(run), "--pdk", "nangate45", "--step", "1", "--lanes", "1"]
     assert main([*arguments, "--place-and-route"]) == 0
     assert "Placed and routed by OpenROAD: 125 um2, 2.35 mW" in capsys.readouterr().out
@@ -582,8 +610,18 @@ def test_the_command_adds_the_figures_to_the_others(tmp_path, openroad, capsys):
     assert routed["power_w"]["total"] == pytest.approx(both["power_w"]["total"], rel=0.3)
     # OpenSTA has found every driven pin and every bit of the inputs, but for the clock.
     mapped = netlist.read(folder / "netlist.v.gz")
-    cells = liberty_reader.read(LIBERTY).cells
     driven = sum(pin.name in i.nets for i in mapped.instances for pin in cells[i.cell].outputs)
     given = [line.split() for line in calls(folder / "place_and_route") if "power_act" in line]
     assert len({words[2] for words in given}) == driven + len(mapped.inputs) - 1 > 500
     assert "not found" not in (folder / "place_and_route" / "place_and_route.log").read_text()
+    # The picture is on the report's page.
+    drawn = (folder / "place_and_route" / "place_and_route.svg").read_text()
+    assert "lane 0, filter" in drawn and "history" in drawn and "lane 1" not in drawn
+    assert main(["report", str(run)]) == 0
+    assert base64.b64encode(drawn.encode()).decode() in (run / "report.html").read_text()
+
+
+def macro(name, outputs):
+    """A cell in LEF."""
+    pins = "".join(f"  PIN {pin}\n    DIRECTION OUTPUT ;\n  END {pin}\n" for pin in outputs)
+    return f"MACRO {name}\n  SIZE 1.5 BY 1 ;\n{pins}END {name}\n"
