@@ -4,11 +4,15 @@ Each raises an exception in the main thread, so that all that is open is closed.
 thread does not come to that in time (a long call of compiled code, a pool that waits for its
 tasks), another thread ends the family of this process and then the process itself.
 
+An exception that a signal raises can leave a lock taken for ever: that of `logging`, of a stream,
+of a queue. So the other thread waits for nothing without a limit.
+
 This module loads little, so that a program can answer from its first milliseconds on.
 """
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import logging
 import os
@@ -17,12 +21,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 # A user is answered within two seconds.
 GRACE_S = 1.4
+# The longest that the parts of a forced end may take; to kill takes what it takes, within reason.
+_TELL_S, _KILL_S, _LEAVE_S = 0.1, 10.0, 0.2
 WORDS = {
     signal.SIGINT: "interrupted",
     signal.SIGTERM: "ended by SIGTERM",
@@ -123,9 +129,9 @@ class _Watch:
             if numbers[0] in WORDS:
                 break
         self._heard.set()
-        # What libraries say of tasks that are cut short is no news.
-        logging.disable(logging.CRITICAL)
         end = time.monotonic() + GRACE_S
+        # What libraries say of tasks that are cut short is no news.
+        _within(_TELL_S, lambda: logging.disable(logging.CRITICAL))
         # Whoever sends a second signal will not wait.
         while (remaining := end - time.monotonic()) > 0:
             if select.select([self._reader], [], [], remaining)[0] and (
@@ -138,13 +144,35 @@ class _Watch:
 def _end(stopped: Stopped) -> NoReturn:
     """End this process and its family; nothing else of it runs."""
     try:
-        say(stopped)
-        from dbp.support import family
-
-        family.end()
-        leave(stopped.status)
+        _within(_TELL_S, lambda: say(stopped))
+        _within(_KILL_S, _end_family)
+        _within(_LEAVE_S, lambda: leave(stopped.status))
     finally:
         os._exit(stopped.status)
+
+
+def _end_family() -> None:
+    from dbp.support import family
+
+    family.end()
+
+
+def _within(limit_s: float, action: Callable[[], object]) -> None:
+    """Do something in a thread of its own, and go on without it after ``limit_s`` seconds."""
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def act() -> None:
+        try:
+            action()
+        except BaseException:  # nobody is left to tell
+            pass
+        finally:
+            done.release()
+
+    # `threading` takes locks of its own to start a thread.
+    _thread.start_new_thread(act, ())
+    done.acquire(timeout=limit_s)
 
 
 def leave(status: int) -> NoReturn:

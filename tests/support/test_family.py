@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from dbp.support import family, guardian, processes
+from dbp.support import family, guardian, processes, signals
 
 # What the programs below have in common. The tool starts one of its own, as make does, in a session
 # of its own, as nothing that only kills groups would find.
 BEGIN = """
-import hashlib, subprocess, sys, time
+import hashlib, logging, subprocess, sys, threading, time
 from pathlib import Path
 from dbp.support import family, processes, signals, worker_processes
 
@@ -35,6 +35,17 @@ def deaf():
     Path(sys.argv[1]).touch()
     hashlib.pbkdf2_hmac("sha256", b"a", b"b", 100_000_000)
 
+def locked():
+    # A signal that comes while a lock is taken may leave it so, and whoever logs waits for ever.
+    logging._lock.acquire()
+    sys.stdout.buffer.write(b"text")
+    Path(sys.argv[1]).touch()
+    try:
+        time.sleep(60)
+    finally:
+        threading.Thread(target=logging.getLogger("other").error, args=("text",)).start()
+        time.sleep(60)
+
 def program(action):
     try:
         with signals.raised(is_program=True), family.exported():
@@ -46,6 +57,7 @@ def program(action):
 TOOL = BEGIN + "if __name__ == '__main__': program(lambda: tool(sys.argv[1]))"
 WORKER = BEGIN + "if __name__ == '__main__': program(worker)"
 DEAF = BEGIN + "if __name__ == '__main__': program(deaf)"
+LOCKED = BEGIN + "if __name__ == '__main__': program(locked)"
 LIBRARY = BEGIN + "if __name__ == '__main__': tool(sys.argv[1])"
 
 
@@ -94,9 +106,12 @@ def start(tmp_path):
         process.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("text", [TOOL, WORKER, DEAF], ids=["tool", "worker", "deaf"])
-def test_a_signal_ends_the_whole_family_within_two_seconds(number, text, start):
+# Compiled code, tools and worker processes, and a lock that the signal has left taken.
+ENDED = [(text, number) for text in (TOOL, WORKER, DEAF) for number in signals.WORDS]
+
+
+@pytest.mark.parametrize(("text", "number"), [*ENDED, (LOCKED, signal.SIGTERM)])
+def test_a_signal_ends_the_whole_family_within_two_seconds(text, number, start):
     process, temporary = start(text)
     assert left(temporary)
     sent = time.monotonic()
