@@ -122,9 +122,10 @@ def float_filters(name: str, folder: Path | None) -> FloatFilters:
 def link_of(design: Design, folder: Path | None) -> config.Link:
     """Return the link of the configuration of a design's folder, with the design's converter.
 
-    `InputError` where the link cannot have it.
+    And with both polarisations, if the design has. `InputError` where the link cannot have them.
     """
-    return config.at_rate(config_of(folder).link, design.samples_per_symbol)
+    link = config_of(folder).link
+    return config.for_design(link, design.samples_per_symbol, design.polarizations)
 
 
 def config_of(folder: Path | None) -> Config:
@@ -241,14 +242,16 @@ def make_stimulus(folder: Path, design: Design, settings: Config, at_least: int 
     """
     from dbp.link import transmission
 
-    config.require_one_polarization(settings.link, "a chip's stimulus")
-    link = config.at_rate(settings.link, design.samples_per_symbol)
+    link = config.for_design(settings.link, design.samples_per_symbol, design.polarizations)
+    if design.polarizations == 1:
+        config.require_one_polarization(link, f"the stimulus of {design.name}")
     power_dbm = settings.training.launch_power_dbm
     count = max(math.ceil(settings.hardware.stimulus_symbols * link.adc_rate), at_least)
     received = transmission.simulate(
         link, power_dbm, -(-count // link.adc_samples), seed=settings.seed, purpose="stimulus"
     )
-    samples = golden.convert(received.waveform.reshape(-1)[:count], design)
+    stream = golden.one_stream(received.waveform)[..., :count]
+    samples = golden.convert(stream, design)
     power_uw = launch_power_uw(power_dbm)
     stimulus = Stimulus(samples, power_uw, design.hash, settings.hash, settings.seed)
     stimulus.save(folder / "stimulus.npz")
@@ -267,7 +270,7 @@ def stimulus_source(run_folder: Path) -> StimulusSource:
         file = run_folder / "stimulus.npz"
         with contextlib.suppress(InputError):
             kept = Stimulus.load(file, design)
-            if kept.config_hash == settings.hash and len(kept.samples.i) >= samples:
+            if kept.config_hash == settings.hash and kept.length >= samples:
                 return kept
         print(f"Simulating the link for {file}", flush=True)
         make_stimulus(run_folder, design, settings, samples)

@@ -53,6 +53,18 @@ def power_dbm(name: str, value: Any) -> float:
     return powers[0]
 
 
+def polarizations(name: str, design: Design, waveform: NDArray[np.complexfloating]) -> None:
+    """Refuse blocks that are not ``(blocks, samples)``, or ``(blocks, 2, samples)`` for two."""
+    wanted = design.polarizations
+    if (waveform.ndim, waveform.shape[1:-1]) != ((2, ()) if wanted == 1 else (3, (2,))):
+        shape = "(blocks, samples)" if wanted == 1 else "(blocks, 2, samples)"
+        raise InputError(
+            f"{name}: shape {waveform.shape}: must be {shape} for {design.name}, of polarizations "
+            f"= {wanted}: transmit over "
+            f'dbp.Link(impairments={{"dual_polarisation": {wanted == 2}}})'
+        )
+
+
 def rate(design: Design, received: Received) -> None:
     """Refuse a waveform of other samples per symbol than a design works at."""
     given, wanted = received.link.adc_samples_per_symbol, design.samples_per_symbol

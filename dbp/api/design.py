@@ -65,9 +65,10 @@ class Design(BareDesign):
 
         ``received``: what `dbp.Link.transmit` returns, or a complex array of mean power 1 and
         shape ``(blocks, samples)`` or ``(samples,)`` with the design's ``samples_per_symbol`` r,
-        which needs ``launch_power_dbm`` beside it. All blocks pass as one stream under one gain
-        control. Returns the same shape, in codes of the last filter's output, without group delay:
-        symbol n at sample r n. Raises `InputError` for arrays that do not fit.
+        which needs ``launch_power_dbm`` beside it. A design of two polarisations takes
+        ``(blocks, 2, samples)`` or ``(2, samples)``, x and y. All blocks pass as one stream under
+        one gain control. Returns the same shape, in codes of the last filter's output, without
+        group delay: symbol n at sample r n. Raises `InputError` for arrays that do not fit.
         """
         from dbp.evaluation.receivers import FixedReceiver
         from dbp.link.transmission import Received
@@ -76,14 +77,16 @@ class Design(BareDesign):
             _checks.rate(self, received)
             samples, power_dbm = received.waveform, received.launch_power_dbm
         else:
-            samples = _checks.waveform("received", received, "(blocks, samples) or (samples,)")
+            shapes = "(blocks, samples) or (samples,)"
+            if self.polarizations == 2:
+                shapes = "(blocks, 2, samples) or (2, samples)"
+            samples = _checks.waveform("received", received, shapes)
             if launch_power_dbm is None:
                 raise InputError("launch_power_dbm: must be given with an array")
         if launch_power_dbm is not None:
             power_dbm = _checks.power_dbm("launch_power_dbm", launch_power_dbm)
-        if samples.ndim > 2:
-            raise InputError("received: two polarisations: must be one, as the hardware has")
-        blocks = np.atleast_2d(samples)
+        blocks = samples if samples.ndim > self.polarizations else samples[np.newaxis]
+        _checks.polarizations("received", self, blocks)
         return FixedReceiver(self.name, self)(blocks, power_dbm).reshape(samples.shape)
 
     def _repr_html_(self) -> str:

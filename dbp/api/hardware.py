@@ -244,9 +244,8 @@ def source(stimulus: Received | Stimulus | StimulusSource, design: Design) -> St
         raise InputError(
             f"stimulus = {shown(stimulus)}: must be what dbp.Link.transmit returned, or a Stimulus"
         )
-    elif stimulus.waveform.ndim != 2:
-        raise InputError("stimulus: two polarisations: must be one, as the hardware has")
     else:
+        _checks.polarizations("stimulus", design, stimulus.waveform)
         _checks.rate(design, stimulus)
 
     @functools.cache
@@ -255,12 +254,12 @@ def source(stimulus: Received | Stimulus | StimulusSource, design: Design) -> St
             return stimulus
         from dbp.datapath import golden
 
-        samples = golden.convert(stimulus.waveform.reshape(-1), design)
+        samples = golden.convert(golden.one_stream(stimulus.waveform), design)
         power_uw = launch_power_uw(stimulus.launch_power_dbm)
         return Stimulus(samples, power_uw, design.hash, "", stimulus.seed)
 
     def take(at_least: int) -> Stimulus:
-        count = len(converted().samples.i)
+        count = converted().length
         if count < at_least:
             raise InputError(
                 f"stimulus: {count} samples: must be at least {at_least}: transmit "

@@ -108,13 +108,17 @@ def quantize(filters: FloatFilters, *, settings: Config | None = None, **keys: A
 
     ``filters``: such as ``float_filters`` of a `LearnedDesign`. ``keys``: the formats, keys of
     ``[learned]`` and ``[datapath]``, such as ``coefficient_bits=6, signal_bits=9``; ``settings``:
-    where values come from that are not named (default: the paper's configuration). `dbp.learn`
+    where values come from that are not named (default: the paper's configuration); where its link
+    has two polarisations, so has the design. `dbp.learn`
     rounds all taps together, which costs far less SNR. Raises `InputError` for what does not fit.
     """
     from dbp.learning.export import export
 
     settings = _settings(settings, None, None, keys)
-    return Design.of(export(_float_filters(filters), settings.learned, settings.datapath))
+    polarizations = settings.link.impairments.polarizations
+    return Design.of(
+        export(_float_filters(filters), settings.learned, settings.datapath, polarizations)
+    )
 
 
 def _keys_of(

@@ -114,9 +114,9 @@ def resolve_reproduction(request: Request, curves: Sequence[paper.Curve]) -> Eva
 
 
 def _given(settings: Config, designs: Mapping[str, FoundDesign]) -> _Settled:
-    """All designs have one configuration, but each its own samples per symbol."""
+    """All designs have one configuration, but each its own samples per symbol and polarisations."""
     links = {
-        name: config.at_rate(settings.link, design.samples_per_symbol)
+        name: config.for_design(settings.link, design.samples_per_symbol, design.polarizations)
         for name, (design, _) in designs.items()
     }
     return _Settled(settings, links)

@@ -2,9 +2,9 @@
 
 from dbp.config._checks import (
     MAX_SPAN_LOSS_DB,
-    at_rate,
     checked,
     flat_link,
+    for_design,
     link_with,
     require_one_polarization,
     with_sweep,
@@ -48,9 +48,9 @@ __all__ = [
     "Modulation",
     "Period",
     "Training",
-    "at_rate",
     "checked",
     "flat_link",
+    "for_design",
     "link_with",
     "load",
     "parse",

@@ -76,8 +76,8 @@ def require_one_polarization(link: Link, purpose: str) -> None:
     """Refuse a link of two polarisations for what knows only one, with `InputError`."""
     if link.impairments.dual_polarisation:
         raise InputError(
-            f"link.impairments.dual_polarisation = true: must be false for {purpose}: both "
-            "polarisations are received in floating point only"
+            f"link.impairments.dual_polarisation = true: must be false for {purpose}, which knows "
+            "one polarisation only"
         )
 
 
@@ -191,12 +191,15 @@ def _check_link(link: Link) -> None:
     _check_polarizations(link)
 
 
-def at_rate(link: Link, samples_per_symbol: Fraction) -> Link:
-    """The link whose converter takes that many samples per symbol; checked like a file.
+def for_design(link: Link, samples_per_symbol: Fraction, polarizations: int = 1) -> Link:
+    """The link whose converter takes what a design does; checked like a file.
 
-    Blocks that would not have whole samples get a few more symbols.
+    Blocks that would not have whole samples get a few more symbols. With 2 ``polarizations`` both
+    are sent, whatever ``link`` says; with 1 as many as it says.
     """
     changes: dict[str, object] = {"adc_samples_per_symbol": str(samples_per_symbol)}
+    if polarizations == 2:
+        changes["dual_polarisation"] = True
     if link.block_symbols % samples_per_symbol.denominator:
         changes["block_symbols"] = _filled(link.block_symbols, samples_per_symbol.denominator)
     return link_with(link, changes)

@@ -153,6 +153,11 @@ class Impairments(_Table):
         """Whether what arrives in each polarisation holds parts of both that were sent."""
         return any(getattr(self, key) for key in MIXING_KEYS)
 
+    def unmixed(self) -> Impairments:
+        """Return these without what mixes both polarisations."""
+        ideal = Impairments()
+        return self.model_copy(update={key: getattr(ideal, key) for key in MIXING_KEYS})
+
 
 class Link(_Table):
     """The fibre link, and how it is simulated; single channel and polarisation by default.

@@ -29,6 +29,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_jitable, register_model
+from numpy.typing import NDArray
 
 from dbp.support.compiled import njit
 
@@ -195,31 +196,46 @@ def pair(i, q):
     return (i & 0xFFFF) | (q << 16)
 
 
+def work(delay: int, polarizations: int) -> tuple[NDArray[np.int32], ...]:
+    """Return arrays for `receive_streams` to work on, one for each polarisation.
+
+    A tuple, since the compiler knows its length and makes code of its own for each.
+    """
+    return tuple(np.zeros(PIECE + 2 * delay + SIMD_LANES, np.int32) for _ in range(polarizations))
+
+
 @_compile
-def receive_streams(streams, taps, filters, kerr, rotations):
-    """All blocks in place on int64 codes, shape ``(2, streams, samples)``."""
+def receive_streams(streams, xs, taps, filters, kerr, rotations):
+    """All blocks in place on int64 codes, shape ``(2, streams, polarizations, samples)``.
+
+    ``xs``: of `work`, with the chain's delay.
+    """
     memory = 2 * (filters.half_taps.sum() - filters.size)
     memory += 2 * (rotations.half_kerr.sum() - rotations.size)
-    samples = streams.shape[2]
-    x = np.zeros(PIECE + memory + SIMD_LANES, np.int32)
+    samples = streams.shape[3]
     for stream in range(streams.shape[1]):
         # From the end, since outputs replace the inputs with which the next piece would begin.
         for start in range((samples - 1) // PIECE * PIECE, -1, -PIECE):
             count = min(PIECE, samples - start) + memory
-            for n in range(count):
-                m = start - memory + n
-                x[n] = pair(streams[0, stream, m], streams[1, stream, m]) if m >= 0 else 0
+            for p in range(len(xs)):
+                i, q, x = streams[0, stream, p], streams[1, stream, p], xs[p]
+                for n in range(count):
+                    m = start - memory + n
+                    x[n] = pair(i[m], q[m]) if m >= 0 else 0
             for k in range(filters.size):
                 f = filters[k]
                 count -= 2 * (f.half_taps - 1)
-                _filter(x, count, taps[k, :, : f.half_taps], f)
+                for p in range(len(xs)):
+                    _filter(xs[p], count, taps[k, :, : f.half_taps], f)
                 if k < rotations.size:
                     r = rotations[k]
                     count -= 2 * (r.half_kerr - 1)
-                    _rotate(x, count, kerr[k, : r.half_kerr], r)
-            for n in range(count):
-                streams[0, stream, start + n] = np.int16(x[n] & 0xFFFF)
-                streams[1, stream, start + n] = x[n] >> 16
+                    _rotate(xs, count, kerr[k, : r.half_kerr], r)
+            for p in range(len(xs)):
+                i, q, x = streams[0, stream, p], streams[1, stream, p], xs[p]
+                for n in range(count):
+                    i[start + n] = np.int16(x[n] & 0xFFFF)
+                    q[start + n] = x[n] >> 16
 
 
 @_compile
@@ -236,31 +252,40 @@ def _filter(x, count, taps, f):
 
 
 @_compile
-def _rotate(x, count, kerr, r):
-    """Rotate ``x`` in place: at least the first ``count`` outputs."""
+def _rotate(xs, count, kerr, r):
+    """Rotate all of ``xs`` in place, by their common power: the first ``count`` outputs or more."""
     last = 2 * (r.half_kerr - 1)
     one = splat(1 << r.phase_fraction_bits)
     for n in range(0, count, SIMD_LANES):
-        center = load(x, n + last // 2)
-        total = _power(center, r) * kerr[-1]
+        total = _power(xs, n + last // 2, r) * kerr[-1]
         for k in range(last // 2):
-            both = _power(load(x, n + k), r) + _power(load(x, n + last - k), r)
+            both = _power(xs, n + k, r) + _power(xs, n + last - k, r)
             total = total + both * kerr[k]
         phi = _requantize(total, r.phase_shift, r.phase_bits)
         cosine = one
         if r.taylor_order == 2:
             cosine = one - _round_shift(phi * phi, r.phase_fraction_bits + 1)
-        i, q = dot(center, pair(cosine, splat(0) - phi)), dot(center, pair(phi, cosine))
-        store(x, n, _requantized_pair(i, q, r.output_shift, r.output_bits))
+        for p in range(len(xs)):
+            center = load(xs[p], n + last // 2)
+            i, q = dot(center, pair(cosine, splat(0) - phi)), dot(center, pair(phi, cosine))
+            store(xs[p], n, _requantized_pair(i, q, r.output_shift, r.output_bits))
 
 
 @_compile
-def _power(x, r):
-    """\\|x\\|^2 of the cut quadratures, less the offset."""
+def _power(xs, n, r):
+    """The sum of \\|x\\|^2 of the cut quadratures, less the offset."""
+    total = _squares(load(xs[0], n), r)
+    for p in range(1, len(xs)):
+        total = total + _squares(load(xs[p], n), r)
+    return total - r.power_offset
+
+
+@_compile
+def _squares(x, r):
     # Arithmetic shifts take each half out of its lane with its sign, and cut it on the way.
     i, q = (x << 16) >> (16 + r.cut), x >> (16 + r.cut)
     middle = 1 if r.cut else 0
-    return i * (i + middle) + q * (q + middle) - r.power_offset
+    return i * (i + middle) + q * (q + middle)
 
 
 @_compile

@@ -3,7 +3,8 @@
 A multiplier of m by n bits counts m n, an adder as many bits as its result has. Every width is that
 of the interval of the values, as in the generated hardware; the filters are folded and a complex
 product takes four multipliers and two adders (the hardware makes do with three for wide taps). All
-of it is for one complex sample through the whole chain.
+of it is for one complex sample through the whole chain, or with two polarisations for a pair of
+samples, one of each: the power is that of both, and phi is computed once for both.
 
 - Everything is reconfigurable: a tap or a K counts whatever its code, zero included. The exception
   is a filter of one real tap that is a power of two (z0 = 0 has one at the end): a shift, no cost.
@@ -51,14 +52,17 @@ class Complexity:
 
 
 def complexity(design: Design) -> Complexity:
-    """Multiplier and adder bits per complex sample of the whole chain."""
+    """Multiplier and adder bits per complex sample, or pair of them, of the whole chain."""
     filters, phases, rotations = _Count(), _Count(), _Count()
+    polarizations = range(design.polarizations)
     for k, filter_ in enumerate(design.filters):
-        _count_filter(filters, filter_, design.filter_input_bits(k))
+        for _ in polarizations:
+            _count_filter(filters, filter_, design.filter_input_bits(k))
     for k, rotation in enumerate(design.rotations):
         input_bits = design.rotation_input_bits(k)
-        phi = _count_phase(phases, rotation, input_bits)
-        _count_rotation(rotations, rotation, input_bits, phi)
+        phi = _count_phase(phases, rotation, input_bits, design.polarizations)
+        for _ in polarizations:
+            _count_rotation(rotations, rotation, input_bits, phi)
     return Complexity(filters.cost, phases.cost, rotations.cost)
 
 
@@ -113,13 +117,19 @@ def _count_filter(count: _Count, filter_: Filter, input_bits: int) -> None:
         count.tree([combine(count.multiply(s, tap), count.multiply(s, tap)) for s in folded])
 
 
-def _count_phase(count: _Count, rotation: Rotation, input_bits: int) -> Interval:
+def _count_phase(
+    count: _Count, rotation: Rotation, input_bits: int, polarizations: int
+) -> Interval:
     branch = fixed.code_range(rotation.branch_width(input_bits))
-    for _ in range(2):
-        count.multiply(branch, branch)
     low, _ = fixed.code_range(input_bits)
-    power = 0, int(fixed.squared_magnitude(low, low, input_bits, rotation.branch_bits))
-    count.adder_bits += _bits(power)
+    powers = []
+    for _ in range(polarizations):
+        for _ in range(2):
+            count.multiply(branch, branch)
+        power = 0, int(fixed.squared_magnitude(low, low, input_bits, rotation.branch_bits))
+        count.adder_bits += _bits(power)
+        powers.append(power)
+    power = count.tree(powers)
     if offset := rotation.power_offset:
         power = count.subtract(power, (offset, offset))
     kerr = fixed.code_range(rotation.kerr_bits)

@@ -33,9 +33,10 @@ from dbp.support.files import read_text, write_text
 from dbp.support.ratios import ratio
 
 FORMAT = "dbp-design"
-VERSION = 3
-# It states no samples per symbol: they are 2.
-OLDER_VERSION = 2
+VERSION = 4
+# Version 2 states no samples per symbol: they are 2. Version 3 states no polarisations: there is
+# one, and designs of one are still written so.
+VERSIONS = 2, 3, VERSION
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # Frequency-domain reference receivers; N: steps per span, or over the whole link.
@@ -140,7 +141,8 @@ class Rotation:
     ECOC 2014), have ``kerr_bits`` signed bits and follow the launch power by the integer rule of
     `kerr`; ``kerr_gains`` holds half of them, the outermost first, the centre last. Their sum of
     products is requantised by ``phase_shift`` to the ``phase_bits`` of phi, whose unit is
-    ``2**-phase_fraction_bits`` radian. The rotation is exp(j phi) to ``taylor_order`` 1 or 2:
+    ``2**-phase_fraction_bits`` radian. With two polarisations the power is that of both, and both
+    are rotated by the same phi. The rotation is exp(j phi) to ``taylor_order`` 1 or 2:
     1 + j phi or 1 - phi^2 / 2 + j phi.
     """
 
@@ -217,7 +219,8 @@ class Design:
     ``adc_rms_permille`` is the loading of the converter: the gain control holds the rms of each
     quadrature at that many thousandths of full scale, whatever the launch power.
     ``samples_per_symbol``, p/q with p of at most 16, are those of the converter, at which all of
-    the chain works. ``name`` is a label for people and no part of `hash`.
+    the chain works. ``polarizations``: 1, or 2, which pass the same filters and are rotated
+    together, by the power of both. ``name`` is a label for people and no part of `hash`.
     """
 
     name: str
@@ -226,6 +229,7 @@ class Design:
     filters: tuple[Filter, ...]
     rotations: tuple[Rotation, ...]
     samples_per_symbol: Fraction = Fraction(2)
+    polarizations: int = 1
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
@@ -240,6 +244,7 @@ class Design:
         _check_bits("signal_bits", self.signal_bits)
         _check_int("adc_rms_permille", self.adc_rms_permille, 1, 1000)
         object.__setattr__(self, "samples_per_symbol", _rate(self.samples_per_symbol))
+        _check_int("polarizations", self.polarizations, 1, 2)
         if len(self.filters) != len(self.rotations) + 1:
             raise InputError(
                 f"design: {len(self.filters)} filters and {len(self.rotations)} rotations: "
@@ -254,11 +259,12 @@ class Design:
                 )
         for k, rotation in enumerate(self.rotations):
             input_bits = self.rotation_input_bits(k)
-            largest = 1 << (2 * rotation.branch_width(input_bits) - 1)
+            largest = self.polarizations << (2 * rotation.branch_width(input_bits) - 1)
             if rotation.power_offset > largest:
+                power = "|x|^2" if self.polarizations == 1 else "|x|^2 + |y|^2"
                 raise InputError(
                     f"design: rotations[{k}]: power_offset = {rotation.power_offset}: must be at "
-                    f"most {largest}, the largest |x|^2"
+                    f"most {largest}, the largest {power}"
                 )
             shift = rotation.output_shift(input_bits)
             if shift < 0:
@@ -281,9 +287,10 @@ class Design:
         rotations = "1 rotation" if count == 2 else f"{count - 1} rotations"
         rate = self.samples_per_symbol
         rates = "" if rate == 2 else f"{rate} samples per symbol, "
+        both = "" if self.polarizations == 1 else "2 polarisations, "
         return (
             f"Design({self.name!r}: {filters} x {length} taps, {bits}/{self.signal_bits} bits, "
-            f"{rotations}, {rates}hash {self.hash[:6]})"
+            f"{rotations}, {rates}{both}hash {self.hash[:6]})"
         )
 
     def taps(self, k: int) -> NDArray[np.complex128]:
@@ -317,13 +324,14 @@ class Design:
     def hash(self) -> str:
         """SHA-256 of all but the name, as 64 hexadecimal digits.
 
-        That of a design of 2 samples per symbol is that of its file of version 2.
+        Whatever its file, it is that of the oldest version that can hold the design: version 2
+        for one polarisation at 2 samples per symbol.
         """
         content = _plain(self)
         del content["name"]
-        if self.samples_per_symbol == 2:
+        if self.polarizations == 1 and self.samples_per_symbol == 2:
             del content["samples_per_symbol"]
-            content["version"] = OLDER_VERSION
+            content["version"] = VERSIONS[0]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -350,18 +358,20 @@ class Design:
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise InputError(f'design: the field "format" must be "{FORMAT}"')
         version = content.get("version")
-        if version not in (OLDER_VERSION, VERSION) or type(version) is not int:
+        if version not in VERSIONS or type(version) is not int:
             newer = isinstance(version, int) and version > VERSION
             raise InputError(
-                f"design: version = {shown(version)}: this dbp reads versions {OLDER_VERSION} and "
+                f"design: version = {shown(version)}: this dbp reads versions {VERSIONS[0]} to "
                 f"{VERSION} only" + (", a newer dbp wrote it" if newer else "")
             )
         del content["format"], content["version"]
-        if version == OLDER_VERSION:
-            if "samples_per_symbol" in content:
-                raise InputError(f"design: samples_per_symbol: needs version {VERSION}")
-            content["samples_per_symbol"] = 2
-        elif "samples_per_symbol" in content:
+        # By field: the version that states it first, and what it is before.
+        for key, since, before in (("samples_per_symbol", 3, "2"), ("polarizations", 4, 1)):
+            if version < since:
+                if key in content:
+                    raise InputError(f"design: {key}: needs version {since}")
+                content[key] = before
+        if "samples_per_symbol" in content:
             _check_written_rate(content["samples_per_symbol"])
         for key, kind in (("filters", Filter), ("rotations", Rotation)):
             rows = content.get(key)
@@ -394,7 +404,10 @@ def _plain(design: Design) -> dict[str, Any]:
         for name, value in _fields(design).items()
     }
     rate = str(rows.pop("samples_per_symbol"))
-    return {"format": FORMAT, "version": VERSION, "samples_per_symbol": rate, **rows}
+    head: dict[str, Any] = {"format": FORMAT, "version": VERSIONS[1], "samples_per_symbol": rate}
+    if rows.pop("polarizations") == 2:
+        head |= {"version": VERSION, "polarizations": 2}
+    return {**head, **rows}
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

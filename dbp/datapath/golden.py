@@ -1,7 +1,8 @@
 """The golden model: what the hardware computes, bit for bit. This is the specification.
 
 Samples are pairs of `int64` arrays, I and Q codes, of any shape with time along the last axis;
-leading axes are independent streams. All filters are causal and start from zero history.
+leading axes are independent streams. Of a design with two polarisations, x and y, the last axis but
+one has these two. All filters are causal and start from zero history.
 ``docs/concepts/datapath.md`` states every width; `dbp.datapath.design.Design` has checked that none
 overflows.
 """
@@ -9,7 +10,7 @@ overflows.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,19 +42,43 @@ class Samples(NamedTuple):
 def convert(waveform: NDArray[np.complexfloating], design: Design) -> Samples:
     """Gain control and analogue-to-digital conversion of a received waveform.
 
-    ``waveform``: complex, any unit, shape ``(..., samples)``. Each stream is scaled so that the
-    rms of its quadratures is ``adc_rms_permille`` thousandths of full scale, then quantised to
-    ``signal_bits``; what lies beyond full scale clips.
+    ``waveform``: complex, any unit, shape ``(..., samples)``, or ``(..., 2, samples)`` of a design
+    with two polarisations. Each stream is scaled so that the rms of its quadratures is
+    ``adc_rms_permille`` thousandths of full scale, then quantised to ``signal_bits``; what lies
+    beyond full scale clips. Both polarisations have one gain: their powers must stay comparable.
     """
     waveform = np.asarray(waveform, dtype=np.complex128)
-    if waveform.size == 0 or not np.isfinite(waveform).all() or not waveform.any(axis=-1).all():
+    _check_polarizations(waveform, design)
+    of_stream = tuple(range(-design.polarizations, 0))
+    if waveform.size == 0 or not np.isfinite(waveform).all():
         raise ValueError("a waveform to convert is empty, zero or not finite")
-    rms = np.sqrt(np.mean(np.abs(waveform) ** 2, axis=-1, keepdims=True) / 2)
+    if not waveform.any(axis=of_stream).all():
+        raise ValueError("a waveform to convert is empty, zero or not finite")
+    rms = np.sqrt(np.mean(np.abs(waveform) ** 2, axis=of_stream, keepdims=True) / 2)
     scaled = waveform * (design.adc_rms_permille / 1000 / rms)
     return Samples(
         fixed.quantize(scaled.real, design.signal_bits),
         fixed.quantize(scaled.imag, design.signal_bits),
     )
+
+
+def _check_polarizations(x: NDArray, design: Design) -> None:
+    if design.polarizations == 2 and x.shape[-2:-1] != (2,):
+        raise ValueError(f"samples of shape {x.shape}: must be (..., 2, samples), x and y")
+
+
+def one_stream(blocks: NDArray[Any]) -> NDArray[Any]:
+    """Return blocks one behind the other: ``(blocks, samples)`` as ``(n,)``.
+
+    With two polarisations ``(blocks, 2, samples)`` as ``(2, n)``.
+    """
+    rows = np.moveaxis(blocks, 0, -2)
+    return rows.reshape(*rows.shape[:-2], -1)
+
+
+def as_blocks(stream: NDArray[Any], blocks: int) -> NDArray[Any]:
+    """Cut what `one_stream` returned into as many blocks as there were: undo it."""
+    return np.moveaxis(stream.reshape(*stream.shape[:-1], blocks, -1), -2, 0)
 
 
 def filter_samples(filter_: Filter, x: Samples) -> Samples:
@@ -79,24 +104,29 @@ def _filter_sums(filter_: Filter, x: Samples) -> tuple[Codes, Codes]:
     return sum_i, sum_q
 
 
-def rotate(rotation: Rotation, kerr: Sequence[int], input_bits: int, x: Samples) -> Samples:
+def rotate(
+    rotation: Rotation, kerr: Sequence[int], input_bits: int, x: Samples, polarizations: int = 1
+) -> Samples:
     """y = requantise(x (1 + j phi)), to second order requantise(x (1 - phi^2 / 2 + j phi)).
 
     phi = requantise(sum_m K[m] (\\|x[n - m]\\|^2 - offset)), and x waits for the centre of that
     sum. ``kerr``: half of K, as `dbp.datapath.design.Rotation.kerr` gives it. Same shape as ``x``.
+    With two ``polarizations`` \\|x\\|^2 is the sum of both, and both are turned by one phi.
     """
-    phi = fixed.requantize(
-        _phase_sum(rotation, kerr, input_bits, x), rotation.phase_shift, rotation.phase_bits
-    )
+    total = _phase_sum(rotation, kerr, input_bits, x, polarizations)
+    phi = fixed.requantize(total, rotation.phase_shift, rotation.phase_bits)
     shift, bits = rotation.output_shift(input_bits), rotation.output_bits
     return Samples(*(fixed.requantize(y, shift, bits) for y in _rotated(rotation, phi, x)))
 
 
 def rotation_clips(
-    rotation: Rotation, kerr: Sequence[int], input_bits: int, x: Samples
+    rotation: Rotation, kerr: Sequence[int], input_bits: int, x: Samples, polarizations: int = 1
 ) -> dict[str, Clips]:
-    """``phi`` and ``rotation``: where `rotate` clips phi, and where I and where Q."""
-    total = _phase_sum(rotation, kerr, input_bits, x)
+    """``phi`` and ``rotation``: where `rotate` clips phi, and where I and where Q.
+
+    With two ``polarizations`` they share phi: its last axis but one has length 1.
+    """
+    total = _phase_sum(rotation, kerr, input_bits, x, polarizations)
     phi = fixed.requantize(total, rotation.phase_shift, rotation.phase_bits)
     products = _rotated(rotation, phi, x)
     return {
@@ -105,13 +135,17 @@ def rotation_clips(
     }
 
 
-def _phase_sum(rotation: Rotation, kerr: Sequence[int], input_bits: int, x: Samples) -> Codes:
+def _phase_sum(
+    rotation: Rotation, kerr: Sequence[int], input_bits: int, x: Samples, polarizations: int
+) -> Codes:
     """sum_m K[m] (\\|x[n - m]\\|^2 - offset), exact."""
     # The history is zeros, whose power less the offset counts as that of any other sample.
     i, q = (_padded(part, rotation.kerr_taps) for part in x)
     power = fixed.squared_magnitude(i, q, input_bits, rotation.branch_bits)
-    total = np.zeros_like(x.i)
+    if polarizations == 2:
+        power = power.sum(axis=-2, keepdims=True)
     pairs = _folded(power - rotation.power_offset, rotation.kerr_taps, padded=True)
+    total = np.zeros_like(power[..., rotation.kerr_taps - 1 :])
     for k, pair in zip(kerr, pairs, strict=True):
         total += k * pair
     return total
@@ -161,8 +195,10 @@ def trace(design: Design, x: Samples, launch_power_uw: int) -> list[Samples]:
     """Every wire between blocks: the input, then what each filter and each rotation puts out.
 
     Entry ``2 k`` enters ``filters[k]``, entry ``2 k + 1`` enters ``rotations[k]``; the last entry
-    is the output of the chain. ``launch_power_uw`` in microwatts sets the rotation constants.
+    is the output of the chain. ``launch_power_uw`` in microwatts, with two polarisations that of
+    both together, sets the rotation constants.
     """
+    _check_polarizations(x.i, design)
     low, high = fixed.code_range(design.signal_bits)
     for part in x:
         if part.size and (part.min() < low or part.max() > high):
@@ -210,8 +246,9 @@ def _block_clips(tuning: Tuning, block: int, x: Samples) -> dict[str, Clips]:
     design, k = tuning.design, block // 2
     if block % 2 == 0:
         return filter_clips(design.filters[k], x)
-    kerr = design.rotations[k].kerr(tuning.launch_power_uw)
-    return rotation_clips(design.rotations[k], kerr, design.rotation_input_bits(k), x)
+    rotation, bits = design.rotations[k], design.rotation_input_bits(k)
+    kerr = rotation.kerr(tuning.launch_power_uw)
+    return rotation_clips(rotation, kerr, bits, x, design.polarizations)
 
 
 def _output(tuning: Tuning, block: int, x: Samples) -> Samples:
@@ -219,8 +256,8 @@ def _output(tuning: Tuning, block: int, x: Samples) -> Samples:
     design, k = tuning.design, block // 2
     if block % 2 == 0:
         return filter_samples(design.filters[k], x)
-    kerr = design.rotations[k].kerr(tuning.launch_power_uw)
-    return rotate(design.rotations[k], kerr, design.rotation_input_bits(k), x)
+    rotation, bits = design.rotations[k], design.rotation_input_bits(k)
+    return rotate(rotation, rotation.kerr(tuning.launch_power_uw), bits, x, design.polarizations)
 
 
 def warm_up_words(design: Design, lanes: int, blocks: Sequence[int]) -> int:

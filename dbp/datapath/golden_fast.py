@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from dbp.datapath import fixed, golden
-from dbp.datapath._golden_kernels import FILTER, ROTATION, pair, receive_streams
+from dbp.datapath._golden_kernels import FILTER, ROTATION, pair, receive_streams, work
 from dbp.datapath.design import Design, Filter, Rotation
 from dbp.datapath.golden import Samples
 
@@ -20,15 +20,20 @@ from dbp.datapath.golden import Samples
 def receive(design: Design, x: Samples, launch_power_uw: int) -> Samples:
     """`dbp.datapath.golden.receive`, equal in every sample: the whole receiver filter.
 
-    ``x``: codes of ``signal_bits``, of any shape with time along the last axis, from zero history.
-    Same shape back. ``launch_power_uw`` in microwatts.
+    ``x``: codes of ``signal_bits``, of any shape with time along the last axis and, where there are
+    two, the polarisations before it; from zero history. Same shape back. ``launch_power_uw`` in
+    microwatts.
     """
     codes = np.ascontiguousarray(np.stack(x, dtype=np.int64))
     low, high = fixed.code_range(design.signal_bits)
     inside = codes.size and low <= codes.min() and codes.max() <= high
-    if not (inside and fits_32_bits(design)):
-        return golden.receive(design, x, launch_power_uw)  # which refuses samples outside
-    receive_streams(codes.reshape(2, -1, codes.shape[-1]), *_tables(design, launch_power_uw))
+    both = design.polarizations == 2
+    if not (inside and fits_32_bits(design)) or (both and codes.shape[1:][-2:-1] != (2,)):
+        return golden.receive(design, x, launch_power_uw)  # which refuses what does not fit
+    streams = codes.reshape(2, -1, design.polarizations, codes.shape[-1])
+    receive_streams(
+        streams, work(design.delay, design.polarizations), *_tables(design, launch_power_uw)
+    )
     return Samples(*codes)
 
 
@@ -38,7 +43,8 @@ def fits_32_bits(design: Design) -> bool:
     return all(
         _filter_fits(f, design.filter_input_bits(k)) for k, f in enumerate(design.filters)
     ) and all(
-        _rotation_fits(r, design.rotation_input_bits(k)) for k, r in enumerate(design.rotations)
+        _rotation_fits(r, design.rotation_input_bits(k), design.polarizations)
+        for k, r in enumerate(design.rotations)
     )
 
 
@@ -52,9 +58,9 @@ def _filter_fits(filter_: Filter, input_bits: int) -> bool:
     )
 
 
-def _rotation_fits(rotation: Rotation, input_bits: int) -> bool:
-    # |x|^2 and the offset lie in 0 .. 2^(2 b - 1).
-    largest_power = 1 << (2 * rotation.branch_width(input_bits) - 1)
+def _rotation_fits(rotation: Rotation, input_bits: int, polarizations: int) -> bool:
+    # |x|^2 of each polarisation lies in 0 .. 2^(2 b - 1), the offset below the sum of both.
+    largest_power = polarizations << (2 * rotation.branch_width(input_bits) - 1)
     phase_sum = rotation.kerr_taps * largest_power << (rotation.kerr_bits - 1)
     # Halves hold the cosine, phi and its negative. The products by samples of 16 bits then stay
     # below 2^15 (2^15 + 2^14), and half of 2^28, the most that is shifted out, fits beside them.

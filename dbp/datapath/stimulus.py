@@ -24,7 +24,8 @@ MAX_SAMPLES = 1 << 24
 class Stimulus:
     """One stream of converter codes, its launch power, and where it comes from.
 
-    ``samples``: I and Q, shape ``(n,)``, ``design.signal_bits`` bits, 2 per symbol.
+    ``samples``: I and Q, shape ``(n,)``, ``design.signal_bits`` bits, ``design.samples_per_symbol``
+    per symbol; with two polarisations ``(2, n)``, x and y.
     ``config_hash``: the hash of the configuration whose link was simulated.
     """
 
@@ -33,6 +34,11 @@ class Stimulus:
     design_hash: str
     config_hash: str
     seed: int
+
+    @property
+    def length(self) -> int:
+        """The number of samples, of each polarisation."""
+        return self.samples.i.shape[-1]
 
     def save(self, path: str | Path) -> None:
         """Write the file atomically."""
@@ -55,10 +61,13 @@ class Stimulus:
         if set(content) != expected:
             raise InputError(f"{path}: fields {shown(sorted(content))}: must be {sorted(expected)}")
         i, q = content["samples_i"], content["samples_q"]
-        if i.ndim != 1 or i.shape != q.shape or not 0 < i.size <= MAX_SAMPLES:
+        rows = () if design.polarizations == 1 else (2,)
+        fits = i.ndim == len(rows) + 1 and i.shape[:-1] == rows and i.shape == q.shape
+        if not fits or not 0 < i.shape[-1] <= MAX_SAMPLES:
+            each = "" if design.polarizations == 1 else "(2, n), x and y, of "
             raise InputError(
-                f"{path}: samples of shapes {i.shape} and {q.shape}: must be two equal lengths "
-                f"of 1..{MAX_SAMPLES}"
+                f"{path}: samples of shapes {i.shape} and {q.shape}: must be {each}two equal "
+                f"lengths of 1..{MAX_SAMPLES}"
             )
         low, high = fixed.code_range(design.signal_bits)
         for name, part in (("samples_i", i), ("samples_q", q)):

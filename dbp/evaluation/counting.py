@@ -27,7 +27,6 @@ import concurrent.futures
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from fractions import Fraction
 from typing import Any, TypedDict, TypeVar
 
 from tqdm import tqdm
@@ -40,7 +39,7 @@ from dbp.evaluation import groups
 from dbp.evaluation.groups import Scenario
 from dbp.evaluation.measures import Measures, summarize
 from dbp.evaluation.points import Points
-from dbp.evaluation.receivers import FixedReceiver, Receiver, rate_of
+from dbp.evaluation.receivers import FixedReceiver, Receiver, link_of, rate_of
 from dbp.evaluation.store import CountedGroup, Results
 from dbp.link import modulation
 from dbp.records.schemas import Point
@@ -48,6 +47,9 @@ from dbp.support import threads
 
 # Between two looks at how many tasks run at a time, where none has ended.
 LOOK_S = 5.0
+
+# In these a design may have a link of its own: columns of its points where links differ.
+_OWN_KEYS = ("adc_samples_per_symbol", "dual_polarisation")
 
 # A scenario, and the receivers that are evaluated on its waveforms.
 Transmission = tuple[Scenario, Sequence[Receiver]]
@@ -312,24 +314,22 @@ def evaluate(
     """Count the bit errors of receivers: one point per launch power and receiver, in threads.
 
     All receivers of a launch power get the same waveforms, each simulated once; those that work at
-    other samples per symbol than ``link.adc_samples_per_symbol`` get theirs at these. Shows a
-    progress bar on a terminal.
+    other samples per symbol than ``link.adc_samples_per_symbol`` get theirs at these, and designs
+    of two polarisations both. Shows a progress bar on a terminal.
     """
-    at_rate: dict[Fraction, list[Receiver]] = {}
+    on_link: dict[config.Link, list[Receiver]] = {}
     for receiver in receivers:
-        at_rate.setdefault(rate_of(receiver, link), []).append(receiver)
-    links = {
-        rate: link if rate == link.adc_rate else config.at_rate(link, rate) for rate in at_rate
-    }
+        on_link.setdefault(link_of(receiver, link), []).append(receiver)
     _check_names(receivers)
-    for rate, of_rate in at_rate.items():
-        check(of_rate, links[rate])
-        groups.load_torch(links[rate], of_rate)
+    for own, of_link in on_link.items():
+        check(of_link, own)
+        groups.load_torch(own, of_link)
     transmissions = [
-        (Scenario(links[rate], float(power), seed), of_rate)
+        (Scenario(own, float(power), seed), of_link)
         for power in launch_powers_dbm
-        for rate, of_rate in at_rate.items()
+        for own, of_link in on_link.items()
     ]
+    told = [key for key in _OWN_KEYS if len({config.flat_link(own)[key] for own in on_link}) > 1]
     cores = threads.cores()
     with threads.pool(cores) as pool:
         prefixes = count(
@@ -345,21 +345,16 @@ def evaluate(
             scenario,
             prefix,
             design=_design_of(receiver),
-            link_changes=_rate(scenario.link) if len(at_rate) > 1 else None,
+            link_changes={key: config.flat_link(scenario.link)[key] for key in told},
         )
-        for (scenario, of_rate), of_scenario in zip(transmissions, prefixes, strict=True)
-        for receiver, prefix in zip(of_rate, of_scenario, strict=True)
+        for (scenario, of_link), of_scenario in zip(transmissions, prefixes, strict=True)
+        for receiver, prefix in zip(of_link, of_scenario, strict=True)
     }
     return Points(
         points[float(power), receiver.name, receiver.arithmetic]
         for power in launch_powers_dbm
         for receiver in receivers
     )
-
-
-def _rate(link: config.Link) -> dict[str, str]:
-    """What tells the links of one evaluation apart: the columns of its points."""
-    return {"adc_samples_per_symbol": link.adc_samples_per_symbol}
 
 
 def _design_of(receiver: Receiver) -> Design | None:
@@ -388,8 +383,14 @@ def check(receivers: Sequence[Receiver], link: config.Link) -> None:
                 f"receiver {receiver.name}: works at {rate} samples per symbol: "
                 f"link.adc_samples_per_symbol = {link.adc_samples_per_symbol} must be that"
             )
-        if receiver.arithmetic == "fixed":
-            config.require_one_polarization(link, f"{receiver.name} in fixed point")
+        both = link.impairments.dual_polarisation
+        taken = getattr(receiver, "polarizations", link.impairments.polarizations)
+        if taken != link.impairments.polarizations:
+            raise InputError(
+                f"receiver {receiver.name}: polarizations = {taken}: must be "
+                f"{link.impairments.polarizations}, since link.impairments.dual_polarisation = "
+                f"{str(both).lower()}"
+            )
 
 
 def point(

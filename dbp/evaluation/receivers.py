@@ -37,8 +37,8 @@ class Receiver(Protocol):
     """The protocol of everything that can be evaluated: a named equaliser of circular blocks.
 
     ``name``: text, how its points are called; different for all receivers of one arithmetic.
-    ``arithmetic``: "float" or "fixed", as its points state it. "fixed" is for one polarisation, and
-    its blocks may share one gain control, so that they depend on each other a little.
+    ``arithmetic``: "float" or "fixed", as its points state it. Blocks of "fixed" may share one gain
+    control, so that they depend on each other a little.
     ``key``: text; receivers of the same key do the same with every waveform of one link. Counted
     errors are kept under it and found again by it: state in it all parameters that matter.
 
@@ -47,8 +47,8 @@ class Receiver(Protocol):
     symbol (2 by default) with symbol n at sample r n, and mean power 1
     (`dbp.link.transmission.Received`). It returns finite complex numbers of the same shape, in any
     unit, with the symbols still where they were: no group delay. The same blocks give the same
-    numbers at every call, in any process. In floating point also two polarisations, ``(blocks, 2,
-    samples)``, launched with that power together.
+    numbers at every call, in any process. On links of two polarisations the shape is ``(blocks, 2,
+    samples)``, x and y, launched with that power together.
 
     A receiver in twelve lines, which undoes the dispersion of a link::
 
@@ -87,7 +87,8 @@ class Receiver(Protocol):
 class FixedReceiver:
     """A `Design` as the hardware computes it, by the golden model's fast form.
 
-    The blocks pass as one stream under one gain control. The hardware starts each block with the
+    The blocks pass as one stream under one gain control, a design of two polarisations with both
+    beside each other. The hardware starts each block with the
     history of whatever came before, so every block is sent with the end of itself before it, as
     long as the receiver's memory; what the receiver puts out meanwhile is dropped.
     """
@@ -102,16 +103,27 @@ class FixedReceiver:
         return self.design.samples_per_symbol
 
     @property
+    def polarizations(self) -> int:
+        """Which the design takes."""
+        return self.design.polarizations
+
+    @property
     def key(self) -> str:
         return f"fixed {self.design.hash}"
 
     def __call__(self, waveform: Waveform, launch_power_dbm: float) -> Waveform:
+        given = waveform.shape[1] if waveform.ndim == 3 else 1
+        if given != self.polarizations:
+            raise InputError(
+                f"receiver {self.name}: polarizations = {self.polarizations}: must be {given}, as "
+                f"the waveform has"
+            )
         delay, samples = self.design.delay, waveform.shape[-1]
         memory = 2 * delay
-        wrapped = waveform[:, np.arange(-memory, samples) % samples]
-        stream = golden.convert(wrapped.reshape(-1), self.design)
+        wrapped = waveform[..., np.arange(-memory, samples) % samples]
+        stream = golden.convert(golden.one_stream(wrapped), self.design)
         i, q = golden_fast.receive(self.design, stream, launch_power_uw(launch_power_dbm))
-        received = (i + 1j * q).reshape(wrapped.shape)[:, memory:]
+        received = golden.as_blocks(i + 1j * q, len(wrapped))[..., memory:]
         return np.roll(received, -delay, axis=-1)
 
 
@@ -254,6 +266,17 @@ def rate_of(receiver: Receiver, link: config.Link) -> Fraction:
     Designs and their filters work at one ratio, which is their attribute ``samples_per_symbol``.
     """
     return getattr(receiver, "samples_per_symbol", link.adc_rate)
+
+
+def link_of(receiver: Receiver, link: config.Link) -> config.Link:
+    """The link as a receiver takes it: at its samples per symbol, and with its polarisations.
+
+    `InputError` where the link cannot have them.
+    """
+    rate, polarizations = rate_of(receiver, link), getattr(receiver, "polarizations", 1)
+    if rate == link.adc_rate and polarizations <= link.impairments.polarizations:
+        return link
+    return config.for_design(link, rate, polarizations)
 
 
 def check_receiver(receiver: Receiver, link: config.Link) -> None:

@@ -26,6 +26,10 @@ Below, the floating-point chain has b = e = o = 1. Derivatives count every round
 as the identity (straight-through), so for them p = b^2 |u|^2 + const. The derivative of the factor,
 r' = dr/dphi, is j exp(j phi), j, or j - phi, for the three forms of r; v = r' u is the slope of y.
 
+*Two polarisations.* Neighbouring lanes are x and y of one block. Both pass the same filters, and p
+above is the sum of both, so phi is common to both: where p, its tangent or f below is convolved
+with K, it is first summed over the two.
+
 *Tangents.* A small change t of a signal passes
 
     a filter:    t_u = sum_m h_m (t_x)_m
@@ -95,7 +99,8 @@ class Arithmetic(NamedTuple):
     ``limits``: lowest and highest code behind each filter, shape ``(filters, 2)``. ``formats``:
     records of `FORMAT`, shape ``(filters - 1,)``. Both of the type of the signals; without
     rounding only their shapes matter. ``halves``, ``kerr_halves``: how many half taps each filter
-    has, and half constants each rotation; int64.
+    has, and half constants each rotation; int64. ``polarizations``: 1, or 2 that are neighbouring
+    blocks.
     """
 
     quantized: bool
@@ -103,15 +108,20 @@ class Arithmetic(NamedTuple):
     formats: NDArray
     halves: NDArray
     kerr_halves: NDArray
+    polarizations: int
 
 
 class Kerr(NamedTuple):
-    """The constants of one rotation: half of K, a record of `FORMAT`; and the padding of planes."""
+    """The constants of one rotation: half of K, a record of `FORMAT`; and the padding of planes.
+
+    ``both``: neighbours are the two polarisations of a block.
+    """
 
     half: NDArray
     quantized: bool
     fmt: Any
     pad: int
+    both: bool
 
 
 class Point(NamedTuple):
@@ -399,6 +409,15 @@ def _kerr_gradient(p, g, pad, total):
 
 
 @_compile
+def _share(plane, both):
+    """Give the two polarisations, which lie side by side in a plane, their sum, if there are."""
+    if both:
+        for m in range(0, plane.size, 2):
+            total = plane[m] + plane[m + 1]
+            plane[m], plane[m + 1] = total, total
+
+
+@_compile
 def _requantize(x, low, high):
     for m in range(x.size):
         x[m] = min(max(np.floor(x[m] + HALF), low), high)
@@ -420,6 +439,7 @@ def _float_point(kerr, u, point):
     power = point.power[kerr.pad * SIMD_BLOCKS : kerr.pad * SIMD_BLOCKS + u_i.size]
     for m in range(u_i.size):
         power[m] = u_i[m] * u_i[m] + u_q[m] * u_q[m]
+    _share(power, kerr.both)
     _wrap(point.power, kerr.pad, u_i.size // SIMD_BLOCKS)
     _convolve_real(point.power, kerr.half, kerr.pad, sine)
     for m in range(u_i.size):
@@ -435,6 +455,7 @@ def _quantized_point(kerr, u, point):
     for m in range(u_i.size):
         i, q = np.floor(u_i[m] * scale), np.floor(u_q[m] * scale)
         power[m] = (i * (i + middle) + q * (q + middle)) - offset
+    _share(power, kerr.both)
     _wrap(point.power, kerr.pad, u_i.size // SIMD_BLOCKS)
     _convolve_real(point.power, kerr.half, kerr.pad, sine)
     _requantize(sine, fmt.phase_low, fmt.phase_high)
@@ -517,6 +538,7 @@ def _rotation_adjoint(kerr, u, point, g, by_phase, out, total):
         v_i, v_q = _slope(u_i[m], u_q[m], cosine[m], sine[m], slopes)
         inner[m] = (g_i[m] * v_i + g_q[m] * v_q) * scale
     _kerr_gradient(point.power, inner, pad, total)
+    _share(inner, kerr.both)
     _wrap(by_phase, pad, length // SIMD_BLOCKS)
     by_power = point.power[own]
     _convolve_real(by_phase, kerr.half, pad, by_power)
@@ -545,13 +567,14 @@ def _rotation_tangent(kerr, u, point, t, work, out):
     own = slice(pad * SIMD_BLOCKS, pad * SIMD_BLOCKS + length)
     inner = power[own]
     scale = TWO * slopes.power * slopes.phase
-    if kerr.half.size == 1:  # nothing of other samples
+    if kerr.half.size == 1 and not kerr.both:  # nothing of other samples
         h = kerr.half[0]
         for m in range(length):
             phase[m] = h * (scale * (u_i[m] * t_i[m] + u_q[m] * t_q[m]))
     else:
         for m in range(length):
             inner[m] = scale * (u_i[m] * t_i[m] + u_q[m] * t_q[m])
+        _share(inner, kerr.both)
         _wrap(power, pad, length // SIMD_BLOCKS)
         _convolve_real(power, kerr.half, pad, phase)
     out_i, out_q, output = out[0, own], out[1, own], slopes.output
@@ -616,6 +639,7 @@ def forward(x, half_taps, half_kerr, arithmetic, kept):
     """
     _, rows, blocks = x.shape
     filters, pad = half_taps.shape[0], _padding(half_taps, half_kerr)
+    both = arithmetic.polarizations == 2
     signal = np.empty((2, (rows + 2 * pad) * SIMD_BLOCKS), x.dtype)
     filtered = np.empty((2, rows * SIMD_BLOCKS), x.dtype)
     point = _new_point(rows, pad, x.dtype)
@@ -624,7 +648,7 @@ def forward(x, half_taps, half_kerr, arithmetic, kept):
         _load_wrapped(x, first, pad, signal)
         for k in range(filters - 1):
             own = _constants(half_kerr, arithmetic, k)
-            kerr = Kerr(own, arithmetic.quantized, arithmetic.formats[k], pad)
+            kerr = Kerr(own, arithmetic.quantized, arithmetic.formats[k], pad, both)
             u = kept[first // SIMD_BLOCKS, k] if kept.size else filtered
             _filter(signal, half_taps, pad, arithmetic, k, u)
             _operating_point(kerr, u, point)
@@ -645,6 +669,7 @@ def adjoint(x, gradient, half_taps, half_kerr, arithmetic, kept):
     """
     _, rows, blocks = x.shape
     filters, pad = half_taps.shape[0], _padding(half_taps, half_kerr)
+    both = arithmetic.polarizations == 2
     length, padded = rows * SIMD_BLOCKS, (rows + 2 * pad) * SIMD_BLOCKS
     signal, g = np.empty((2, padded), x.dtype), np.empty((2, padded), x.dtype)
     point, by_phase = _new_point(rows, pad, x.dtype), np.empty(padded, x.dtype)
@@ -658,7 +683,7 @@ def adjoint(x, gradient, half_taps, half_kerr, arithmetic, kept):
         _load_wrapped(gradient, first, pad, g)
         for k in range(filters - 1, 0, -1):
             own = _constants(half_kerr, arithmetic, k - 1)
-            kerr = Kerr(own, arithmetic.quantized, arithmetic.formats[k - 1], pad)
+            kerr = Kerr(own, arithmetic.quantized, arithmetic.formats[k - 1], pad, both)
             u = kept[first // SIMD_BLOCKS, k - 1]
             _operating_point(kerr, u, point)
             _rotate(kerr, u, point, signal)
@@ -678,7 +703,7 @@ def linearize(x, half_taps, half_kerr, arithmetic):
     """The signal all along the chain, `Linearized`, for `tap_tangents` and `kerr_tangents`."""
     _, rows, blocks = x.shape
     filters, chunks = half_taps.shape[0], -(-blocks // SIMD_BLOCKS)
-    pad = _padding(half_taps, half_kerr)
+    pad, both = _padding(half_taps, half_kerr), arithmetic.polarizations == 2
     length, padded = rows * SIMD_BLOCKS, (rows + 2 * pad) * SIMD_BLOCKS
     inputs = np.empty((chunks, filters, 2, padded), x.dtype)
     outputs = np.empty((chunks, filters - 1, 2, length), x.dtype)
@@ -689,7 +714,7 @@ def linearize(x, half_taps, half_kerr, arithmetic):
         _load_wrapped(x, n * SIMD_BLOCKS, pad, inputs[n, 0])
         for k in range(filters - 1):
             own = _constants(half_kerr, arithmetic, k)
-            kerr = Kerr(own, arithmetic.quantized, arithmetic.formats[k], pad)
+            kerr = Kerr(own, arithmetic.quantized, arithmetic.formats[k], pad, both)
             u, point = outputs[n, k], Point(powers[n, k], cosines[n, k], sines[n, k])
             _filter(inputs[n, k], half_taps, pad, arithmetic, k, u)
             _operating_point(kerr, u, point)
@@ -701,10 +726,10 @@ def linearize(x, half_taps, half_kerr, arithmetic):
 def _propagate(t, n, k, half_taps, half_kerr, arithmetic, chain, work):
     """A small change ``t`` behind filter ``k`` becomes that behind the last filter, in place."""
     signal, planes = work
-    pad = _padding(half_taps, half_kerr)
+    pad, both = _padding(half_taps, half_kerr), arithmetic.polarizations == 2
     for j in range(k, half_taps.shape[0] - 1):
         own = _constants(half_kerr, arithmetic, j)
-        kerr = Kerr(own, arithmetic.quantized, arithmetic.formats[j], pad)
+        kerr = Kerr(own, arithmetic.quantized, arithmetic.formats[j], pad, both)
         point = Point(chain.powers[n, j], chain.cosines[n, j], chain.sines[n, j])
         _rotation_tangent(kerr, chain.outputs[n, j], point, t, planes, signal)
         _convolve(signal, _taps(half_taps, arithmetic, j + 1), pad, t)
@@ -754,12 +779,12 @@ def kerr_tangents(k, half_taps, half_kerr, arithmetic, chain, out):
     ``(2, rows, half, blocks)``.
     """
     _, rows, half, blocks = out.shape
-    pad = _padding(half_taps, half_kerr)
+    pad, both = _padding(half_taps, half_kerr), arithmetic.polarizations == 2
     work = _work(rows, pad, out.dtype)
     signal = work[0]
     t = np.empty((2, rows * SIMD_BLOCKS), out.dtype)
     own = _constants(half_kerr, arithmetic, k)
-    slopes = _slopes(Kerr(own, arithmetic.quantized, arithmetic.formats[k], pad))
+    slopes = _slopes(Kerr(own, arithmetic.quantized, arithmetic.formats[k], pad, both))
     for n in range(-(-blocks // SIMD_BLOCKS)):
         u, power = chain.outputs[n, k], chain.powers[n, k]
         c, s = chain.cosines[n, k], chain.sines[n, k]

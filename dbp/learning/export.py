@@ -13,6 +13,7 @@ from dbp.datapath.design import Design, Filter, Rotation, launch_power_uw
 from dbp.datapath.limits import MAX_BITS, MIN_BITS
 from dbp.errors import InputError
 from dbp.learning.float_filters import FloatFilters
+from dbp.link.fiber import MANAKOV
 
 # K is kerr_gain * launch power / 2**KERR_SHIFT.
 KERR_SHIFT = 20
@@ -23,7 +24,12 @@ TOLERATED_LOG2 = 0.25
 _MAX_PHASE_SHIFT = 40
 
 
-def export(filters: FloatFilters, formats: config.Filters, datapath: config.Datapath) -> Design:
+def export(
+    filters: FloatFilters,
+    formats: config.Filters,
+    datapath: config.Datapath,
+    polarizations: int = 1,
+) -> Design:
     """Round floating-point filters to a Design, named after its formats.
 
     Every filter has the power-of-two coefficient scale at which its largest half tap just fits, and
@@ -32,8 +38,9 @@ def export(filters: FloatFilters, formats: config.Filters, datapath: config.Data
     at which no K of theirs saturates up to ``datapath.max_launch_power_dbm``, and
     ``datapath.phase_bits`` where they undo the Kerr phase of a span, a bit less for each halving
     and a bit more for each doubling of it. The unit mean power of ``filters`` becomes the loading
-    of the converter. Raises `InputError` where a tap or a Kerr constant is beyond what formats
-    hold.
+    of the converter. With two ``polarizations`` the power is that of both, and K 8/9 of what one
+    would have at the same total power (`dbp.link.fiber`). Raises `InputError` where a tap or a Kerr
+    constant is beyond what formats hold.
     """
     c, s = formats.coefficient_bits, formats.signal_bits
     last = len(filters.taps) - 1
@@ -44,7 +51,7 @@ def export(filters: FloatFilters, formats: config.Filters, datapath: config.Data
     input_bits = s + datapath.rotation_guard_bits
     width = min(datapath.branch_bits, input_bits)
     per_uw = filters.kerr_rad_per_mw * kerr_unit(
-        datapath.adc_rms_permille, width, datapath.phase_fraction_bits
+        datapath.adc_rms_permille, width, datapath.phase_fraction_bits, polarizations
     )
     kinds = _kinds(formats, len(per_uw))
     phase_bits = _phase_bits(filters, formats, kinds, datapath)
@@ -52,7 +59,7 @@ def export(filters: FloatFilters, formats: config.Filters, datapath: config.Data
     rotations = tuple(
         Rotation(
             branch_bits=datapath.branch_bits,
-            power_offset=_power_offset(datapath, width, input_bits),
+            power_offset=_power_offset(datapath, width, input_bits, polarizations),
             kerr_bits=datapath.kerr_bits,
             kerr_gains=_round(gains * 2.0 ** (phase_shift + KERR_SHIFT)),
             kerr_shift=KERR_SHIFT,
@@ -65,12 +72,13 @@ def export(filters: FloatFilters, formats: config.Filters, datapath: config.Data
         for gains, phase_shift, bits in zip(per_uw, phase_shifts, phase_bits, strict=True)
     )
     return Design(
-        f"c{c}-s{s}",
+        f"c{c}-s{s}" if polarizations == 1 else f"dual-c{c}-s{s}",
         s,
         datapath.adc_rms_permille,
         tuple(rounded),
         rotations,
         filters.samples_per_symbol,
+        polarizations,
     )
 
 
@@ -133,13 +141,16 @@ def _phase_shift(
     return min(shift, _MAX_PHASE_SHIFT)
 
 
-def _power_offset(datapath: config.Datapath, width: int, input_bits: int) -> int:
+def _power_offset(
+    datapath: config.Datapath, width: int, input_bits: int, polarizations: int
+) -> int:
     """The mean of \\|x\\|^2 in codes of a branch of ``width`` bits, if it is to be taken out."""
     if not datapath.centre_power:
         return 0
     # |x|^2 of a cut code leaves a constant out: a quarter of each quadrature's square.
     left_out = 0.5 if width < input_bits else 0.0
-    return max(math.floor(_mean_power(datapath.adc_rms_permille, width) - left_out + 0.5), 0)
+    mean = polarizations * (_mean_power(datapath.adc_rms_permille, width) - left_out)
+    return max(math.floor(mean + 0.5), 0)
 
 
 def _mean_power(adc_rms_permille: int, branch_bits: int) -> float:
@@ -147,9 +158,21 @@ def _mean_power(adc_rms_permille: int, branch_bits: int) -> float:
     return 2 * (adc_rms_permille / 1000 * 2.0 ** (branch_bits - 1)) ** 2
 
 
-def kerr_unit(adc_rms_permille: int, branch_bits: int, phase_fraction_bits: int) -> float:
+def kerr_share(polarizations: int) -> float:
+    """What a Kerr constant of one polarisation is multiplied by, for signals of mean power 1 each.
+
+    With two, each of mean power 1 has half of the launch power, and the Kerr effect is 8/9 of that
+    of their sum (Manakov: `dbp.link.fiber`).
+    """
+    return 1.0 if polarizations == 1 else MANAKOV / 2
+
+
+def kerr_unit(
+    adc_rms_permille: int, branch_bits: int, phase_fraction_bits: int, polarizations: int
+) -> float:
     """K / 2**phase_shift per microwatt for a rotation of 1 rad per mW."""
-    return 1e-3 * 2.0**phase_fraction_bits / _mean_power(adc_rms_permille, branch_bits)
+    unit = 1e-3 * 2.0**phase_fraction_bits / _mean_power(adc_rms_permille, branch_bits)
+    return unit * kerr_share(polarizations)
 
 
 def coefficient_shift(largest: float, bits: int) -> int:

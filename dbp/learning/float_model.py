@@ -7,7 +7,8 @@ fixed-point form. Both have two forms of equal results: on a CPU the compiled
 `dbp.learning._chain_kernels`, and on any device, and as their check, torch's own operations.
 
 A signal is a real tensor of shape ``(2, samples, blocks)``: I and Q apart, the same sample of all
-independent blocks together.
+independent blocks together. With two polarisations each block has two neighbouring columns, x and
+y: shape ``(2, samples, 2 * blocks)``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from torch.nn import functional
 
 from dbp.learning import _chain_kernels
 from dbp.learning._chain_kernels import SIMD_BLOCKS, Arithmetic
+from dbp.learning.export import kerr_share
 from dbp.learning.float_filters import FloatFilters
 from dbp.link.modulation import root_raised_cosine
 
@@ -48,12 +50,16 @@ def exact_convolutions() -> Iterator[None]:
 
 
 def to_signal(waveform: NDArray[np.complexfloating], dtype: torch.dtype = torch.float32) -> Tensor:
-    """Complex blocks, shape ``(blocks, samples)``, to a signal of the model."""
+    """Complex blocks, shape ``(blocks, samples)``, to a signal of the model.
+
+    Also ``(blocks, 2, samples)``, of two polarisations.
+    """
+    waveform = waveform.reshape(-1, waveform.shape[-1])
     return torch.from_numpy(np.stack((waveform.real.T, waveform.imag.T))).to(dtype)
 
 
 def from_signal(x: Tensor) -> NDArray[np.complexfloating]:
-    """The inverse of `to_signal`."""
+    """The columns of a signal, shape ``(columns, samples)``: `to_signal` undone."""
     i, q = x.detach().cpu().numpy()
     return np.ascontiguousarray((i + 1j * q).T)
 
@@ -113,6 +119,14 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     return torch.cat((cosine * i - sine * q, cosine * q + sine * i), 1)
 
 
+def shared(power: Tensor, polarizations: int) -> Tensor:
+    """With two polarisations the sum of each two neighbours along the first axis, for both."""
+    if polarizations == 1:
+        return power
+    both = power.unflatten(0, (-1, 2))
+    return both.sum(1, keepdim=True).expand_as(both).flatten(0, 1)
+
+
 class _Chain(torch.autograd.Function):
     """The compiled chain, ``apply(x, half_taps, half_kerr, arithmetic, differentiable)``."""
 
@@ -161,6 +175,8 @@ def _check_length(samples: int, half: int) -> None:
 
 def receive(x: Tensor, half_taps: Tensor, half_kerr: Tensor, arithmetic: Arithmetic) -> Tensor:
     """A signal on the CPU through the compiled chain, differentiable (`_chain_kernels.forward`)."""
+    if x.shape[2] % arithmetic.polarizations:
+        raise ValueError(f"{x.shape[2]} columns: must be pairs, x and y")
     return _Chain.apply(x, half_taps, half_kerr, arithmetic, torch.is_grad_enabled())
 
 
@@ -220,7 +236,8 @@ class Chain(nn.Module):
     ``half_taps``: shape ``(filters, half, 2)``, as the function of that name gives it; ``kerr``:
     shape ``(rotations, half)``. ``halves`` and ``kerr_halves`` of each row, its last ones, belong
     to a filter or a rotation, True in ``own_taps`` and ``own_kerr``; what is outside of a short
-    one stays zero and is no parameter.
+    one stays zero and is no parameter. ``polarizations``: how many columns of a signal share their
+    power.
     """
 
     own_taps: Tensor
@@ -232,8 +249,10 @@ class Chain(nn.Module):
         kerr: Tensor,
         halves: Sequence[int],
         kerr_halves: Sequence[int],
+        polarizations: int,
     ) -> None:
         super().__init__()
+        self.polarizations = polarizations
         self.half_taps, self.kerr = nn.Parameter(half_taps), nn.Parameter(kerr)
         self.halves, self.kerr_halves = (np.array(n, np.int64) for n in (halves, kerr_halves))
         for name, rows, lengths in (
@@ -272,16 +291,18 @@ class Chain(nn.Module):
 class Model(Chain):
     """A receiver filter in floating point whose taps and Kerr constants can be learned.
 
-    ``kerr``: as ``FloatFilters.kerr_rad_per_mw``.
+    ``kerr``: as ``FloatFilters.kerr_rad_per_mw``, the constants of one polarisation, with two
+    ``polarizations`` too.
     """
 
-    def __init__(self, filters: FloatFilters) -> None:
+    def __init__(self, filters: FloatFilters, polarizations: int = 1) -> None:
         rotations, half_kerr = filters.kerr_rad_per_mw.shape
         super().__init__(
             half_taps(filters),
             torch.tensor(filters.kerr_rad_per_mw, dtype=torch.float32),
             [taps.size // 2 + 1 for taps in filters.taps],
             [half_kerr] * rotations,
+            polarizations,
         )
         self._rate = filters.samples_per_symbol
         self._arithmetic = Arithmetic(
@@ -290,21 +311,27 @@ class Model(Chain):
             np.zeros(len(self.kerr), _chain_kernels.format_type(np.float32)),
             self.halves,
             self.kerr_halves,
+            polarizations,
         )
 
     def forward(self, x: Tensor, launch_power_mw: float) -> Tensor:
         """Receive a signal of mean power 1; same shape back, without delay."""
         if x.device.type != "cpu":
             return self.plain(x, launch_power_mw)
-        return receive(x, self.half_taps, self.kerr * launch_power_mw, self._arithmetic)
+        kerr = self.kerr * self._power(launch_power_mw)
+        return receive(x, self.half_taps, kerr, self._arithmetic)
+
+    def _power(self, launch_power_mw: float) -> float:
+        """What the constants of one polarisation are multiplied by."""
+        return launch_power_mw * kerr_share(self.polarizations)
 
     def plain(self, x: Tensor, launch_power_mw: float) -> Tensor:
         """`forward` in torch's own operations, on any device."""
-        kerr = self.kerr * launch_power_mw
+        kerr = self.kerr * self._power(launch_power_mw)
         x = x.permute(2, 0, 1)
         for k, half in enumerate(self.half_taps):
             if k:
-                power = x.square().sum(1, keepdim=True)
+                power = shared(x.square().sum(1, keepdim=True), self.polarizations)
                 phase = convolve(power, kerr[k - 1, :, None])
                 x = rotate(x, torch.cos(phase), torch.sin(phase))
             x = convolve(x, half)
@@ -312,7 +339,7 @@ class Model(Chain):
 
     def tangents(self, x: Tensor, launch_power_mw: float) -> Tangents:
         """The derivative of `forward`, a signal on the CPU, by ``half_taps`` and ``kerr``."""
-        power = torch.tensor(launch_power_mw, dtype=torch.float32)
+        power = torch.tensor(self._power(launch_power_mw), dtype=torch.float32)
         return Tangents(
             x,
             self.half_taps,

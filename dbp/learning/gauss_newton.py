@@ -28,10 +28,10 @@ from dbp.learning.quantized_model import QuantizedModel
 
 # Damping of the first iteration; each finds that of the next.
 DAMPING = 1e-2
-# Blocks that are received together; each batch has a complex gain of its own. Fixed, so that sums
+# Columns that are received together; each batch has a complex gain of its own. Fixed, so that sums
 # of floats are the same on any number of cores. The derivative needs more memory.
-BATCH_BLOCKS = 32
-CURVATURE_BATCH_BLOCKS = 16
+BATCH_COLUMNS = 32
+CURVATURE_BATCH_COLUMNS = 16
 # An iteration tries a damping smaller and larger by this factor, too; where none of them helps, the
 # next iteration is damped more by the second.
 FACTOR = 4.0
@@ -86,7 +86,8 @@ class Objective:
 
     Parameters are one float64 vector: half taps, then Kerr constants, as
     `dbp.learning.float_model.Chain.parameters_of` has them. ``signal``: of
-    the model; ``sent``: symbols, shape ``(symbols, blocks)``, on the same device.
+    the model; ``sent``: symbols, shape ``(symbols, columns)``, on the same device. A column is a
+    block, or with two polarisations one of the two neighbours that are a block.
     """
 
     def __init__(
@@ -101,13 +102,13 @@ class Objective:
         self.model = model
         self._launch_power, self._detector, self._pool = launch_power, detector, pool
         self._batches = list(
-            zip(signal.split(BATCH_BLOCKS, -1), sent.split(BATCH_BLOCKS, -1), strict=True)
+            zip(signal.split(BATCH_COLUMNS, -1), sent.split(BATCH_COLUMNS, -1), strict=True)
         )
         self._signal, self._sent = signal, sent
 
     @property
     def blocks(self) -> int:
-        return self._sent.shape[1]
+        return self._sent.shape[1] // self.model.polarizations
 
     @property
     def parameters(self) -> Vector:
@@ -162,22 +163,25 @@ class Objective:
         if self._signal.device.type != "cpu":
             model = copy.deepcopy(model).cpu()
 
+        each = model.polarizations
+
         def one(batch: NDArray[np.int64]) -> NDArray[np.float64]:
-            indices = torch.from_numpy(batch).to(self._signal.device)
+            columns = (each * batch[:, None] + np.arange(each)).ravel()
+            indices = torch.from_numpy(columns).to(self._signal.device)
             signal, sent = self._signal[..., indices].cpu(), self._sent[:, indices].cpu()
             return curvature_and_slope(model, self._launch_power, signal, sent, self._detector)[0]
 
-        batches = np.array_split(blocks, -(-blocks.size // CURVATURE_BATCH_BLOCKS))
+        batches = np.array_split(blocks, -(-each * blocks.size // CURVATURE_BATCH_COLUMNS))
         return _finite(sum(self._pool.map(one, batches), np.zeros(())) / len(batches))
 
     def _loss(self, signal: Tensor, sent: Tensor) -> Tensor:
         return self._detector.loss(self.model(signal.contiguous(), self._launch_power), sent)
 
     def _mean(self, one: Callable[[tuple[Tensor, Tensor]], Value]) -> Value:
-        """The mean over batches, weighted by their blocks: the last may have fewer."""
+        """The mean over batches, weighted by their columns: the last may have fewer."""
         sizes = [sent.shape[1] for _, sent in self._batches]
         values = self._pool.map(one, self._batches)
-        return sum(size * value for size, value in zip(sizes, values, strict=True)) / self.blocks
+        return sum(size * value for size, value in zip(sizes, values, strict=True)) / sum(sizes)
 
 
 def _finite(values: Vector) -> Vector:

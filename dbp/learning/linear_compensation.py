@@ -10,7 +10,7 @@ import torch
 from dbp import config
 from dbp.datapath.design import Design
 from dbp.learning.float_model import Detector, to_signal
-from dbp.learning.gauss_newton import BATCH_BLOCKS
+from dbp.learning.gauss_newton import BATCH_COLUMNS
 from dbp.learning.least_squares import dispersion
 from dbp.link.transmission import Received
 
@@ -23,16 +23,18 @@ def loss(link: config.Link, received: Received, detector: Detector) -> float:
 
     The whole dispersion is undone at once, exactly, on the circular blocks of ``received``.
     """
-    blocks, samples = received.waveform.shape
+    samples = received.waveform.shape[-1]
+    waveform = received.waveform.reshape(-1, samples)
+    symbols = received.symbols.reshape(len(waveform), -1)
     omega = 2 * np.pi * np.fft.fftfreq(samples)
     response = np.exp(-1j * dispersion(link, link.spans * link.span_km) * omega**2)
     total = 0.0
-    for first in range(0, blocks, BATCH_BLOCKS):
-        batch = slice(first, first + BATCH_BLOCKS)
-        compensated = np.fft.ifft(np.fft.fft(received.waveform[batch]) * response)
-        sent = torch.from_numpy(received.symbols[batch].T.astype(np.complex64))
+    for first in range(0, len(waveform), BATCH_COLUMNS):
+        batch = slice(first, first + BATCH_COLUMNS)
+        compensated = np.fft.ifft(np.fft.fft(waveform[batch]) * response)
+        sent = torch.from_numpy(symbols[batch].T.astype(np.complex64))
         total += len(compensated) * detector.loss(to_signal(compensated), sent).item()
-    return total / blocks
+    return total / len(waveform)
 
 
 def rounding(design: Design) -> float:

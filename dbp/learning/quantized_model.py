@@ -34,15 +34,20 @@ from dbp.learning.float_model import (
     half_taps,
     receive,
     rotate,
+    shared,
     to_signal,
 )
 
 
-def _format(rotation: Rotation, input_bits: int) -> tuple[float, ...]:
-    """`dbp.learning._chain_kernels.FORMAT` of a rotation."""
+def _format(rotation: Rotation, input_bits: int, polarizations: int) -> tuple[float, ...]:
+    """`dbp.learning._chain_kernels.FORMAT` of a rotation.
+
+    Each polarisation has its share of the offset, exactly: their sum is what counts.
+    """
     width = rotation.branch_width(input_bits)
     return (
-        *(2.0 ** (width - input_bits), float(width < input_bits), float(rotation.power_offset)),
+        *(2.0 ** (width - input_bits), float(width < input_bits)),
+        rotation.power_offset / polarizations,
         *map(float, fixed.code_range(rotation.phase_bits)),
         *(2.0**-rotation.phase_fraction_bits, float(rotation.taylor_order)),
         2.0 ** (rotation.output_bits - input_bits),
@@ -68,7 +73,7 @@ def requantize(x: Tensor, low: float, high: float) -> Tensor:
     return _Straight.apply(x, torch.floor(x.detach() + 0.5).clamp_(low, high))
 
 
-def _rotate(x: Tensor, half_kerr: Tensor, fmt: dict[str, float]) -> Tensor:
+def _rotate(x: Tensor, half_kerr: Tensor, fmt: dict[str, float], polarizations: int) -> Tensor:
     """`dbp.datapath.golden.rotate` on codes, circular; ``half_kerr`` holds K / 2**phase_shift."""
     branch = torch.floor(x.detach() * fmt["branch_scale"])
     squares = branch * (branch + fmt["branch_middle"])
@@ -76,7 +81,7 @@ def _rotate(x: Tensor, half_kerr: Tensor, fmt: dict[str, float]) -> Tensor:
         (x * fmt["branch_scale"]).square().sum(1, keepdim=True),
         squares.sum(1, keepdim=True) - fmt["power_offset"],
     )
-    phase = convolve(power, half_kerr[:, None])
+    phase = convolve(shared(power, polarizations), half_kerr[:, None])
     unit = fmt["phase_unit"]
     phase = requantize(phase, fmt["phase_low"], fmt["phase_high"]) * unit
     cosine = torch.ones_like(phase)
@@ -114,6 +119,7 @@ class QuantizedModel(Chain):
             _stacked(gains_per_uw) if gains_per_uw else none,
             [len(row) for row in rows],
             [len(row) for row in gains_per_uw],
+            design.polarizations,
         )
         self._template, self._dtype = design, dtype
         # From codes that enter a filter to codes that leave it.
@@ -134,7 +140,8 @@ class QuantizedModel(Chain):
         self.rounded = True
         numbers = codes.numpy().dtype
         formats = [
-            _format(r, design.rotation_input_bits(k)) for k, r in enumerate(design.rotations)
+            _format(r, design.rotation_input_bits(k), design.polarizations)
+            for k, r in enumerate(design.rotations)
         ]
         self._arithmetic = Arithmetic(
             True,
@@ -142,6 +149,7 @@ class QuantizedModel(Chain):
             np.array(formats, format_type(numbers)),
             self.halves,
             self.kerr_halves,
+            design.polarizations,
         )
 
     def forward(self, x: Tensor, launch_power_uw: int) -> Tensor:
@@ -157,7 +165,7 @@ class QuantizedModel(Chain):
         for k, half in enumerate(self._taps()):
             if k:
                 fmt = dict(zip(FORMAT, arithmetic.formats[k - 1].item(), strict=True))
-                x = _rotate(x, kerr[k - 1], fmt)
+                x = _rotate(x, kerr[k - 1], fmt, self.polarizations)
             x = requantize(convolve(x, half), *arithmetic.limits[k].tolist())
         return x.permute(1, 2, 0)
 
@@ -172,19 +180,26 @@ class QuantizedModel(Chain):
         )
 
     def stream(self, x: golden.Samples, launch_power_uw: int) -> golden.Samples:
-        """`golden.receive` by this model: one causal stream, shape ``(n,)``, zero history."""
-        delay, length = self._template.delay, x.i.size
+        """`golden.receive` by this model: one causal stream, zero history.
+
+        Of shape ``(n,)``, or ``(2, n)`` of two polarisations.
+        """
+        delay, length = self._template.delay, x.i.shape[-1]
         # Enough zeros behind the stream that the circle is a line, and longer than every filter.
         behind = 2 * delay + 2 * max(self.half_taps.shape[1], self.kerr.shape[1])
         with torch.no_grad():
-            signal = to_signal(np.pad(x.i + 1j * x.q, (0, behind))[None], self._dtype)
-            received = np.roll(from_signal(self(signal, launch_power_uw))[0], delay)[:length]
+            padded = np.pad(np.atleast_2d(x.i + 1j * x.q), ((0, 0), (0, behind)))
+            columns = from_signal(self(to_signal(padded, self._dtype), launch_power_uw))
+        received = np.roll(columns, delay, -1)[:, :length].reshape(x.i.shape)
         return golden.Samples(received.real.astype(np.int64), received.imag.astype(np.int64))
 
     def convert(self, waveform: NDArray[np.complexfloating]) -> Tensor:
-        """Gain control, over all blocks alike, and conversion of ``(blocks, samples)`` to codes."""
-        i, q = golden.convert(waveform.reshape(-1), self._template)
-        return to_signal((i + 1j * q).reshape(waveform.shape), self._dtype)
+        """Gain control, over all blocks alike, and conversion of ``(blocks, samples)`` to codes.
+
+        Or of ``(blocks, 2, samples)``, two polarisations.
+        """
+        i, q = golden.convert(golden.one_stream(waveform), self._template)
+        return to_signal(golden.as_blocks(i + 1j * q, len(waveform)), self._dtype)
 
     def design(self, name: str | None = None) -> Design:
         """The design with the taps and rotation constants as they are now, rounded."""
@@ -205,6 +220,7 @@ class QuantizedModel(Chain):
                 design.adc_rms_permille,
                 r.branch_width(design.rotation_input_bits(k)),
                 r.phase_fraction_bits,
+                design.polarizations,
             )
             * 2.0**r.phase_shift
             for k, r in enumerate(design.rotations)
@@ -303,7 +319,7 @@ def _fits_float32(design: Design) -> bool:
     for k, r in enumerate(design.rotations):
         s = design.rotation_input_bits(k)
         one, phase = 1 << r.phase_fraction_bits, 1 << (r.phase_bits - 1)
-        sums = r.kerr_taps << (r.kerr_bits - 1 + 2 * r.branch_width(s) - 1)
+        sums = design.polarizations * r.kerr_taps << (r.kerr_bits - 1 + 2 * r.branch_width(s) - 1)
         exact.append(fits(sums, r.phase_shift))
         cosine = one
         if r.taylor_order == 2:

@@ -32,7 +32,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dbp.config import Config, require_one_polarization
+from dbp.config import Config
 from dbp.datapath.design import Design, launch_power_uw
 from dbp.errors import InputError, shown
 from dbp.learning import (
@@ -109,7 +109,8 @@ def baseline(settings: Config) -> tuple[Design, FloatFilters]:
     """
     unlearned = unlearned_filters(settings.baseline, settings.link)
     floats = with_constant_phases(unlearned, settings.baseline)
-    design = export(floats, settings.baseline, settings.datapath)
+    polarizations = settings.link.impairments.polarizations
+    design = export(floats, settings.baseline, settings.datapath, polarizations)
     return replace(design, name=f"baseline-{design.name}"), floats
 
 
@@ -161,7 +162,6 @@ def train(
     of short filters. Raises `InputError` for filters far too short for a span, before learning, and
     for a result worse than linear compensation.
     """
-    require_one_polarization(settings.link, "learning")
     check_length(settings, note=progress)
     if filters is not None:
         settings = _for_filters(settings, filters, checkpoint)
@@ -226,7 +226,6 @@ def learn_floats(settings: Config) -> State:
 
     Raises `InputError` as `train` does for filters that are far too short.
     """
-    require_one_polarization(settings.link, "learning")
     check_length(settings, note=False)
     state = State(settings.hash)
     with threads.pool(TASKS) as pool, exact_convolutions():
@@ -269,6 +268,12 @@ def _lengths(taps: Sequence[int]) -> str:
 def validated_snr_db(design: Design, settings: Config, device: torch.device | str = "cpu") -> float:
     """Effective SNR in dB of any design on the validation data of a configuration."""
     power_uw = launch_power_uw(settings.training.launch_power_dbm)
+    sent = settings.link.impairments.polarizations
+    if design.polarizations != sent:
+        raise InputError(
+            f"design {design.name}: polarizations = {design.polarizations}: must be {sent}, as the "
+            "link has"
+        )
     with threads.pool(TASKS) as pool, exact_convolutions():
         data = _Data(settings, torch.device(device), pool)
         return snr_db(data.objective(QuantizedModel(design), power_uw, data.validation).loss())
@@ -290,9 +295,11 @@ def _train(
     if floats is None:
         floats = given or _learn_floats(settings, data, state, keep, float_end)
         state.end_floats(floats)
-    snr_db_float = snr_db(data.objective(Model(floats), power_mw, data.validation).loss())
+    polarizations = settings.link.impairments.polarizations
+    ended = Model(floats, polarizations)
+    snr_db_float = snr_db(data.objective(ended, power_mw, data.validation).loss())
 
-    design = export(floats, settings.learned, settings.datapath)
+    design = export(floats, settings.learned, settings.datapath, polarizations)
     quantized = QuantizedModel(design, floats)
     quantized.rounded = len(state.history) > signal_end
     learner = _Learner(quantized, power_uw, data, state)
@@ -365,11 +372,12 @@ def _learn_floats(
     """The float phase, from where it was killed, or from the better of two starts."""
     power_mw = 1e3 * watts(settings.training.launch_power_dbm)
     # The joint start takes seconds, and a state that goes on replaces its taps.
-    model = Model(start_filters(settings, joint=not state.history))
+    polarizations = settings.link.impairments.polarizations
+    model = Model(start_filters(settings, joint=not state.history), polarizations)
     learner = _Learner(model, power_mw, data, state)
     if not state.history:
         unlearned = start_filters(settings, joint=False)
-        other = data.objective(Model(unlearned), power_mw, data.validation)
+        other = data.objective(Model(unlearned, polarizations), power_mw, data.validation)
         if snr_db(other.loss()) > learner.validate() + FALL_DB:
             learner.objective.parameters = other.parameters
         learner.begin(state)
@@ -405,14 +413,22 @@ class _Data:
         progress: bool = True,
     ) -> None:
         training = settings.training
-        # Learning has no carrier recovery in its loss, and needs no phase noise of lasers.
+        # Learning has no carrier recovery in its loss, and needs no phase noise of lasers; nor is
+        # there an equaliser in it that would undo what mixes both polarisations.
         ideal = front_end.without_lasers(settings.link)
-        self._link = ideal.model_copy(update={"block_symbols": training.block_symbols})
+        self._link = ideal.model_copy(
+            update={
+                "block_symbols": training.block_symbols,
+                "impairments": ideal.impairments.unmixed(),
+            }
+        )
         self.training = training
         self.counts_digits = bool(training.digit_price_mdb or training.digit_budget)
         self.detector = Detector(self._link.roll_off, self._link.adc_samples, self._link.adc_rate)
         self.device, self.pool, self._progress = device, pool, progress
-        self.curvature_blocks = -(-training.curvature_symbols // training.block_symbols)
+        # It need not be exact: with two polarisations half the blocks have as many symbols.
+        symbols = training.block_symbols * self._link.impairments.polarizations
+        self.curvature_blocks = -(-training.curvature_symbols // symbols)
         self.seed = settings.seed
 
     @cached_property
@@ -443,7 +459,8 @@ class _Data:
         """The loss of a model, which moves to the device, on some of the data."""
         convert = model.convert if isinstance(model, QuantizedModel) else to_signal
         signal = convert(received.waveform).to(self.device)
-        sent = torch.from_numpy(received.symbols.T.astype(np.complex64)).to(self.device)
+        symbols = received.symbols.reshape(-1, received.symbols.shape[-1])
+        sent = torch.from_numpy(symbols.T.astype(np.complex64)).to(self.device)
         model.to(self.device)
         return gauss_newton.Objective(model, launch_power, signal, sent, self.detector, self.pool)
 

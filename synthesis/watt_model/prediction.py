@@ -56,6 +56,11 @@ def predict(
     """
     if filters not in FILTER_KINDS:
         raise InputError(f"filters = {filters!r}: must be {' or '.join(FILTER_KINDS)}")
+    if design.polarizations != 1:
+        raise InputError(
+            f"design {design.name}: polarizations = {design.polarizations}: must be 1: the model "
+            "was fitted to steps of one polarisation"
+        )
     prices = fit.prices(kit)
     if lanes is not None and (type(lanes) is not int or not 1 <= lanes <= MAX_LANES):
         raise InputError(f"lanes = {lanes!r}: must be an integer in 1..{MAX_LANES}")

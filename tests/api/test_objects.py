@@ -118,7 +118,7 @@ def test_two_polarizations_are_measured_together():
     assert received.waveform.shape == (32, 2, 512)
     measured = dbp.measure(received, received.waveform)
     assert measured.bits == 2 * 8192 * 4
-    with pytest.raises(dbp.InputError, match="two polarisations"):
+    with pytest.raises(dbp.InputError, match="of polarizations = 1"):
         dbp.Design.load(NAME).receive(received)
 
 

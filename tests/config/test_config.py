@@ -261,7 +261,7 @@ def test_two_samples_per_symbol_keep_the_hash_of_a_configuration():
 
 def test_another_rate_fills_its_blocks():
     def block_symbols(rate):
-        return config.at_rate(config.Link(), Fraction(rate)).block_symbols
+        return config.for_design(config.Link(), Fraction(rate)).block_symbols
 
     assert [block_symbols(rate) for rate in ("3/2", "5/4")] == [1024, 1024]
     assert [block_symbols(rate) for rate in ("4/3", "7/5")] == [1080, 1080]

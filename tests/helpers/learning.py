@@ -1,6 +1,7 @@
 """A link and data so small that learning takes a second."""
 
 from dbp import config
+from dbp.link import transmission
 
 
 def settings(rate, **learned):
@@ -24,4 +25,11 @@ def settings(rate, **learned):
                 "tap_iterations": 2,
             },
         }
+    )
+
+
+def received(link, settings):
+    """A few blocks of the link, to count on."""
+    return transmission.simulate(
+        link, settings.training.launch_power_dbm, 8, seed=1, purpose="evaluate", progress=False
     )

@@ -85,16 +85,16 @@ def test_slope_and_curvature_are_those_of_gauss_newton(quantized):
 
 def test_every_block_counts_alike_whatever_its_batch():
     rng = np.random.default_rng(3)
-    model, x, sent = task(rng, gauss_newton.BATCH_BLOCKS + 1)
+    model, x, sent = task(rng, gauss_newton.BATCH_COLUMNS + 1)
     sent[:, -1] = torch.randn(sent.shape[0], dtype=sent.dtype)
-    last = slice(gauss_newton.BATCH_BLOCKS, None)
+    last = slice(gauss_newton.BATCH_COLUMNS, None)
     with torch.no_grad():
         whole, part = (DETECTOR.loss(model(x[..., s], 1.0), sent[:, s]).item()
-                       for s in (slice(gauss_newton.BATCH_BLOCKS), last))  # fmt: skip
+                       for s in (slice(gauss_newton.BATCH_COLUMNS), last))  # fmt: skip
     with threads.pool(1) as pool:
         loss = gauss_newton.Objective(model, 1.0, x, sent, DETECTOR, pool).loss()
     assert loss == pytest.approx(
-        (gauss_newton.BATCH_BLOCKS * whole + part) / (gauss_newton.BATCH_BLOCKS + 1)
+        (gauss_newton.BATCH_COLUMNS * whole + part) / (gauss_newton.BATCH_COLUMNS + 1)
     )
 
 
