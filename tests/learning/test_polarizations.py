@@ -156,3 +156,12 @@ def test_learning_on_a_link_of_both_makes_a_design_of_both():
     assert unlearned.polarizations == 2 and unlearned.name.startswith("baseline-dual-")
     with pytest.raises(InputError, match="polarizations = 2: must be 1, as the link has"):
         training.validated_snr_db(design, single)
+
+
+def test_learning_knows_nothing_of_what_mixes_both():
+    single = learning.settings("2")
+    mixing = {"dual_polarisation": True, "pmd_ps_per_root_km": 1.0, "polarisation_rotation": True}
+    link = config.link_with(single.link, mixing)
+    assert not link.impairments.unmixed().mixed_polarizations
+    plain = config.link_with(single.link, {"dual_polarisation": True})
+    assert link.impairments.unmixed() == plain.impairments
