@@ -48,6 +48,7 @@ RECEIVER_LANES = 2 * SYMBOLS_A_CLOCK
 # At this node no available cut brings the datapath to its clock (docs/results/hardware.md):
 # registers are left as they are, since such a kit is only good for ratios.
 OUT_OF_REACH_NM = 130
+_USUAL = Pipeline()
 
 
 @dataclass(frozen=True)
@@ -192,8 +193,11 @@ def plan(
     folder: Path,
     clock_mhz: float = CLOCK_MHZ,
     every_step: bool = False,
+    pipeline: Pipeline = _USUAL,
 ) -> list[StepSynthesis]:
     """Return the syntheses that `estimate` needs of one design in one kit: see `kinds`.
+
+    ``pipeline``: the cuts of every step, to which `fit_clocks` may add.
 
     `InputError` for widths, or steps, that do not fit.
     """
@@ -202,7 +206,7 @@ def plan(
     first, *others = kinds(design, filters, every_step)
     steps = [(first.step, lanes) for lanes in widths]
     steps += [(kind.step, widths[0]) for kind in others]
-    targets = [Target(lanes, filters, top="step", step=step) for step, lanes in steps]
+    targets = [Target(lanes, filters, pipeline, "step", step) for step, lanes in steps]
     for target in targets:
         target.check(design)
     return [StepSynthesis(design, stimulus, kit, t, folder, clock_mhz) for t in targets]

@@ -57,12 +57,14 @@ class Candidates:
 
     Receivers are estimated from the first two widths; further ones check the estimate.
     ``every_step``: each step that is different hardware is synthesised, in the narrowest width.
+    ``cuts``: registers other than the usual, as `dbp.rtl.pipeline.parse` reads them.
     """
 
     pdks: tuple[str, ...] = ("nangate45",)
     filters: tuple[FilterKind, ...] = ("reconfigurable",)
     widths: tuple[int, ...] = (8, 16)
     every_step: bool = False
+    cuts: str = ""
 
 
 class _Key(NamedTuple):
@@ -106,6 +108,7 @@ class _Comparison:
 
     def plans(self) -> dict[_Key, list[StepSynthesis]]:
         """Return the syntheses of each row; wrong arguments are refused before any of them runs."""
+        from dbp.rtl.pipeline import parse
         from dbp.synthesis import whole_receiver
 
         plans: dict[_Key, list[StepSynthesis]] = {}
@@ -122,6 +125,7 @@ class _Comparison:
                 self.folders[name],
                 self.settings.hardware.clock_mhz,
                 self.candidates.every_step,
+                parse(self.candidates.cuts),
             )
         return plans
 

@@ -395,6 +395,10 @@ def test_the_command_costs_every_design_in_every_kit(tmp_path, monkeypatch):
         )  # fmt: skip
 
     def fitted(plans, workers):
+        assert all(
+            text(each.target.pipeline) == "hardwired.sum_terms=9"
+            for plan in plans.values() for each in plan
+        )  # fmt: skip
         return {
             key: [
                 replace(each, target=replace(each.target, pipeline=parse(cuts[each.kit])))
@@ -430,7 +434,7 @@ def test_the_command_costs_every_design_in_every_kit(tmp_path, monkeypatch):
     monkeypatch.setattr(whole_receiver, "run", synthesized)
     command = ["compare", *names, "--pdk", "nangate45", "asap7", "--lanes", "8", "16", "32"]
     command += ["--filters", "reconfigurable", "hardwired", "--out", str(tmp_path)]
-    assert cli.main(command) == 0
+    assert cli.main([*command, "--pipeline", "hardwired.sum_terms=9"]) == 0
     rows = json.loads((tmp_path / "comparison.json").read_text())["rows"]
     order = [(kit, kind, name) for kit in watts for kind in command[-4:-2] for name in names]
     assert [(r["pdk"], r["filters"], r["design"]) for r in rows] == order

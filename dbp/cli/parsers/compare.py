@@ -11,6 +11,7 @@ from dbp.cli.parsers.options import (
     Parser,
     add_command,
     add_out,
+    add_pipeline,
     positive,
 )
 
@@ -59,6 +60,7 @@ def add_to(commands: Commands[Parser]) -> None:
         help="synthesise each step that is different hardware, in the narrowest width: tells "
         "whether all of them meet the clock (default: one step stands for those alike)",
     )
+    add_pipeline(parser)
     parser.add_argument(
         "--min-errors",
         type=positive,
@@ -74,7 +76,9 @@ def _run(options: argparse.Namespace) -> None:
     from dbp.cli.compare import Candidates, compare
 
     widths, filters = tuple(options.lanes), tuple(options.filters)
-    candidates = Candidates(tuple(options.pdk), filters, widths, options.every_step)
+    candidates = Candidates(
+        tuple(options.pdk), filters, widths, options.every_step, options.pipeline or ""
+    )
     compare(
         options.designs,
         candidates,

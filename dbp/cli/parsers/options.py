@@ -296,6 +296,11 @@ def add_filters(parser: Parser) -> None:
         default="reconfigurable",
         help="taps in registers, or in the logic (default: reconfigurable)",
     )
+    add_pipeline(parser)
+
+
+def add_pipeline(parser: Parser) -> None:
+    """``--pipeline``: where blocks have registers."""
     parser.add_argument(
         "--pipeline",
         metavar="CUTS",
