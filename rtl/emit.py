@@ -145,6 +145,7 @@ def _describe(design: Design, target: Target, block: Chain | Step, steps: dict[i
         read_latency_cycles=2 if target.top == "chain" else 1,
         ports=tuple(ports),
         steps=tuple(_describe_step(step, k) for k, step in steps.items()),
+        polarizations=design.polarizations,
     )
 
 

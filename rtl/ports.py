@@ -20,7 +20,7 @@ VERSION = 3
 MAX_STEP_LATENCY_CYCLES = 100
 MAX_ADDRESS_BITS = 16
 MAX_DATA_BITS = 64
-MAX_PORT_BITS = 16 * MAX_LANES
+MAX_PORT_BITS = 2 * 16 * MAX_LANES
 MAX_WORDS = 1 << 31
 
 Direction = Literal["input", "output"]
@@ -85,8 +85,10 @@ class Ports:
 
     ``kind``: what the top is, see `dbp.rtl.target.Target`; ``top``: the name of its module.
     ``blocks``: the blocks that samples pass, numbered as in `dbp.datapath.golden.trace_retuned`:
-    ``2 k`` is filter k, ``2 k + 1`` rotation k. ``warm_up_words``: the words after reset that fill
-    histories and do not come out. ``read_latency_cycles``: from an address to what it reads.
+    ``2 k`` is filter k, ``2 k + 1`` rotation k. ``lanes``: samples a clock of each polarisation;
+    with two ``polarizations`` those of y lie above those of x in a word. ``warm_up_words``: the
+    words after reset that fill histories and do not come out. ``read_latency_cycles``: from an
+    address to what it reads.
     """
 
     design_hash: str
@@ -104,6 +106,7 @@ class Ports:
     read_latency_cycles: int
     ports: tuple[Port, ...]
     steps: tuple[StepPorts, ...]
+    polarizations: int = 1
 
     @property
     def widths(self) -> dict[str, int]:
@@ -112,7 +115,10 @@ class Ports:
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``ports.json``."""
-        return {"format": FORMAT, "version": VERSION} | asdict(self)
+        content = {"format": FORMAT, "version": VERSION} | asdict(self)
+        if self.polarizations == 1:
+            del content["polarizations"]
+        return content
 
     @classmethod
     def read(cls, rtl_dir: Path, design: Design) -> Ports:
@@ -181,6 +187,8 @@ def _checked(content: dict[str, Any], design: Design) -> Ports:
     _require_int("latency_cycles", get("latency_cycles"), 1, latest)
     _require_int("read_latency_cycles", get("read_latency_cycles"), 1, MAX_STEP_LATENCY_CYCLES)
 
+    given = content.setdefault("polarizations", 1)
+    _require_int("polarizations", given, design.polarizations, design.polarizations)
     ports = _ports(content)
     address_bits = next((port.width for port in ports if port.name == "cfg_address"), 0)
     steps = tuple(_step(row, content, design, 2**address_bits - 1) for row in content["steps"])
@@ -202,7 +210,7 @@ def _ports(content: dict[str, Any]) -> tuple[Port, ...]:
         fits = direction in get_args(Direction)
         _require(fits, f"ports[{n}].direction", direction, "input or output")
     widths = {row["name"]: row.get("width") for row in rows}
-    word = content["lanes"] * content["input_bits"]
+    word = content["lanes"] * content["polarizations"] * content["input_bits"]
     _require_int("width of port in_i", widths.get("in_i"), word, word)
     for name, most in (("cfg_data", MAX_DATA_BITS), ("cfg_address", MAX_ADDRESS_BITS)):
         # Tops without a register have no such port.

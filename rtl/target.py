@@ -35,11 +35,6 @@ class Target:
 
     def check(self, design: Design) -> None:
         """Raise `InputError` where ``design`` cannot be emitted so."""
-        if design.polarizations != 1:
-            raise InputError(
-                f"design {design.name}: polarizations = {design.polarizations}: must be 1 for "
-                "Verilog, which knows one polarisation only"
-            )
         if type(self.lanes) is not int or not 1 <= self.lanes <= MAX_LANES:
             raise InputError(f"lanes = {self.lanes!r}: must be an integer in 1..{MAX_LANES}")
         if self.filters not in FILTER_KINDS:

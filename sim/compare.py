@@ -36,8 +36,12 @@ class Expected:
     end: int
 
     def clipped(self, n: int, side: Sequence[np.ndarray]) -> np.ndarray:
-        """Return, per quadrature, which samples that leave block ``n`` are clipped on one side."""
-        return np.array([part[self.first[n] : self.end] for part in side])
+        """Return, per quadrature, which samples that leave block ``n`` are clipped on one side.
+
+        Of two polarisations an axis more, before that of the samples: of length 1 for what is one
+        for both.
+        """
+        return np.array([part[..., self.first[n] : self.end] for part in side])
 
     def clipped_count(self, n: int, name: str) -> int:
         """Count the samples that leave block ``n`` and were clipped in either quadrature."""
@@ -106,38 +110,39 @@ def _compare_words(
     """Count the samples and those that differ, and describe the first that does."""
     lanes, bits = ports.lanes, ports.output_bits
     first, end = expected.first[-1], expected.end
-    golden_samples = Samples(*(part[first:end] for part in expected.wires[-1]))
+    golden_samples = Samples(*(part[..., first:end] for part in expected.wires[-1]))
     pairs = list(zip(result.out_i, result.out_q, strict=True))
     unknown = np.repeat(np.array([None in pair for pair in pairs], np.bool_), lanes)
     rtl_samples = Samples(
         *(
-            unpack_words([word or 0 for word in words], bits, lanes)
+            unpack_words([word or 0 for word in words], bits, lanes, ports.polarizations)
             for words in (result.out_i, result.out_q)
         )
     )
-    lengths = len(golden_samples.i), len(rtl_samples.i)
+    lengths = golden_samples.i.shape[-1], rtl_samples.i.shape[-1]
     both = slice(min(lengths))
-    differs = np.ones(max(lengths), np.bool_)
-    differs[both] = unknown[both]
+    differs = np.ones((*golden_samples.i.shape[:-1], max(lengths)), np.bool_)
+    differs[..., both] = unknown[both]
     for golden_part, rtl_part in zip(golden_samples, rtl_samples, strict=True):
-        differs[both] |= golden_part[both] != rtl_part[both]
+        differs[..., both] |= golden_part[..., both] != rtl_part[..., both]
     if not differs.any():
-        return len(differs), 0, None
-    n = int(differs.argmax())
-    return (
-        len(differs),
-        int(differs.sum()),
-        SampleMismatch(
-            vector=vector.name,
-            sample=first + n,
-            expected=_pair(golden_samples, n) if n < lengths[0] else None,
-            got=_pair(rtl_samples, n) if n < lengths[1] and not unknown[n] else None,
-        ),
+        return differs.size, 0, None
+    # The first in time; of both polarisations the one that differs there.
+    n = int(differs.reshape(-1, differs.shape[-1]).any(axis=0).argmax())
+    place = (*np.argwhere(differs[..., n])[0].tolist(), n)
+    mismatch = SampleMismatch(
+        vector=vector.name,
+        sample=first + n,
+        expected=_pair(golden_samples, place) if n < lengths[0] else None,
+        got=_pair(rtl_samples, place) if n < lengths[1] and not unknown[n] else None,
     )
+    if ports.polarizations == 2:
+        mismatch = mismatch.model_copy(update={"polarization": "xy"[place[0]]})
+    return differs.size, int(differs.sum()), mismatch
 
 
-def _pair(samples: Samples, n: int) -> tuple[int, int]:
-    return int(samples.i[n]), int(samples.q[n])
+def _pair(samples: Samples, place: tuple[int, ...]) -> tuple[int, int]:
+    return int(samples.i[place]), int(samples.q[place])
 
 
 def _wrong_registers(

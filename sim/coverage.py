@@ -60,9 +60,10 @@ def _saturators(ports: Ports, expected: Sequence[Expected]) -> Counts:
         for side in ("below", "above"):
             masks = [golden.clipped(n, getattr(golden.clips[n][name], side)) for golden in expected]
             # The first sample that leaves a block begins a word.
-            lanes = np.concatenate(masks, axis=1).reshape(len(masks[0]), -1, ports.lanes)
+            rows = np.concatenate(masks, axis=-1)
+            lanes = rows.reshape(-1, rows.shape[-1] // ports.lanes, ports.lanes)
             totals[side] += int(lanes.any(axis=1).sum())
-        totals["count"] += len(masks[0]) * ports.lanes
+        totals["count"] += len(lanes) * ports.lanes
     return totals
 
 

@@ -76,7 +76,8 @@ class _Source:
         power = stimulus.launch_power_uw
         self.own = Tuning(0, design, power)
         self.loud = Tuning(0, design, MAX_LAUNCH_POWER_UW)
-        head = Samples(*(part[:max_samples] for part in stimulus.samples))
+        self.shape = (2,) if design.polarizations == 2 else ()
+        head = Samples(*(part[..., :max_samples] for part in stimulus.samples))
         self.received = golden.trace_retuned([self.own], head, range(ports.blocks[0]))[-1]
         self.warm_up = golden.warm_up_words(design, ports.lanes, ports.blocks) * ports.lanes
         self.period = RETUNED_WORDS * ports.lanes
@@ -101,13 +102,22 @@ class _Source:
         alternating = np.where(np.arange(self.corner) % 2 == 0, self.high, self.low)
         largest, smallest = np.full(self.corner, self.high), np.full(self.corner, self.low)
         return [
-            self._vector("impulse", _samples(impulse, impulse), self.own),
+            self._vector("impulse", self._both(impulse, impulse), self.own),
             self._vector(
-                "alternating_full_scale", _samples(alternating, -1 - alternating), self.own
+                "alternating_full_scale", self._both(alternating, -1 - alternating), self.own
             ),
-            self._vector("all_largest", _samples(largest, largest), self.loud, clears=True),
-            self._vector("all_smallest", _samples(smallest, smallest), self.loud),
+            self._vector("all_largest", self._both(largest, largest), self.loud, clears=True),
+            self._vector("all_smallest", self._both(smallest, smallest), self.loud),
         ]
+
+    def _both(self, i: NDArray, q: NDArray) -> Samples:
+        """The samples; with two polarisations y has them inverted and exchanged, I for Q.
+
+        So y has the power of x, and no lane of one can pass for that of the other.
+        """
+        if not self.shape:
+            return _samples(i, q)
+        return _samples(np.stack((i, -1 - q)), np.stack((q, -1 - i)))
 
     def random_with_gaps(self) -> Vector:
         samples = self._random(self.corner)
@@ -154,11 +164,12 @@ class _Source:
 
     def _part(self, length: int) -> Samples:
         """The first received samples; the waveform again from its start where it is too short."""
-        return Samples(*(np.resize(part, length) for part in self.received))
+        places = np.arange(length) % self.received.i.shape[-1]
+        return Samples(*(part[..., places] for part in self.received))
 
     def _random(self, length: int) -> Samples:
         """Full scale of either sign, at random."""
-        return _samples(*self.rng.choice([self.low, self.high], (2, length)))
+        return _samples(*self.rng.choice([self.low, self.high], (2, *self.shape, length)))
 
     def _vector(
         self,
@@ -171,9 +182,9 @@ class _Source:
         clears: bool = False,
     ) -> Vector:
         # Zeros fill the last word.
-        padding = (0, -len(samples.i) % self.lanes)
+        padding = [(0, 0)] * len(self.shape) + [(0, -samples.i.shape[-1] % self.lanes)]
         samples = Samples(*(np.pad(part, padding) for part in samples))
-        valid = np.ones(len(samples.i) // self.lanes, np.bool_)
+        valid = np.ones(samples.i.shape[-1] // self.lanes, np.bool_)
         if gaps:
             # Pauses of one clock and of several, before any word.
             pauses = self.rng.choice([0, 0, 1, 2, 5], len(valid))

@@ -152,6 +152,8 @@ class SampleMismatch(BaseModel):
     """I and Q of golden; null for a sample too many."""
     got: tuple[int, int] | None
     """I and Q of the RTL; null for one that is missing or unknown."""
+    polarization: Literal["x", "y"] | None = None
+    """Of a design with two polarisations: whose sample it is."""
 
 
 class WrongRegister(BaseModel):

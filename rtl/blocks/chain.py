@@ -36,10 +36,12 @@ class Chain(StreamBlock):
         ]
         self.latency = sum(step.latency for step in self.steps)
         self.warm_up_words = sum(step.warm_up_words for step in self.steps)
-        self.lanes = lanes
+        self.lanes, self.polarizations = lanes, design.polarizations
         self.input_bits, self.output_bits = design.signal_bits, design.output_bits
         self.summary = f"The whole receiver filter: {len(self.steps)} steps, {lanes} lanes"
-        ports = stream_ports(lanes, design.signal_bits, design.output_bits)
+        if design.polarizations == 2:
+            self.summary += " for each of two polarisations"
+        ports = stream_ports(lanes, design.polarizations, design.signal_bits, design.output_bits)
         ports |= {"in_commit": In(1), "out_commit": Out(1)}
         registers = [step.registers for step in self.steps if step.cfg_ports]
         if registers:

@@ -37,13 +37,14 @@ class Block(wiring.Component):
 
 
 class StreamBlock(Block):
-    """A block that takes and puts out words of ``lanes`` samples.
+    """A block that takes and puts out words of ``lanes`` samples of each polarisation.
 
     Its ports are those of `dbp.rtl.blocks.streams.stream_ports`. After reset its first
     ``warm_up_words`` words fill its histories and put nothing out.
     """
 
     lanes: int
+    polarizations: int
     input_bits: int
     output_bits: int
     warm_up_words: int
@@ -79,6 +80,11 @@ def add_block(m: Module, name: str, block: Block, platform: object) -> None:
         signal.name = f"{name}_{port}"
         ports[f"{'i' if flow == wiring.In else 'o'}_{port}"] = signal
     m.submodules[name] = Instance(block.module_name, **ports)
+
+
+def lanes_name(lanes: int, polarizations: int) -> str:
+    """Return how the names of modules state the samples of a word: ``x4``, or ``x4y4`` of two."""
+    return f"x{lanes}" if polarizations == 1 else f"x{lanes}y{lanes}"
 
 
 def element(word: Value, k: int, bits: int) -> Value:

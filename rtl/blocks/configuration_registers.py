@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from dbp.rtl.blocks.arithmetic import Exact, adder_tree
-from dbp.rtl.blocks.component import Block, element
+from dbp.rtl.blocks.component import Block, element, lanes_name
 
 READ_BITS = 32
 # In the order of their addresses, behind taps and K.
@@ -47,6 +47,7 @@ class Registers(Block):
         saturators: Container[str],
         *,
         hardwired: bool,
+        polarizations: int = 1,
     ) -> None:
         self.half_taps, self.half_kerr = half_taps, half_kerr
         self.coefficient_bits, self.kerr_bits = coefficient_bits, kerr_bits
@@ -57,7 +58,8 @@ class Registers(Block):
         self.data_bits = max(coefficient_bits if taps else 0, kerr_bits if half_kerr else 0)
         self.address_bits = bits_for(2 * half_taps + half_kerr + len(SATURATORS) - 1)
         kind = "f" if hardwired else f"c{coefficient_bits}_"
-        self.module_name = f"registers_x{lanes}_{kind}t{half_taps}_k{kerr_bits}_n{half_kerr}"
+        name = lanes_name(lanes, polarizations)
+        self.module_name = f"registers_{name}_{kind}t{half_taps}_k{kerr_bits}_n{half_kerr}"
         self.module_name += "".join(f"_{name}" for name in self.counted)
         self.summary = (
             f"{taps} complex taps of {coefficient_bits} bits, {half_kerr} K of {kerr_bits} bits, "
@@ -76,7 +78,9 @@ class Registers(Block):
         if half_kerr:
             ports |= {"load_kerr": In(1), "kerr": Out(half_kerr * kerr_bits)}
         for name in self.counted:
-            ports |= {f"{name}_valid": In(1), f"{name}_clipped": In(lanes)}
+            # Both polarisations have one phi.
+            samples = lanes if name == "phi" else lanes * polarizations
+            ports |= {f"{name}_valid": In(1), f"{name}_clipped": In(samples)}
         super().__init__(ports)
 
     @property
@@ -141,7 +145,7 @@ class Registers(Block):
 
     def _count(self, m: Module, name: str, total: Signal, clear: Value) -> None:
         valid, bits = getattr(self, f"{name}_valid"), getattr(self, f"{name}_clipped")
-        levels = (self.lanes - 1).bit_length()
+        levels = (len(bits) - 1).bit_length()
         ones = adder_tree(m, f"{name}_ones", [Exact(bit, 0, 1) for bit in bits], levels * (False,))
         now = Signal(ones.shape, name=f"{name}_clipped_now")
         m.d.sync += now.eq(ones.value & valid.replicate(len(now)))

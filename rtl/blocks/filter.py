@@ -14,8 +14,17 @@ from amaranth.lib.wiring import In, Out
 
 from dbp.datapath.design import Filter
 from dbp.rtl.blocks.arithmetic import Exact, adder_tree, delay, flag, keep, requantize
-from dbp.rtl.blocks.component import OUTPUT, Block, StreamBlock, add_block, element, in_lane
+from dbp.rtl.blocks.component import (
+    OUTPUT,
+    Block,
+    StreamBlock,
+    add_block,
+    element,
+    in_lane,
+    lanes_name,
+)
 from dbp.rtl.blocks.streams import (
+    by_polarization,
     delayed_valid,
     stream_ports,
     warmed_up,
@@ -210,6 +219,7 @@ class WindowedLanes(StreamBlock, Generic[Lane]):
 
     Lane 0 has the oldest sample. The history of ``taps - 1`` samples advances with every valid
     word. ``out_clipped``, where samples can be clipped, has a bit per lane, together with the word.
+    With two polarisations y has P lanes more, behind those of x, and a history of its own.
     """
 
     kind: str  # the first part of the module's name
@@ -219,22 +229,25 @@ class WindowedLanes(StreamBlock, Generic[Lane]):
         filter_: Filter,
         input_bits: int,
         lanes: int,
+        polarizations: int,
         new_lane: Callable[[], Lane],
         more_ports: Mapping[str, wiring.Member],
     ) -> None:
         self.new_lane, self.lane = new_lane, new_lane()
-        self.filter = filter_
+        self.filter, self.polarizations = filter_, polarizations
         self.lanes, self.input_bits, self.output_bits = lanes, input_bits, filter_.output_bits
         self.latency = self.lane.latency
         self.warm_up_words = words_to_fill(filter_.taps - 1, lanes)
         self.format_name = self.lane.format_name
         self.saturators = {"filter": "out_clipped"} if self.lane.can_clip else {}
-        self.module_name = f"{self.kind}_x{lanes}_{self.format_name}"
+        self.module_name = f"{self.kind}_{lanes_name(lanes, polarizations)}_{self.format_name}"
         self.summary = f"{lanes} lanes of {self.lane.module_name} and their common history"
+        if polarizations == 2:
+            self.summary += ", for each of two polarisations"
         super().__init__(
-            stream_ports(lanes, input_bits, filter_.output_bits)
+            stream_ports(lanes, polarizations, input_bits, filter_.output_bits)
             | dict(more_ports)
-            | {port: Out(lanes) for port in self.saturators.values()}
+            | {port: Out(lanes * polarizations) for port in self.saturators.values()}
         )
 
     def _factors(self, m: Module) -> dict[str, Value]:
@@ -246,21 +259,26 @@ class WindowedLanes(StreamBlock, Generic[Lane]):
         valid = warmed_up(m, self.in_valid, self.warm_up_words)
         m.d.comb += self.out_valid.eq(delayed_valid(m, "valid", valid, self.latency))
         history = (self.filter.taps - 1) * self.input_bits
-        stream_i = with_history(m, "history_i", self.in_i, self.in_valid, history)
-        stream_q = with_history(m, "history_q", self.in_q, self.in_valid, history)
+        streams_i, streams_q = (
+            [
+                with_history(m, f"history_{part}{end}", of_one, self.in_valid, history)
+                for end, of_one in by_polarization(word, self.polarizations)
+            ]
+            for part, word in (("i", self.in_i), ("q", self.in_q))
+        )
         factors, bits = self._factors(m), self.output_bits
-        for p in range(self.lanes):
-            lane = self.new_lane()
+        for n in range(self.lanes * self.polarizations):
+            lane, (polarization, p) = self.new_lane(), divmod(n, self.lanes)
             window = slice(p * self.input_bits, (p + self.filter.taps) * self.input_bits)
             m.d.comb += [
-                lane.window_i.eq(stream_i[window]),
-                lane.window_q.eq(stream_q[window]),
+                lane.window_i.eq(streams_i[polarization][window]),
+                lane.window_q.eq(streams_q[polarization][window]),
                 *(getattr(lane, name).eq(value) for name, value in factors.items()),
-                element(self.out_i, p, bits).eq(lane.out_i),
-                element(self.out_q, p, bits).eq(lane.out_q),
-                *(getattr(self, f)[p].eq(getattr(lane, f)) for f in self.saturators.values()),
+                element(self.out_i, n, bits).eq(lane.out_i),
+                element(self.out_q, n, bits).eq(lane.out_q),
+                *(getattr(self, f)[n].eq(getattr(lane, f)) for f in self.saturators.values()),
             ]
-            add_block(m, f"lane_{p}", lane, platform)
+            add_block(m, f"lane_{n}", lane, platform)
         return m
 
 
@@ -274,13 +292,18 @@ class FilterLanes(WindowedLanes[FilterLane]):
     kind = "filter"
 
     def __init__(
-        self, filter_: Filter, input_bits: int, lanes: int, pipeline: FilterPipeline
+        self,
+        filter_: Filter,
+        input_bits: int,
+        lanes: int,
+        pipeline: FilterPipeline,
+        polarizations: int = 1,
     ) -> None:
         self.pipeline = pipeline
         width = len(filter_.half_taps_i) * filter_.coefficient_bits
         taps = {"taps_i": In(width), "taps_q": In(width)}
         new_lane = partial(FilterLane, filter_, input_bits, pipeline)
-        super().__init__(filter_, input_bits, lanes, new_lane, taps)
+        super().__init__(filter_, input_bits, lanes, polarizations, new_lane, taps)
 
     @property
     def factors_registered(self) -> bool:

@@ -254,7 +254,12 @@ class HardwiredFilterLanes(WindowedLanes[HardwiredLane]):
     kind = "hardwired"
 
     def __init__(
-        self, filter_: Filter, input_bits: int, lanes: int, pipeline: HardwiredPipeline
+        self,
+        filter_: Filter,
+        input_bits: int,
+        lanes: int,
+        pipeline: HardwiredPipeline,
+        polarizations: int = 1,
     ) -> None:
         new_lane = partial(HardwiredLane, filter_, input_bits, pipeline)
-        super().__init__(filter_, input_bits, lanes, new_lane, {})
+        super().__init__(filter_, input_bits, lanes, polarizations, new_lane, {})

@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Module, ResetSignal, Signal, Value
 from amaranth.lib.wiring import In, Out
 
 from dbp.datapath.design import Design
-from dbp.rtl.blocks.component import StreamBlock, add_block
+from dbp.rtl.blocks.component import StreamBlock, add_block, lanes_name
 from dbp.rtl.blocks.configuration_registers import Registers
 from dbp.rtl.blocks.filter import FilterLanes
 from dbp.rtl.blocks.hardwired import HardwiredFilterLanes
@@ -38,14 +38,17 @@ class Step(StreamBlock):
         filter_, input_bits = design.filters[k], design.filter_input_bits(k)
         self.hardwired = hardwired
         self.filter: FilterLanes | HardwiredFilterLanes
+        polarizations = self.polarizations = design.polarizations
         if hardwired:
-            self.filter = HardwiredFilterLanes(filter_, input_bits, lanes, pipeline.hardwired)
+            self.filter = HardwiredFilterLanes(
+                filter_, input_bits, lanes, pipeline.hardwired, polarizations
+            )
         else:
-            self.filter = FilterLanes(filter_, input_bits, lanes, pipeline.filter)
+            self.filter = FilterLanes(filter_, input_bits, lanes, pipeline.filter, polarizations)
         self.rotation = None
         if rotation and k < len(design.rotations):
             self.rotation = RotationLanes(
-                design.rotations[k], filter_.output_bits, lanes, pipeline.rotation
+                design.rotations[k], filter_.output_bits, lanes, pipeline.rotation, polarizations
             )
         blocks = [self.filter] + ([self.rotation] if self.rotation else [])
         # Taps change at the clock edge after ``in_commit``; a word that meets them in the clock in
@@ -68,10 +71,12 @@ class Step(StreamBlock):
             lanes,
             self.flags,
             hardwired=hardwired,
+            polarizations=polarizations,
         )
-        self.module_name = f"step_x{lanes}_" + "__".join(block.format_name for block in blocks)
+        formats = "__".join(block.format_name for block in blocks)
+        self.module_name = f"step_{lanes_name(lanes, polarizations)}_{formats}"
         self.summary = "One step: " + ", then ".join(block.module_name for block in blocks)
-        ports = stream_ports(lanes, input_bits, self.output_bits)
+        ports = stream_ports(lanes, polarizations, input_bits, self.output_bits)
         ports |= {"in_commit": In(1), "out_commit": Out(1)}
         if not self.registers.empty:
             ports |= {name: self.registers.signature.members[name] for name in self.cfg_ports}

@@ -7,19 +7,31 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 
-def stream_ports(lanes: int, input_bits: int, output_bits: int) -> dict[str, wiring.Member]:
+def stream_ports(
+    lanes: int, polarizations: int, input_bits: int, output_bits: int
+) -> dict[str, wiring.Member]:
     """Return ports for words of ``lanes`` complex samples in and out, each word with its valid.
 
-    Lane 0, in the least significant bits, is the oldest sample.
+    Lane 0, in the least significant bits, is the oldest sample. With two ``polarizations`` all
+    samples of y lie above all of x.
     """
+    samples = lanes * polarizations
     return {
         "in_valid": In(1),
-        "in_i": In(lanes * input_bits),
-        "in_q": In(lanes * input_bits),
+        "in_i": In(samples * input_bits),
+        "in_q": In(samples * input_bits),
         "out_valid": Out(1),
-        "out_i": Out(lanes * output_bits),
-        "out_q": Out(lanes * output_bits),
+        "out_i": Out(samples * output_bits),
+        "out_q": Out(samples * output_bits),
     }
+
+
+def by_polarization(word: Value, polarizations: int) -> list[tuple[str, Value]]:
+    """Return what ends the names of each polarisation's signals, and its part of a word."""
+    if polarizations == 1:
+        return [("", word)]
+    half = len(word) // 2
+    return [("", word[:half]), ("_y", word[half:])]
 
 
 def delayed_valid(m: Module, name: str, valid: Value, cycles: int) -> Value:

@@ -14,6 +14,10 @@ from dbp.rtl.proof.recognizer import RequantizedSum
 from dbp.rtl.proof.requantizer import Requantizer
 
 
+# What ends the names of the variables of x, and of those of y where there are two polarisations.
+ENDS = "", "_y"
+
+
 @dataclass(frozen=True)
 class LaneOutputs:
     """The outputs of a lane: I and Q, and the terms of the "or" at each port of flags."""
@@ -85,10 +89,11 @@ class GoldenPolynomials:
         taps: Sequence[Sequence[Polynomial]],
         x: Sequence[Sequence[Polynomial]],
         n: int,
+        end: str = "",
     ) -> LaneOutputs:
         """Return y[n] of `dbp.datapath.golden.filter_samples`, for half taps and samples.
 
-        ``x[part][k]`` is x[n - k]; part 0 is I, part 1 is Q.
+        ``x[part][k]`` is x[n - k]; part 0 is I, part 1 is Q. ``end``: of `ENDS`, whose sample it is.
         """
         mul = self.space.mul
         terms: list[list[Polynomial]] = [[], []]
@@ -98,7 +103,7 @@ class GoldenPolynomials:
             terms[0] += [mul(hi, xi), self.space.scale(mul(hq, xq), -1)]
             terms[1] += [mul(hi, xq), mul(hq, xi)]
         (y_i, clips_i), (y_q, clips_q) = (
-            self.requantize(self.space.sum(row), name, n, filter_.shift, filter_.output_bits)
+            self.requantize(self.space.sum(row), name + end, n, filter_.shift, filter_.output_bits)
             for row, name in zip(terms, ("y_i", "y_q"), strict=True)
         )
         return LaneOutputs((y_i, y_q), {"out_clipped": (clips_i, clips_q)})
@@ -108,15 +113,21 @@ class GoldenPolynomials:
         rotation: Rotation,
         kerr: Sequence[Polynomial],
         input_bits: int,
-        x: Sequence[Sequence[Polynomial]],
+        x: Mapping[str, Sequence[Sequence[Polynomial]]],
         n: int,
-    ) -> LaneOutputs:
-        """Return y[n] of `golden.rotate`, for half of the gains K and samples as for `filter`."""
+    ) -> list[LaneOutputs]:
+        """Return y[n] of `golden.rotate`, for half of the gains K and samples as for `filter`.
+
+        ``x``: of each polarisation, by its end of `ENDS`. One phi turns all, so its flag is among
+        those of the first.
+        """
         space, r = self.space, rotation
         terms = []
         for k in range(r.kerr_taps):
             power = space.add(
-                space.sum(self._power(part[k], r, input_bits) for part in x),
+                space.sum(
+                    self._power(part[k], r, input_bits) for of_one in x.values() for part in of_one
+                ),
                 space.constant(r.power_offset),
                 -1,
             )
@@ -128,18 +139,22 @@ class GoldenPolynomials:
         if r.taylor_order == 2:
             versine = _applied(space, phi, lambda p: fixed.round_shift(p * p, fraction + 1))
             cosine = space.add(cosine, versine, -1)
-        i, q = (part[r.delay] for part in x)
-        rotated = (
-            space.add(space.mul(cosine, i), space.mul(phi, q), -1),
-            space.add(space.mul(cosine, q), space.mul(phi, i)),
-        )
-        shift = r.output_shift(input_bits)
-        (y_i, clips_i), (y_q, clips_q) = (
-            self.requantize(total, name, n, shift, r.output_bits)
-            for total, name in zip(rotated, ("y_i", "y_q"), strict=True)
-        )
-        flags = {"out_clipped": (clips_i, clips_q), "phi_clipped": (phi_clips,)}
-        return LaneOutputs((y_i, y_q), flags)
+        shift, outputs = r.output_shift(input_bits), []
+        for end, of_one in x.items():
+            i, q = (part[r.delay] for part in of_one)
+            rotated = (
+                space.add(space.mul(cosine, i), space.mul(phi, q), -1),
+                space.add(space.mul(cosine, q), space.mul(phi, i)),
+            )
+            (y_i, clips_i), (y_q, clips_q) = (
+                self.requantize(total, name + end, n, shift, r.output_bits)
+                for total, name in zip(rotated, ("y_i", "y_q"), strict=True)
+            )
+            flags: dict[str, tuple[Polynomial, ...]] = {"out_clipped": (clips_i, clips_q)}
+            if not outputs:
+                flags["phi_clipped"] = (phi_clips,)
+            outputs.append(LaneOutputs((y_i, y_q), flags))
+        return outputs
 
     def _power(self, x: Polynomial, rotation: Rotation, input_bits: int) -> Polynomial:
         """The part of one quadrature in `dbp.datapath.fixed.squared_magnitude`."""

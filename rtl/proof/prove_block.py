@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dbp.datapath import fixed
 from dbp.datapath.design import Filter, Rotation
 from dbp.records.schemas import ProvedModule, ProvedRequantizers, ProvedSums, ProvedTables
-from dbp.rtl.proof.golden_polynomials import GoldenPolynomials, LaneOutputs
+from dbp.rtl.proof.golden_polynomials import ENDS, GoldenPolynomials, LaneOutputs
 from dbp.rtl.proof.netlist import ProofError, WordNetlist
 from dbp.rtl.proof.origins import PackedInput
 from dbp.rtl.proof.polynomial import Monomial, Polynomial, Space, Table, Variable
@@ -24,15 +24,15 @@ Terms = frozenset[tuple[Monomial, int]]
 
 
 def prove_filter(
-    netlist: WordNetlist, filter_: Filter, input_bits: int, lanes: int
+    netlist: WordNetlist, filter_: Filter, input_bits: int, lanes: int, polarizations: int = 1
 ) -> ProvedModule:
     """Prove a flattened block of filter lanes, with ports for the taps or with its taps inside."""
     half = len(filter_.half_taps_i)
-    ports = [_Port(port, input_bits, lanes, True) for port in ("in_i", "in_q")]
+    ports = [_Port(port, input_bits, lanes, polarizations) for port in ("in_i", "in_q")]
     has_tap_ports = "taps_i" in netlist.inputs
     if has_tap_ports:
         bits = filter_.coefficient_bits
-        ports += [_Port(port, bits, half, False) for port in ("taps_i", "taps_q")]
+        ports += [_Port(port, bits, half, 0) for port in ("taps_i", "taps_q")]
     block = _Block(netlist, lanes, ports)
     if has_tap_ports:
         taps = [block.static(port) for port in ("taps_i", "taps_q")]
@@ -40,24 +40,28 @@ def prove_filter(
         rows = (filter_.half_taps_i, filter_.half_taps_q)
         taps = [[block.space.constant(tap) for tap in row] for row in rows]
     outputs = [
-        block.golden.filter(filter_, taps, block.samples(p, filter_.taps), p) for p in range(lanes)
+        block.golden.filter(filter_, taps, block.samples(p, filter_.taps, end), p, end)
+        for end in ENDS[:polarizations]
+        for p in range(lanes)
     ]
     return block.prove(outputs, filter_.output_bits, filter_.taps - 1)
 
 
 def prove_rotation(
-    netlist: WordNetlist, rotation: Rotation, input_bits: int, lanes: int
+    netlist: WordNetlist, rotation: Rotation, input_bits: int, lanes: int, polarizations: int = 1
 ) -> ProvedModule:
     """Prove a flattened block of rotation lanes."""
     half = len(rotation.kerr_gains)
-    ports = [_Port(port, input_bits, lanes, True) for port in ("in_i", "in_q")]
-    ports.append(_Port("kerr", rotation.kerr_bits, half, False))
+    ports = [_Port(port, input_bits, lanes, polarizations) for port in ("in_i", "in_q")]
+    ports.append(_Port("kerr", rotation.kerr_bits, half, 0))
     block = _Block(netlist, lanes, ports)
-    kerr = block.static("kerr")
-    outputs = [
-        block.golden.rotate(rotation, kerr, input_bits, block.samples(p, rotation.kerr_taps), p)
-        for p in range(lanes)
-    ]
+    kerr, ends = block.static("kerr"), ENDS[:polarizations]
+    pairs = []
+    for p in range(lanes):
+        x = {end: block.samples(p, rotation.kerr_taps, end) for end in ends}
+        pairs.append(block.golden.rotate(rotation, kerr, input_bits, x, p))
+    # All lanes of x, then all of y.
+    outputs = [lane for of_one in zip(*pairs, strict=True) for lane in of_one]
     return block.prove(outputs, rotation.output_bits, rotation.kerr_taps - 1)
 
 
@@ -65,24 +69,26 @@ def prove_rotation(
 class _Port:
     """An input of ``count`` packed elements of ``bits`` bits.
 
-    ``streams``: these are the samples of a word; else taps or K, which are static.
+    ``polarizations``: these are the samples of a word, so many of each polarisation, x first; with
+    0 they are taps or K, which are static.
     """
 
     name: str
     bits: int
     count: int
-    streams: bool
+    polarizations: int
 
-    def variable(self, k: int) -> Variable:
-        """Element k; of a stream also those before the word, with negative k."""
+    def variable(self, k: int, end: str = "") -> Variable:
+        """Element k; of a stream also those before the word, with negative k; ``end``: of ENDS."""
         low, high = fixed.code_range(self.bits)
-        if self.streams:
-            return Variable(self.name, k, 0, low, high)
+        if self.polarizations:
+            return Variable(f"{self.name}{end}", k, 0, low, high)
         return Variable(f"{self.name}[{k}]", None, 0, low, high)
 
     @property
     def elements(self) -> list[Variable]:
-        return [self.variable(k) for k in range(self.count)]
+        ends = ENDS[: max(self.polarizations, 1)]
+        return [self.variable(k, end) for end in ends for k in range(self.count)]
 
 
 class _Block:
@@ -95,10 +101,10 @@ class _Block:
         self.start = time.process_time()
         for port in ports:
             bits = netlist.inputs.get(port.name, ())
-            if len(bits) != port.bits * port.count:
+            if len(bits) != port.bits * len(port.elements):
                 raise ProofError(
                     f"{netlist.name}: port {port.name}: {len(bits)} bits, must be "
-                    f"{port.count} elements of {port.bits}"
+                    f"{len(port.elements)} elements of {port.bits}"
                 )
         self.ports = {port.name: port for port in ports}
         unproved = set(netlist.inputs) - CONTROLS - set(self.ports)
@@ -114,28 +120,30 @@ class _Block:
         """The taps or gains K that enter at a port."""
         return [self.space.variable(variable) for variable in self.ports[port].elements]
 
-    def samples(self, n: int, length: int) -> list[list[Polynomial]]:
+    def samples(self, n: int, length: int, end: str) -> list[list[Polynomial]]:
         """x[n] ... x[n - length + 1], I and Q; x[0] is lane 0 of the word that enters."""
         return [
-            [self.space.variable(self.ports[port].variable(n - k)) for k in range(length)]
+            [self.space.variable(self.ports[port].variable(n - k, end)) for k in range(length)]
             for port in ("in_i", "in_q")
         ]
 
     def prove(self, lanes: Sequence[LaneOutputs], output_bits: int, history: int) -> ProvedModule:
         """Prove the valid, and each lane equal to its golden outputs in ``lanes``.
 
+        With two polarisations all of x, then all of y; a flag of both is among those of x.
         ``history``: the samples before a word that its outputs depend on.
         """
         latency, words = prove_valid(self.words.origins)
         # The words left out are those that the histories need before they are full.
-        if words != -(-history // len(lanes)):
+        if words != -(-history // self.space.lanes):
             raise ProofError(
                 f"{self.netlist.name}: holds back {words} words to fill {history} samples"
             )
         for k, port in enumerate(("out_i", "out_q")):
             self._prove_samples(port, [lane.outputs[k] for lane in lanes], output_bits, latency)
         for port in lanes[0].flags:
-            self._prove_flags(port, [lane.flags[port] for lane in lanes], latency)
+            flags = [lane.flags[port] for lane in lanes if port in lane.flags]
+            self._prove_flags(port, flags, latency)
         reads = sorted(self.words.delays.read_after)
         if len(reads) > 1:
             raise ProofError(
@@ -161,6 +169,8 @@ class _Block:
 
         A block has no port for a flag that is never set.
         """
+        if len(self.netlist.outputs.get(port, golden)) != len(golden):
+            raise ProofError(f"{self.netlist.name}: port {port} is not {len(golden)} bits wide")
         for p, flags in enumerate(golden):
             expected = self._any(self.space.move(flag, 0, latency) for flag in flags)
             if port in self.netlist.outputs:

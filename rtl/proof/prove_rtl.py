@@ -85,7 +85,7 @@ def _prove_modules(rtl_dir: Path, design: Design) -> list[ProvedModule]:
     tasks = list(dict.fromkeys(task for step in steps for task in step.tasks))
     flat = read_modules(rtl_dir, sorted({task.name for task in tasks}))
     proved = [
-        _prove_task(flat[task.name], task, ports.lanes)
+        _prove_task(flat[task.name], task, ports)
         for task in tqdm(tasks, "Proof", unit=" modules", disable=None, leave=False)
     ]
     by_name = {row.module: row for row in proved}
@@ -124,10 +124,11 @@ def _without_registers(block: WordNetlist, part: Filter | Rotation) -> Filter | 
     return part
 
 
-def _prove_task(netlist: WordNetlist, task: _Task, lanes: int) -> ProvedModule:
+def _prove_task(netlist: WordNetlist, task: _Task, ports: Ports) -> ProvedModule:
+    word = task.input_bits, ports.lanes, ports.polarizations
     if isinstance(task.part, Filter):
-        return prove_filter(netlist, task.part, task.input_bits, lanes)
-    return prove_rotation(netlist, task.part, task.input_bits, lanes)
+        return prove_filter(netlist, task.part, *word)
+    return prove_rotation(netlist, task.part, *word)
 
 
 def _check_latency(step: StepPorts, clocks: int, blocks: list[ProvedModule]) -> None:

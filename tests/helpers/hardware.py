@@ -136,7 +136,8 @@ def small_design(seed=0, taps=(5, 1, 7), bits=8):
 def make_run(folder, design, lanes=3, samples=150):
     """A run folder as `dbp rtl` and the command line leave it."""
     low, high = fixed.code_range(design.signal_bits)
-    normal = np.random.default_rng(1).normal(0, high / 4, (2, samples))
+    rows = (2,) if design.polarizations == 1 else (2, 2)
+    normal = np.random.default_rng(1).normal(0, high / 4, (*rows, samples))
     x = Samples(*np.clip(np.round(normal), low, high).astype(np.int64))
     design.save(folder / "design.json")
     stimulus = Stimulus(
