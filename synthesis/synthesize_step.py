@@ -417,6 +417,8 @@ def _metrics(
     # A step whose cuts were not fitted has no such key.
     if job.fit_clock is not None:
         figures["fit_clock"] = job.fit_clock
+    if job.design.polarizations == 2:
+        figures["polarizations"] = 2
     return SynthMetrics(**figures)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dbp.config import Link
+from dbp.config import Link, require_one_polarization
 from dbp.datapath.design import REFERENCE
 
 if TYPE_CHECKING:
@@ -19,8 +19,10 @@ def is_reference(name: str) -> bool:
 def estimate(name: str, link: Link, kit: str) -> FftReceiverEstimate:
     """Estimate what a reference receiver of one polarisation would take in a kit.
 
-    At the link's samples per symbol and the lanes of a design with as many.
+    At the link's samples per symbol and the lanes of a design with as many. `InputError` for a link
+    of two polarisations.
     """
+    require_one_polarization(link, f"an estimate of {name}")
     from dbp.synthesis import fft_receiver
     from dbp.synthesis.whole_receiver import receiver_lanes
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from dbp.cli import _fft_receivers
 from dbp.cli._requests import Request
 from dbp.cli.ber import DATABASE, ber
-from dbp.config import Config, load
+from dbp.config import Config, link_with, load
 from dbp.datapath.design import Design
 from dbp.errors import InputError
 from dbp.evaluation.executors import Workplace
@@ -42,11 +42,15 @@ from dbp.support.svg import to_svg
 from dbp.support.text import aligned
 
 if TYPE_CHECKING:
+    from dbp.evaluation.points import Points
     from dbp.records.schemas import SynthMetrics
     from dbp.rtl.pipeline import Pipeline
     from dbp.rtl.target import FilterKind
     from dbp.synthesis.fft_receiver import FftReceiverEstimate
     from dbp.synthesis.whole_receiver import StepSynthesis
+
+# Keys in which designs may have links of their own.
+_OF_DESIGNS = ("link.adc_samples_per_symbol", "link.impairments.dual_polarisation")
 
 # The hardware side and plots load slowly: imported where they are needed, so that --help is quick.
 
@@ -177,9 +181,21 @@ class _Comparison:
                 estimate["power_w"]["total"],
                 self.settings,
                 design.samples_per_symbol,
+                design.polarizations,
             ),
             paper_step=merit.paper_step(design, key.filters),
+            **({"polarizations": 2} if design.polarizations == 2 else {}),
         )
+
+    def best(self, points: Points) -> dict[str, Point]:
+        """Return the best point of each receiver; of a reference that on the link of all."""
+        both = self.settings.link.impairments.dual_polarisation
+        return {
+            point.design: point
+            for point in points.best().values()
+            if point.design not in self.references
+            or (point.model_extra or {}).get("dual_polarisation", both) == both
+        }
 
     def estimates(self) -> dict[tuple[str, str], FftReceiverEstimate]:
         """Return the estimate of each reference in each kit."""
@@ -233,8 +249,7 @@ def _common(designs: Mapping[str, FoundDesign]) -> Config:
         apart = [
             f"{key} = {ours} of {first}, {theirs} of {name}"
             for key, ours, theirs in told
-            if (key.startswith("link.") and key != "link.adc_samples_per_symbol")
-            or key == "hardware.clock_mhz"
+            if (key.startswith("link.") and key not in _OF_DESIGNS) or key == "hardware.clock_mhz"
         ]
         if apart:
             raise InputError(
@@ -245,7 +260,13 @@ def _common(designs: Mapping[str, FoundDesign]) -> Config:
             beside = key.startswith(("seed", "evaluation.", "hardware."))
             if name in runs and (beside or key == "training.launch_power_dbm"):
                 print(f"Note: {name}: its configuration has {key} = {theirs}: {ours} is taken")
-    return own[first]
+    link = own[first].link
+    if link.impairments.dual_polarisation and any(
+        d.polarizations == 1 for d, _ in designs.values()
+    ):
+        # Designs of two polarisations have both all the same.
+        link = link_with(link, {"dual_polarisation": False})
+    return own[first].model_copy(update={"link": link})
 
 
 def compare(
@@ -278,7 +299,7 @@ def compare(
         out,
         Workplace(out / DATABASE, resume=True, again="the same command goes on"),
     )
-    best = {point.design: point for point in points.best().values()}
+    best = comparison.best(points)
     workers = len(os.sched_getaffinity(0))
     with ExitStack() as stack:
         for name, design in comparison.designs.items():

@@ -65,10 +65,17 @@ class Energies(TypedDict):
 
 
 def energies(
-    lanes: int, power_w: float, settings: Config, samples_per_symbol: Fraction = Fraction(2)
+    lanes: int,
+    power_w: float,
+    settings: Config,
+    samples_per_symbol: Fraction = Fraction(2),
+    polarizations: int = 1,
 ) -> Energies:
-    """Return the energies of a receiver of that many lanes, from its whole power."""
-    samples_per_s = lanes * settings.hardware.clock_mhz * 1e6
+    """Return the energies of a receiver of that many lanes, from its whole power.
+
+    With two ``polarizations`` it takes ``lanes`` samples of each, and the bits are those of both.
+    """
+    samples_per_s = lanes * polarizations * settings.hardware.clock_mhz * 1e6
     bits_per_symbol = modulation.bits_per_symbol(settings.link.modulation)
     bits_per_sample = bits_per_symbol / float(samples_per_symbol)
     pj_per_sample = 1e12 * power_w / samples_per_s
@@ -77,7 +84,12 @@ def energies(
 
 def paper_step(design: Design, filters: str) -> StepFigures | None:
     """Return what the paper states for a step of these formats, if anything."""
-    if filters != "reconfigurable" or design.samples_per_symbol != 2 or "/" in lengths(design):
+    if (
+        design.polarizations == 2
+        or filters != "reconfigurable"
+        or design.samples_per_symbol != 2
+        or "/" in lengths(design)
+    ):
         return None
     learned = "learned" if design.name.startswith("learned-c") else "ls-co"
     if not design.name.startswith(("learned-c", "lsco-paper")):
@@ -173,12 +185,12 @@ def headlines(rows: Sequence[ComparisonRow]) -> tuple[Headline, ...]:
     interval. *Unlearned*: against the best baseline, where that is not the first design, the
     learned design of least power by the same rule. ``design`` is None where none reaches that BER.
     The best baseline: of the unlearned designs whose BER is not above the 95 % interval of the
-    lowest one, the design of least power.
+    lowest one, the design of least power. Watts of one and of two polarisations are not compared.
     """
     lines = []
     rows = [row for row in rows if row.filters != REFERENCE_FILTERS]
-    for kit, filters in dict.fromkeys((row.pdk, row.filters) for row in rows):
-        first, *others = [row for row in rows if (row.pdk, row.filters) == (kit, filters)]
+    for kind in dict.fromkeys(map(_kind, rows)):
+        first, *others = [row for row in rows if _kind(row) == kind]
         if others:
             lines.append(_headline("first", first, others))
         unlearned = [row for row in (first, *others) if not row.learned]
@@ -188,6 +200,10 @@ def headlines(rows: Sequence[ComparisonRow]) -> tuple[Headline, ...]:
             if best is not None and best is not first:
                 lines.append(_headline("unlearned", best, learned))
     return tuple(lines)
+
+
+def _kind(row: ComparisonRow) -> tuple[str, str, int]:
+    return row.pdk, row.filters, row.polarizations
 
 
 def _cheapest(rows: Sequence[ComparisonRow], against: ComparisonRow) -> ComparisonRow | None:

@@ -656,7 +656,9 @@ class SynthMetrics(Metrics):
     step: int
     """Number of the step."""
     lanes: int
-    """Samples per clock."""
+    """Samples per clock, of each polarisation."""
+    polarizations: int = 1
+    """Polarisations of the design; left out for one."""
     filters: Literal["reconfigurable", "hardwired"]
     """Taps in registers, or in the logic."""
     pipeline: dict[str, dict[str, bool | int]]
@@ -914,6 +916,8 @@ class ComparisonRow(BaseModel):
     """Registers, as ``--pipeline`` takes them."""
     samples_per_symbol: str | None = None
     """Samples per symbol of the design, as a ratio."""
+    polarizations: int = 1
+    """Polarisations of the design: what is stated is of both together. Left out for one."""
     taps: int | None = None
     """Taps of the middle filter."""
     coefficient_bits: int | None = None
@@ -931,7 +935,7 @@ class ComparisonRow(BaseModel):
     snr_db: float | None = None
     """Effective SNR there."""
     lanes: int | None = None
-    """Samples per clock of the receiver."""
+    """Samples per clock of the receiver, of each polarisation."""
     step: int | None = None
     """Number of the step that stands for most."""
     synthesised_lanes: tuple[int, int] | None = None

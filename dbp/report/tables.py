@@ -61,6 +61,11 @@ def _receivers(rows: Sequence[ComparisonRow]) -> Table:
             f"{widths[1]}; without clock tree and layout. Ratios are to the first design in the "
             "same kit."
         )
+    if both := [label(row) for row in rows if row.polarizations == 2]:
+        notes.append(
+            f"{', '.join(dict.fromkeys(both))}: of two polarisations: so many lanes of each, watts "
+            "and pJ/bit of both together."
+        )
     if any(row.filters == REFERENCE_FILTERS for row in rows):
         notes.append(
             "estimate: operations of FFT filters and rotations, counted and not synthesised "

@@ -13,7 +13,6 @@ from dbp.rtl.proof.polynomial import Monomial, Polynomial, Space, Table, Variabl
 from dbp.rtl.proof.recognizer import RequantizedSum
 from dbp.rtl.proof.requantizer import Requantizer
 
-
 # What ends the names of the variables of x, and of those of y where there are two polarisations.
 ENDS = "", "_y"
 
@@ -93,7 +92,7 @@ class GoldenPolynomials:
     ) -> LaneOutputs:
         """Return y[n] of `dbp.datapath.golden.filter_samples`, for half taps and samples.
 
-        ``x[part][k]`` is x[n - k]; part 0 is I, part 1 is Q. ``end``: of `ENDS`, whose sample it is.
+        ``x[part][k]`` is x[n - k]; part 0 is I, part 1 is Q. ``end``: of the names, see `ENDS`.
         """
         mul = self.space.mul
         terms: list[list[Polynomial]] = [[], []]
@@ -139,7 +138,8 @@ class GoldenPolynomials:
         if r.taylor_order == 2:
             versine = _applied(space, phi, lambda p: fixed.round_shift(p * p, fraction + 1))
             cosine = space.add(cosine, versine, -1)
-        shift, outputs = r.output_shift(input_bits), []
+        shift = r.output_shift(input_bits)
+        outputs: list[LaneOutputs] = []
         for end, of_one in x.items():
             i, q = (part[r.delay] for part in of_one)
             rotated = (

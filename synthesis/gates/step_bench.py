@@ -46,15 +46,13 @@ class Bench:
         history += sum(rotation.kerr_taps for rotation in design.rotations[: step + 1])
         warm_up = WARM_UP_CLOCKS + ports.latency_cycles + history // lanes
         needed = lanes * (warm_up + clocks)
-        samples = stimulus.samples
-        if len(samples.i) < needed:
+        if stimulus.length < needed:
             raise InputError(
-                f"the stimulus holds {len(samples.i)} samples: must be at least {needed} for "
+                f"the stimulus holds {stimulus.length} samples: must be at least {needed} for "
                 f"{clocks} clocks of {lanes} lanes"
             )
-        trace = golden.trace(
-            design, Samples(samples.i[:needed], samples.q[:needed]), stimulus.launch_power_uw
-        )
+        samples = Samples(*(part[..., :needed] for part in stimulus.samples))
+        trace = golden.trace(design, samples, stimulus.launch_power_uw)
         after = 2 * step + (2 if step < len(design.rotations) else 1)
         self.input, self.expected = trace[2 * step], trace[after]
         self.registers = step_ports.registers(design, stimulus.launch_power_uw)
@@ -81,23 +79,27 @@ class Bench:
     def compare(self, gates: GateSimulation, outputs: Sequence[str]) -> tuple[int, int]:
         """Return the number of samples compared and of those that differ from golden.
 
-        All words are compared that should come out. A word without ``out_valid`` in its place
-        counts as different, and one too many is an error.
+        Those of both polarisations, where there are two. All words are compared that should come
+        out. A word without ``out_valid`` in its place counts as different, and one too many is an
+        error.
         """
         lanes, bits = self.ports.lanes, self.ports.output_bits
         places = {port_bit(name): k for k, name in enumerate(outputs)}
         valid = gates.outputs[:, places["out_valid", 0]]
         dropped = self.ports.warm_up_words
-        first = len(valid) - len(self.input.i) // lanes + self.ports.latency_cycles + dropped
+        words = self.input.i.shape[-1] // lanes
+        first = len(valid) - words + self.ports.latency_cycles + dropped
         if np.any(valid[:first] == 1):
             raise ToolError("the gates put out a word before the first one is due")
-        same = np.repeat(valid[first:, None] == 1, lanes, axis=1)
+        # As words have them: the samples of x, then those of y.
+        same = np.repeat(valid[first:, None] == 1, lanes * self.ports.polarizations, axis=1)
         for port, samples in (("out_i", self.expected.i), ("out_q", self.expected.q)):
-            words = samples.reshape(-1, lanes)[dropped:][: len(same)]
-            for lane in range(lanes):
+            rows = samples.reshape(-1, words, lanes).swapaxes(0, 1).reshape(words, -1)
+            rows = rows[dropped:][: len(same)]
+            for lane in range(rows.shape[1]):
                 for k in range(bits):
                     bit = gates.outputs[first:, places[port, lane * bits + k]]
-                    same[:, lane] &= bit == (words[:, lane] >> k & 1)
+                    same[:, lane] &= bit == (rows[:, lane] >> k & 1)
         return same.size, int(np.count_nonzero(~same))
 
 

@@ -192,7 +192,7 @@ def verilog(ports: Ports, sets: Sequence[VectorSet], clock_period_ps: int, title
         in_bits=stimulus.bits,
         out_bits=answers.bits,
         most_rows=max(len(each.stimulus) for each in sets),
-        lanes=ports.lanes,
+        lanes=ports.lanes * ports.polarizations,
         clock=ports.clock,
         declarations="\n".join(declarations),
         connections=",\n".join(connections),

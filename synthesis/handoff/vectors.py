@@ -125,7 +125,8 @@ def make_set(name: str, ports: Ports, vectors: Sequence[Vector]) -> VectorSet:
             window = rows.counted_from, rows.counted_to
         rows_in += map(stimulus.pack, rows.inputs)
         rows_out += map(answers.pack, rows.outputs)
-        samples += ports.lanes * sum(row.get("check_word", 0) for row in rows.outputs)
+        words = sum(row.get("check_word", 0) for row in rows.outputs)
+        samples += ports.lanes * ports.polarizations * words
         reads += sum(row.get("check_read", 0) for row in rows.outputs)
     return VectorSet(
         name=name,
@@ -185,7 +186,8 @@ class _Rows:
         self.counted_from = late + entered[0] + 1 if entered else first
         self.counted_to = first + len(vector.clocks)
         parts = (
-            pack_words(part[start:end], ports.output_bits, ports.lanes) for part in golden.wires[-1]
+            pack_words(part[..., start:end], ports.output_bits, ports.lanes)
+            for part in golden.wires[-1]
         )
         for clock, i, q in zip(entered, *parts, strict=True):
             self.outputs[late + clock] |= {"check_word": 1, "out_valid": 1, "out_i": i, "out_q": q}
