@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from fractions import Fraction
@@ -51,6 +52,7 @@ def learn(
     filters: FloatFilters | None = None,
     checkpoint: str | Path | None = None,
     device: str = "cpu",
+    memory_gib: float | None = None,
     **keys: Any,
 ) -> LearnedDesign:
     """Learn and quantize the filters of a receiver for ``link``, and return its design.
@@ -60,7 +62,8 @@ def learn(
     ``taps=13, coefficient_bits=6, symbols=32_768`` (`dbp.config` lists them). ``filters``: quantize
     these, such as ``float_filters`` of an earlier call, in place of ones learned in floating
     point. ``checkpoint``: a file from which a killed call goes on. ``device``: where torch
-    computes. The same arguments give the same design on the same machine.
+    computes. ``memory_gib``: the most that derivatives keep there, another device than the CPU;
+    with less they take longer. The same arguments give the same design on the same machine.
 
     Method: Fougstedt et al., ECOC 2018, with damped Gauss-Newton steps
     (`dbp.learning.training`). Raises `InputError` for what does not fit.
@@ -71,7 +74,8 @@ def learn(
         keys = {**_keys_of(_float_filters(filters), link, settings), **keys}
     settings = _settings(settings, link, seed, keys)
     path = None if checkpoint is None else Path(checkpoint)
-    result = training.train(settings, path, training.find_device(device), filters)
+    on = training.find_device(device)
+    result = training.train(settings, path, on, filters, memory_gib=_memory(memory_gib, on.type))
     return LearnedDesign(
         **{field.name: getattr(result.design, field.name) for field in fields(BareDesign)},
         float_filters=result.filters,
@@ -146,6 +150,22 @@ def _float_filters(filters: Any) -> FloatFilters:
     if not isinstance(filters, FloatFilters):
         raise InputError(f"filters = {shown(filters)}: must be dbp.FloatFilters")
     return filters
+
+
+def _memory(memory_gib: Any, device: str) -> float | None:
+    """The memory of derivatives on a type of device, which must not be the CPU."""
+    if memory_gib is None:
+        return None
+    if isinstance(memory_gib, bool) or not isinstance(memory_gib, int | float):
+        raise InputError(f"memory_gib = {shown(memory_gib)}: must be a number of GiB")
+    if not 0 < memory_gib < math.inf:
+        raise InputError(f"memory_gib = {shown(memory_gib)}: must be greater than 0 and finite")
+    if device == "cpu":
+        raise InputError(
+            f"memory_gib = {shown(memory_gib)}: is for another device than the CPU, whose "
+            "derivatives keep some 0.01 GiB a core; leave it out"
+        )
+    return float(memory_gib)
 
 
 def _settings(

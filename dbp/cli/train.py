@@ -12,10 +12,13 @@ from dbp.records.schemas import TrainMetrics
 from dbp.runs import place
 
 
-def train(settings: Config, out: Path, device: str = "cpu") -> None:
+def train(
+    settings: Config, out: Path, device: str = "cpu", memory_gib: float | None = None
+) -> None:
     """Learn a design and write it, its floats and its history into ``out``.
 
     A killed run goes on from ``out/train/checkpoint.npz``. ``device``: of torch, by its name.
+    ``memory_gib``: as `dbp.learn` has it.
     """
     from dbp.learning import training
     from dbp.learning.digit_rounding import design_digits
@@ -29,7 +32,7 @@ def train(settings: Config, out: Path, device: str = "cpu") -> None:
         flush=True,
     )
     checkpoint = out / "train" / "checkpoint.npz"
-    design = learn(settings=settings, checkpoint=checkpoint, device=device)
+    design = learn(settings=settings, checkpoint=checkpoint, device=device, memory_gib=memory_gib)
     unlearned, _ = training.baseline(settings)
     snr_db_baseline = training.validated_snr_db(unlearned, settings, torch_device)
     place(design, settings, out)

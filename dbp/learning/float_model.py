@@ -13,9 +13,10 @@ y: shape ``(2, samples, 2 * blocks)``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from dbp.learning import _chain_kernels
+from dbp.learning import _chain_kernels, recomputation
 from dbp.learning._chain_kernels import SIMD_BLOCKS, Arithmetic
 from dbp.learning.export import kerr_share
 from dbp.learning.float_filters import FloatFilters
@@ -237,11 +238,13 @@ class Chain(nn.Module):
     shape ``(rotations, half)``. ``halves`` and ``kerr_halves`` of each row, its last ones, belong
     to a filter or a rotation, True in ``own_taps`` and ``own_kerr``; what is outside of a short
     one stays zero and is no parameter. ``polarizations``: how many columns of a signal share their
-    power.
+    power. ``memory``: bytes that a derivative in torch's own operations may keep, at the price of
+    computing some of them again; None for as many as it takes.
     """
 
     own_taps: Tensor
     own_kerr: Tensor
+    memory: int | None = None
 
     def __init__(
         self,
@@ -287,6 +290,22 @@ class Chain(nn.Module):
             self.half_taps[self.own_taps] = taps.view(-1, 2).to(self.half_taps)
             self.kerr[self.own_kerr] = kerr.to(self.kerr)
 
+    def _through(
+        self, layer: Callable[[int, Tensor], Tensor], x: Tensor, constants: Sequence[Tensor]
+    ) -> Tensor:
+        """A signal through all layers in torch's own operations, within the ``memory``.
+
+        ``layer``: filter ``k`` and the rotation in front of it, on signals of the shape
+        ``(blocks, 2, samples)``; ``constants``: what it takes of the model.
+        """
+        layers = [partial(layer, k) for k in range(len(self.half_taps))]
+        x = x.permute(2, 0, 1)
+        if self.memory is None or not torch.is_grad_enabled():
+            starts = [0]
+        else:
+            starts = recomputation.starts_within(self.memory, layers, x, self.polarizations)
+        return recomputation.run(layers, x, starts, constants).permute(1, 2, 0)
+
 
 class Model(Chain):
     """A receiver filter in floating point whose taps and Kerr constants can be learned.
@@ -328,14 +347,15 @@ class Model(Chain):
     def plain(self, x: Tensor, launch_power_mw: float) -> Tensor:
         """`forward` in torch's own operations, on any device."""
         kerr = self.kerr * self._power(launch_power_mw)
-        x = x.permute(2, 0, 1)
-        for k, half in enumerate(self.half_taps):
+
+        def layer(k: int, x: Tensor) -> Tensor:
             if k:
                 power = shared(x.square().sum(1, keepdim=True), self.polarizations)
                 phase = convolve(power, kerr[k - 1, :, None])
                 x = rotate(x, torch.cos(phase), torch.sin(phase))
-            x = convolve(x, half)
-        return x.permute(1, 2, 0)
+            return convolve(x, self.half_taps[k])
+
+        return self._through(layer, x, (self.half_taps, kerr))
 
     def tangents(self, x: Tensor, launch_power_mw: float) -> Tangents:
         """The derivative of `forward`, a signal on the CPU, by ``half_taps`` and ``kerr``."""

@@ -161,13 +161,15 @@ class QuantizedModel(Chain):
     def plain(self, x: Tensor, launch_power_uw: int) -> Tensor:
         """`forward` in torch's own operations, on any device."""
         kerr, arithmetic = self._kerr(launch_power_uw), self._arithmetic
-        x = x.permute(2, 0, 1)
-        for k, half in enumerate(self._taps()):
+        taps = self._taps()
+
+        def layer(k: int, x: Tensor) -> Tensor:
             if k:
                 fmt = dict(zip(FORMAT, arithmetic.formats[k - 1].item(), strict=True))
                 x = _rotate(x, kerr[k - 1], fmt, self.polarizations)
-            x = requantize(convolve(x, half), *arithmetic.limits[k].tolist())
-        return x.permute(1, 2, 0)
+            return requantize(convolve(x, taps[k]), *arithmetic.limits[k].tolist())
+
+        return self._through(layer, x, (taps, kerr))
 
     def tangents(self, x: Tensor, launch_power_uw: int) -> Tangents:
         """The straight-through derivative of `forward` by ``half_taps`` and ``kerr``."""

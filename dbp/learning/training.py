@@ -150,6 +150,7 @@ def train(
     filters: FloatFilters | None = None,
     state: State | None = None,
     progress: bool = True,
+    memory_gib: float | None = None,
 ) -> Result:
     """Learn the design of a configuration. Same arguments, same machine: same result.
 
@@ -158,9 +159,10 @@ def train(
     ones learned in floating point; without a checkpoint. ``state``: go on from this, such as what
     `learn_floats` returned for `float_settings` of this configuration: the result is the same as
     without. On a ``device`` other than the CPU, the link is simulated there, and losses and slopes
-    are computed there in torch's own operations. ``progress`` shows a bar on a terminal, and a note
-    of short filters. Raises `InputError` for filters far too short for a span, before learning, and
-    for a result worse than linear compensation.
+    are computed there in torch's own operations, whose derivative keeps at most ``memory_gib`` and
+    computes the rest again (`dbp.learning.recomputation`): the result is the same. ``progress``
+    shows a bar on a terminal, and a note of short filters. Raises `InputError` for filters far too
+    short for a span, before learning, and for a result worse than linear compensation.
     """
     check_length(settings, note=progress)
     if filters is not None:
@@ -179,7 +181,7 @@ def train(
             disable=None if progress else True,
         ) as bar,
     ):
-        data = _Data(settings, torch.device(device), pool, progress)
+        data = _Data(settings, torch.device(device), pool, progress, memory_gib)
 
         def keep(phase: str, loss: float, learner: _Learner) -> None:
             figures = learner.validate(), learner.objective.parameters, learner.damping
@@ -411,6 +413,7 @@ class _Data:
         device: torch.device,
         pool: ThreadPoolExecutor,
         progress: bool = True,
+        memory_gib: float | None = None,
     ) -> None:
         training = settings.training
         # Learning has no carrier recovery in its loss, and needs no phase noise of lasers; nor is
@@ -426,6 +429,9 @@ class _Data:
         self.counts_digits = bool(training.digit_price_mdb or training.digit_budget)
         self.detector = Detector(self._link.roll_off, self._link.adc_samples, self._link.adc_rate)
         self.device, self.pool, self._progress = device, pool, progress
+        # As many batches are differentiated side by side as the pool has threads.
+        side_by_side = min(TASKS, threads.cores())
+        self._memory = None if memory_gib is None else int(memory_gib * 2**30 / side_by_side)
         # It need not be exact: with two polarisations half the blocks have as many symbols.
         symbols = training.block_symbols * self._link.impairments.polarizations
         self.curvature_blocks = -(-training.curvature_symbols // symbols)
@@ -462,6 +468,7 @@ class _Data:
         symbols = received.symbols.reshape(-1, received.symbols.shape[-1])
         sent = torch.from_numpy(symbols.T.astype(np.complex64)).to(self.device)
         model.to(self.device)
+        model.memory = self._memory
         return gauss_newton.Objective(model, launch_power, signal, sent, self.detector, self.pool)
 
 

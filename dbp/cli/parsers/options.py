@@ -152,6 +152,17 @@ def millidecibels(text: str) -> float:
     return value
 
 
+def gibibytes(text: str) -> float:
+    """An amount of memory in GiB, greater than 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be in GiB, greater than 0")
+    return value
+
+
 def slew_ns(text: str) -> float:
     """A transition time in ns, at most 1000."""
     try:

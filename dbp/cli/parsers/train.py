@@ -12,6 +12,7 @@ from dbp.cli.parsers.options import (
     add_device,
     add_out,
     add_seed,
+    gibibytes,
     millidecibels,
     positive,
 )
@@ -25,6 +26,13 @@ def add_to(commands: Commands[Parser]) -> None:
     add_out(parser)
     add_seed(parser)
     add_device(parser)
+    parser.add_argument(
+        "--memory-gib",
+        type=gibibytes,
+        metavar="GIB",
+        help="the most that derivatives keep on a --device that is not the CPU; with less they "
+        "take up to a third longer (default: as much as it takes)",
+    )
     parser.add_argument(
         "--digit-price",
         type=millidecibels,
@@ -50,4 +58,4 @@ def _run(options: argparse.Namespace) -> None:
         content = settings.given()
         content["training"] |= {"digit_price_mdb": price or 0.0, "digit_budget": budget or 0}
         settings = checked(content)
-    train(settings, options.out, options.device)
+    train(settings, options.out, options.device, options.memory_gib)
