@@ -162,7 +162,7 @@ def test_the_depth_bounds_the_bias_of_geometric_gradients():
         depth = adjoints.truncation_depth(norms, tolerance)
         bias = [norms[k:].sum() / (norms[:k].sum() - norms[k:].sum()) for k in range(2, 12)]
         assert depth == next(k for k, b in enumerate(bias, 2) if b <= tolerance)
-    assert adjoints.truncation_depth(np.ones(12), 0.1) == 12
+    assert adjoints.truncation_depth(np.ones(12), 0.05) == 12
 
 
 def test_sparse_adjoints_send_the_largest_and_remember_the_rest():
