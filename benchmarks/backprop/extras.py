@@ -21,7 +21,7 @@ import torch
 from benchmarks.backprop import adjoints, saliency
 from benchmarks.backprop.task import Size, Task
 from dbp import config
-from dbp.learning import gauss_newton, least_squares
+from dbp.learning import least_squares
 from dbp.learning.float_model import Model, to_signal
 
 DAMPING = 1e-4
@@ -29,8 +29,8 @@ DAMPING = 1e-4
 PRUNED = 0.05, 0.1, 0.2
 # Filters of the chains, and shares of the memory that a derivative without recomputation keeps.
 CHAINS, SHARES = (33, 65, 129), (None, 1 / 2, 1 / 4, 1 / 8)
-# Samples of a batch of `dbp.learning.gauss_newton`.
-BLOCKS, SAMPLES = gauss_newton.BATCH_BLOCKS, 1024
+# A batch, as learning has them: blocks and samples of each.
+BLOCKS, SAMPLES = 32, 1024
 
 
 def saliencies(task: Task) -> dict[str, Any]:

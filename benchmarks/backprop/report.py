@@ -83,12 +83,12 @@ def _dots(axes: Any, table: list[dict[str, Any]], done: Mapping[str, dict[str, A
                 [line["tap_bits"], line["signal_bits"], line["symbols"]],
             )
         ]
-        axes.errorbar(
-            line["snr_db"], y, xerr=line["snr_db_interval"], fmt="o", color="C0", ms=4, capsize=2
-        )
-        axes.plot(own, [y] * len(own), "|", color="C1", ms=7)
         if line["snr_db"] < worst:
             axes.text(worst, y, f"{line['snr_db']:.1f} dB", va="center", fontsize=7)
+            continue
+        mean, half = line["snr_db"], line["snr_db_interval"]
+        axes.errorbar(mean, y, xerr=half, fmt="o", color="C0", ms=4, capsize=2)
+        axes.plot(own, [y] * len(own), "|", color="C1", ms=7)
     axes.set_yticks(range(len(table)), [line["method"] for line in table], fontsize=7)
     axes.invert_yaxis()
     axes.set_xlim(left=worst - 0.3)

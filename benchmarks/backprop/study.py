@@ -92,12 +92,12 @@ def run_one(
     task = Task(size, seed, folder, case[2] or None, limit)
     model = begin(task, case)
     validation, _ = task.objective(model, task.validation), task.train
-    history = [(0.0, _db(validation.loss()))]
-    best, best_at, rounded, steps = history[0][1], validation.parameters, None, 0
+    # What is not rounded yet is no result.
+    history = [] if case[0] else [(0.0, _db(validation.loss()))]
+    best = history[0][1] if history else -math.inf
+    best_at, rounded, steps = validation.parameters, None, 0
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     clock, due = Clock(size.seconds), FIRST_CHECK_S
-    if case[0]:  # what is not rounded yet is no result
-        best = -math.inf
     state = Run(task, model, seed, lambda: clock.progress)
     for _ in row.method(state, setting):
         steps += 1
@@ -115,7 +115,7 @@ def run_one(
     clock.stop()
     if rounded is not None:
         model.rounded = rounded
-    if clock.spent > history[-1][0]:
+    if not history or clock.spent > history[-1][0]:
         history.append((clock.spent, _db(validation.loss())))
         if history[-1][1] > best:
             best, best_at = history[-1][1], validation.parameters

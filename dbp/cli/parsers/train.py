@@ -31,7 +31,7 @@ def add_to(commands: Commands[Parser]) -> None:
         type=gibibytes,
         metavar="GIB",
         help="the most that derivatives keep on a --device that is not the CPU; with less they "
-        "take up to a third longer (default: as much as it takes)",
+        "take longer (default: as much as it takes)",
     )
     parser.add_argument(
         "--digit-price",
