@@ -17,6 +17,7 @@ from dbp.datapath.design import Design
 from dbp.errors import InputError, shown
 
 if TYPE_CHECKING:
+    from dbp.evaluation.groups import Detection
     from dbp.evaluation.measures import Measurement
     from dbp.evaluation.points import Points
     from dbp.evaluation.receivers import Receiver
@@ -28,33 +29,49 @@ if TYPE_CHECKING:
     Evaluable = Design | FloatFilters | Receiver | str
 
 
-def measure(received: Received, equalized: Waveform) -> Measurement:
+def measure(
+    received: Received, equalized: Waveform, *, receiver: Detection = "genie"
+) -> Measurement:
     """Measure an equalised waveform: BER with its 95 % interval, effective SNR, GMI and their like.
 
     ``received``: what `dbp.Link.transmit` returned. ``equalized``: what a receiver made of its
     waveform, complex, same shape, in any unit, symbol n at sample r n with r = ``link.adc_rate``
     samples per symbol. Matched filter, symbol timing and one complex gain over each group of at
     least 8,192 symbols use the sent symbols; where the link's lasers are not ideal, carrier
-    recovery stands before them (`dbp.evaluation.measures`). Raises `InputError` for a shape or
-    values that do not fit.
+    recovery stands before them (`dbp.evaluation.measures`). With ``receiver="blind"`` adaptive
+    filters, timing and carrier recovery find the symbols (`dbp.evaluation.blind`). Raises
+    `InputError` for a shape or values that do not fit.
     """
     from dbp.evaluation.groups import measure_equalized
 
     samples = _equalized(received, equalized)
-    return measure_equalized(received.link, received, samples)
+    return measure_equalized(received.link, received, samples, _detection(receiver, received.link))
 
 
-def detect(received: Received, equalized: Waveform) -> Waveform:
+def detect(received: Received, equalized: Waveform, *, receiver: Detection = "genie") -> Waveform:
     """Return the symbols of an equalised waveform, ready to be drawn over the constellation.
 
-    ``received``, ``equalized``: as for `measure`, which counts errors on these very symbols.
-    Returns complex numbers of the shape of ``received.symbols``, in the unit of those: the mean
-    power of the sent symbols is 1. Raises `InputError` for a shape or values that do not fit.
+    ``received``, ``equalized``, ``receiver``: as for `measure`, which counts errors on these very
+    symbols. Returns complex numbers of the shape of ``received.symbols`` (of a blind receiver
+    without the preamble and the end of each block), in the unit of those: the mean power of the
+    sent symbols is 1. Raises `InputError` for a shape or values that do not fit.
     """
     from dbp.evaluation.groups import aligned_symbols
 
     samples = _equalized(received, equalized)
-    return aligned_symbols(received.link, received, samples)
+    return aligned_symbols(received.link, received, samples, _detection(receiver, received.link))
+
+
+def _detection(receiver: str, link: config.Link) -> Detection:
+    """Return who is to find the symbols; `InputError` where nobody is called so, or cannot."""
+    from dbp.evaluation import blind
+
+    if receiver == "genie":
+        return "genie"
+    if receiver == "blind":
+        blind.check(link)
+        return "blind"
+    raise InputError(f"receiver = {shown(receiver)}: must be 'genie' or 'blind'")
 
 
 def _equalized(received: Received, equalized: Waveform) -> Waveform:
@@ -79,6 +96,7 @@ def evaluate(
     max_bits: int = 1_500_000,
     seed: int = 1,
     progress: bool = True,
+    receiver: Detection = "genie",
 ) -> Points:
     """Count bit errors of receivers at each launch power, and return their points.
 
@@ -87,7 +105,7 @@ def evaluate(
     dict gives designs and filters the names that their points have. All receive the same waveforms.
     Each point is counted until ``min_errors`` errors, or before the group of blocks that would
     exceed ``max_bits`` bits; figures do not depend on what is evaluated together, nor on the number
-    of cores.
+    of cores. ``receiver``: who finds the symbols behind them, as in `measure`.
 
     Returns a sequence of `dbp.records.schemas.Point` with ``.plot(ax)``, ``.to_csv(path)``,
     ``.best()``. Raises `InputError` for a receiver or a number that does not fit.
@@ -104,6 +122,7 @@ def evaluate(
         max_bits=_checks.integer("max_bits", max_bits, 1),
         seed=_checks.integer("seed", seed, 0),
         progress=progress,
+        detection=_detection(receiver, plain),
     )
 
 

@@ -24,6 +24,7 @@ from dbp.runs import (
 )
 
 if TYPE_CHECKING:
+    from dbp.evaluation.groups import Detection
     from dbp.evaluation.plan import EvaluationPlan
 
 # Modules that load torch are imported where they are needed: --help stays quick.
@@ -37,7 +38,8 @@ class Request:
     or file of a configuration, for all; None: each design has the link of its own run folder, a
     shipped one the paper's, and all else comes from the first run folder. ``sweep``: values of keys
     of the link, over those of the configuration's ``[sweep]``; with ``sweep=None`` nothing is
-    swept, not even what the configuration says.
+    swept, not even what the configuration says. ``receiver``: who finds the symbols behind the
+    designs.
     """
 
     designs: Sequence[str] = ()
@@ -48,6 +50,7 @@ class Request:
     sweep: Mapping[str, tuple[Any, ...]] | None = None
     min_errors: int | None = None
     max_bits: int | None = None
+    receiver: Detection = "genie"
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,7 @@ def _plan(
         seed=settings.seed,
         config_hash=settings.hash if settled.one_configuration else None,
         remarks=settled.notes,
+        detection=request.receiver,
     )
 
 

@@ -88,6 +88,7 @@ def _count(plan: EvaluationPlan, out: Path, workplace: Workplace) -> Points:
         link=_common_link(plan),
         min_errors=plan.rule.min_errors,
         max_bits=plan.rule.max_bits,
+        receiver=plan.detection,
         **provenance(
             design_hash=hashes[0] if len(hashes) == 1 else None,
             config_hash=plan.config_hash,

@@ -49,7 +49,7 @@ def symbols(equalized: Waveform, sent: Waveform, link: config.Link) -> Waveform:
     received = _without_offset(spectrum, offset_bins(spectrum, link), link)
     received /= np.sqrt(np.mean(np.abs(received) ** 2))
     phase = blind_phase(received, link.modulation)
-    return received * np.exp(-1j * (phase + _quadrant(received, phase, sent)))
+    return received * np.exp(-1j * (phase + quadrant(received, phase, sent)))
 
 
 def offset_bins(spectrum: Waveform, link: config.Link) -> int:
@@ -125,7 +125,7 @@ def blind_phase(received: Waveform, modulation_: str) -> NDArray[np.float64]:
     return np.unwrap(phase, period=np.pi / 2, axis=-1)
 
 
-def _quadrant(received: Waveform, phase: NDArray[np.float64], sent: Waveform) -> NDArray:
+def quadrant(received: Waveform, phase: NDArray[np.float64], sent: Waveform) -> NDArray:
     """Return the multiple of pi/2 of each symbol that the pilots see beyond ``phase``."""
     pilots = slice(None, None, PILOT_SPACING)
     seen = received[:, pilots] * np.exp(-1j * phase[:, pilots]) * sent[:, pilots].conj()

@@ -35,8 +35,8 @@ from dbp import config
 from dbp.datapath.complexity import complexity
 from dbp.datapath.design import Design
 from dbp.errors import DbpError, InputError, shown
-from dbp.evaluation import groups
-from dbp.evaluation.groups import Scenario
+from dbp.evaluation import blind, groups
+from dbp.evaluation.groups import Detection, Scenario
 from dbp.evaluation.measures import Measures, summarize
 from dbp.evaluation.points import Points
 from dbp.evaluation.receivers import FixedReceiver, Receiver, link_of, rate_of
@@ -310,6 +310,7 @@ def evaluate(
     max_bits: int,
     seed: int,
     progress: bool = True,
+    detection: Detection = "genie",
 ) -> Points:
     """Count the bit errors of receivers: one point per launch power and receiver, in threads.
 
@@ -322,10 +323,10 @@ def evaluate(
         on_link.setdefault(link_of(receiver, link), []).append(receiver)
     _check_names(receivers)
     for own, of_link in on_link.items():
-        check(of_link, own)
+        check(of_link, own, detection)
         groups.load_torch(own, of_link)
     transmissions = [
-        (Scenario(own, float(power), seed), of_link)
+        (Scenario(own, float(power), seed, detection), of_link)
         for power in launch_powers_dbm
         for own, of_link in on_link.items()
     ]
@@ -367,9 +368,11 @@ def _check_names(receivers: Sequence[Receiver]) -> None:
         raise InputError(f"designs {sorted(name for name, _ in names)}: names must differ")
 
 
-def check(receivers: Sequence[Receiver], link: config.Link) -> None:
+def check(receivers: Sequence[Receiver], link: config.Link, detection: Detection = "genie") -> None:
     """Refuse with `InputError` what cannot be told apart or counted."""
     _check_names(receivers)
+    if detection == "blind":
+        blind.check(link)
     if not modulation.bits_per_symbol(link.modulation):
         raise InputError(f"link.modulation = {link.modulation!r}: has no bits to count")
     for receiver in receivers:

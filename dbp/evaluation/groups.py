@@ -15,14 +15,15 @@ import importlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
+from typing import Literal
 
 import numpy as np
 
 from dbp import config
 from dbp.errors import DbpError
-from dbp.evaluation import carrier
+from dbp.evaluation import blind, carrier
 from dbp.evaluation.measures import Measurement, Measures, align, measure, summarize
 from dbp.evaluation.receivers import FixedReceiver, Receiver
 from dbp.link import front_end, polarization, transmission
@@ -33,12 +34,15 @@ from dbp.support.sources import hash_of
 
 GROUP_SYMBOLS = 8192
 
+# Who finds the symbols behind the equaliser: who knows them, or `dbp.evaluation.blind`.
+Detection = Literal["genie", "blind"]
+
 # The code that decides a number of a group, and the libraries: databases hold the numbers of one
 # state of them, those of another are counted again.
 SOURCES = (
     *transmission.SOURCES,
     "dbp.datapath",
-    *(f"dbp.evaluation.{name}" for name in ("carrier", "groups", "measures", "receivers")),
+    *(f"dbp.evaluation.{name}" for name in ("blind", "carrier", "groups", "measures", "receivers")),
     "dbp.learning.float_filters",
 )
 LIBRARIES = ("numpy", "scipy", "numba", "torch")
@@ -46,11 +50,15 @@ LIBRARIES = ("numpy", "scipy", "numba", "torch")
 
 @dataclass(frozen=True)
 class Scenario:
-    """A link at one launch power and seed: an endless sequence of groups, numbered from 0."""
+    """A link at one launch power and seed: an endless sequence of groups, numbered from 0.
+
+    ``detection``: who finds the symbols in what an equaliser leaves.
+    """
 
     link: config.Link
     launch_power_dbm: float
     seed: int
+    detection: Detection = "genie"
 
     @property
     def key(self) -> str:
@@ -62,6 +70,7 @@ class Scenario:
             "link": self.link.model_dump(mode="json"),
             "launch_power_dbm": float(self.launch_power_dbm),
             "seed": self.seed,
+            "detection": self.detection,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -159,34 +168,34 @@ def count(
     for start in range(0, groups * blocks, blocks):
         group = received.blocks(slice(start, start + blocks))
         for of_receiver, receiver in zip(measures, receivers, strict=True):
-            symbols = on_one_thread(detect, scenario.link, receiver, group)
-            of_receiver.append(_measure(scenario.link.modulation, group, symbols))
+            equalized = on_one_thread(receiver, group.waveform, group.launch_power_dbm)
+            of_receiver.append(_measured(scenario.link, group, equalized, scenario.detection))
     return measures
 
 
-def measure_equalized(link: config.Link, sent: Received, equalized: Waveform) -> Measurement:
+def measure_equalized(
+    link: config.Link, sent: Received, equalized: Waveform, detection: Detection = "genie"
+) -> Measurement:
     """Return the figures of an equalised waveform, of which ``sent`` holds the symbols.
 
     ``equalized``: complex, of the shape of ``sent.waveform``, any unit, no group delay. It is
     counted in groups of at least `GROUP_SYMBOLS` symbols, the last with all blocks that are left.
     """
-    groups = []
-    for part in _parts(link, len(sent.symbols)):
-        group = sent.blocks(part)
-        symbols = _symbols(link, equalized[part], group)
-        groups.append(_measure(link.modulation, group, symbols))
-    return summarize(groups)
+    parts = _parts(link, len(sent.symbols))
+    return summarize([_measured(link, sent.blocks(p), equalized[p], detection) for p in parts])
 
 
-def aligned_symbols(link: config.Link, sent: Received, equalized: Waveform) -> Waveform:
+def aligned_symbols(
+    link: config.Link, sent: Received, equalized: Waveform, detection: Detection = "genie"
+) -> Waveform:
     """Return the received symbols that `measure_equalized` compares with those of ``sent``.
 
-    Complex, of the shape of ``sent.symbols``; each group and polarisation after its gain.
+    Complex, of the shape of ``sent.symbols`` where a genie finds them, else without those that are
+    not counted; each group and polarisation after its gain.
     """
     received = []
     for part in _parts(link, len(sent.symbols)):
-        group = sent.blocks(part)
-        symbols = _symbols(link, equalized[part], group)
+        group, symbols = detected(link, sent.blocks(part), equalized[part], detection)
         if symbols.ndim == 2:
             received.append(align(group.symbols, symbols))
         else:
@@ -203,6 +212,25 @@ def _parts(link: config.Link, blocks: int) -> list[slice]:
 
 def _aligned_polarizations(group: Received, symbols: Waveform) -> Waveform:
     return np.stack([align(group.symbols[:, p], symbols[:, p]) for p in range(2)], axis=1)
+
+
+def _measured(
+    link: config.Link, group: Received, equalized: Waveform, detection: Detection
+) -> Measures:
+    return _measure(link.modulation, *detected(link, group, equalized, detection))
+
+
+def detected(
+    link: config.Link, group: Received, equalized: Waveform, detection: Detection
+) -> tuple[Received, Waveform]:
+    """Return what is counted of a group, and its received symbols, up to one complex gain."""
+    if detection == "genie":
+        return group, _symbols(link, equalized, group)
+    part = blind.counted(link)
+    symbols = blind.symbols(equalized, group.symbols, link)
+    return replace(
+        group, symbols=group.symbols[..., part], labels=group.labels[..., part]
+    ), symbols[..., part]
 
 
 def _measure(modulation: str, group: Received, symbols: Waveform) -> Measures:

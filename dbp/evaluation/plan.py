@@ -18,7 +18,7 @@ from dbp.errors import InputError
 from dbp.evaluation import counting, executors, store
 from dbp.evaluation.counting import Rule
 from dbp.evaluation.executors import Workplace
-from dbp.evaluation.groups import Scenario, detect, load_torch
+from dbp.evaluation.groups import Detection, Scenario, detected, load_torch
 from dbp.evaluation.measures import align, matched_filter
 from dbp.evaluation.points import Points
 from dbp.evaluation.receivers import FixedReceiver, FloatReceiver, Receiver, Reference
@@ -62,7 +62,8 @@ class EvaluationPlan:
 
     ``links``: what tells each link from the others, such as the values of a sweep, and the link.
     ``config_hash`` and ``seed`` are those of the configuration; no hash where there are several.
-    ``remarks``: what a user should know of how the plan came about.
+    ``detection``: who finds the symbols behind the equalisers. ``remarks``: what a user should know
+    of how the plan came about.
     """
 
     candidates: tuple[Candidate, ...]
@@ -72,13 +73,14 @@ class EvaluationPlan:
     seed: int
     config_hash: str | None
     remarks: tuple[str, ...] = ()
+    detection: Detection = "genie"
 
     def __post_init__(self) -> None:
         labels = [(candidate.label, candidate.arithmetic) for candidate in self.candidates]
         if len(set(labels)) < len(labels):
             raise InputError(f"designs {sorted(label for label, _ in labels)}: names must differ")
         for number, (_, link) in enumerate(self.links):
-            counting.check(self._receivers(number), link)
+            counting.check(self._receivers(number), link, self.detection)
 
     def _receivers(self, number: int) -> list[Receiver]:
         """The receivers of the link of that number."""
@@ -106,7 +108,9 @@ class EvaluationPlan:
         for number, (changes, link) in enumerate(self.links):
             receivers = self._receivers(number)
             transmissions += [
-                _Transmission(changes, Scenario(link, float(power_dbm), self.seed), receivers)
+                _Transmission(
+                    changes, Scenario(link, float(power_dbm), self.seed, self.detection), receivers
+                )
                 for power_dbm in self.launch_powers_dbm
             ]
         return transmissions
@@ -238,8 +242,9 @@ def constellations(plan: EvaluationPlan, points: Points) -> dict[str, NDArray[np
     for receiver in first.receivers:
         # One arithmetic of each design is enough to see: the one named first.
         if receiver.name not in symbols:
-            detected = detect(scenario.link, receiver, received)
-            symbols[receiver.name] = align(received.symbols, detected)
+            equalized = receiver(received.waveform, power_dbm)
+            sent, found = detected(link, received, equalized, scenario.detection)
+            symbols[receiver.name] = align(sent.symbols, found)
     return {
         name: x.reshape(-1)[:CONSTELLATION_POINTS].astype(np.complex64)
         for name, x in symbols.items()

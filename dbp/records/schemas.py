@@ -1161,6 +1161,8 @@ class BerMetrics(Metrics):
     """Or before the group of blocks that would exceed this many bits."""
     waveform: str | None = None
     """The file that was counted on."""
+    receiver: Literal["genie", "blind"] = "genie"
+    """Who found the symbols behind the equalisers."""
 
 
 class ExploredPoint(BaseModel):

@@ -45,7 +45,7 @@ def transmit(name, snr_db, linewidth_khz, blocks=8, symbols=1024, seed=1):
 def test_the_phase_is_found_as_well_as_theory_allows(name, snr_db, linewidth_khz):
     sent, received, phase = transmit(name, snr_db, linewidth_khz, blocks=32)
     found = carrier.blind_phase(received / np.sqrt(1 + 10 ** (-snr_db / 10)), name)
-    found = found + carrier._quadrant(received, found, sent)
+    found = found + carrier.quadrant(received, found, sent)
     error = np.angle(np.exp(1j * (found - phase)))
     # Some 500 independent windows.
     expected = phase_variance(10 ** (snr_db / 10), linewidth_khz, 20.0)
@@ -130,7 +130,7 @@ def test_pilots_undo_slips():
     slipped = received.copy()
     slipped[1, 300:] *= 1j
     phase = carrier.blind_phase(slipped, "16qam")
-    quadrant = carrier._quadrant(slipped, phase, sent)
+    quadrant = carrier.quadrant(slipped, phase, sent)
     out = slipped * np.exp(-1j * (phase + quadrant))
     wrong = modulation.decide("16qam", out) != modulation.decide("16qam", sent)
     assert not wrong[0].any()

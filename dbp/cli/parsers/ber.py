@@ -59,6 +59,12 @@ def add_to(commands: Commands[Parser]) -> None:
         metavar="KEY=RANGE",
         help="other values of a key of [link]; may be repeated",
     )
+    parser.add_argument(
+        "--receiver",
+        choices=("genie", "blind"),
+        default="genie",
+        help="who finds the symbols: who knows them, or adaptive equaliser and carrier recovery",
+    )
     parser.add_argument("--resume", action="store_true", help="go on where RUN was interrupted")
     add_workplace(parser, "counting")
     add_seed(parser)
@@ -91,6 +97,7 @@ def _run(options: argparse.Namespace) -> None:
         sweep=sweep,
         min_errors=options.min_errors,
         max_bits=options.max_bits,
+        receiver=options.receiver,
     )
     workplace = Workplace(
         options.out / ber.DATABASE,
@@ -107,9 +114,9 @@ def _check_for_waveform(options: argparse.Namespace) -> None:
     """Refuse options that mean nothing for a waveform, which is counted as it is."""
     for name in (
         *("launch_power_dbm", "min_errors", "max_bits", "sweep", "resume", "workers"),
-        *("cluster", "slurm", "seed"),
+        *("cluster", "slurm", "seed", "receiver"),
     ):
-        if getattr(options, name) not in (None, False, [], "local"):
+        if getattr(options, name) not in (None, False, [], "local", "genie"):
             raise InputError(
                 f"--waveform is counted as it is, whole: no --{name.replace('_', '-')}"
             )
