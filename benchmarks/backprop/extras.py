@@ -28,7 +28,7 @@ DAMPING = 1e-4
 # Taps that are pruned together, as shares of all.
 PRUNED = 0.05, 0.1, 0.2
 # Filters of the chains, and shares of the memory that a derivative without recomputation keeps.
-CHAINS, SHARES = (33, 65, 129), (None, 1 / 2, 1 / 4, 1 / 8)
+CHAINS, SHARES = (33, 65, 129), (None, 1 / 2, 1 / 4)
 # A batch, as learning has them: blocks and samples of each.
 BLOCKS, SAMPLES = 32, 1024
 
