@@ -516,14 +516,18 @@ class _Learner:
         """Round the taps, again if they are rounded already, then move K; returns the loss.
 
         Where the last rounding fell far, this one begins at the best state, damped more. Where
-        digits have a price, the first rounding does not know of it; then each rounding begins at
-        the best state, damped more after one that was no better and less after one that was.
+        digits have a price, the first rounding is tried with and without it, and the better one
+        stays; then each rounding begins at the best state, damped more after one that was no better
+        and less after one that was, or that moved nothing.
         """
-        objective, taps = self.objective, self._is_tap
+        objective, taps, training = self.objective, self._is_tap, self._data.training
         again = self._data.counts_digits and model.rounded
         if again:
+            assert state.best is not None
             better = state.ends_at_best
-            self.damping *= 1 / EASIER if better else FIRMER
+            # One that moved no tap was damped too much.
+            stays = np.array_equal(objective.parameters[taps], state.best[taps])
+            self.damping *= 1 / EASIER if better or stays else FIRMER
         else:
             better = not state.fell(FALL_DB)
             self.damping *= 1.0 if better else gauss_newton.RETREAT
@@ -539,13 +543,22 @@ class _Learner:
             target = target - np.linalg.solve(damped, slope)
         steps, *limits = map(model.taps_of, (model.steps, model.lowest, model.highest))
         rounded = integer_rounding.round_together(target, matrix, steps, limits)
-        if again or self._data.training.digit_budget:
-            few = self._few_digits(state, matrix, slope, (steps, *limits), rounded / steps)
-            rounded = few * steps
-        parameters[taps] = rounded
-        objective.parameters = parameters
-        model.rounded = True
-        return gauss_newton.iterate(objective, curvature, DAMPING, ~taps, self._limits)[0]
+        few = rounded
+        if self._data.counts_digits:
+            few = steps * self._few_digits(state, matrix, slope, (steps, *limits), rounded / steps)
+
+        def take(chosen: gauss_newton.Vector) -> float:
+            objective.parameters = np.concatenate([chosen, parameters[~taps]])
+            model.rounded = True
+            return gauss_newton.iterate(objective, curvature, DAMPING, ~taps, self._limits)[0]
+
+        loss = take(few)
+        if training.digit_price_mdb and not again:
+            charged_db, priced = self.validate() - self.charge_db(), (objective.parameters, loss)
+            loss = take(rounded)
+            if charged_db > self.validate() - self.charge_db():
+                objective.parameters, loss = priced
+        return loss
 
     def _few_digits(
         self,

@@ -334,6 +334,18 @@ def test_a_price_of_digits_leaves_fewer_and_hardly_less_snr(learned):
     assert np.linalg.norm([*half[:-1], *half]) == pytest.approx(kept, rel=0.3)
 
 
+def test_a_rounding_that_moves_nothing_is_damped_less(monkeypatch):
+    dampings = []
+
+    def unmoved(self, state, matrix, slope, formats, rounded):
+        dampings.append(self.damping)
+        return np.rint(self.objective.parameters[self._is_tap] / formats[0]).astype(int)
+
+    monkeypatch.setattr(training._Learner, "_few_digits", unmoved)
+    training.train(changed(digit_price_mdb=5.0, tap_iterations=4))
+    assert dampings == [dampings[0] / training.EASIER**k for k in range(4)]
+
+
 def test_a_budget_of_digits_is_kept(learned):
     budget = design_digits(learned.design) * 3 // 4
     result = training.train(changed(digit_budget=budget))
