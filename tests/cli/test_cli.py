@@ -41,12 +41,12 @@ def test_ranges_as_people_type_them(arguments, powers):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "papre", "--out", "RUN"], "the presets are demo, enhanced-3per2-c6-s9"),
+        (["run", "papre", "--out", "RUN"], "the presets are demo, dual-c6-s9"),
         (["train", "misspelt.toml", "--out", "RUN"], "link.spam_km: unknown key; the keys here"),
         (["train", "negative.toml", "--out", "RUN"], "link.span_km = -80.0: .* greater than 0"),
         (["train", "even.toml", "--out", "RUN"], "learned.taps = 14: must be odd"),
         (["rtl", "truncated.json", "--out", "RUN"], "truncated.json: design: not a complete JSON"),
-        (["rtl", "newer.json", "--out", "RUN"], "version = 4: .* a newer dbp wrote it"),
+        (["rtl", "newer.json", "--out", "RUN"], "version = 5: .* a newer dbp wrote it"),
         (["rtl", "none.json", "--out", "RUN"], "neither a design.json nor a run's folder"),
         (["rtl", "design.json", "--out", "RUN", "--lanes", "0"], "--lanes: '0': must be"),
         (["rtl", "design.json", "--out", "RUN", "--lanes", "four"], "--lanes: 'four'"),
@@ -103,7 +103,7 @@ def test_wrong_input_is_one_clear_line(arguments, message, tmp_path, monkeypatch
     text = DESIGN.to_json()
     (tmp_path / "design.json").write_text(text)
     (tmp_path / "truncated.json").write_text(text[: len(text) // 2])
-    (tmp_path / "newer.json").write_text(json.dumps({**json.loads(text), "version": 4}))
+    (tmp_path / "newer.json").write_text(json.dumps({**json.loads(text), "version": 5}))
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "design.json").write_text(text)
     make_stimulus(tmp_path / "run")

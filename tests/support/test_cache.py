@@ -269,9 +269,20 @@ def test_the_key_changes_with_all_that_link_data_depend_on(transmitted, monkeypa
         "iq_phase_deg": 1.0,
         "adc_samples_per_symbol": "3/2",
     }
+    # What mixes both polarisations needs both, and birefringence its sections and its seed.
+    mixed = {"dual_polarisation": True, "pmd_ps_per_root_km": 0.1}
+    mixing = {
+        "pmd_ps_per_root_km": 0.2,
+        "pmd_section_km": 2.0,
+        "fibre_seed": 2,
+        "polarisation_rotation": True,
+        "polarisation_rotation_krad_per_s": 10.0,
+        "amplifier_pdl_db": 0.5,
+    }
     of_link = set(config.Link.model_fields) | set(config.Impairments.model_fields)
-    assert set(others) | set(after_fiber) == of_link - {"impairments"}
+    assert set(others) | set(mixing) | set(after_fiber) == of_link - {"impairments"}
     changes = [{"settings": config.link_with(SMALL, {k: v})} for k, v in others.items()]
+    changes += [{"settings": config.link_with(SMALL, {**mixed, k: v})} for k, v in mixing.items()]
     changes += [{}, {"power_dbm": 0.1}, {"seed": 2}, {"purpose": "validate"}]
     changes += [{"first_block": transmission.chunk_blocks(SMALL)}]
 
