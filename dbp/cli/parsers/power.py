@@ -55,6 +55,25 @@ def add_to(commands: Commands[Parser]) -> None:
         metavar="NAME",
         help="of the library, or none (default: the library's default)",
     )
+    _add_layout(parser)
+    parser.add_argument(
+        "--input-slew-ns",
+        type=slew_ns,
+        default=0.0,
+        metavar="NS",
+        help="transition time of the input ports but the clocks (default: 0, as in OpenSTA)",
+    )
+    parser.add_argument(
+        "--power-engine",
+        choices=("dbp", "opensta"),
+        default="dbp",
+        help="who calculates (default: dbp; opensta is experimental)",
+    )
+    add_out(parser)
+
+
+def _add_layout(parser: Parser) -> None:
+    """Add the options that take files of the netlist's layout."""
     parser.add_argument(
         "--spef",
         proposal="file",
@@ -79,20 +98,6 @@ def add_to(commands: Commands[Parser]) -> None:
         metavar="FILE",
         help="sizes of the cells of --def, .lef or .lef.gz (default: those of the kit)",
     )
-    parser.add_argument(
-        "--input-slew-ns",
-        type=slew_ns,
-        default=0.0,
-        metavar="NS",
-        help="transition time of the input ports but the clocks (default: 0, as in OpenSTA)",
-    )
-    parser.add_argument(
-        "--power-engine",
-        choices=("dbp", "opensta"),
-        default="dbp",
-        help="who calculates (default: dbp; opensta is experimental)",
-    )
-    add_out(parser)
 
 
 def _run(options: argparse.Namespace) -> None:
