@@ -12,6 +12,8 @@ RANDOM_DESIGNS := $(addprefix tests/, datapath/test_golden.py datapath/test_ship
   rtl/blocks/test_components.py rtl/blocks/test_hardwired.py rtl/blocks/test_adder_graph.py \
   rtl/test_emit.py rtl/proof/test_proof.py learning/test_quantization.py)
 
+# Whatever the user's shell says, what tests start finds our modules compiled.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 # A file at a time to each core, in the order of tests/conftest.py.
 TWO_CORES := -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -33,26 +35,27 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TWO_CORES)
+	$(PYTEST) $(TWO_CORES)
 
 # Every test, twice as slow: how much of the code the tests run, with a floor in pyproject.toml.
 coverage: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TWO_CORES) --cov --cov-report=term
+	$(PYTEST) $(TWO_CORES) --cov --cov-report=term
 
 # Under two minutes on two cores.
 test-fast: setup
 	$(BIN)/ruff check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(TWO_CORES) -m "not slow" $(FAST_TESTS)
+	$(PYTEST) -q $(TWO_CORES) -m "not slow" $(FAST_TESTS)
 
 # The site: docs/_build/html/index.html. Executes the tutorials; warnings are errors; no network.
 docs: .venv/.docs-ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -b html -W --keep-going -j 2 -d docs/_build/doctrees \
 	  docs docs/_build/html
 
-# Forty times as many random designs, some thousands, and larger ones, from a seed: an hour or more.
+# Forty times as many random designs and damaged files, some thousands, and larger ones, from a seed:
+# an hour or more.
 test-long: setup
-	DBP_TEST_SCALE=40 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --hypothesis-seed=$(SEED) \
-	  $(RANDOM_DESIGNS)
+	DBP_TEST_SCALE=40 $(PYTEST) -n 2 --hypothesis-seed=$(SEED) \
+	  $(RANDOM_DESIGNS) tests/waveforms/test_recording.py
 
 # Kills commands at random moments, from a seed: an hour on two cores for 100 kills.
 soak: setup
@@ -91,11 +94,13 @@ slurm: setup
 	  { echo "Python lacks its venv module: apt-get install python3-venv (as root)"; exit 1; }
 	@if $(BIN)/python -c 'import torch' 2>/dev/null; then :; \
 	elif [ -z '$(TORCH_INDEX)' ] || $(BIN)/pip install -q --dry-run --no-deps --no-index '$(TORCH)' >/dev/null 2>&1; then \
-	  $(BIN)/pip install -q '$(TORCH)'; \
+	  $(BIN)/pip install -q --no-compile '$(TORCH)'; \
 	else \
-	  $(BIN)/pip install -q --index-url '$(TORCH_INDEX)' '$(TORCH)'; \
+	  $(BIN)/pip install -q --no-compile --index-url '$(TORCH_INDEX)' '$(TORCH)'; \
 	fi
-	$(BIN)/pip install -q -e '.[test]'
+	$(BIN)/pip install -q --no-compile -e '.[test]'
+	@# On all cores, where pip uses one: half of its time. Some packages hold files of other Pythons.
+	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || :
 	@touch $@
 
 .venv/.docs-ready: .venv/.ready
