@@ -1,7 +1,7 @@
 """Random designs: the components equal the golden model in every sample (Amaranth's simulator)."""
 
 import numpy as np
-from helpers.designs import LANES, SCALE, TWO_A_SPAN, designs, examples, retuned
+from helpers.designs import FEW_LANES, LANES, MAX_TAPS, TWO_A_SPAN, designs, examples, retuned
 from helpers.hardware import assert_equal, pack, play, stimulus
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -15,9 +15,6 @@ from dbp.rtl.blocks.step import Step
 from dbp.rtl.pipeline import FilterPipeline, HardwiredPipeline, Pipeline, RotationPipeline
 
 SEEDS = st.integers(0, 2**32 - 1)
-# To simulate many wide lanes takes ten seconds; filters alone are tried at their full width.
-MAX_TAPS = 13 if SCALE == 1 else 25
-FEW_LANES = st.integers(1, 5) if SCALE == 1 else LANES
 POWERS = st.sampled_from([0, 300, 5000, 10**6])
 PIPELINES = st.builds(
     Pipeline,
@@ -43,7 +40,7 @@ def writes(design, k, launch_power_uw, hardwired, step=None):
 
 
 @given(designs(max_steps=0), LANES, PIPELINES, SEEDS)
-@examples(11)
+@examples(8)
 def test_filter_equals_golden(design, lanes, pipeline, seed):
     (filter_,), bits = design.filters, design.signal_bits
     block = FilterLanes(filter_, bits, lanes, pipeline.filter)
@@ -55,7 +52,7 @@ def test_filter_equals_golden(design, lanes, pipeline, seed):
 
 
 @given(designs(min_steps=1, max_steps=1), FEW_LANES, PIPELINES, SEEDS)
-@examples(10)
+@examples(8)
 def test_rotation_equals_golden(design, lanes, pipeline, seed):
     (rotation,), bits = design.rotations, design.rotation_input_bits(0)
     rng = np.random.default_rng(seed)
@@ -100,7 +97,7 @@ def assert_retuned_block_equals_golden(design, block, blocks, seed, launch_power
 
 
 @given(designs(max_steps=1, max_taps=MAX_TAPS), FEW_LANES, PIPELINES, SEEDS, POWERS, st.booleans())
-@examples(8)
+@examples(6)
 def test_step_equals_golden(design, lanes, pipeline, seed, power_uw, hardwired):
     block = Step(design, 0, lanes, pipeline, hardwired=hardwired)
     blocks = range(2 if design.rotations else 1)
@@ -108,7 +105,7 @@ def test_step_equals_golden(design, lanes, pipeline, seed, power_uw, hardwired):
 
 
 @given(designs(max_steps=2, max_taps=9), FEW_LANES, PIPELINES, SEEDS, POWERS, st.booleans())
-@examples(8)
+@examples(5)
 @example(TWO_A_SPAN, 2, Pipeline(), 1, 900, False)
 @example(TWO_A_SPAN, 3, Pipeline(), 2, 900, True)
 def test_chain_equals_golden(design, lanes, pipeline, seed, power_uw, hardwired):

@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from helpers.designs import TWO_A_SPAN, designs, examples
+from helpers.designs import FEW_LANES, MAX_TAPS, TWO_A_SPAN, designs, examples
 from helpers.hardware import make_run, small_design
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -447,7 +447,7 @@ def test_bugs_around_requantisers_that_do_nothing_are_found(tmp_path, module, fi
         prove(tmp_path / "rtl", idle_design())
 
 
-@given(designs(max_steps=2), st.integers(1, 8), st.sampled_from(FILTER_KINDS))
+@given(designs(max_steps=2, max_taps=MAX_TAPS), FEW_LANES, st.sampled_from(FILTER_KINDS))
 @examples(6)
 @example(TWO_A_SPAN, 2, "reconfigurable")
 @example(TWO_A_SPAN, 2, "hardwired")
