@@ -112,7 +112,7 @@ def test_a_file_and_the_command_line_sweep_the_link(tmp_path, monkeypatch, capsy
 
 
 @pytest.mark.slow
-def test_an_interrupted_and_a_killed_evaluation_resume_to_the_same_figures(tmp_path):
+def test_an_interrupted_and_a_killed_evaluation_resume_to_the_same_figures(tmp_path, monkeypatch):
     text = TOML.partition("[sweep]")[0].replace("100000", "1000000")
     (tmp_path / "awgn.toml").write_text(text.replace("[-21.0]", "[-21.0, -20.0]"))
     # In fixed point: to load torch would take each worker longer than to count.
@@ -145,6 +145,7 @@ def test_an_interrupted_and_a_killed_evaluation_resume_to_the_same_figures(tmp_p
                 f"Kept in {run / 'results.sqlite'}: the same command with --resume goes on",
                 "dbp: error: interrupted",
             ]
+    in_threads(monkeypatch)
     assert main([*command[3:], "--resume", "--out", str(run)]) == 0
     assert main([*command[3:], "--out", str(tmp_path / "whole")]) == 0
     assert rows(run) == rows(tmp_path / "whole")
