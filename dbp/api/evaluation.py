@@ -194,9 +194,10 @@ def _named_apart(receivers: Iterable[Receiver]) -> list[Receiver]:
 def load_waveform(path: str | Path) -> Recording:
     """Read a waveform of an experiment or another simulator: ``.npz``, ``.mat``, ``.h5``.
 
-    ``docs/reference/waveforms.md`` lists the fields. Raises `InputError` that names the field,
-    its value and what is allowed.
+    Or a group of Zarr, a folder or a URL, as the public recordings LabPtPTm1 and LabPtPTm2 have
+    them. ``docs/reference/waveforms.md`` lists the fields. Raises `InputError` that names the
+    field, its value and what is allowed.
     """
     from dbp.waveforms import recording
 
-    return recording.read_recording(Path(path))
+    return recording.read_recording(path)

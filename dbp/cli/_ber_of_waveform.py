@@ -23,6 +23,7 @@ from dbp.support.files import write_npz
 from dbp.waveforms.recording import Recording, read_recording
 
 if TYPE_CHECKING:
+    from dbp.evaluation.groups import Detection
     from dbp.evaluation.receivers import Receiver
 
 
@@ -39,15 +40,20 @@ class _Listener(NamedTuple):
 
 
 def ber_of_waveform(
-    names: Sequence[str], arithmetic: str, file: Path, out: Path, config_name: str | None = None
+    names: Sequence[str],
+    arithmetic: str,
+    file: str | Path,
+    out: Path,
+    config_name: str | None = None,
+    detection: Detection = "genie",
 ) -> Points:
     """Count the bit errors of designs and reference receivers on a waveform file.
 
     Writes ``metrics.json``, ``ber.csv`` and ``constellation.npz`` as `dbp.cli.ber.ber` does.
-    ``config_name``: of the configuration whose link the references undo.
+    ``config_name``: of the configuration whose link the references undo. ``detection``: who finds
+    the symbols behind the receivers.
     """
-    from dbp.evaluation import on_waveform
-    from dbp.evaluation.measures import align
+    from dbp.evaluation import blind_on_waveform, on_waveform
     from dbp.evaluation.plan import CONSTELLATION_POINTS
 
     stopwatch = Stopwatch()
@@ -55,6 +61,7 @@ def ber_of_waveform(
         raise InputError("dbp ber --waveform: must have DESIGN...")
     recording = _read_countable(file)
     listeners = _listeners(list(dict.fromkeys(names)), arithmetic, recording, config_name)
+    detect = blind_on_waveform.DETECTIONS[detection]
     points: list[Point] = []
     clouds: dict[str, NDArray[np.complex64]] = {}
     for receiver, design, memory, rate in listeners:
@@ -62,16 +69,17 @@ def ber_of_waveform(
         with prefix_errors(file):
             waveform = on_waveform.stream(recording, rate)
         with prefix_errors(f"{file}: {label}"):
-            equalized = on_waveform.equalize(receiver, memory, waveform, recording, rate)
+            equalized = detect(receiver, memory, waveform, recording, rate)
             points.append(on_waveform.point(receiver, design, recording, equalized))
-        synchronization = equalized.synchronization
-        print_synchronization(f"{label}, {receiver.arithmetic}", synchronization, recording)
-        aligned = align(equalized.sent, equalized.received)
-        clouds.setdefault(label, aligned[:CONSTELLATION_POINTS].astype(np.complex64))
+        print_synchronization(f"{label}, {receiver.arithmetic}", equalized, recording)
+        each = CONSTELLATION_POINTS // recording.polarizations
+        cloud = equalized.aligned[..., :each].reshape(-1)
+        clouds.setdefault(label, cloud.astype(np.complex64))
     hashes = {design.hash for _, design, *_ in listeners if design is not None}
     metrics = BerMetrics(
         points=tuple(points),
         waveform=str(file),
+        receiver=detection,
         **provenance(
             design_hash=hashes.pop() if len(hashes) == 1 else None,
             config_hash=None,
@@ -126,10 +134,12 @@ def _listeners(
 def _link(
     recording: Recording, designs: Mapping[str, FoundDesign], config_name: str | None
 ) -> Link:
-    """Return the link that references undo, with the recording's symbol rate and roll-off.
+    """Return the link that references undo, with what the recording says of it.
 
     It is that of the configuration or of the designs, which must then be the same; says which.
     """
+    from dbp.evaluation import on_waveform
+
     if config_name:
         link, whose = config.load(config_name).link, config_name
     else:
@@ -149,19 +159,17 @@ def _link(
                     f"references undo one link, and those of the designs differ: "
                     f"{'; '.join(apart)}: --config must say which"
                 )
+    link = on_waveform.link_as_recorded(link, recording)
+    stated = f", {', '.join(recording.link)} as the waveform states" if recording.link else ""
     print(
         f"Note: references undo the link of {whose}: {link.spans} x {link.span_km:g} km, "
-        f"{link.dispersion_ps_per_nm_km:g} ps/nm/km, {link.nonlinearity_per_w_km:g} /W/km; "
+        f"{link.dispersion_ps_per_nm_km:g} ps/nm/km, {link.nonlinearity_per_w_km:g} /W/km{stated}; "
         "--config names another"
     )
-    theirs = {
-        "symbol_rate_gbd": recording.symbol_rate_baud / 1e9,
-        "roll_off": recording.roll_off,
-    }
-    return config.link_with(link, theirs)
+    return link
 
 
-def _read_countable(file: Path) -> Recording:
+def _read_countable(file: str | Path) -> Recording:
     recording = read_recording(file)
     if recording.symbols is None or recording.modulation is None:
         raise InputError(f"{file}: symbols or bits, and modulation: must be there to count errors")

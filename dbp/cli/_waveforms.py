@@ -13,8 +13,8 @@ from dbp.runs import float_filters
 from dbp.waveforms.recording import Recording
 
 if TYPE_CHECKING:
+    from dbp.evaluation.on_waveform import Equalized
     from dbp.evaluation.receivers import FixedReceiver, FloatReceiver
-    from dbp.waveforms.synchronization import Synchronization
 
 
 @contextlib.contextmanager
@@ -38,17 +38,29 @@ def design_receiver(
     return FloatReceiver(label, float_filters(name, folder))
 
 
-def print_synchronization(
-    label: str, synchronization: Synchronization, recording: Recording
-) -> None:
+def print_synchronization(label: str, equalized: Equalized, recording: Recording) -> None:
     """Print where the sent symbols were found in the equalised waveform."""
-    delay_samples = synchronization.delay_symbols * float(recording.samples_per_symbol)
-    print(
-        f"{label}: first of the symbols sent at sample {delay_samples:.3f}, phase "
-        f"{synchronization.phase_rad:+.3f} rad, gain {synchronization.gain:.4g}, "
-        f"coherence {synchronization.coherence:.4f}"
-    )
-    if synchronization.conjugated:
+    from dbp.evaluation import on_waveform
+
+    found = equalized.synchronizations
+    for name, of_one in zip(("",) if len(found) == 1 else (", x", ", y"), found, strict=True):
+        delay_samples = of_one.delay_symbols * float(recording.samples_per_symbol)
+        genie = f"phase {of_one.phase_rad:+.3f} rad, gain {of_one.gain:.4g}, "
+        print(
+            f"{label}{name}: first of the symbols sent at sample {delay_samples:.3f}, "
+            f"{genie if equalized.reception is None else ''}coherence {of_one.coherence:.4f}"
+        )
+    if (reception := equalized.reception) is not None:
+        print(
+            f"{label}: carrier {on_waveform.carrier_offset_mhz(recording, reception):+.1f} MHz, "
+            f"clock {1e6 * reception.clock.drift:+.2f} ppm"
+        )
+    elif on_waveform.are_swapped(found):
+        print(
+            f"Note: {label}: polarisations swapped: most of symbols[0] is in waveform[1], and of "
+            "symbols[1] in waveform[0]: received so"
+        )
+    if found[0].conjugated:
         print(
             f"Note: {label}: waveform and symbols are those of the conjugate fibre equation "
             "(carrier exp(+j omega t)): received by their conjugates"

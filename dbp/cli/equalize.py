@@ -15,13 +15,12 @@ from dbp.support import untrusted_files
 from dbp.waveforms.recording import read_recording, write_recording
 
 
-def equalize(name: str, arithmetic: str, file: Path, out: Path) -> None:
+def equalize(name: str, arithmetic: str, file: str | Path, out: Path) -> None:
     """Equalise a waveform file with a design and write another, at its samples per symbol.
 
     Where the file has the symbols sent, the received ones are written beside them.
     """
     from dbp.evaluation import on_waveform
-    from dbp.evaluation.measures import align
 
     untrusted_files.check_suffix(out)
     design, folder = find_design(name)
@@ -33,7 +32,7 @@ def equalize(name: str, arithmetic: str, file: Path, out: Path) -> None:
         rate = design.samples_per_symbol
         waveform = on_waveform.stream(recording, rate)
         memory = on_waveform.memory_symbols(design)
-        edge = on_waveform.edge_symbols(memory, int(waveform.size / rate))
+        edge = on_waveform.edge_symbols(memory, int(waveform.shape[-1] / rate))
         edge_samples = math.ceil(edge * rate)
         fields: dict[str, Any] = {"edge_samples": edge_samples}
         if recording.symbols is None:
@@ -41,11 +40,11 @@ def equalize(name: str, arithmetic: str, file: Path, out: Path) -> None:
             samples = receiver(waveform[np.newaxis], recording.launch_power_dbm)[0]
         else:
             equalized = on_waveform.equalize(receiver, memory, waveform, recording, rate)
-            sent, received = equalized.sent, equalized.received
-            print_synchronization(design.name, equalized.synchronization, recording)
+            print_synchronization(design.name, equalized, recording)
             samples = equalized.synchronization.equalized
-            fields |= {"sent_symbols": sent, "received_symbols": align(sent, received)}
+            fields |= {"sent_symbols": equalized.sent, "received_symbols": equalized.aligned}
     write_recording(out, replace(recording, waveform=samples, samples_per_symbol=rate), **fields)
     print(
-        f"{samples.size} samples, all but {edge_samples} at each end equalised -> {out}", flush=True
+        f"{samples.shape[-1]} samples, all but {edge_samples} at each end equalised -> {out}",
+        flush=True,
     )

@@ -29,8 +29,9 @@ def link(settings: Config, launch_power_dbm: float | None, symbols: int, out: Pa
         symbols=received.symbols[0],
     )
     write_recording(out, recording)
+    each = " in each of two polarisations" if recording.polarizations == 2 else ""
     print(
-        f"{symbols} symbols of {one_block.modulation} at {launch_power_dbm:+g} dBm, "
+        f"{symbols} symbols of {one_block.modulation}{each} at {launch_power_dbm:+g} dBm, "
         f"seed {settings.seed} -> {out}",
         flush=True,
     )

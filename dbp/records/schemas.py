@@ -1111,6 +1111,16 @@ class Point(BaseModel):
     """Whether waveform and symbols are those of the conjugate fibre equation."""
     edge_symbols: int | None = None
     """Symbols at each end that are not counted."""
+    delay_samples_y: float | None = None
+    """Of two polarisations: where the first of the second's symbols lies."""
+    coherence_y: float | None = None
+    """Of two polarisations: likeness of the second's symbols and what holds them."""
+    swapped: bool | None = None
+    """Of two polarisations: whether each arrives mostly in the other's row of the waveform."""
+    carrier_offset_mhz: float | None = None
+    """Of a blind receiver: how far the carrier lies above its laser."""
+    clock_offset_ppm: float | None = None
+    """Of a blind receiver: how much longer the transmitter's symbols are than stated."""
 
     @model_serializer(mode="wrap")
     def _link_first(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Read arrays and texts from files that others wrote: ``.npz``, MATLAB's ``.mat``, and HDF5.
+"""Read arrays and texts that others wrote: ``.npz``, MATLAB's ``.mat``, HDF5, and groups of Zarr.
 
 The libraries that read MATLAB and HDF5 files may crash, hang or fill the memory on a damaged one.
 So a child process (``python -m dbp.support.untrusted_files FILE NAME...``) reads every file, within
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import sys
 import warnings
 import zipfile
@@ -28,6 +29,8 @@ MAX_BYTES = 1 << 29
 # On top of what the process takes before it reads.
 MEMORY_BYTES = 4 * MAX_BYTES
 TIME_LIMIT_S = 120.0
+# From the network.
+REMOTE_TIME_LIMIT_S = 3600.0
 
 Fields = dict[str, np.ndarray]
 
@@ -66,12 +69,16 @@ def read(path: str | Path, names: Sequence[str]) -> Fields:
     matrices. `InputError` for a file that is not a regular one of the three kinds, is damaged, or
     is too large.
     """
-    path = Path(path)
-    check_suffix(path)
-    # No pipe and no device: they could go on for ever.
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    status, content, message = _in_a_process([str(path.absolute()), *names])
+    if is_store(path):
+        place = str(path) if is_remote(path) else str(Path(path).absolute())
+    else:
+        path = Path(path)
+        check_suffix(path)
+        # No pipe and no device: they could go on for ever.
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
+        place = str(path.absolute())
+    status, content, message = _in_a_process([place, *names])
     if status == 2 and message:
         raise InputError(f"{path}: {message}")
     with suppress(OSError, ValueError, EOFError, zipfile.BadZipFile):
@@ -79,6 +86,17 @@ def read(path: str | Path, names: Sequence[str]) -> Fields:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in arrays.files}
     raise InputError(f"{path}: damaged: the library that reads it crashed")
+
+
+def is_remote(path: str | Path) -> bool:
+    """Tell whether this is a URL, such as ``s3://bucket/store/group``."""
+    return "://" in str(path)
+
+
+def is_store(path: str | Path) -> bool:
+    """Tell whether this names a group of Zarr and no file: a URL, or a folder with its metadata."""
+    marks = (".zgroup", ".zattrs", "zarr.json")
+    return is_remote(path) or any(Path(path, mark).is_file() for mark in marks)
 
 
 def check_suffix(path: Path) -> None:
@@ -92,10 +110,14 @@ def check_suffix(path: Path) -> None:
 def _in_a_process(arguments: list[str]) -> tuple[int, bytes, str]:
     """Run `main` in a child process, and return its exit status, output and message."""
     command = [sys.executable, "-P", "-m", "dbp.support.untrusted_files", *arguments]
+    remote = is_remote(arguments[0])
+    limit_s = REMOTE_TIME_LIMIT_S if remote else TIME_LIMIT_S
+    # How this machine reaches the network.
+    variables = {k: v for k, v in os.environ.items() if k.lower() in _NETWORK} if remote else None
     try:
-        ended = processes.capture(command, TIME_LIMIT_S)
+        ended = processes.capture(command, limit_s, variables=variables)
     except processes.TimedOutError:
-        return 2, b"", f"damaged: not read within {TIME_LIMIT_S:g} s"
+        return 2, b"", f"damaged: not read within {limit_s:g} s"
     # With any other status the message would be a traceback, or words of a C library.
     message = ended.stderr.decode(errors="replace") if ended.status == 2 else ""
     return ended.status, ended.stdout, message.strip()
@@ -110,9 +132,12 @@ def main(arguments: Sequence[str]) -> int:
     processes.limit_memory(MEMORY_BYTES)
     warnings.simplefilter("error", UserWarning)  # as scipy warns of what it could not read whole
     try:
-        suffix = Path(path).suffix.lower()
-        _check_beginning(path, suffix)
-        fields = _READERS[suffix](path, names)
+        if is_store(path):
+            fields = _read_zarr(path, names)
+        else:
+            suffix = Path(path).suffix.lower()
+            _check_beginning(path, suffix)
+            fields = _READERS[suffix](path, names)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
@@ -152,6 +177,12 @@ def _check_size(name: str, shape: Sequence[int], item_bytes: int) -> None:
         raise InputError(f"{name}: {tuple(shape)} of {item_bytes} bytes: at most {MAX_BYTES} bytes")
 
 
+def _no_numbers(name: str, dtype: np.dtype) -> InputError:
+    # As lists and cells of two vectors are, where one is longer.
+    hint = "; several vectors as the rows of one matrix" if dtype.kind == "O" else ""
+    return InputError(f"{name}: of type {dtype}: must be an array of numbers, or a text{hint}")
+
+
 def _checked(name: str, value: Any) -> np.ndarray:
     """``value`` as an array of numbers, in the byte order of this machine, or of one text."""
     array = np.asarray(value)
@@ -160,7 +191,7 @@ def _checked(name: str, value: Any) -> np.ndarray:
     if array.dtype.kind == "U" and array.size == 1:
         return array.reshape(())
     if array.dtype.kind not in "biufc":
-        raise InputError(f"{name}: of type {array.dtype}: must be an array of numbers, or a text")
+        raise _no_numbers(name, array.dtype)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
@@ -188,7 +219,7 @@ def _read_npy(name: str, stream: Any) -> np.ndarray:
     read_header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
     shape, fortran_order, dtype = read_header(stream)
     if dtype.kind not in "biufcSU":
-        raise InputError(f"{name}: of type {dtype}: must be an array of numbers, or a text")
+        raise _no_numbers(name, dtype)
     _check_size(name, shape, dtype.itemsize)
     size = math.prod(shape) * dtype.itemsize
     content = stream.read(size + 1)  # to the end, where the checksum is compared
@@ -278,6 +309,79 @@ def _dataset(name: str, file: Any) -> np.ndarray:
     if matlab == b"char":
         return _checked(name, "".join(map(chr, values.ravel().tolist())))
     return _checked(name, values)
+
+
+def _read_zarr(path: str, names: Collection[str]) -> Fields:
+    """Read arrays of a group, and attributes of it or of a group above it.
+
+    Attributes of the group of the same path below ``supdata``, beside the topmost of its groups,
+    count too: there others keep what they have found out later.
+    """
+    try:
+        import zarr
+    except ImportError:
+        raise InputError(
+            "a group of Zarr: needs pip install 'digital-backpropagation[zarr]'"
+        ) from None
+    warnings.simplefilter("ignore")  # such as that a cache is no asynchronous one
+    group = _group(path)
+    if group is None:
+        raise InputError("no group of Zarr is there, or its place cannot be reached")
+    fields = {}
+    for name in names:
+        if name in group:
+            array = group[name]
+            if not isinstance(array, zarr.Array):
+                raise InputError(f"{name}: must be an array, no group")
+            _check_size(name, array.shape, array.dtype.itemsize)
+            fields[name] = _checked(name, array[...])
+    if not fields:
+        held = ", ".join(sorted(group)[:8])[:300]
+        raise InputError(f"must hold the array {next(iter(names))}, and holds {held or 'nothing'}")
+    for name, value in _attributes(path, group).items():
+        if name in names:
+            fields.setdefault(name, _checked(name, value))
+    return fields
+
+
+def _attributes(path: str, group: Any) -> dict[str, Any]:
+    """The attributes of a group, and those of the groups above it that it has not itself."""
+    attributes = dict(group.attrs)
+    below: list[str] = []
+    while len(below) < _MOST_ABOVE:
+        path, slash, name = path.rpartition("/")
+        if not slash or path.endswith("/") or (above := _group(path)) is None:
+            break
+        attributes = {**above.attrs, **attributes}
+        if below and (beside := _group("/".join((path, "supdata", *below)))) is not None:
+            attributes = {**beside.attrs, **attributes}
+        below.insert(0, name)
+    return attributes
+
+
+# Groups above one whose attributes count.
+_MOST_ABOVE = 6
+_NETWORK = ("http_proxy", "https_proxy", "no_proxy", "ssl_cert_file", "requests_ca_bundle")
+
+
+def _group(path: str) -> Any:
+    """Open a group of Zarr; None where there is none. Buckets are read without credentials."""
+    import zarr
+
+    options: dict[str, Any] = {}
+    if is_remote(path):
+        *caches, last = path.split("::")
+        protocol = last.partition("://")[0]
+        if protocol in ("s3", "s3a"):
+            options = {protocol: {"anon": True}} if caches else {"anon": True}
+    elif not is_store(path):
+        return None
+    try:
+        return zarr.open_group(path, mode="r", storage_options=options or None)
+    except ImportError as error:
+        raise InputError(f"{error}") from None
+    except Exception:  # each file system has errors of its own for what is not there
+        return None
 
 
 _READERS: dict[str, Callable[[str, Collection[str]], Fields]] = dict(

@@ -7,7 +7,8 @@ bytes of a file are read by `dbp.support.untrusted_files`, in a child process.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_args
@@ -23,6 +24,7 @@ from dbp.link import modulation
 from dbp.link.modulation import Waveform
 from dbp.support import untrusted_files
 from dbp.support.files import write_bytes, write_npz
+from dbp.waveforms import zarr_recordings
 
 MAX_SAMPLES = 1 << 24
 MIN_SYMBOLS = 64
@@ -38,13 +40,18 @@ _FIELDS = (
 
 @dataclass(frozen=True)
 class Recording:
-    """A waveform of one polarisation as it was received, and the symbols that were sent.
+    """A waveform as it was received, and the symbols that were sent.
 
     ``waveform``: complex, shape ``(samples,)``, any unit, ``samples_per_symbol`` of them a symbol,
     an integer or a ratio p/q with p of at most 16, dispersion not compensated. ``symbols``:
     complex, shape ``(n,)``, None if unknown: one period of symbols that were sent over and over, or
     at least all that the waveform holds; those of QAM are points of
     `dbp.link.modulation.constellation`. ``modulation``: None if unknown.
+
+    With two polarisations both have the shape ``(2, ...)``, x and y; what arrives in each may be
+    any mixture of those sent. ``launch_power_dbm`` is that of both together.
+
+    ``link``: what the recording states of its link, by keys of ``[link]``.
     """
 
     waveform: Waveform
@@ -54,13 +61,25 @@ class Recording:
     launch_power_dbm: float
     modulation: str | None = None
     symbols: Waveform | None = None
+    link: Mapping[str, Any] | None = None
+
+    @property
+    def polarizations(self) -> int:
+        """1 or 2."""
+        return self.waveform.ndim
 
 
 def read_recording(path: str | Path) -> Recording:
-    """Read a waveform file; `InputError` names the field that does not fit and what would."""
-    fields = untrusted_files.read(path, _FIELDS)
+    """Read a waveform file; `InputError` names the field that does not fit and what would.
+
+    Or a group of Zarr, in a folder or at a URL (`dbp.waveforms.zarr_recordings`).
+    """
+    if untrusted_files.is_store(path):
+        fields, link = zarr_recordings.read(path)
+    else:
+        fields, link = untrusted_files.read(path, _FIELDS), {}
     try:
-        return _recording(fields)
+        return replace(_recording(fields), link=link or None)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -104,7 +123,7 @@ def write_recording(path: str | Path, recording: Recording, **more: Any) -> None
 
 
 def _recording(fields: untrusted_files.Fields) -> Recording:
-    waveform = _complex_vector(fields, "waveform")
+    waveform = _complex_rows(fields, "waveform")
     low, high = (1e9 * gbd for gbd in SYMBOL_RATES_GBD)
     sample_rate_hz = _number(fields, "sample_rate_hz", low, high * SAMPLES_PER_SYMBOL)
     symbol_rate_baud = _number(fields, "symbol_rate_baud", low, high)
@@ -121,7 +140,7 @@ def _recording(fields: untrusted_files.Fields) -> Recording:
         )
     launch_power_dbm = _number(fields, "launch_power_dbm", *LAUNCH_POWERS_DBM)
     name = _modulation(fields)
-    symbols = _symbols(fields, name)
+    symbols = _symbols(fields, name, waveform.ndim)
     return Recording(
         waveform, samples_per_symbol, symbol_rate_baud, roll_off, launch_power_dbm, name, symbols
     )
@@ -146,20 +165,31 @@ def _kind(array: np.ndarray) -> str:
     return f"{array.dtype} of shape {array.shape}"
 
 
-def _complex_vector(fields: untrusted_files.Fields, name: str) -> NDArray[np.complex128]:
-    """Return a field that is complex, finite, not all 0, a row or a column, with shape ``(n,)``."""
+def _complex_rows(fields: untrusted_files.Fields, name: str) -> NDArray[np.complex128]:
+    """Return a field that is complex, finite, not all 0: a vector, or one for each polarisation.
+
+    A row or a column gives the shape ``(n,)``; two rows or two columns give ``(2, n)``.
+    """
     if name not in fields:
         raise InputError(f"{name}: missing: must be a complex vector")
     array = fields[name]
-    if array.dtype.kind != "c" or array.ndim == 0 or array.size != max(array.shape):
+    is_vector = array.ndim > 0 and array.size == max(array.shape)
+    if array.dtype.kind != "c" or not (is_vector or (array.ndim == 2 and 2 in array.shape)):
         hint = _how_to_be_complex(array)
         raise InputError(
-            f"{name}: {_kind(array)}: must be a complex vector, of one polarisation{hint}"
+            f"{name}: {_kind(array)}: must be a complex vector, or of shape (2, n) with two "
+            f"polarisations{hint}"
         )
-    if not 0 < array.size <= MAX_SAMPLES:
+    if not 0 < array.size // (1 if is_vector else 2) <= MAX_SAMPLES:
         raise InputError(f"{name}: {array.size} elements: must be 1..{MAX_SAMPLES}")
     with np.errstate(over="ignore", invalid="ignore"):  # of wider types
-        vector = array.reshape(-1).astype(np.complex128)
+        if is_vector:
+            return _finite(name, array.reshape(-1).astype(np.complex128))
+        both = (array if array.shape[0] == 2 else array.T).astype(np.complex128)
+    return np.stack([_finite(f"{name}[{k}]", row) for k, row in enumerate(both)])
+
+
+def _finite(name: str, vector: NDArray[np.complex128]) -> NDArray[np.complex128]:
     bad = np.flatnonzero(~np.isfinite(vector))
     if bad.size:
         raise InputError(f"{name}: element {bad[0]} of 0.. is {vector[bad[0]]}: must be finite")
@@ -171,12 +201,13 @@ def _complex_vector(fields: untrusted_files.Fields, name: str) -> NDArray[np.com
 
 def _how_to_be_complex(array: np.ndarray) -> str:
     """What to write in the place of what people have instead of a complex vector."""
-    if array.ndim == 2 and 2 in array.shape:
+    if array.ndim == 2 and 2 in array.shape and array.dtype.kind in "iuf":
         row, column = ("x[0]", "x[1]") if array.shape[0] == 2 else ("x[:, 0]", "x[:, 1]")
-        if array.dtype.kind == "c":
-            return f": {row} or {column}"
-        if array.dtype.kind in "iuf":
-            return f": where it holds I and Q, write {row} + 1j * {column}"
+        return f": where it holds I and Q, write {row} + 1j * {column}"
+    if array.ndim == 2 and 4 in array.shape and array.dtype.kind in "iuf":
+        columns = [f"x[{k}]" if array.shape[0] == 4 else f"x[:, {k}]" for k in range(4)]
+        of_x, of_y = (f"{i} + 1j * {q}" for i, q in (columns[:2], columns[2:]))
+        return f": where it holds I and Q of both, write [{of_x}, {of_y}]"
     if array.dtype.kind in "iuf" and array.ndim and array.size == max(array.shape) > 2:
         return ": where I and Q take turns, write x[0::2] + 1j * x[1::2]"
     return ""
@@ -193,33 +224,53 @@ def _modulation(fields: untrusted_files.Fields) -> str | None:
     return name
 
 
-def _symbols(fields: untrusted_files.Fields, name: str | None) -> NDArray[np.complex128] | None:
+def _symbols(
+    fields: untrusted_files.Fields, name: str | None, polarizations: int
+) -> NDArray[np.complex128] | None:
     """Return the symbols sent, from symbols or bits, whichever the file has."""
     if "symbols" in fields and "bits" in fields:
         raise InputError("symbols, bits: must be one of them, or none")
     bits_per_symbol = modulation.bits_per_symbol(name or "")
     if "symbols" in fields:
-        symbols = _complex_vector(fields, "symbols")
-        if name and bits_per_symbol:
-            symbols = _on_constellation(symbols, name)
+        symbols = _complex_rows(fields, "symbols")
+        if symbols.ndim != polarizations:
+            raise InputError(
+                f"waveform, symbols: of {polarizations} and {symbols.ndim} polarisations: must "
+                "both be vectors, or both of shape (2, n)"
+            )
+        if symbols.ndim == 1:
+            symbols = _on_points("symbols", symbols, name)
         else:
-            symbols = symbols / np.abs(symbols).max()
-            symbols = symbols / np.sqrt(np.mean(np.abs(symbols) ** 2))
+            rows = [_on_points(f"symbols[{k}]", row, name) for k, row in enumerate(symbols)]
+            symbols = np.stack(rows)
     elif "bits" in fields:
         if not name or not bits_per_symbol:
             raise InputError("bits: must come with modulation qpsk, 16qam or 64qam")
-        symbols = modulation.constellation(name)[_labels(fields["bits"], bits_per_symbol)]
+        labels = _labels(fields["bits"], bits_per_symbol, polarizations)
+        symbols = modulation.constellation(name)[labels]
     else:
         return None
-    if not MIN_SYMBOLS <= symbols.size <= MAX_SAMPLES:
+    if not MIN_SYMBOLS <= symbols.shape[-1] <= MAX_SAMPLES:
         raise InputError(
-            f"{'symbols' if 'symbols' in fields else 'bits'}: {symbols.size} symbols: must be "
+            f"{'symbols' if 'symbols' in fields else 'bits'}: {symbols.shape[-1]} symbols: must be "
             f"{MIN_SYMBOLS}..{MAX_SAMPLES}"
         )
     return symbols
 
 
-def _on_constellation(symbols: NDArray[np.complex128], name: str) -> NDArray[np.complex128]:
+def _on_points(
+    field: str, symbols: NDArray[np.complex128], name: str | None
+) -> NDArray[np.complex128]:
+    """Return symbols of any unit as points of their constellation, or with mean power 1."""
+    if name and modulation.bits_per_symbol(name):
+        return _on_constellation(field, symbols, name)
+    symbols = symbols / np.abs(symbols).max()
+    return symbols / np.sqrt(np.mean(np.abs(symbols) ** 2))
+
+
+def _on_constellation(
+    field: str, symbols: NDArray[np.complex128], name: str
+) -> NDArray[np.complex128]:
     points = modulation.constellation(name)
     outermost = points.real.max()
     largest = max(abs(symbols.real).max(), abs(symbols.imag).max())
@@ -231,16 +282,26 @@ def _on_constellation(symbols: NDArray[np.complex128], name: str) -> NDArray[np.
     if wrong.any():
         first = int(np.argmax(wrong))
         raise InputError(
-            f"symbols: element {first} of 0.. is {symbols[first]:g}: must be points of {name}, a "
+            f"{field}: element {first} of 0.. is {symbols[first]:g}: must be points of {name}, a "
             f"square with sides along the axes and levels up to {largest:g}"
         )
     return nearest
 
 
-def _labels(bits: np.ndarray, bits_per_symbol: int) -> modulation.Labels:
-    """Return labels from a vector, the first bit of a symbol first, or a row for each symbol."""
+def _labels(bits: np.ndarray, bits_per_symbol: int, polarizations: int) -> modulation.Labels:
+    """Return labels from a vector, the first bit of a symbol first, or a row for each symbol.
+
+    With two polarisations there are two of either, along the first axis.
+    """
     if bits.dtype.kind not in "biuf" or not bits.size or not np.isin(bits, (0, 1)).all():
         raise InputError(f"bits: {_kind(bits)}: must be numbers 0 and 1")
+    if polarizations == 2:
+        if bits.ndim < 2 or len(bits) != 2:
+            raise InputError(
+                f"bits: of shape {bits.shape}: must be (2, n), or (2, symbols, {bits_per_symbol}), "
+                "since waveform has two polarisations"
+            )
+        return np.stack([_labels(row, bits_per_symbol, 1) for row in bits])
     is_vector = bits.size == max(bits.shape, default=0)
     if not is_vector and (bits.ndim != 2 or bits.shape[1] != bits_per_symbol):
         raise InputError(

@@ -19,6 +19,21 @@ def test_presets_are_the_papers_link(name):
     assert link.modulation == "16qam"
 
 
+@pytest.mark.parametrize("name", ["labptptm1", "labptptm2"])
+def test_links_of_public_recordings_have_filters_as_long_as_they_need(name):
+    from dbp.learning.filter_length import needed_taps
+
+    settings = config.load(name)
+    link, km = settings.link, settings.link.spans * settings.link.span_km
+    assert (km, link.symbol_rate_gbd) == {"labptptm1": (815, 28), "labptptm2": (1125, 36)}[name]
+    assert link.impairments.dual_polarisation
+    # What is stated of the dispersion, in s/m over the link.
+    stated = {"labptptm1": 13.6, "labptptm2": 18.451}[name]
+    assert 1e-3 * link.dispersion_ps_per_nm_km * km == pytest.approx(stated, rel=2e-3)
+    # As the paper's: a few more than the spread.
+    assert needed_taps(link) + 2 <= settings.learned.taps <= needed_taps(link) + 8
+
+
 def test_isit2018_has_the_noise_of_the_authors_code():
     settings = config.load("isit2018")
     link = settings.link

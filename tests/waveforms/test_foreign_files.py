@@ -137,12 +137,12 @@ def test_complex_numbers_as_pairs_are_read(parts, tmp_path):
         (np.ones((9, 2)), "where it holds I and Q, write x[:, 0] + 1j * x[:, 1]"),
         (np.ones((2, 9), np.int16), "where it holds I and Q, write x[0] + 1j * x[1]"),
         (np.ones(18, np.int16), "where I and Q take turns, write x[0::2] + 1j * x[1::2]"),
-        (np.ones((2, 9), complex), "of one polarisation: x[0] or x[1]"),
+        (np.ones((3, 9), complex), "or of shape (2, n) with two polarisations"),
     ],
 )
 def test_how_to_make_samples_complex_is_said(array, hint):
     with pytest.raises(InputError) as caught:
-        recording._complex_vector({"waveform": array}, "waveform")
+        recording._complex_rows({"waveform": array}, "waveform")
     assert str(caught.value).endswith(hint)
 
 

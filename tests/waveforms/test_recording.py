@@ -170,7 +170,7 @@ def test_a_field_that_does_not_fit_is_named(misfit):
         del fields[name]
     else:
         fields[name] = np.asarray(value)
-    with pytest.raises(InputError, match=rf"^{name}\b|^sample_rate_hz = .*{name}"):
+    with pytest.raises(InputError, match=rf"^(waveform, )?{name}\b|^sample_rate_hz = .*{name}"):
         recording._recording(fields)
 
 
@@ -190,9 +190,10 @@ def test_a_field_that_does_not_fit_is_named(misfit):
         ({"symbols": None, "bits": np.full(400, np.nan)}, "bits: .* must be numbers 0 and 1"),
         ({"symbols": None, "bits": np.zeros(400), "modulation": None}, "bits: must come with mod"),
         (
-            {"waveform": np.ones((2, 3000), complex)},
-            "must be a complex vector, of one polarisation",
+            {"waveform": np.ones((3, 3000), complex)},
+            r"must be a complex vector, or of shape \(2, n",
         ),
+        ({"waveform": np.ones((2, 3000), complex)}, "waveform, symbols: of 2 and 1 polarisations"),
     ],
 )
 def test_fields_that_do_not_fit_together(changes, message):

@@ -6,10 +6,10 @@ import re
 import numpy as np
 import pytest
 from helpers.designs import SCALE
+from helpers.waveforms import DESIGN, LINK, ROLL_OFF, drawn, noise, plain, stream
 from scipy import io as scipy_io
 
 from dbp import cli, config
-from dbp.datapath.design import Design, Filter, Rotation
 from dbp.errors import InputError
 from dbp.evaluation import measures
 from dbp.evaluation.receivers import FixedReceiver
@@ -17,30 +17,6 @@ from dbp.link import modulation, transmission
 from dbp.support import untrusted_files
 from dbp.waveforms.recording import read_recording
 from dbp.waveforms.synchronization import coherence, resample, synchronize
-
-ROLL_OFF = 0.2
-
-
-def drawn(symbols, seed=1, name="16qam"):
-    return modulation.draw(name, symbols, np.random.default_rng(seed))[0]
-
-
-def stream(sent, samples_per_symbol, delay_samples=0.0):
-    """Pulses of symbols that repeat without end, later by that number of samples."""
-    count = sent.size * samples_per_symbol
-    pulse = modulation.root_raised_cosine(ROLL_OFF, samples_per_symbol, count)
-    turn = np.exp(-2j * np.pi * np.fft.fftfreq(count) * delay_samples)
-    spectrum = np.tile(np.fft.fft(sent), samples_per_symbol) * pulse * turn
-    return np.fft.ifft(spectrum) * samples_per_symbol
-
-
-def noise(size, snr_db, seed=2):
-    drawn = np.random.default_rng(seed).standard_normal((size, 2)).view(np.complex128)[:, 0]
-    return drawn * np.sqrt(10 ** (-snr_db / 10) / 2)
-
-
-def plain(waveform):
-    return waveform
 
 
 @pytest.mark.parametrize("samples_per_symbol", [2, 3, 4, 5, 8])
@@ -148,20 +124,6 @@ def test_symbols_all_but_lost_in_noise_are_not_found():
 def test_a_dead_receiver_is_refused():
     with pytest.raises(InputError, match=r"symbols: not found .* \(coherence 0\.000"):
         synchronize(np.zeros_like, stream(drawn(2000), 2), drawn(2000), ROLL_OFF)
-
-
-# A receiver that does next to nothing, for a link of noise.
-FILTER = Filter(9, 8, 9, (0, 0, 0, 0, 256 - 1), (0, 0, 0, 0, 0))
-TURN = Rotation(9, 0, 10, (0,), 16, 7, 8, 9, 2, 9)
-DESIGN = Design("nearly-plain", 9, 250, (FILTER, FILTER), (TURN,))
-LINK = """
-[link]
-spans = 2
-span_km = 20.0
-noise_figure_db = 20.0
-steps_per_span = 1
-dispersion_ps_per_nm_km = 0.0
-"""
 
 
 @pytest.fixture(scope="module")

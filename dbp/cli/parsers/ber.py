@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from dbp.cli.parsers.options import (
     DESIGN_HELP,
@@ -14,6 +13,7 @@ from dbp.cli.parsers.options import (
     add_out,
     add_seed,
     add_workplace,
+    place,
     positive,
     slurm_settings,
     swept_key,
@@ -37,8 +37,8 @@ def add_to(commands: Commands[Parser]) -> None:
     parser.add_argument(
         "--reproduce", choices=("paper",), help="the receivers of all its BER curves"
     )
-    text = "count on this waveform (.npz, .mat, .h5)"
-    parser.add_argument("--waveform", proposal="file", type=Path, metavar="FILE", help=text)
+    text = "count on this waveform (.npz, .mat, .h5, or a group of Zarr: a folder or a URL)"
+    parser.add_argument("--waveform", proposal="file", type=place, metavar="FILE", help=text)
     text = "START:STOP:STEP or values with commas (default: CONFIG's)"
     add_launch_powers(parser, "RANGE", text)
     add_out(parser)
@@ -114,9 +114,9 @@ def _check_for_waveform(options: argparse.Namespace) -> None:
     """Refuse options that mean nothing for a waveform, which is counted as it is."""
     for name in (
         *("launch_power_dbm", "min_errors", "max_bits", "sweep", "resume", "workers"),
-        *("cluster", "slurm", "seed", "receiver"),
+        *("cluster", "slurm", "seed"),
     ):
-        if getattr(options, name) not in (None, False, [], "local", "genie"):
+        if getattr(options, name) not in (None, False, [], "local"):
             raise InputError(
                 f"--waveform is counted as it is, whole: no --{name.replace('_', '-')}"
             )
@@ -127,7 +127,6 @@ def _count_waveform(options: argparse.Namespace) -> None:
     from dbp.cli.ber import print_best
 
     arithmetic = options.arithmetic or "fixed"
-    points = ber_of_waveform(
-        options.designs, arithmetic, options.waveform, options.out, options.config
-    )
+    given = options.designs, arithmetic, options.waveform, options.out, options.config
+    points = ber_of_waveform(*given, options.receiver)
     print_best(points, ())

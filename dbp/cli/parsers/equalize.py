@@ -11,6 +11,7 @@ from dbp.cli.parsers.options import (
     Parser,
     add_command,
     add_design,
+    place,
 )
 
 EXAMPLE = """\
@@ -23,9 +24,10 @@ def add_to(commands: Commands[Parser]) -> None:
     text = "equalise a waveform file with a design"
     parser = add_command(commands, "equalize", _run, text, EXAMPLE)
     add_design(parser)
-    for name, what in (("input", ".npz, .mat, .h5 or .hdf5"), ("output", WAVEFORM_HELP)):
+    text = ".npz, .mat, .h5 or .hdf5, or a group of Zarr: a folder or a URL"
+    for name, kind, what in (("input", place, text), ("output", Path, WAVEFORM_HELP)):
         parser.add_argument(
-            f"--{name}", proposal="file", type=Path, required=True, metavar="FILE", help=what
+            f"--{name}", proposal="file", type=kind, required=True, metavar="FILE", help=what
         )
     parser.add_argument(
         "--arithmetic", choices=("fixed", "float"), default="fixed", help="default: fixed"

@@ -109,6 +109,11 @@ def _integer(text: str, least: int, most: int, allowed: str) -> int:
     return int(text)
 
 
+def place(text: str) -> Path | str:
+    """A path; a URL stays as it is written."""
+    return text if "://" in text else Path(text)
+
+
 def positive(text: str) -> int:
     """An integer of at least 1."""
     return _integer(text, 1, LARGEST_INTEGER, "of at least 1")

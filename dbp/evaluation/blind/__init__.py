@@ -24,6 +24,7 @@ not counted.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,6 +35,7 @@ from dbp.errors import InputError
 from dbp.evaluation import carrier
 from dbp.evaluation.blind import acquisition
 from dbp.evaluation.blind.butterfly import Butterfly
+from dbp.evaluation.blind.location import Location, locate
 from dbp.link import modulation
 from dbp.link.modulation import Waveform
 from dbp.link.resampling import resized
@@ -103,13 +105,16 @@ def receive(
     roll_off: float,
     samples_per_symbol: float = 2.0,
     start: Start = "preamble",
+    head_symbols: int | None = None,
 ) -> Reception:
     """Receive one stream, shape ``(polarizations, samples)``, any unit, circular.
 
     ``sent``: shape ``(polarizations, symbols)``; the first `PREAMBLE_SYMBOLS` and every pilot are
-    known to the receiver, nothing else.
+    known to the receiver, nothing else. ``head_symbols``: the preamble is within so many at the
+    start of the stream; None: anywhere.
     """
     preamble = sent[:, :PREAMBLE_SYMBOLS]
+    head = None if head_symbols is None else 2 * head_symbols
     power = np.mean(np.abs(stream) ** 2)
     if not power > 0:  # a dead receiver
         nothing = np.zeros(sent.shape, np.complex128)
@@ -118,9 +123,9 @@ def receive(
     offset = acquisition.band_offset(np.fft.fft(stream), roll_off, samples_per_symbol)
     prepared, _ = prepare(stream, offset, roll_off, samples_per_symbol)
     if start == "preamble":
-        offset += acquisition.find_preamble(prepared, preamble, 2).offset
+        offset += acquisition.find_preamble(prepared[:, :head], preamble, 2).offset
         prepared, clock = prepare(stream, offset, roll_off, samples_per_symbol)
-        frame = acquisition.find_preamble(prepared, preamble, 2)
+        frame = acquisition.find_preamble(prepared[:, :head], preamble, 2)
         prepared = np.roll(prepared, -frame.start, axis=-1)
         butterfly = Butterfly.started(modulation_, _inverse(frame.channel))
         butterfly.learn(prepared, preamble)
@@ -134,8 +139,22 @@ def receive(
         butterfly.start_blind(prepared)
         _turn_upright(butterfly, prepared)
         out = butterfly.follow(prepared)
-    aligned, streams, likeness = put_in_order(out, preamble)
+    aligned, streams, likeness = put_in_order(out, preamble, head_symbols)
     return Reception(carried(aligned, sent, modulation_), offset, clock, streams, likeness)
+
+
+def searching(
+    stream: Waveform, roll_off: float, samples_per_symbol: float, first: int
+) -> Callable[[Waveform], Location]:
+    """Return what finds symbol ``first`` of a recorded stream in the symbols sent.
+
+    ``stream``: the start of it, shape ``(polarizations, samples)``.
+    """
+    if not np.any(stream):  # a dead receiver
+        return lambda sent: Location(0, 0.0)
+    offset = acquisition.band_offset(np.fft.fft(stream), roll_off, samples_per_symbol)
+    prepared, _ = prepare(stream, offset, roll_off, samples_per_symbol)
+    return lambda sent: locate(prepared[:, 2 * first :], sent)
 
 
 def prepare(
@@ -155,10 +174,11 @@ def prepare(
 
 
 def put_in_order(
-    out: Waveform, preamble: Waveform
+    out: Waveform, preamble: Waveform, head_symbols: int | None = None
 ) -> tuple[Waveform, tuple[int, ...], tuple[float, ...]]:
     """Find which output holds which preamble, and where; returns streams in the order sent."""
-    frames = [[acquisition.find_preamble(y[None], s[None], 1) for s in preamble] for y in out]
+    heads = out[:, None, :head_symbols]
+    frames = [[acquisition.find_preamble(y, s[None], 1) for s in preamble] for y in heads]
     orders = [(0,)] if len(out) == 1 else [(0, 1), (1, 0)]
     found = max(orders, key=lambda o: sum(frames[i][p].likeness for p, i in enumerate(o)))
     chosen = [frames[i][p] for p, i in enumerate(found)]
