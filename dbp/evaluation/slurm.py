@@ -334,7 +334,7 @@ class Jobs:
         return "\n".join(
             (
                 "#!/usr/bin/env bash",
-                f'unset {family.MARK}; [ -n "$TMPDIR" ] || unset TMPDIR',
+                f"unset {family.MARK}",
                 "export OMP_NUM_THREADS=1",
                 *wishes.prologue,
                 f"folder=$(mktemp -d -p {local} dbp-dask-XXXXXX) || exit 1",
@@ -446,9 +446,10 @@ def _jobs(count: int) -> str:
 def _environment() -> dict[str, str]:
     """The user's environment, which Slurm hands on to jobs, without what makes one of our family.
 
-    So neither jobs on this machine nor a ``scancel`` under way end with this process.
+    So neither jobs on this machine nor a ``scancel`` under way end with this process. TMPDIR is
+    what Slurm sets where it gets none: of an empty name every job's log would tell as an error.
     """
-    return dict(os.environ) | {family.MARK: "", "TMPDIR": ""}
+    return dict(os.environ) | {family.MARK: "", "TMPDIR": "/tmp"}
 
 
 def _last_words(log: Path) -> str:

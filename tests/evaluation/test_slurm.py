@@ -113,6 +113,8 @@ def test_a_job_is_asked_for_as_the_settings_say(played):
     assert "\nmodule load x\n" in script and "-p '/my scratch'" in script
     assert "tcp://h:1 --nworkers 3 --nthreads 1 --memory-limit 0" in script
     assert submitted(folder) == 2
+    # Ours is gone where the job runs; Slurm would say so at the head of its log.
+    assert (folder / "tmpdir").read_text() == "/tmp\n"
 
 
 def test_memory_that_cannot_do_is_refused(played):
@@ -272,3 +274,5 @@ def test_a_real_slurm_counts_the_same_also_after_a_kill_and_scancel(conf, tmp_pa
         tmp_path / "local" / "ber.csv"
     ).read_bytes()
     wait_for(lambda: not queue())
+    logs = [log.read_text() for log in (tmp_path / "slurm" / "slurm").glob("*.log")]
+    assert logs and not any("TMPDIR" in log for log in logs)
