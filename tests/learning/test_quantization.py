@@ -28,7 +28,7 @@ def samples(design, length, seed):
 
 
 @pytest.mark.slow
-@examples(40)
+@examples(24)
 @given(designs(), st.integers(1, 300), st.integers(0, 5000), st.integers(0, 1 << 32))
 def test_forward_is_golden_in_every_sample(design, length, power_uw, seed):
     x = samples(design, length, seed)
@@ -60,7 +60,7 @@ def check_derivatives(model, signal, power_uw, seed, tolerance):
 
 
 @pytest.mark.slow
-@examples(20)
+@examples(10)
 @given(designs(), st.integers(1, 2000), st.integers(1, 20), st.integers(0, 1 << 32))
 def test_both_forms_have_the_same_derivatives(design, power_uw, blocks, seed):
     # In float64, since terms of random designs may cancel.
@@ -94,7 +94,7 @@ def random_filters(rng, taps, half_kerr=1, size=0.3):
 
 
 @pytest.mark.slow
-@examples(20)
+@examples(12)
 @given(designs(), st.integers(1, 5000), st.integers(0, 1 << 32))
 def test_what_has_been_learned_is_exported_as_it_was_computed(design, power_uw, seed):
     model = QuantizedModel(design)

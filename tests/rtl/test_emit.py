@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from helpers.designs import designs, examples
+from helpers.designs import FEW_LANES, MAX_TAPS, designs, examples
 from helpers.hardware import make_run, small_design
 from helpers.verilog import check, lint
 from hypothesis import assume, given
@@ -44,7 +44,7 @@ def test_lint_and_check_accept_the_chain(tmp_path, design, lanes, filters):
     assert check(tmp_path) == []
 
 
-@given(designs(max_steps=2), st.integers(1, 8), st.sampled_from(FILTER_KINDS))
+@given(designs(max_steps=2, max_taps=MAX_TAPS), FEW_LANES, st.sampled_from(FILTER_KINDS))
 @examples(4)
 def test_lint_and_check_accept_random_designs(tmp_path_factory, design, lanes, filters):
     for k, rotation in enumerate(design.rotations):

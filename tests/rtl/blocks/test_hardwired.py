@@ -35,7 +35,7 @@ def assert_equals_golden(filter_, bits, lanes, pipeline, seed):
 
 
 @given(FORMATS, LANES, PIPELINES, st.integers(0, 2**32 - 1))
-@examples(10)
+@examples(7)
 def test_filter_equals_golden(format_, lanes, pipeline, seed):
     bits, filter_ = format_
     assert_equals_golden(filter_, bits, lanes, pipeline, seed)
@@ -115,7 +115,7 @@ def test_lint_and_check_accept_it(tmp_path, filter_, pipeline):
 
 
 @given(FORMATS, PIPELINES)
-@examples(4)
+@examples(3)
 def test_lint_and_check_accept_random_filters(tmp_path_factory, format_, pipeline):
     bits, filter_ = format_
     folder = tmp_path_factory.mktemp("hardwired")
