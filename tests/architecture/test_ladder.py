@@ -179,6 +179,14 @@ def test_fixed_design_golden_import_in_that_direction():
             assert fast not in ours[name]
 
 
+def test_nothing_of_the_package_imports_what_is_beside_it():
+    # The study of ways to back-propagate is in benchmarks/: what lost there is nobody's dependency.
+    beside = {path.name for path in ROOT.iterdir() if path.is_dir()} - set(FOLDERS.values())
+    assert {"benchmarks", "tests", "docs"} <= beside
+    for name in PATHS:
+        assert not {target.split(".")[0] for target in imported(name)} & beside, name
+
+
 @pytest.mark.parametrize("name", sorted(PATHS))
 def test_torch_stays_in_light(name):
     if room(name) not in TORCH:
