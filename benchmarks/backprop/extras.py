@@ -5,6 +5,7 @@ Each unit is a line of ``extras.jsonl`` as soon as it is done.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import multiprocessing
@@ -29,6 +30,8 @@ DAMPING = 1e-4
 PRUNED = 0.05, 0.1, 0.2
 # Filters of the chains, and shares of the memory that a derivative without recomputation keeps.
 CHAINS, SHARES = (33, 65, 129), (None, 1 / 2, 1 / 4)
+# Of malloc.h: larger blocks are mapped from the system one by one.
+M_MMAP_THRESHOLD = -3
 # A batch, as learning has them: blocks and samples of each.
 BLOCKS, SAMPLES = 32, 1024
 
@@ -93,11 +96,16 @@ def memory_of(filters: int, share: float | None) -> dict[str, Any]:
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
+    few = x[..., :1].contiguous()
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        y = model.plain(x[..., :1].contiguous(), 1.0)
+        y = model.plain(few, 1.0)
     del y
-    whole = BLOCKS * sum(kept.values())
+    whole = sum(kept.values())
+    # Code that is loaded at the first derivative is no memory of the derivative.
     model.memory = None if share is None else int(share * whole)
+    torch.autograd.grad(model.plain(few, 1.0).sum(), (model.half_taps, model.kerr))
+    model.memory = None if share is None else int(share * whole * BLOCKS)
+    _give_back_what_is_freed()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begin = time.process_time()
     y = model.plain(x, 1.0)
@@ -108,6 +116,13 @@ def memory_of(filters: int, share: float | None) -> dict[str, Any]:
         "peak_mib": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
         "gradient": hashlib.sha256(b"".join(g.numpy().tobytes() for g in gradients)).hexdigest(),
     }
+
+
+def _give_back_what_is_freed() -> None:
+    """Let the C library return every large block at once: the peak is then that of live tensors."""
+    c_library = ctypes.CDLL(None)
+    if hasattr(c_library, "mallopt"):
+        c_library.mallopt(M_MMAP_THRESHOLD, 1 << 16)
 
 
 def units(

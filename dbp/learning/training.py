@@ -4,7 +4,8 @@
 2. ``float``: damped Gauss-Newton iterations (`dbp.learning.gauss_newton`) on the mean squared error
    of the symbols, taps and Kerr constants together, in floating point.
 3. ``signals``: the same on `dbp.learning.quantized_model.QuantizedModel`, with signals and Kerr
-   constants rounded and the taps not yet.
+   constants rounded and the taps not yet; before it, where ``training.fill_codes`` says so, filters
+   are turned and scaled to fill the codes of their taps (`dbp.learning.code_ranges`).
 4. ``taps``: all taps are rounded together (`dbp.learning.integer_rounding`; where signed digits
    have a price or a budget, `dbp.learning.digit_rounding`), then the Kerr constants move; from the
    integers so found another Gauss-Newton iteration says where the taps would go now, and they are
@@ -43,6 +44,7 @@ from dbp.learning import (
     linear_compensation,
 )
 from dbp.learning.checkpoint import Row, State, phase_lengths
+from dbp.learning.code_ranges import filled
 from dbp.learning.constant_phases import with_constant_phases
 from dbp.learning.export import export
 from dbp.learning.filter_length import check_length, spread_samples
@@ -202,7 +204,10 @@ def float_settings(settings: Config) -> Config:
     """
     own = Config()
     formats = ("coefficient_bits", "signal_bits")
-    rounding = ("signal_iterations", "tap_iterations", "digit_price_mdb", "digit_budget")
+    rounding = (
+        *("signal_iterations", "tap_iterations"),
+        *("fill_codes", "digit_price_mdb", "digit_budget"),
+    )
     learned = {name: getattr(own.learned, name) for name in formats}
     training = {name: getattr(own.training, name) for name in rounding}
     return own.model_copy(
@@ -301,8 +306,11 @@ def _train(
     ended = Model(floats, polarizations)
     snr_db_float = snr_db(data.objective(ended, power_mw, data.validation).loss())
 
-    design = export(floats, settings.learned, settings.datapath, polarizations)
-    quantized = QuantizedModel(design, floats)
+    start = floats
+    if settings.training.fill_codes:
+        start = filled(floats, settings.learned.coefficient_bits)
+    design = export(start, settings.learned, settings.datapath, polarizations)
+    quantized = QuantizedModel(design, start)
     quantized.rounded = len(state.history) > signal_end
     learner = _Learner(quantized, power_uw, data, state)
     if begins:
