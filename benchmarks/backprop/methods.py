@@ -14,7 +14,11 @@ TRIALS = 4
 
 
 class Row(NamedTuple):
-    """A method of a question. ``largest_tap`` of a setting is that of the filters it begins at."""
+    """A method of a question.
+
+    ``largest_tap`` of a setting is that of the filters it begins at, ``fill`` whether they are
+    turned and scaled to fill the codes of their taps.
+    """
 
     name: str
     method: Method
@@ -93,6 +97,8 @@ TAPS = (
         learners.jointly_again,
         _again(beam=1, largest_tap=0.4686),
     ),
+    Row("jointly again, codes filled", learners.jointly_again, _again(beam=0, fill=1)),
+    Row("the same by a wide search, codes filled", learners.jointly_again, _again(beam=1, fill=1)),
     Row("straight through, chain in one call", partial(_straight, estimator=""), _rates(*STEPS)),
     Row("straight through", partial(_straight, estimator="plain"), _rates(*STEPS)),
     Row("straight through, clipped", partial(_straight, estimator="clipped"), _rates(*STEPS)),

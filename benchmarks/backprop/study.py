@@ -32,7 +32,7 @@ from benchmarks.backprop import extras, report
 from benchmarks.backprop.learners import Run, Setting
 from benchmarks.backprop.methods import QUESTIONS, Question, Row
 from benchmarks.backprop.task import SIZES, Size, Task, settings_of
-from dbp.learning import digit_rounding, training
+from dbp.learning import code_ranges, digit_rounding, training
 from dbp.learning.export import export
 from dbp.learning.float_model import Model, to_signal
 from dbp.learning.quantized_model import QuantizedModel
@@ -74,13 +74,16 @@ class Clock:
         self._since = None
 
 
-def begin(task: Task, case: Case) -> Model | QuantizedModel:
-    """The model that all methods of a case begin with."""
+def begin(task: Task, case: Case, setting: Setting) -> Model | QuantizedModel:
+    """The model that all methods of a case begin with; ``fill`` of a setting fills its codes."""
     tap_bits, signal_bits, _ = case
     if not signal_bits:
         return Model(task.start)
     # Taps that are not rounded have the formats of those of 6 bits.
-    return task.quantized(task.learned, tap_bits or 6, signal_bits)
+    bits, filters = tap_bits or 6, task.learned
+    if setting.get("fill"):
+        filters = code_ranges.filled(filters, bits)
+    return task.quantized(filters, bits, signal_bits)
 
 
 def run_one(
@@ -90,7 +93,7 @@ def run_one(
     torch.set_num_threads(1)
     limit = setting.get("largest_tap", training.LARGEST_TAP)
     task = Task(size, seed, folder, case[2] or None, limit)
-    model = begin(task, case)
+    model = begin(task, case, setting)
     validation, _ = task.objective(model, task.validation), task.train
     # What is not rounded yet is no result.
     history = [] if case[0] else [(0.0, _db(validation.loss()))]
