@@ -250,8 +250,8 @@ def jointly_again(run: Run, setting: Setting) -> Iterator[None]:
     """The package's own: taps rounded together, Kerr constants moved, and so on.
 
     As `dbp.learning.training` does. ``beam`` of a setting: the codes are then searched by
-    `dbp.learning.digit_rounding`, at a price of zero, which carries many partial codes in place of
-    one and decides parts of the taps anew.
+    `dbp.learning.digit_rounding`, which carries many partial codes in place of one and decides
+    parts of the taps anew.
     """
     task, model = run.task, run.model
     objective = task.objective(model, task.train)
@@ -269,7 +269,7 @@ def jointly_again(run: Run, setting: Setting) -> Iterator[None]:
             target = target - np.linalg.solve(damped, objective.slope()[taps])
         rounded = integer_rounding.round_together(target, matrix, steps, ends)
         if setting["beam"]:
-            rounded = steps * _beam(target, matrix, steps, ends, rounded)
+            rounded = digit_rounding.at_no_price(target, matrix, steps, ends, rounded)
         values[taps] = rounded
         objective.parameters, model.rounded = values, True
         loss, _ = gauss_newton.iterate(objective, curvature, gauss_newton.DAMPING, ~taps, limits)
@@ -280,16 +280,6 @@ def jointly_again(run: Run, setting: Setting) -> Iterator[None]:
         else:
             damping *= setting["firmer"]
             objective.parameters = best_at
-
-
-def _beam(
-    target: Vector, matrix: Vector, steps: Vector, ends: list[Vector], start: Vector
-) -> np.ndarray:
-    """Codes of the least quadratic form that `dbp.learning.digit_rounding` finds."""
-    damped = matrix + integer_rounding.DAMPING * np.eye(len(matrix))
-    low, high = (end.astype(np.int64) for end in ends)
-    lattice = digit_rounding.Lattice(damped, target, steps, low, high, np.zeros(len(steps)))
-    return digit_rounding.at_price(lattice, [np.rint(start / steps).astype(np.int64)])
 
 
 def straight_through(run: Run, setting: Setting, estimator: str) -> Iterator[None]:

@@ -9,7 +9,7 @@ share a machine. Settings are tried on seed 0, as many for each method; the best
 runs on the other seeds. At the end, or by ``--report`` at any time, tables and a figure.
 
 ``--small``: 8 spans, 2 s a run, some 20 minutes of one core. ``--full``: the paper's 32 spans,
-240 s a run, some 35 hours of one core.
+100 s a run: an estimated 22 hours of one core, a night of two (``--jobs 2``).
 """
 
 from __future__ import annotations

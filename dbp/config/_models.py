@@ -380,8 +380,11 @@ class Training(_Table):
     tap_iterations: int = Field(8, ge=1, le=10_000)
     """Then iterations on rounded taps too."""
     fill_codes: bool = False
-    """Turn and scale the filters before rounding so that their taps fill their codes, which costs
-    nothing and gains most where taps have 5 bits or fewer."""
+    """Turn and scale the filters before rounding so that their taps fill their codes; for taps of 5
+    bits or fewer."""
+    wide_search: bool = False
+    """Search codes of all taps more widely, as where digits have a price; for taps of 4 bits or
+    fewer."""
     digit_price_mdb: float = Field(0.0, ge=0, le=1000)
     """Millidecibels of effective SNR that a signed digit of a tap may cost; taps are rounded to
     fewer digits, which are adders where taps are hardwired. 0: digits cost nothing."""
@@ -495,7 +498,7 @@ LATER_IMPAIRMENTS_KEYS = (
     *("polarisation_rotation_krad_per_s", "amplifier_pdl_db", "fibre_seed"),
 )
 LATER_FILTERS_KEYS = ("rotations_per_span",)
-LATER_TRAINING_KEYS = "fill_codes", "digit_price_mdb", "digit_budget"
+LATER_TRAINING_KEYS = "fill_codes", "wide_search", "digit_price_mdb", "digit_budget"
 # Keys of the impairments that mix both polarisations, where they are not 0 or false.
 MIXING_KEYS = (
     *("pmd_ps_per_root_km", "polarisation_rotation"),

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dbp.datapath.design import Design
+from dbp.learning.integer_rounding import DAMPING
 from dbp.support.compiled import njit
 
 Vector = NDArray[np.float64]
@@ -197,6 +198,23 @@ def at_price(lattice: Lattice, starts: Sequence[Codes]) -> Codes:
     """Return codes of low cost, at most that of each of ``starts``."""
     found = min((*starts, lattice.beam(BEAM)), key=lattice.cost)
     return improve(lattice, found)
+
+
+def at_no_price(
+    taps: Vector,
+    matrix: NDArray[np.float64],
+    steps: Vector,
+    limits: Sequence[Vector],
+    rounded: Vector,
+) -> Vector:
+    """Round all taps together by this search; the result costs at most what ``rounded`` does.
+
+    Arguments and result as those of `dbp.learning.integer_rounding.round_together`.
+    """
+    low, high = (end.astype(np.int64) for end in limits)
+    damped = matrix + DAMPING * np.eye(len(taps))
+    lattice = Lattice(damped, taps, steps, low, high, np.zeros(len(taps)))
+    return at_price(lattice, [np.rint(rounded / steps).astype(np.int64)]) * steps
 
 
 def within_budget(lattice: Lattice, starts: Sequence[Codes], budget: int) -> tuple[Codes, float]:

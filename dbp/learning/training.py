@@ -7,9 +7,10 @@
    constants rounded and the taps not yet; before it, where ``training.fill_codes`` says so, filters
    are turned and scaled to fill the codes of their taps (`dbp.learning.code_ranges`).
 4. ``taps``: all taps are rounded together (`dbp.learning.integer_rounding`; where signed digits
-   have a price or a budget, `dbp.learning.digit_rounding`), then the Kerr constants move; from the
-   integers so found another Gauss-Newton iteration says where the taps would go now, and they are
-   rounded again. The best state on validation data, less the price of its digits, is kept.
+   have a price or a budget, or the search is to be wide, `dbp.learning.digit_rounding`), then the
+   Kerr constants move; from the integers so found another Gauss-Newton iteration says where the
+   taps would go now, and they are rounded again. The best state on validation data, less the price
+   of its digits, is kept.
 
 Training, validation and evaluation of one seed never share random numbers
 (`dbp.link.transmission`). After every iteration the state is written to a checkpoint
@@ -206,7 +207,7 @@ def float_settings(settings: Config) -> Config:
     formats = ("coefficient_bits", "signal_bits")
     rounding = (
         *("signal_iterations", "tap_iterations"),
-        *("fill_codes", "digit_price_mdb", "digit_budget"),
+        *("fill_codes", "wide_search", "digit_price_mdb", "digit_budget"),
     )
     learned = {name: getattr(own.learned, name) for name in formats}
     training = {name: getattr(own.training, name) for name in rounding}
@@ -554,6 +555,8 @@ class _Learner:
         few = rounded
         if self._data.counts_digits:
             few = steps * self._few_digits(state, matrix, slope, (steps, *limits), rounded / steps)
+        elif training.wide_search:
+            few = digit_rounding.at_no_price(target, matrix, steps, limits, rounded)
 
         def take(chosen: gauss_newton.Vector) -> float:
             objective.parameters = np.concatenate([chosen, parameters[~taps]])

@@ -1,7 +1,6 @@
 """Every method of the study in `benchmarks/backprop`, where the answer is known."""
 
 import itertools
-import json
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from dbp.learning import joint_start, least_squares
 from dbp.learning.export import export
 from dbp.learning.float_model import Detector, Model, to_signal
 from dbp.learning.quantized_model import QuantizedModel
+from dbp.support.files import write_csv
 
 LEARNED = config.Learned(taps=7, kerr_taps=3)
 LINK = config.Link(spans=4)
@@ -281,11 +281,20 @@ def test_the_table_has_a_line_per_method_and_case_with_its_interval(tmp_path):
         "question": "taps", "method": "ARSM", "case": [4, 9, 0], "setting": {"rate": 1},
         "snr_db": 20.0, "settled_s": 1.0, "steps": 5, "memory_mib": 2.0,
     }  # fmt: skip
-    done = {
-        json.dumps(seed): entry | {"seed": seed, "snr_db": 20.0 + seed} for seed in (0, 1, 2, 3)
-    }
-    (line,) = reports.lines(done)
+    done = [entry | {"seed": seed, "snr_db": 20.0 + seed} for seed in (0, 1, 2, 3)]
+    own = {"method": "jointly, again and again", "setting": {"beam": 0}}
+    done += [entry | own | {"seed": seed, "snr_db": 19.5 + seed} for seed in (0, 1, 2, 3)]
+    write_csv(tmp_path / "runs.csv", reports.runs(done))
+    of_runs = reports.read_runs(tmp_path / "runs.csv")
+    assert of_runs == reports.runs(done)
+    reference, line = reports.lines(of_runs)
     assert line["snr_db"] == 22.0
     # Student's t of two degrees of freedom, 4.303, times 1 over the root of 3.
     assert line["snr_db_interval"] == pytest.approx(4.303 / 3**0.5, abs=1e-3)
     assert line["seeds"] == 3
+    # On each seed alike: against the same seed there is no spread.
+    assert (reference["method"], reference["gain_db"]) == (own["method"], 0.0)
+    assert (line["gain_db"], line["gain_db_interval"]) == (0.5, 0.0)
+    assert "| ARSM | 22.00 ± 2.48 | +0.50 ± 0.00 | 1.00 | 5 |" in reports.markdown(
+        [reference, line]
+    )

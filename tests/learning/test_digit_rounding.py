@@ -1,6 +1,7 @@
 """Rounding at a price: against counts and optima that are found the slow way."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,6 +72,23 @@ def test_the_cost_never_rises_above_that_of_a_start(price):
     assert problem.cost(improve(problem, start)) <= problem.cost(start)
     assert problem.cost(found) <= problem.cost(start)
     assert (problem.low <= found).all() and (found <= problem.high).all()
+
+
+def test_the_wide_search_costs_no_more_than_the_first_one_and_mostly_much_less():
+    ratios = []
+    for seed in range(3):
+        fine = lattice(40, 0.0, least=8, seed=seed)
+        problem = replace(fine, steps=4 * fine.steps)
+        arguments = problem.target, problem.matrix, problem.steps, (problem.low, problem.high)
+        rounded = integer_rounding.round_together(*arguments)
+        found = digit_rounding.at_no_price(*arguments, rounded)
+        codes = np.rint(found / problem.steps)
+        assert ((problem.low <= codes) & (codes <= problem.high)).all()
+        np.testing.assert_array_equal(found, codes * problem.steps)
+        costs = [problem.cost(np.rint(x / problem.steps).astype(int)) for x in (found, rounded)]
+        ratios.append(costs[0] / costs[1])
+    assert max(ratios) <= 1 + 1e-9
+    assert np.mean(ratios) < 0.8
 
 
 def test_a_higher_price_leaves_fewer_digits():

@@ -334,6 +334,19 @@ def test_a_price_of_digits_leaves_fewer_and_hardly_less_snr(learned):
     assert np.linalg.norm([*half[:-1], *half]) == pytest.approx(kept, rel=0.3)
 
 
+@pytest.mark.slow
+def test_few_bits_gain_from_filled_codes_and_a_wide_search():
+    few = SMALL.learned.model_copy(update={"coefficient_bits": 3})
+    found = []
+    for better in (False, True):
+        settings = changed(fill_codes=better, wide_search=better)
+        result = training.train(settings.model_copy(update={"learned": few}))
+        found.append((result.snr_db_quantized, result.snr_db_float))
+    assert found[1][0] > found[0][0] + 0.3
+    # In floating point nothing changes.
+    assert found[1][1] == found[0][1]
+
+
 def test_a_rounding_that_moves_nothing_is_damped_less(monkeypatch):
     dampings = []
 
