@@ -165,11 +165,12 @@ def test_two_widths_predict_a_third_and_are_kept(tmp_path, monkeypatch):
         return Stimulus(samples, 200, design.hash, "", 5)
 
     syntheses = [
-        StepSynthesis(design, source, "predictive28", Target(n, top="step"), tmp_path)
+        # The last step: half of the gates of one with a rotation.
+        StepSynthesis(design, source, "predictive28", Target(n, top="step", step=1), tmp_path)
         for n in (2, 3, 4)
     ]
     ran = whole_receiver.run({"small": syntheses}, 1)["small"]
-    assert list(ran) == [(0, 2), (0, 3), (0, 4)]
+    assert list(ran) == [(1, 2), (1, 3), (1, 4)]
     metrics = list(ran.values())
     # Once for all processes, for the widest.
     assert asked == [samples_needed(design, 4)]
