@@ -79,6 +79,7 @@ def test_the_paper_stands_beside_the_designs_of_its_table():
 def test_what_is_learned_is_known_by_name():
     learned = {name for name, design in shipped.designs().items() if merit.is_learned(design)}
     assert learned == {f"learned-c{c}-s{s}" for c in (5, 6) for s in (8, 9)} | {
+        "dual-c6-s9",
         "enhanced-c5-s9",
         "enhanced-3per2-c6-s9",
         "learned-3per2-c5-s9",

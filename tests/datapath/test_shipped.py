@@ -23,6 +23,7 @@ BASELINES = {
 TUNED = ("lsco-tuned-c8-s9", "lsco-tuned-c9-s9")
 # The presets that they were learned with.
 LEARNED = {
+    "dual-c6-s9": "dual-c6-s9",
     "enhanced-3per2-c6-s9": "enhanced-3per2-c6-s9",
     "enhanced-c5-s9": "enhanced-c5-s9",
     "learned-3per2-c5-s9": "learned-3per2-c5-s9",
@@ -93,7 +94,10 @@ def test_learned_designs_have_the_formats_of_their_presets(name):
     floats = least_squares.unlearned_filters(settings.learned, settings.link)
     kerr = np.zeros((len(design.rotations), settings.learned.kerr_taps // 2 + 1))
     kerr[:, -1:] = floats.kerr_rad_per_mw
-    fresh = export(FloatFilters(floats.taps, kerr), settings.learned, settings.datapath)
+    polarizations = settings.link.impairments.polarizations
+    filters = FloatFilters(floats.taps, kerr)
+    fresh = export(filters, settings.learned, settings.datapath, polarizations)
+    assert design.polarizations == polarizations
     assert design.signal_bits == fresh.signal_bits
     assert design.adc_rms_permille == fresh.adc_rms_permille
     assert {f.taps for f in design.filters} == {settings.learned.taps}
