@@ -156,7 +156,7 @@ def row_of(case: Case, kit: str, kind: str, work: Path) -> dict[str, Any]:
     for _ in range(3):
         target = Target(case.lanes, kind, pipeline, top="step", step=case.step)
         ports = stages.emit(design, target, work)
-        margin = fit_clock.MARGIN * period_ns
+        margin = max(fit_clock.MARGIN * period_ns, kits.KITS[kit].layout_margin_ns)
         mapped = stages.map_and_time(
             work, cells(kit), ports.top, stages.CLOCK_MHZ, late_below_ns=margin
         )

@@ -41,7 +41,8 @@ from dbp.synthesis.synthesize_step import (
     stimulus_hash,
 )
 
-# Slack to aim at, as a share of the clock period: more lanes load the taps more, and ABC is noisy.
+# Slack to aim at, as a share of the clock period, where the kit's layouts take no more: more lanes
+# load the taps more, and ABC is noisy.
 MARGIN = 0.01
 # Lanes of a trial. All are alike and mapped once: one would do for the slack, two tell the power.
 FIT_LANES = 2
@@ -92,7 +93,7 @@ class Trials:
     def __init__(self, job: FitJob, work: Path) -> None:
         self.job, self.work = job, work
         self.period_ns = 1e3 / job.clock_mhz
-        self.margin_ns = MARGIN * self.period_ns
+        self.margin_ns = max(MARGIN * self.period_ns, job.kit.layout_margin_ns)
 
     @cached_property  # takes seconds, and a fit that is kept needs no library
     def cells(self) -> Cells:
@@ -126,7 +127,7 @@ class Trials:
         """Hash everything that the trials depend on; `MissingError` without OpenSTA."""
         job, pipeline = self.job, self.job.target.pipeline
         ports = self._emit(pipeline)
-        values = [MARGIN, stages.programs(), job.kit.dont_use, job.clock_mhz, text(pipeline)]
+        values = [self.margin_ns, stages.programs(), job.kit.dont_use, job.clock_mhz, text(pipeline)]
         if job.stimulus is not None:
             values += [CLOCKS, stimulus_hash(job.stimulus)]
         return hash_of([values, ports.to_json()], [self.work / stages.VERILOG, *job.liberty])
@@ -160,11 +161,12 @@ def fit(
     """Add cuts to a step until it meets the clock, and return all trials in their order.
 
     The pipeline of `ClockFit.last_kept` is the answer. The first trial has that of ``target``
-    (whose ``top`` is "step"; every trial has `FIT_LANES` lanes). It leaves a slack of `MARGIN`;
-    where that cannot be, it has all cuts that late logic can have, and its slack says what is
-    missing. With a ``stimulus``, where the clock is met, every cut is then taken out by itself, and
-    stays out where the clock is still met and the power is lower. With ``reuse`` the trials are
-    written to ``folder/fit_clock.json``, and read from there if their inputs are unchanged.
+    (whose ``top`` is "step"; every trial has `FIT_LANES` lanes). It leaves a slack of `MARGIN`, or
+    the `Kit.layout_margin_ns` that layout takes if that is more; where that cannot be, it has all
+    cuts that late logic can have, and its slack says what is missing. With a ``stimulus``, where
+    the clock is met, every cut is then taken out by itself, and stays out where the clock is still
+    met and the power is lower. With ``reuse`` the trials are written to ``folder/fit_clock.json``,
+    and read from there if their inputs are unchanged.
 
     Errors as from `dbp.synthesis.synthesize`.
     """

@@ -50,6 +50,21 @@ def test_text_is_what_parse_reads(pipeline):
     assert (text(pipeline) == "") is (pipeline == Pipeline())
 
 
+def test_the_slack_that_layout_takes_is_left(tmp_path):
+    """Or 1 % of the period, where that is more: in a kit without a layout, and at a slow clock."""
+
+    def margin_ns(kit, clock_mhz):
+        target = Target(2, "reconfigurable", top="step", step=16)
+        job = FitJob(LEARNED, target, kits.KITS[kit], (), clock_mhz, None)
+        return Trials(job, tmp_path).margin_ns
+
+    assert [margin_ns(kit, 416.7) for kit in ("nangate45", "asap7", "sky130hd", "ihp-sg13g2")] == [
+        0.1, 0.1, 0.6, 0.6,
+    ]  # fmt: skip
+    assert margin_ns("predictive28", 416.7) == pytest.approx(10 / 416.7)
+    assert margin_ns("nangate45", 50.0) == pytest.approx(0.2)
+
+
 @pytest.mark.parametrize("filters", ["reconfigurable", "hardwired"])
 def test_every_cut_is_known_by_the_registers_of_the_verilog(tmp_path, filters):
     """With all cuts, each one's registers are found, and have nothing left to cut."""
