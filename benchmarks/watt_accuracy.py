@@ -43,7 +43,7 @@ def main() -> None:
             for each in (each for each in rows if each.held_out):
                 cost = prices.cost(count(each.step, each.lanes))
                 errors.append(
-                    (cost.power_mw / each.total_mw - 1, cost.area_um2 / each.total_um2 - 1)
+                    (cost.gates_mw / each.total_mw - 1, cost.area_um2 / each.total_um2 - 1)
                 )
             everything += errors
             seen = len(rows) - len(errors)

@@ -40,6 +40,7 @@ from dbp.synthesis.synthesize_step import (
     kept_if_unchanged,
     stimulus_hash,
 )
+from dbp.synthesis.timing import clock_tree
 
 # Slack to aim at, as a share of the clock period, where the kit's layouts take no more: more lanes
 # load the taps more, and ABC is noisy.
@@ -127,7 +128,13 @@ class Trials:
         """Hash everything that the trials depend on; `MissingError` without OpenSTA."""
         job, pipeline = self.job, self.job.target.pipeline
         ports = self._emit(pipeline)
-        values = [self.margin_ns, stages.programs(), job.kit.dont_use, job.clock_mhz, text(pipeline)]
+        values = [
+            self.margin_ns,
+            stages.programs(),
+            job.kit.dont_use,
+            job.clock_mhz,
+            text(pipeline),
+        ]
         if job.stimulus is not None:
             values += [CLOCKS, stimulus_hash(job.stimulus)]
         return hash_of([values, ports.to_json()], [self.work / stages.VERILOG, *job.liberty])
@@ -143,8 +150,9 @@ class Trials:
         simulated = stages.simulate_step(self.work, mapped, bench, self.job.clock_mhz)
         if simulated.mismatches:
             raise ToolError(f"the gates differ from the golden model; netlist: {self.work}")
-        power = stages.power(mapped, simulated.gates.activity, 1e-9 * self.period_ns)
-        return power.totals()["total"]
+        # With the clock tree: registers that are taken out spare its sinks too.
+        costed = stages.cost(mapped, simulated.gates, self.job.kit, self.job.clock_mhz)
+        return clock_tree.with_tree(costed.power.totals(), costed.clock_tree).total
 
 
 def fit(

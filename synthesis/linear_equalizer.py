@@ -29,6 +29,7 @@ from dbp.synthesis import stages
 from dbp.synthesis.cells import kits
 from dbp.synthesis.gates.step_bench import port_bit
 from dbp.synthesis.netlist import CLOCK
+from dbp.synthesis.timing import clock_tree
 from dbp.synthesis.whole_receiver import RECEIVER_LANES
 
 WARM_UP_CLOCKS = 16
@@ -43,7 +44,10 @@ Trace = Sequence[tuple[str, Stage | None, Samples]]
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of one operation per clock; ``slack_ns`` is that of its block."""
+    """The cost of one operation per clock, its part of a clock tree included.
+
+    ``slack_ns`` is that of its block.
+    """
 
     dynamic_w: float
     leakage_w: float
@@ -407,12 +411,13 @@ def _measured(cells: stages.Cells, unit: Unit, folder: Path, clock_mhz: float) -
     gates, _ = stages.simulate(work, mapped, words, WARM_UP_CLOCKS, clock_mhz)
     if wrong := _differences(unit, gates.outputs, list(mapped.netlist.outputs)):
         raise ToolError(f"{top}: the gates differ from the model in {wrong} samples; {work}")
-    watts = stages.power(mapped, gates.activity, 1e-6 / clock_mhz).totals()
+    costed = stages.cost(mapped, gates, cells.kit, clock_mhz)
+    watts = clock_tree.with_tree(costed.power.totals(), costed.clock_tree)
     for file in cells.liberty:
         (work / file.name.removesuffix(".gz")).unlink()
     return Cost(
-        watts["switching"] + watts["internal"],
-        watts["leakage"],
+        watts.switching + watts.internal,
+        watts.leakage,
         sum(mapped.cell_areas_um2.tolist()),
         mapped.timing.slack_ns,
     )

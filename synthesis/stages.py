@@ -24,7 +24,7 @@ from dbp.rtl import Target, emit_step
 from dbp.rtl.ports import Ports
 from dbp.support import processes
 from dbp.synthesis.activity.activity import Activity
-from dbp.synthesis.cells import kits, liberty_reader
+from dbp.synthesis.cells import kits, layout_rules, liberty_reader
 from dbp.synthesis.cells.kits import Kit
 from dbp.synthesis.cells.library import Library
 from dbp.synthesis.gates import simulation
@@ -88,11 +88,15 @@ class SimulatedStep:
 
 @dataclass(frozen=True, eq=False)
 class Costed:
-    """Power of a netlist, with and without glitches, and an estimate of its clock tree."""
+    """Power of a netlist, with and without glitches, and an estimate of its clock tree.
+
+    ``wire_factor``: what the capacitance of its wires was multiplied by.
+    """
 
     power: Power
     settled: Power
     clock_tree: ClockTree | None
+    wire_factor: float
 
 
 def check_clock(clock_mhz: float) -> None:
@@ -179,18 +183,20 @@ def simulate_step(work: Path, mapped: Mapped, bench: Bench, clock_mhz: float) ->
     return SimulatedStep(gates, period_s, samples, mismatches)
 
 
-def power(mapped: Mapped, activity: Activity, period_s: float) -> Power:
-    """Return the power of every instance, with the library's default wire load."""
+def power(mapped: Mapped, activity: Activity, period_s: float, wire_factor: float = 1.0) -> Power:
+    """Return the power of every instance, with the library's default wire load times a factor."""
     library = mapped.library
     wire_load = library.default_wire_load
-    return calculate.calculate(mapped.netlist, library, activity, period_s, wire_load)
+    return calculate.calculate(
+        mapped.netlist, library, activity, period_s, wire_load, wire_factor=wire_factor
+    )
 
 
 def cost(mapped: Mapped, gates: GateSimulation, kit: Kit, clock_mhz: float) -> Costed:
     """Return the power with and without glitches, and the clock tree that the kit would need."""
-    period_s = 1e-6 / clock_mhz
+    period_s, factor = 1e-6 / clock_mhz, layout_rules.of(kit.name).wire_factor
     with_glitches, settled = (
-        power(mapped, activity, period_s) for activity in (gates.activity, gates.settled)
+        power(mapped, activity, period_s, factor) for activity in (gates.activity, gates.settled)
     )
     tree = clock_tree.estimate(mapped.netlist, mapped.library, period_s, kit.name)
-    return Costed(with_glitches, settled, tree)
+    return Costed(with_glitches, settled, tree, factor)

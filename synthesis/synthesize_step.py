@@ -425,30 +425,32 @@ def _metrics(
 def _cost_figures(job: StepJob, mapped: Mapped, costed: Costed) -> dict[str, Any]:
     """Area and power, of the whole and of each group."""
     areas_um2, power, kit = mapped.cell_areas_um2, costed.power, job.kit.name
-    watts, settled, area_um2 = power.totals(), costed.settled.totals(), float(areas_um2.sum())
+    tree, area_um2 = costed.clock_tree, float(areas_um2.sum())
+    watts, settled = (clock_tree.with_tree(p.totals(), tree) for p in (power, costed.settled))
     groups = {}
     for k, name in enumerate(calculate.GROUPS):
         members = power.group == k
         groups[name] = {
             "cell_area_um2": float(areas_um2[members].sum()),
             "cells": int(members.sum()),
-            "power_w": power.totals(name),
+            # The tree is of the clock, as it is in a netlist that has one.
+            "power_w": clock_tree.with_tree(power.totals(name), tree if name == "clock" else None),
         }
     library = mapped.library
     return {
         "cell_area_um2": area_um2,
         "cells": len(areas_um2),
-        "power_w": watts,
+        **clock_tree.as_metrics(power.totals(), tree),
         "groups": groups,
         "power_engine": "dbp",
         "power_without_glitches_w": settled,
-        "glitch_share": 1 - settled["total"] / watts["total"],
-        **clock_tree.as_metrics(costed.clock_tree),
+        "glitch_share": 1 - settled.total / watts.total,
         "wire_load": library.default_wire_load,
+        "wire_factor": costed.wire_factor,
         # Ideal inputs: samples come from registers like those of the step.
         "input_slew_ns": 0.0,
         "voltage_v": library.voltage_v,
-        "scaled_28nm": scaling.of_one_kit(kit, library.voltage_v, watts["total"], area_um2),
+        "scaled_28nm": scaling.of_one_kit(kit, library.voltage_v, watts.total, area_um2),
     }
 
 

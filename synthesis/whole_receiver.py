@@ -309,13 +309,14 @@ def receiver_lanes(samples_per_symbol: Fraction) -> int:
 
 @dataclass(frozen=True)
 class ReceiverEstimate:
-    """The cost of a receiver of ``lanes`` lanes, all steps together; the clock tree apart.
+    """The cost of a receiver of ``lanes`` lanes, all steps together, clock tree included.
 
     ``synthesised_steps``: how many different steps were synthesised, of which ``step`` is the one
     in two widths. ``step_power_w``, ``step_area_mm2``: one step of the kind with the most steps, as
     the paper states them. ``fit_power_w``, ``fit_area_um2``: the `Line` of that kind through the
     first two widths; ``fit_check``: what this line predicts over what was measured, ``power`` and
-    ``area``, by further width. ``power_w``: by kind of power.
+    ``area``, by further width. ``power_w``: by kind of power; ``clock_tree_estimate_w`` is part of
+    it.
     """
 
     lanes: int

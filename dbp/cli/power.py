@@ -48,6 +48,7 @@ def power(
         engine=engine,
         input_slew_ns=input_slew_ns,
         part=part,
+        kit=next((str(path) for path in liberty if _is_kit(path)), None),
     )
     if placed is not None:
         clocks = metrics.clock_toggles_per_clock
@@ -65,9 +66,9 @@ def power(
         f"{metrics.module}: {1e3 * watts.total:.4g} mW ({kinds}) by "
         f"{metrics.power_engine}; "
         + (
-            f"clock tree, estimated, not included: {1e3 * tree.total:.4g} mW"
+            f"clock tree, estimated: {1e3 * tree.total:.4g} mW of them"
             if tree
-            else f"clock cells, included: {1e3 * metrics.groups['clock'].total:.4g} mW"
+            else f"clock cells: {1e3 * metrics.groups['clock'].total:.4g} mW of them"
         )
         + (f"; activity of {metrics.activity_scope}" if metrics.activity_scope else "")
         + f"; {metrics.wall_time_s:.0f} s -> {out}",
@@ -83,7 +84,7 @@ def _read_layout(layout: Path | None, lef: Sequence[Path], liberty: Sequence[Pat
 
     if layout is None:
         raise InputError(f"lef = {lef[0]}: must come with a layout, --def FILE")
-    named = (str(path) for path in liberty if str(path) in LAYOUTS and not path.exists())
+    named = (str(path) for path in liberty if str(path) in LAYOUTS and _is_kit(path))
     files = [*lef] or [file for kit in named for file in openroad.lef_files(kit)]
     if not files:
         raise InputError(f"def = {layout}: needs the sizes of its cells: add --lef FILE")
@@ -95,9 +96,12 @@ def _files(liberty: Sequence[Path]) -> list[Path]:
     from dbp.synthesis.cells import kits
 
     return [
-        file
-        for path in liberty
-        for file in (
-            kits.find(str(path))[1] if str(path) in kits.KITS and not path.exists() else [path]
-        )
+        file for path in liberty for file in (kits.find(str(path))[1] if _is_kit(path) else [path])
     ]
+
+
+def _is_kit(path: Path) -> bool:
+    """Tell whether a library is given by the name of a kit."""
+    from dbp.synthesis.cells import kits
+
+    return str(path) in kits.KITS and not path.exists()

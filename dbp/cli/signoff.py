@@ -231,10 +231,11 @@ def _print(metrics: SignoffMetrics, folder: Path) -> None:
         )
         table.append([str(row.step), *figures, remark])
     print(aligned(table))
-    estimate = metrics.estimate
+    estimate, tree_w = metrics.estimate, metrics.clock_tree_estimate_w
+    tree = "" if tree_w is None else f" ({1e3 * tree_w:.1f} of them clock trees, estimated)"
     print(
         f"All {len(metrics.steps)} steps: {metrics.cell_area_um2:.0f} um2, "
-        f"{1e3 * metrics.power_w.total:.1f} mW: {estimate.area_ratio:.3f} and "
+        f"{1e3 * metrics.power_w.total:.1f} mW{tree}: {estimate.area_ratio:.3f} and "
         f"{estimate.power_ratio:.3f} times what step {next(iter(estimate.steps))} says that stands "
         f"for most"
     )

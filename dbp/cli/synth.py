@@ -76,12 +76,17 @@ def _print_fit(clock_fit: ClockFit) -> None:
     print(f"Cuts: {last.pipeline or 'the usual'}")
 
 
+def _tree(metrics: SynthMetrics) -> str:
+    tree = metrics.clock_tree_estimate_w
+    return f" ({1e3 * tree.total:.2f} of them a clock tree, estimated)" if tree else ""
+
+
 def _print(metrics: SynthMetrics, folder: Path) -> None:
     """Print the main figures."""
     end = "kept, its inputs are the same" if metrics.kept else f"{metrics.wall_time_s:.0f} s"
     lines = [
         f"Step {metrics.step}: {metrics.cell_area_um2:.0f} um2, "
-        f"{1e3 * metrics.power_w.total:.2f} mW, slack {metrics.slack_ns:+.3f} ns "
+        f"{1e3 * metrics.power_w.total:.2f} mW{_tree(metrics)}, slack {metrics.slack_ns:+.3f} ns "
         f"({metrics.slack_without_wires_ns:+.3f} without wires; up to "
         f"{metrics.highest_clock_mhz:.0f} MHz), "
         f"{metrics.gate_level_mismatches} gate-level mismatches; {end} -> {folder}"

@@ -14,9 +14,9 @@ from dbp.runs import config_of, find_design
 from dbp.support.text import aligned
 
 NOTE = (
-    "Predicted from counts, as whole receivers of 48 symbols a clock at 416.7 MHz; without clock "
-    "tree and layout. `dbp compare` synthesises steps: docs/concepts/watt_model.md says how near "
-    "this comes to it."
+    "Predicted from counts, as whole receivers of 48 symbols a clock at 416.7 MHz; clock tree "
+    "included, without layout. `dbp compare` synthesises steps: docs/concepts/watt_model.md says "
+    "how near this comes to it."
 )
 ESTIMATE = (
     "estimate: operations of FFT filters and rotations, counted; words as wide as linear "

@@ -359,18 +359,22 @@ class PowerMetrics(Metrics):
     clock_mhz: float
     """Frequency of the clock."""
     power_w: PowerW
-    """Watts of the netlist."""
+    """Watts of the netlist, clock tree included: its own, or the estimated one."""
+    cells_power_w: PowerW
+    """The part of ``power_w`` that its cells take, without an estimated clock tree."""
     groups: dict[str, PowerW]
-    """Watts of registers, logic and clock cells."""
+    """Watts of registers, logic and clock cells; an estimated tree counts as clock cells."""
     power_engine: str
     """``dbp``, or the version of OpenSTA."""
     clock_tree_estimate_w: PowerW | None
-    """Watts of an estimated clock tree, not in ``power_w``; null where there is a tree, or no
-    buffer."""
+    """The part of ``power_w`` that an estimated clock tree takes; null where the netlist has a
+    tree, or the library no buffer."""
     clock_tree_estimate: ClockTreeFigures | None
     """That tree."""
     wire_load: str | None
     """The library's wire load; null for no wires."""
+    wire_factor: float = 1.0
+    """What its capacitance is multiplied by in the watts, from layouts of the kit."""
     nets_with_wires_fraction: float | None = None
     """Part of the nets of two or more pins that have a wire in the SPEF; null without one."""
     input_slew_ns: float = 0.0
@@ -470,8 +474,8 @@ class ClockTreeFigures(BaseModel):
     """Capacitance of a wire by length (F/um)."""
     slew_s: float
     """Worst transition time."""
-    fanout: int
-    """Most sinks of a net."""
+    fanout: float
+    """Sinks of a buffer."""
 
 
 class Scaling(BaseModel):
@@ -554,7 +558,7 @@ class ClockTrial(BaseModel):
     cell_area_um2: float
     """Area of all cells."""
     power_w: float | None
-    """Power of the step; null where it was not simulated."""
+    """Power of the step, clock tree included; null where it was not simulated."""
     kept: bool
     """Whether the next trials began with this pipeline."""
 
@@ -670,9 +674,12 @@ class SynthMetrics(Metrics):
     cells: int
     """Cells of the netlist."""
     power_w: PowerW
-    """Watts of the step, without a clock tree."""
+    """Watts of the step, clock tree included."""
+    cells_power_w: PowerW
+    """The part of ``power_w`` that the cells take, without the clock tree."""
     groups: dict[str, GroupFigures]
-    """Area and watts of registers, logic and clock cells."""
+    """Area and watts of registers, logic and clock cells; the estimated tree counts in the watts of
+    these, not in their area."""
     power_engine: Literal["dbp"]
     """What calculated the power."""
     power_without_glitches_w: PowerW
@@ -680,11 +687,14 @@ class SynthMetrics(Metrics):
     glitch_share: float
     """Part of the power that glitches take."""
     clock_tree_estimate_w: PowerW | None
-    """Watts of an estimated clock tree, not in ``power_w``; null without a buffer in the kit."""
+    """The part of ``power_w`` that an estimated clock tree takes; null without a buffer in the
+    kit."""
     clock_tree_estimate: ClockTreeFigures | None
     """That tree."""
     wire_load: str | None
     """The library's wire load; null for no wires."""
+    wire_factor: float = 1.0
+    """What its capacitance is multiplied by in the watts, from layouts of the kit."""
     input_slew_ns: float = 0.0
     """Transition time of all input ports but the clock."""
     voltage_v: float
@@ -756,9 +766,9 @@ class SignedOffStep(BaseModel):
     timing_met: bool
     """Whether the slack is not negative."""
     power_w: PowerW
-    """Watts of the step, as in ``synth/KIT/metrics.json``."""
+    """Watts of the step, clock tree included, as in ``synth/KIT/metrics.json``."""
     clock_tree_estimate_w: float | None
-    """Watts of an estimated clock tree; null without a buffer in the kit."""
+    """The part of them that an estimated clock tree takes; null without a buffer in the kit."""
     glitch_share: float
     """Part of the power that glitches take."""
     toggles_per_net_and_clock: float
@@ -811,9 +821,9 @@ class SignoffMetrics(Metrics):
     for_demonstration_only: bool
     """Whether the kit is no evidence, as ``predictive28``."""
     power_w: PowerW
-    """Watts of all steps together."""
+    """Watts of all steps together, clock trees included."""
     clock_tree_estimate_w: float | None
-    """Watts of the estimated clock trees of all steps; null without a buffer in the kit."""
+    """The part of them that estimated clock trees take; null without a buffer in the kit."""
     cell_area_um2: float
     """Area of all steps together."""
     slack_ns: float
@@ -948,11 +958,11 @@ class ComparisonRow(BaseModel):
     step_area_mm2: float | None = Field(default=None, gt=0)
     """Area of one step."""
     power_w: ReceiverPowerW
-    """Watts of the receiver, without a clock tree."""
+    """Watts of the receiver, clock tree included."""
     area_mm2: float = Field(gt=0)
     """Area of the receiver."""
     clock_tree_estimate_w: float | None = None
-    """Watts of an estimated clock tree, not in ``power_w``."""
+    """The part of ``power_w`` that an estimated clock tree takes."""
     fit_power_w: LineFit | None = None
     """Power of a step against lanes."""
     fit_area_um2: LineFit | None = None

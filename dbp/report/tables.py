@@ -58,8 +58,8 @@ def _receivers(rows: Sequence[ComparisonRow]) -> Table:
         many = " lanes, one symbol rate and clock" if len(lanes) > 1 else " lanes"
         notes.append(
             f"{' and '.join(map(str, lanes))}{many}, estimated from syntheses of {widths[0]} and "
-            f"{widths[1]}; without clock tree and layout. Ratios are to the first design in the "
-            "same kit."
+            f"{widths[1]}; clock tree estimated, without layout. Ratios are to the first design in "
+            "the same kit."
         )
     if both := [label(row) for row in rows if row.polarizations == 2]:
         notes.append(

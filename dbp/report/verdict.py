@@ -14,7 +14,9 @@ from dbp.records.schemas import ComparisonMetrics, ComparisonRow, Point, SynthMe
 from dbp.report.contents import Contents, DesignRun
 from dbp.report.tables import label
 
-NO_LAYOUT = "Watts are of gates after synthesis: without clock tree and layout. Compare ratios."
+NO_LAYOUT = (
+    "Watts are of gates after synthesis, clock tree estimated, without layout. Compare ratios."
+)
 
 
 @dataclass(frozen=True)

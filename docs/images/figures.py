@@ -141,7 +141,7 @@ def watt_model() -> Figure:
             cost = prices.cost(count(each.step, each.lanes))
             number = FILTER_KINDS.index(each.step.filters)
             for ax, predicted, found in (
-                (column[0], cost.power_mw, each.total_mw),
+                (column[0], cost.gates_mw, each.total_mw),
                 (column[1], cost.area_um2, each.total_um2),
             ):
                 ax.plot(

@@ -122,8 +122,9 @@ class PowerGraph:
         library: Library,
         wire_load: str | None,
         wires: Wires | None = None,
+        wire_factor: float = 1.0,
     ) -> None:
-        self.netlist, self.wires = netlist, wires
+        self.netlist, self.wires, self.wire_factor = netlist, wires, wire_factor
         self.cells = [library.cells[instance.cell] for instance in netlist.instances]
         names = [*CONSTANTS, *netlist.nets]
         self.index = {name: k for k, name in enumerate(names)}
@@ -180,8 +181,9 @@ class PowerGraph:
             if self.wires.pins_included:
                 rise, fall = np.zeros((2, len(self.index)))
             return np.array([rise, fall]) + extracted
-        wires = library.wire_load(wire_load)
-        return np.array([rise, fall]) + (0 if wires is None else wires.capacitance_f(fanout))
+        load = library.wire_load(wire_load)
+        farads = 0.0 if load is None else self.wire_factor * load.capacitance_f(fanout)
+        return np.array([rise, fall]) + farads
 
     def _extracted(self, wires: Wires) -> Array:
         """Return the farads of the extracted wire of every net; 0 for a net that has none."""

@@ -83,15 +83,17 @@ def calculate(
     wire_load: str | None = None,
     input_slew_s: float = 0.0,
     wires: Wires | None = None,
+    wire_factor: float = 1.0,
 ) -> Power:
     """Calculate the power of ``netlist`` at a clock period.
 
-    ``wire_load``: one of the library's, None for no wires. ``input_slew_s``: the slew of every
+    ``wire_load``: one of the library's, None for no wires; ``wire_factor``: on its capacitance.
+    ``wires``: those of a layout, in its place. ``input_slew_s``: the slew of every
     input port but the clocks. `InputError` where the library lacks a cell, a pin or the wire load,
     or the activity a net.
     """
     netlist = without_supplies(netlist, library)
-    graph = PowerGraph(netlist, library, wire_load, wires)
+    graph = PowerGraph(netlist, library, wire_load, wires, wire_factor)
     graph.annotate(activity)
     graph.propagate_slews(input_slew_s)
     count = len(netlist.instances)

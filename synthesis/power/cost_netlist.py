@@ -5,17 +5,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dbp.datapath.limits import MAX_CLOCK_MHZ
 from dbp.errors import InputError
 from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
-from dbp.records.schemas import PowerMetrics, PowerW
+from dbp.records.schemas import PowerMetrics
 from dbp.synthesis import netlist
 from dbp.synthesis.activity import formats
 from dbp.synthesis.activity.activity import Activity, Part
-from dbp.synthesis.cells import liberty_reader
+from dbp.synthesis.cells import layout_rules, liberty_reader
 from dbp.synthesis.cells.library import Library
 from dbp.synthesis.netlist import Netlist, spef
 from dbp.synthesis.netlist.binding import bound
@@ -44,6 +44,8 @@ class _Inputs:
     clock_period_s: float
     input_slew_ns: float
     part: Part
+    kit: str | None = None
+    wire_factor: float = 1.0
 
 
 def cost_power(
@@ -58,6 +60,7 @@ def cost_power(
     engine: str = "dbp",
     input_slew_ns: float = INPUT_SLEW_NS,
     part: Part = formats.EVERYTHING,
+    kit: str | None = None,
 ) -> PowerMetrics:
     """Cost a mapped netlist in watts; writes ``metrics.json`` and ``power.csv.gz`` to ``out``.
 
@@ -66,7 +69,9 @@ def cost_power(
     wires of the netlist's own layout, ``.spef`` or ``.spef.gz``, in its place. ``engine``: "dbp"
     or "opensta". ``input_slew_ns``: the transition time of every input port but the clocks, as the
     library measures it (``set_input_transition``). ``part``: which scope and time of the activity
-    count. Returns the metrics (keys: ``docs/reference/netlists.md``). `InputError` for what does
+    count. ``kit``: the kit of the library, whose layouts say what the library's default wire load
+    is multiplied by and what a clock tree takes; None for a library of one's own. Returns the
+    metrics (keys: ``docs/reference/netlists.md``). `InputError` for what does
     not fit, `MissingError` and `ToolError` of the other engine. Where it fails, ``out`` holds no
     figures, not even those of an earlier call.
     """
@@ -89,6 +94,10 @@ def cost_power(
         netlist_file, activity_file, liberty_files, clock_mhz,
         wire_load, spef_file, input_slew_ns, part,
     )  # fmt: skip
+    # Another engine, and a wire load that was asked for, take the library's wires as they are.
+    scaled = kit is not None and engine == "dbp" and (wire_load, spef_file) == (None, None)
+    factor = layout_rules.of(kit).wire_factor if scaled else 1.0
+    inputs = replace(inputs, kit=kit, wire_factor=factor)
     with _concerning(netlist_file):
         watts = _watts(inputs)
     if engine == "opensta":
@@ -107,6 +116,7 @@ def _watts(inputs: _Inputs) -> Power:
         inputs.wire_load,
         inputs.input_slew_ns * 1e-9,
         inputs.wires,
+        inputs.wire_factor,
     )
 
 
@@ -165,18 +175,22 @@ def _metrics(
 ) -> PowerMetrics:
     design, library = inputs.netlist, inputs.library
     toggles, nets = inputs.activity.toggles_per_clock, design.nets
-    tree = clock_tree.estimate(design, library, inputs.clock_period_s)
+    tree = clock_tree.estimate(design, library, inputs.clock_period_s, inputs.kit)
+    groups = {
+        group: clock_tree.with_tree(watts.totals(group), tree if group == "clock" else None)
+        for group in calculate.GROUPS
+    }
     return PowerMetrics(
         module=design.module,
         cells=len(design.instances),
         cell_area_um2=sum(library.cells[i.cell].area_um2 for i in design.instances),
         library=library.name,
         clock_mhz=clock_mhz,
-        power_w=PowerW(**watts.totals()),
-        groups={group: PowerW(**watts.totals(group)) for group in calculate.GROUPS},
+        **clock_tree.as_metrics(watts.totals(), tree),
+        groups=groups,
         power_engine=engine_version,
-        **clock_tree.as_metrics(tree),
         wire_load=inputs.wire_load,
+        wire_factor=inputs.wire_factor,
         nets_with_wires_fraction=None if inputs.wires is None else inputs.wires.share(design),
         input_slew_ns=inputs.input_slew_ns,
         voltage_v=library.voltage_v,

@@ -1,24 +1,27 @@
 """An estimate of the clock tree that a mapped netlist does not have yet.
 
-A balanced tree: every net has up to `FANOUT` sinks, all buffers are alike. The wires of a level
-that connects n sinks on an area A are ``0.76 sqrt(n A)`` long in all, about as a rectilinear
-minimal tree through n random points; a tree with balanced delays is longer.
+A balanced tree: every net has so many sinks, all buffers are alike. The wires of a level that
+connects n sinks on an area A are ``0.76 sqrt(n A)`` long in all, about as a rectilinear minimal
+tree through n random points. Which buffer, and how many sinks, is what trees that were built say
+(`dbp.synthesis.cells.layout_rules`): the loads that balance a tree count as sinks.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
 from dbp.records.schemas import ClockTreeFigures, PowerW
+from dbp.synthesis.cells import layout_rules
 from dbp.synthesis.cells.library import Cell, Library
 from dbp.synthesis.netlist import Netlist
 
-FANOUT = 16
+# The buffer of libraries without a layout: the smallest whose input is so many times the least.
+DRIVE = 4
 UTILIZATION = 0.7
 STEINER = 0.76
-MAX_SLEW = 0.05
 # Farads per um, of the kits' setRC.tcl in OpenROAD-flow-scripts; between these for other libraries.
 WIRE_F_PER_UM = {
     "nangate45": 0.103981e-15,
@@ -41,9 +44,14 @@ class ClockTree:
     power_w: PowerW
 
 
-class ClockTreeKeys(TypedDict):
-    """The fields of the metrics that state the estimate; None where there is no estimate."""
+class TreeKeys(TypedDict):
+    """The fields of the metrics that state watts with the tree, and their parts.
 
+    The tree's are None where there is no estimate.
+    """
+
+    power_w: PowerW
+    cells_power_w: PowerW
     clock_tree_estimate_w: PowerW | None
     clock_tree_estimate: ClockTreeFigures | None
 
@@ -53,8 +61,8 @@ def estimate(
 ) -> ClockTree | None:
     """Estimate the tree that the registers on the input ports would need.
 
-    ``kit``: the kit whose wires it has. None where no register's clock pin is on an input port
-    (there is a tree already), or the library has no buffer.
+    ``kit``: the kit whose wires and rule it has. None where no register's clock pin is on an input
+    port (there is a tree already), or the library has no buffer.
     """
     ports = set(netlist.inputs)
     sinks = [
@@ -66,48 +74,80 @@ def estimate(
     buffers = library.buffers() if sinks else []
     if not buffers:
         return None
-    area_um2 = sum(library.cells[i.cell].area_um2 for i in netlist.instances) / UTILIZATION
-    wire_f = WIRE_F_PER_UM.get(kit or "", OTHER_WIRE_F_PER_UM)
-    pins_f = sum(pin.capacitance_f for pin in sinks)
-    trees = [
-        _tree(cell, len(sinks), pins_f, area_um2, wire_f, _volts(cell, library), clock_period_s)
-        for cell in sorted(buffers, key=lambda cell: (cell.area_um2, cell.name))
-    ]
-    # The smallest buffer that is fast enough; else the fastest.
-    fast = (tree for tree in trees if tree.figures.slew_s <= MAX_SLEW * clock_period_s)
-    return next(fast, None) or min(trees, key=lambda tree: tree.figures.slew_s)
+    rule = layout_rules.of(kit)
+    return of_sinks(
+        _buffer(buffers, rule.tree_buffer),
+        Sinks(
+            len(sinks),
+            sum(pin.capacitance_f for pin in sinks),
+            sum(library.cells[i.cell].area_um2 for i in netlist.instances),
+        ),
+        rule.tree_fanout,
+        WIRE_F_PER_UM.get(kit or "", OTHER_WIRE_F_PER_UM),
+        library.voltage_v,
+        clock_period_s,
+    )
 
 
-def as_metrics(tree: ClockTree | None) -> ClockTreeKeys:
-    """Return the estimate as fields of the metrics of a stage."""
+def _buffer(buffers: Sequence[Cell], name: str | None) -> Cell:
+    """Return the buffer of that name, or one of `DRIVE` times the input of the smallest."""
+    for cell in buffers:
+        if cell.name == name:
+            return cell
+    by_input = sorted(buffers, key=lambda cell: (cell.inputs[0].capacitance_f, cell.name))
+    wanted_f = 0.99 * DRIVE * by_input[0].inputs[0].capacitance_f
+    large = (cell for cell in by_input if cell.inputs[0].capacitance_f >= wanted_f)
+    return next(large, by_input[-1])
+
+
+def as_metrics(cells_w: Mapping[str, float], tree: ClockTree | None) -> TreeKeys:
+    """Return the watts of a stage's metrics: all, the cells without the estimated tree, and it."""
     return {
+        "power_w": with_tree(cells_w, tree),
+        "cells_power_w": with_tree(cells_w, None),
         "clock_tree_estimate_w": None if tree is None else tree.power_w,
         "clock_tree_estimate": None if tree is None else tree.figures,
     }
 
 
-def _volts(buffer: Cell, library: Library) -> float:
-    volts = buffer.outputs[0].voltage_v
-    return library.voltage_v if volts is None else volts
+def with_tree(cells_w: Mapping[str, float], tree: ClockTree | None) -> PowerW:
+    """Return watts by kind, with those of the tree where there is one."""
+    more = {} if tree is None else tree.power_w.model_dump()
+    return PowerW(**{kind: watts + more.get(kind, 0.0) for kind, watts in cells_w.items()})
 
 
-def _tree(
+@dataclass(frozen=True)
+class Sinks:
+    """The clock pins of a netlist: how many, their farads together, and the area of all cells."""
+
+    registers: int
+    pins_f: float
+    cell_area_um2: float
+
+
+def of_sinks(
     cell: Cell,
-    registers: int,
-    pins_f: float,
-    area_um2: float,
+    leaves: Sinks,
+    fanout: float,
     wire_f_per_um: float,
     voltage_v: float,
     clock_period_s: float,
 ) -> ClockTree:
-    """Estimate the tree of buffers ``cell``, level by level from the registers to the root."""
+    """Estimate the tree of buffers ``cell``, level by level from the registers to the root.
+
+    ``fanout``: sinks of a buffer, above 1. ``voltage_v``: the library's, for a buffer that states
+    none.
+    """
     (source,) = cell.inputs
+    volts = cell.outputs[0].voltage_v
+    voltage_v = voltage_v if volts is None else volts
+    area_um2 = leaves.cell_area_um2 / UTILIZATION
     buffers = levels = 0
     wire_um = capacitance_f = energy_j = slew_s = 0.0
-    sinks, load_f = registers, pins_f
+    sinks, load_f = leaves.registers, leaves.pins_f
     while levels == 0 or sinks > 1:
         length_um = STEINER * math.sqrt(sinks * area_um2)
-        drivers = math.ceil(sinks / FANOUT)
+        drivers = math.ceil(sinks / fanout)
         level_f = load_f + length_um * wire_f_per_um
         slew, energy = _edge(cell, level_f / drivers)
         slew_s, energy_j = max(slew_s, slew), energy_j + drivers * 2 * energy
@@ -126,14 +166,14 @@ def _tree(
     switching_w = (capacitance_f + load_f) * voltage_v**2 / clock_period_s
     internal_w, leakage_w = energy_j / clock_period_s, buffers * leakage
     figures = ClockTreeFigures(
-        registers=registers,
+        registers=leaves.registers,
         buffers=buffers,
         levels=levels,
         buffer_cell=cell.name,
         wire_um=wire_um,
         wire_f_per_um=wire_f_per_um,
         slew_s=slew_s,
-        fanout=FANOUT,
+        fanout=fanout,
     )
     watts = PowerW(
         switching=switching_w,

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from dbp.errors import InputError
+from dbp.synthesis.cells import layout_rules
+from dbp.synthesis.cells.layout_rules import LayoutRule
 from dbp.synthesis.watt_model.counts import Counts, Step, count
 from dbp.synthesis.watt_model.steps import Synthesised, synthesised
 
@@ -51,16 +53,25 @@ WEIGHT = 0.3
 
 @dataclass(frozen=True)
 class Cost:
-    """What a step takes."""
+    """What a step takes.
 
+    ``gates_mw``: with the wires of the library's wire load, as the synthesised steps state it.
+    ``power_mw``: with wires and clock tree as layouts have them; ``tree_mw`` is the tree.
+    """
+
+    gates_mw: float
     power_mw: float
+    tree_mw: float
     leakage_mw: float
     area_um2: float
 
 
 @dataclass(frozen=True)
 class Prices:
-    """Milliwatts and um2 of each count, and leakage in mW of a um2 of gates and of registers."""
+    """Milliwatts and um2 of each count, and leakage in mW of a um2 of gates and of registers.
+
+    ``layout``: what layouts of the kit say of wires and clock tree.
+    """
 
     logic_dynamic_mw: dict[str, float]
     logic_um2: dict[str, float]
@@ -68,6 +79,7 @@ class Prices:
     registers_um2: dict[str, float]
     logic_leakage_mw: float
     registers_leakage_mw: float
+    layout: LayoutRule
 
     def cost(self, counts: Counts) -> Cost:
         """Return the cost of a step."""
@@ -75,7 +87,10 @@ class Prices:
         registers_um2 = _dot(self.registers_um2, counts)
         leakage_mw = self.logic_leakage_mw * logic_um2 + self.registers_leakage_mw * registers_um2
         dynamic_mw = _dot(self.logic_dynamic_mw, counts) + _dot(self.registers_dynamic_mw, counts)
-        return Cost(dynamic_mw + leakage_mw, leakage_mw, logic_um2 + registers_um2)
+        gates_mw, area_um2 = dynamic_mw + leakage_mw, logic_um2 + registers_um2
+        tree_mw = 1e3 * self.layout.tree_w(counts.registers, area_um2)
+        power_mw = self.layout.gates_factor * gates_mw + tree_mw
+        return Cost(gates_mw, power_mw, tree_mw, leakage_mw, area_um2)
 
 
 def _dot(prices: dict[str, float], counts: Counts) -> float:
@@ -117,6 +132,7 @@ def fitted(steps: Sequence[Synthesised]) -> Prices:
         of("registers_um2", REGISTERS_AREA, um2),
         leakage("logic"),
         leakage("registers"),
+        layout_rules.of(steps[0].kit),
     )
 
 

@@ -20,10 +20,12 @@ WIDE_BRANCH_BITS = 6
 
 @dataclass(frozen=True)
 class Prediction:
-    """The predicted cost of a receiver at 416.7 MHz, all steps together, the clock tree apart.
+    """The predicted cost of a receiver at 416.7 MHz, all steps together.
 
     ``kit``, ``filters``: as they were asked for; ``lanes``: samples a clock. ``power_w``,
-    ``area_mm2``: of the receiver; ``leakage_w`` is a part of the power. ``extrapolates``: each
+    ``area_mm2``: of the receiver; ``leakage_w`` and ``clock_tree_w`` are parts of the power.
+    ``gates_w``: of the gates alone, with the wires of the library's wire load, which is what the
+    synthesised steps state. ``extrapolates``: each
     number of the design that lies outside those of the synthesised steps, such as
     "taps = 31, fitted 1..25"; empty where the model holds.
     """
@@ -33,6 +35,8 @@ class Prediction:
     lanes: int
     power_w: float
     leakage_w: float
+    clock_tree_w: float
+    gates_w: float
     area_mm2: float
     extrapolates: tuple[str, ...] = ()
 
@@ -73,6 +77,8 @@ def predict(
         lanes,
         1e-3 * sum(cost.power_mw for cost in costs),
         1e-3 * sum(cost.leakage_mw for cost in costs),
+        1e-3 * sum(cost.tree_mw for cost in costs),
+        1e-3 * sum(cost.gates_mw for cost in costs),
         1e-6 * sum(cost.area_um2 for cost in costs),
         _outside(kit, steps),
     )

@@ -286,7 +286,8 @@ def test_the_command_hands_the_cuts_on(modelled, monkeypatch, capsys):
         return SynthMetrics.model_construct(
             step=16, cell_area_um2=1, power_w=PowerW(switching=0, internal=0, leakage=0, total=1),
             slack_ns=0, slack_without_wires_ns=0, highest_clock_mhz=1, gate_level_mismatches=0,
-            wall_time_s=0, scaled_28nm=None, for_demonstration_only=False,
+            wall_time_s=0, scaled_28nm=None, clock_tree_estimate_w=None,
+            for_demonstration_only=False,
             fit_clock=options["fit_clock"],
         )  # fmt: skip
 

@@ -105,7 +105,13 @@ def test_a_step_becomes_gates_that_equal_golden(tmp_path, pdk):
     with gzip.open(folder / "power.csv.gz", "rt") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == result["cells"]
-    assert sum(float(row["total_w"]) for row in rows) == pytest.approx(power["total"], rel=1e-5)
+    cells_w = result["cells_power_w"]["total"]
+    assert sum(float(row["total_w"]) for row in rows) == pytest.approx(cells_w, rel=1e-5)
+    # The clock tree, which has no instance, is in the watts, and in those of the clock's group.
+    tree_w = result["clock_tree_estimate_w"]["total"]
+    assert power["total"] == pytest.approx(cells_w + tree_w) and tree_w > 0.05 * cells_w
+    assert groups["clock"]["power_w"]["total"] == pytest.approx(tree_w)
+    assert sum(g["power_w"]["total"] for g in groups.values()) == pytest.approx(power["total"])
     assert {file.name for file in folder.iterdir()} == {
         "metrics.json", "netlist.v.gz", "delays.sdf.gz", "step.v.gz", "activity.csv.gz",
         "power.csv.gz", "yosys.log", "yosys.ys", "timing.tcl", "timing.log",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dbp
-from dbp.cli import watts
+from dbp.cli import watts as watts_command
 from dbp.datapath import shipped
 from dbp.datapath.design import Filter
 from dbp.errors import InputError
@@ -30,7 +30,7 @@ def errors(steps, prices):
     costs = [prices.cost(counts.count(each.step, each.lanes)) for each in steps]
     return np.array(
         [
-            (cost.power_mw / each.total_mw - 1, cost.area_um2 / each.total_um2 - 1)
+            (cost.gates_mw / each.total_mw - 1, cost.area_um2 / each.total_um2 - 1)
             for cost, each in zip(costs, steps, strict=True)
         ]
     )
@@ -87,6 +87,15 @@ def test_registers_are_counted_as_they_are_built():
         assert counted == pytest.approx(built, abs=25 + 12 * each.lanes, rel=0.02)
 
 
+# The figures of receivers that are in the package, and those below, are of gates alone until they
+# are made again with wires and clock tree as layouts have them.
+WITH_TREE = False
+
+
+def watts(predicted):
+    return predicted.power_w if WITH_TREE else predicted.gates_w
+
+
 # Predicted over synthesised: docs/concepts/watt_model.md.
 TOO_HIGH = {"learned-4per3-c6-s9": 1.09}
 
@@ -98,11 +107,11 @@ def test_whole_receivers_are_predicted_too(name):
     predicted = dbp.predict_watts(dbp.Design.load(name))
     if name in TOO_HIGH:
         assert predicted.extrapolates
-        assert predicted.power_w / figures.receiver_power_w == pytest.approx(
+        assert watts(predicted) / figures.receiver_power_w == pytest.approx(
             TOO_HIGH[name], abs=0.01
         )
     else:
-        assert predicted.power_w == pytest.approx(figures.receiver_power_w, rel=0.08)
+        assert watts(predicted) == pytest.approx(figures.receiver_power_w, rel=0.08)
     assert predicted.area_mm2 == pytest.approx(figures.receiver_area_mm2, rel=0.10)
 
 
@@ -112,9 +121,8 @@ def test_whole_receivers_are_predicted_too(name):
 )
 def test_the_learned_receiver_in_other_hardware(kit, filters, power_w):
     """Figures of docs/results/paper.md."""
-    assert dbp.predict_watts(DESIGN, kit=kit, filters=filters).power_w == pytest.approx(
-        power_w, rel=0.08
-    )
+    predicted = dbp.predict_watts(DESIGN, kit=kit, filters=filters)
+    assert watts(predicted) == pytest.approx(power_w, rel=0.08)
 
 
 def changed(**of_filter):
@@ -225,7 +233,7 @@ def test_a_filter_of_zeros_counts_no_busy_part():
 
 
 def test_the_command_predicts_designs_and_estimates_references(capsys):
-    lines = watts.watts(["linear", "learned-c6-s9"], KITS, FILTER_KINDS, None)
+    lines = watts_command.watts(["linear", "learned-c6-s9"], KITS, FILTER_KINDS, None)
     assert len(lines) == 1 + 2 + 4
     assert lines[1][:4] == ["linear", "nangate45", "estimate", "96"]
     predicted = dbp.predict_watts(DESIGN, kit="asap7", filters="hardwired")
@@ -236,8 +244,8 @@ def test_the_command_predicts_designs_and_estimates_references(capsys):
     assert "outside the steps" not in printed
     far = replace(DESIGN, rotations=tuple(replace(r, phase_bits=12) for r in DESIGN.rotations))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(watts, "find_design", lambda name: (far, None))
-        watts.watts(["far"], ["asap7"], ["hardwired"], None)
+        patch.setattr(watts_command, "find_design", lambda name: (far, None))
+        watts_command.watts(["far"], ["asap7"], ["hardwired"], None)
     assert (
         "outside the steps that the model was fitted to: phase_bits = 12, fitted 8..8."
         in " ".join(capsys.readouterr().out.split())

@@ -13,7 +13,9 @@ from helpers import TINY_LIB
 from dbp.cli import main
 from dbp.errors import InputError, MissingError, ToolError
 from dbp.synthesis import netlist
-from dbp.synthesis.cells import liberty_reader
+from dbp.synthesis.activity import formats
+from dbp.synthesis.cells import layout_rules, liberty_reader
+from dbp.synthesis.power import calculate
 from dbp.synthesis.power.cost_netlist import cost_power
 from dbp.synthesis.timing import clock_tree
 
@@ -320,28 +322,68 @@ def test_an_old_opensta_is_refused(folder, monkeypatch):
 
 
 def test_clock_tree_of_the_closed_form():
-    """17 flip-flops of 1 fF: two buffers and a root, wires by the stated rule."""
+    """9 flip-flops of 1 fF: two buffers and a root, wires by the stated rule."""
     text = TINY.read_text()
     buffer = text[text.index("  cell (INV)") : text.index("  cell (NAND2)")]
     buffer = buffer.replace("INV", "BUF").replace('"!A"', '"A"').replace("negative", "positive")
     library = liberty_reader.parse(text.rstrip().removesuffix("}") + buffer + "}")
-    registers = "".join(f"DFF r{k} (.CK(clk), .D(d));\n" for k in range(17))
+    registers = "".join(f"DFF r{k} (.CK(clk), .D(d));\n" for k in range(9))
     design = netlist.parse(f"module m (clk, d); input clk, d; {registers} endmodule")
     tree = clock_tree.estimate(design, library, 2e-9)
     figures = tree.figures
-    assert (figures.registers, figures.buffers, figures.levels) == (17, 3, 2)
-    assert figures.buffer_cell == "BUF" and figures.fanout == clock_tree.FANOUT
-    area = 17 * 6 / 0.7
-    wires = [0.76 * (n * area) ** 0.5 for n in (17, 2)]
+    assert (figures.registers, figures.buffers, figures.levels) == (9, 3, 2)
+    assert figures.buffer_cell == "BUF" and figures.fanout == layout_rules.of(None).tree_fanout
+    area = 9 * 6 / 0.7
+    wires = [0.76 * (n * area) ** 0.5 for n in (9, 2)]
     assert tree.figures.wire_um == pytest.approx(sum(wires))
-    farads = 17e-15 + 2 * 3e-15 + 3e-15 + 0.15e-15 * sum(wires)
+    farads = 9e-15 + 2 * 3e-15 + 3e-15 + 0.15e-15 * sum(wires)
     assert tree.power_w.switching == pytest.approx(farads * 1.0**2 / 2e-9)
-    loads = [(17e-15 + 0.15e-15 * wires[0]) / 2, 2 * 3e-15 + 0.15e-15 * wires[1]]
+    loads = [(9e-15 + 0.15e-15 * wires[0]) / 2, 2 * 3e-15 + 0.15e-15 * wires[1]]
     slews = [0.2e-9 + 0.02e6 * load for load in loads]
     edges = [1e-15 + 1e-6 * slew + 0.1 * load for slew, load in zip(slews, loads, strict=True)]
     assert tree.power_w.internal == pytest.approx((2 * 2 * edges[0] + 2 * edges[1]) / 2e-9)
     assert tree.power_w.leakage == pytest.approx(3 * 9e-9)
     assert tree.figures.slew_s == pytest.approx(max(slews))
+
+
+def test_the_watts_include_the_clock_tree_and_name_the_parts(folder, monkeypatch):
+    text = TINY.read_text()
+    buffer = text[text.index("  cell (INV)") : text.index("  cell (NAND2)")]
+    buffer = buffer.replace("INV", "BUF").replace('"!A"', '"A"').replace("negative", "positive")
+    (folder / "more.lib").write_text(text.rstrip().removesuffix("}") + buffer + "}")
+    alone = run(folder)
+    monkeypatch.setattr(f"{__name__}.TINY", folder / "more.lib")
+    figures = run(folder)
+    assert alone["clock_tree_estimate_w"] is None
+    assert figures["cells_power_w"] == alone["cells_power_w"] == alone["power_w"]
+    for kind, watts in figures["power_w"].items():
+        tree, cells = figures["clock_tree_estimate_w"][kind], figures["cells_power_w"][kind]
+        assert watts == pytest.approx(cells + tree) and tree > 0
+        assert sum(g[kind] for g in figures["groups"].values()) == pytest.approx(watts)
+    assert figures["groups"]["clock"] == figures["clock_tree_estimate_w"]
+
+
+def test_wires_take_a_factor_and_nothing_else_does(folder):
+    library = liberty_reader.read(TINY)
+    design = netlist.read(folder / "m.v")
+    rates = formats.read(folder / "a.csv", design, 1e-8, formats.EVERYTHING)
+    none, once, twice = (
+        calculate.calculate(design, library, rates, 1e-8, "short", wire_factor=factor).totals()
+        for factor in (0.0, 1.0, 2.0)
+    )
+    without = calculate.calculate(design, library, rates, 1e-8).totals()
+    assert none == without
+    switching = [each["switching"] for each in (none, once, twice)]
+    assert switching[2] - switching[1] == pytest.approx(switching[1] - switching[0])
+    assert once["switching"] > none["switching"] and once["leakage"] == none["leakage"]
+
+
+def test_only_a_kit_by_name_has_the_wires_of_its_layouts(folder):
+    files = folder / "m.v", folder / "a.csv", [TINY], 100.0, folder / "out"
+    assert cost_power(*files).wire_factor == 1.0
+    factor = layout_rules.of("nangate45").wire_factor
+    assert cost_power(*files, kit="nangate45").wire_factor == factor > 1
+    assert cost_power(*files, kit="nangate45", wire_load="short").wire_factor == 1.0
 
 
 def test_no_clock_tree_where_there_is_one_or_nothing_to_clock():
