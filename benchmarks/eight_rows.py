@@ -39,7 +39,7 @@ def main() -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="dbp-cache-") as cache:
         subprocess.run(
-            [*command, "--lanes", "4", "8", "--out", options.out],
+            [*command, "--lanes", "2", "4", "--out", options.out],
             env={**os.environ, "DBP_CACHE": cache},
             check=True,
         )

@@ -1,7 +1,7 @@
 """Write the figures of the shipped designs, `dbp/datapath/designs/figures.csv`, from runs.
 
     dbp ber DESIGN... --out BER
-    dbp compare DESIGN... --pdk nangate45 --lanes 4 8 --out COMPARED
+    dbp compare DESIGN... --pdk nangate45 --lanes 2 4 --out COMPARED
     python benchmarks/shipped_figures.py --ber BER... --compare COMPARED...
 
 Bit errors of designs that no BER holds, and watts and square millimetres of those that no COMPARED

@@ -17,17 +17,17 @@ from dbp.synthesis.watt_model.steps import synthesised
 KITS = ("nangate45", "asap7")
 # W and mm2 of whole receivers by `dbp compare`: docs/results/paper.md.
 RECEIVERS = {
-    ("learned-c6-s9", "nangate45", "reconfigurable"): (33.9, 54.8),
-    ("learned-c5-s8", "nangate45", "reconfigurable"): (29.3, 46.6),
-    ("enhanced-c5-s9", "nangate45", "reconfigurable"): (34.6, 58.0),
-    ("lsco-paper-c9-s9", "nangate45", "reconfigurable"): (66.9, 98.0),
-    ("lsco-tuned-c9-s9", "nangate45", "reconfigurable"): (69.8, 98.3),
-    ("learned-c6-s9", "nangate45", "hardwired"): (14.7, 16.9),
-    ("enhanced-c5-s9", "nangate45", "hardwired"): (17.0, 18.3),
-    ("lsco-tuned-c9-s9", "nangate45", "hardwired"): (34.9, 33.7),
-    ("learned-c6-s9", "asap7", "reconfigurable"): (6.7, 4.2),
-    ("learned-c5-s8", "asap7", "reconfigurable"): (5.8, 3.6),
-    ("lsco-paper-c9-s9", "asap7", "reconfigurable"): (13.6, 7.4),
+    ("learned-c6-s9", "nangate45", "reconfigurable"): (39.8, 54.6),
+    ("learned-c5-s8", "nangate45", "reconfigurable"): (34.2, 47.5),
+    ("enhanced-c5-s9", "nangate45", "reconfigurable"): (40.4, 57.6),
+    ("lsco-paper-c9-s9", "nangate45", "reconfigurable"): (77.9, 97.9),
+    ("lsco-tuned-c9-s9", "nangate45", "reconfigurable"): (81.4, 98.2),
+    ("learned-c6-s9", "nangate45", "hardwired"): (15.8, 16.0),
+    ("enhanced-c5-s9", "nangate45", "hardwired"): (23.9, 21.4),
+    ("lsco-tuned-c9-s9", "nangate45", "hardwired"): (42.4, 37.6),
+    ("learned-c6-s9", "asap7", "reconfigurable"): (7.9, 4.2),
+    ("learned-c5-s8", "asap7", "reconfigurable"): (6.8, 3.6),
+    ("lsco-paper-c9-s9", "asap7", "reconfigurable"): (15.9, 7.4),
 }
 
 

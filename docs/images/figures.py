@@ -114,7 +114,7 @@ def pareto() -> Figure:
             )
     ax.plot([], [], "o", color=MUTED, mfc="none", label="hollow: taps in the logic")
     ax.set(
-        yscale="log", xlim=(0, 78), ylim=(7e-5, 1.4e-3), xlabel="whole receiver in nangate45 (W)"
+        yscale="log", xlim=(0, 92), ylim=(7e-5, 1.4e-3), xlabel="whole receiver in nangate45 (W)"
     )
     ax.set(ylabel="bit error ratio at the best launch power")
     ax.annotate(

@@ -20,7 +20,7 @@ def estimate(pieces, weights=(), kit="nangate45", lanes=96):
 
 
 @pytest.mark.parametrize(
-    ("kit", "power_w", "area_mm2"), [("nangate45", 2.01, 3.07), ("asap7", 0.385, 0.233)]
+    ("kit", "power_w", "area_mm2"), [("nangate45", 2.37, 3.07), ("asap7", 0.455, 0.233)]
 )
 def test_one_filter_without_rotation_is_linear_compensation(kit, power_w, area_mm2):
     """The very figures of `linear_equalizer` for the link's equaliser, and those of its page."""
