@@ -45,8 +45,8 @@ def filled(filters: FloatFilters, bits: int, level_db: float = LEVEL_DB) -> Floa
     levels = _levels(largest, bits, level_db)
     gains = levels / np.concatenate(([1.0], levels[:-1]))
     kerr = filters.kerr_rad_per_mw / levels[:-1, None] ** 2
-    taps = tuple(gain * each for gain, each in zip(gains, turned, strict=True))
-    return replace(filters, taps=taps, kerr_rad_per_mw=kerr)
+    scaled = tuple(gain * each for gain, each in zip(gains, turned, strict=True))
+    return replace(filters, taps=scaled, kerr_rad_per_mw=kerr)
 
 
 def _levels(largest: list[float], bits: int, level_db: float) -> NDArray[np.float64]:
