@@ -190,7 +190,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
         ("dbp ber learned-c6-s9 --min", {"--min-errors"}),
         ("dbp train dem", {"demo"}),
         ("dbp train m", {"mine.toml"}),
-        ("dbp rtl d", {"d.json", "designs of mine"}),
+        ("dbp rtl d", {"d.json", "designs of mine", "dual-c6-s9"}),
         ("dbp presets lsco", {"lsco-tuned"}),
         ("dbp synth designs", {"designs of mine"}),
         ("dbp synth chip --pdk pre", {"predictive28"}),
