@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import io
+import itertools
 import pkgutil
 
 import pytest
@@ -103,9 +104,17 @@ def _compile_without_a_word():
             compiled._announce(is_temporary)
 
 
+@pytest.fixture(scope="session")
+def _cache_folders(tmp_path_factory):
+    """A folder and numbers for folders in it: `mktemp` looks through all there are for the next."""
+    return tmp_path_factory.mktemp("caches"), itertools.count()
+
+
 @pytest.fixture(autouse=True)
-def cache_folder(tmp_path_factory, monkeypatch):
+def cache_folder(_cache_folders, monkeypatch):
     """Every test starts with an empty cache, so that what one breaks is not another's data."""
-    folder = tmp_path_factory.mktemp("cache")
+    caches, numbers = _cache_folders
+    folder = caches / str(next(numbers))
+    folder.mkdir()
     monkeypatch.setenv("DBP_CACHE", str(folder))
     return folder
