@@ -114,9 +114,10 @@ def _links(runs: Sequence[DesignRun]) -> list[str]:
             of_links.setdefault(run.config.link, []).append(run.name)
     for link, names in of_links.items():
         whose = f"<b>{text(', '.join(names))}</b>: " if len(of_links) > 1 else ""
+        both = " in each of two polarisations" if link.impairments.dual_polarisation else ""
         lines.append(
             f"<p>{whose}{link.spans} x {link.span_km:g} km, {link.symbol_rate_gbd:g} GBd "
-            f"{link.modulation.upper()}, {link.dispersion_ps_per_nm_km:g} ps/nm/km, "
+            f"{link.modulation.upper()}{both}, {link.dispersion_ps_per_nm_km:g} ps/nm/km, "
             f"{link.nonlinearity_per_w_km:g} /W/km, noise figure {link.noise_figure_db:g} dB; "
             "the receiver compensates dispersion and the Kerr effect in short fixed-point filters "
             "and rotations, in the time domain.</p>"
@@ -174,6 +175,7 @@ def _formats(runs: Sequence[DesignRun]) -> list[str]:
         return []
     rows = []
     plain = {
+        "polarisations": 1,
         "samples per symbol": 2,
         "K taps": 1,
         "power offset": 0,
@@ -213,6 +215,7 @@ def _options(design: Design) -> dict[str, AbstractSet[int | Fraction]]:
     """Return the options of the datapath, with the values in a design's rotations."""
     rotations = design.rotations
     return {
+        "polarisations": {design.polarizations},
         "samples per symbol": {design.samples_per_symbol},
         "K taps": {rotation.kerr_taps for rotation in rotations},
         "power offset": {rotation.power_offset for rotation in rotations},

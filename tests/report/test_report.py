@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from helpers.designs import DESIGN
 
+from dbp import config
 from dbp.report import page as report
 
 
@@ -28,3 +29,14 @@ def test_options_of_the_datapath_are_shown_where_they_are_used(tmp_path):
     design = replace(DESIGN, filters=(wide, DESIGN.filters[0], last), rotations=(other, rotation))
     shown = formats(design, tmp_path)
     assert [shown[option] for option in options] == ["5 / 1", "7 / 0", "2 / 1", "1 / 0"]
+
+
+def test_two_polarisations_are_said_of_the_link_and_of_the_design(tmp_path):
+    assert "polarisations" not in formats(DESIGN, tmp_path)
+    (tmp_path / "config.toml").write_text(config.load("dual-c6-s9").to_toml())
+    assert formats(replace(DESIGN, polarizations=2), tmp_path)["polarisations"] == "2"
+    page = (tmp_path / "report.html").read_text()
+    assert "20 GBd 16QAM in each of two polarisations, 17 ps/nm/km" in page
+    (tmp_path / "config.toml").write_text(config.load("paper").to_toml())
+    formats(DESIGN, tmp_path)
+    assert "20 GBd 16QAM, 17 ps/nm/km" in (tmp_path / "report.html").read_text()
