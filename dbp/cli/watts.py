@@ -52,7 +52,7 @@ def watts(
                 predicted = watt_model.predict(design, pdk, kind)
                 cells = _cells(
                     predicted.lanes, predicted.power_w, predicted.area_mm2, own,
-                    design.samples_per_symbol,
+                    design.samples_per_symbol, design.polarizations,
                 )  # fmt: skip
                 lines.append([design.name, pdk, kind, *cells])
                 if predicted.extrapolates:
@@ -65,8 +65,13 @@ def watts(
 
 
 def _cells(
-    lanes: int, power_w: float, area_mm2: float, settings: Config, rate: Fraction
+    lanes: int,
+    power_w: float,
+    area_mm2: float,
+    settings: Config,
+    rate: Fraction,
+    polarizations: int = 1,
 ) -> list[str]:
-    energies = merit.energies(lanes, power_w, settings, rate)
+    energies = merit.energies(lanes, power_w, settings, rate, polarizations)
     figures = power_w, area_mm2, energies["pj_per_bit"]
     return [str(lanes), *(f"{x:.3g}" if x < 1000 else f"{x:,.0f}" for x in figures)]

@@ -30,6 +30,7 @@ class Step:
     input_bits: int
     filters: FilterKind
     pipeline: Pipeline
+    polarizations: int = 1
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,11 @@ class Counts:
 
 
 def count(step: Step, lanes: int) -> Counts:
-    """Return what a step of so many lanes is made of."""
-    filter_, n = step.filter, step.input_bits
+    """Return what a step of so many lanes is made of, with two polarisations so many of each.
+
+    Both have lanes and histories of their own, and share taps, K and phi.
+    """
+    filter_, n, both = step.filter, step.input_bits, step.polarizations
     half, shared = len(filter_.half_taps_i), 2.0 * n * (filter_.taps - 1)
     if step.filters == "hardwired":
         # Nobody reads the oldest samples where the outermost taps are zero.
@@ -108,10 +112,11 @@ def count(step: Step, lanes: int) -> Counts:
         counters = clips
     else:
         lane, taps, counters = _filter_lane(filter_, n, step.pipeline.filter)
-    total = lane.times(lanes) + Counts(history=shared, settings=taps, lanes=lanes, alone=1.0)
+    total = lane.times(lanes * both)
+    total += Counts(history=both * shared, settings=taps, lanes=lanes * both, alone=1.0)
     rotation = step.rotation
     if rotation is not None:
-        lane, kept = _rotation_lane(rotation, filter_.output_bits, step.pipeline)
+        lane, kept = _rotation_lane(rotation, filter_.output_bits, step.pipeline, both)
         kerr = 2.0 * len(rotation.kerr_gains) * rotation.kerr_bits
         total += lane.times(lanes) + Counts(history=kept, settings=kerr)
         counters += 2
@@ -274,15 +279,22 @@ def _sums(graph: Graph) -> tuple[float, float, float]:
     return full, carries, waiting
 
 
-def _rotation_lane(rotation: Rotation, n: int, pipeline: Pipeline) -> tuple[Counts, float]:
-    """A lane of a rotation, and the bits that all lanes keep of earlier samples."""
+def _rotation_lane(
+    rotation: Rotation, n: int, pipeline: Pipeline, polarizations: int
+) -> tuple[Counts, float]:
+    """A lane of a rotation, and the bits that all lanes keep of earlier samples.
+
+    With two ``polarizations`` it squares and turns a sample of each, by one phi.
+    """
     p, r = pipeline.rotation.for_rotation(rotation), rotation
-    branch, x = r.branch_width(n), Interval.signed(n)
+    branch, x, samples = r.branch_width(n), Interval.signed(n), 2 * n * polarizations
     offset = Interval(r.power_offset, r.power_offset)
-    power = squared_magnitude_interval(n, r.branch_bits) - offset
+    of_one = squared_magnitude_interval(n, r.branch_bits)
+    summed = of_one if polarizations == 1 else of_one + of_one
+    power = summed - offset
     kerr, half = Interval.signed(r.kerr_bits), len(r.kerr_gains)
-    moving = p.after_power * (_bits(power) + 2 * n)
-    turns = float(_bits(power)) * (r.power_offset > 0)
+    moving = p.after_power * (_bits(power) + samples)
+    turns = float(_bits(power)) * (r.power_offset > 0) + _bits(summed) * (polarizations - 1)
     kerr_rows = busy = 0.0
     total = Interval(0, 0)
     for k, gain in enumerate(r.kerr_gains):
@@ -293,34 +305,34 @@ def _rotation_lane(rotation: Rotation, n: int, pipeline: Pipeline) -> tuple[Coun
         busy += booth_digits(_usual_kerr(r, gain), r.kerr_bits) * (_bits(folded) + 1)
         moving += p.after_kerr * _bits(folded * kerr)
         total = total + folded * kerr
-    moving += (p.after_fold + p.after_kerr) * 2 * n
+    moving += (p.after_fold + p.after_kerr) * samples
     turns += _bits(total)
     phi = total.rounded(r.phase_shift).saturated(r.phase_bits)
     digits = (_bits(phi) + 1) // 2
     rows = 2 * digits * (n + 1)
     one = Interval(1 << r.phase_fraction_bits, 1 << r.phase_fraction_bits)
-    cosine, squares = one, branch * (branch - 1.0)
-    moving += p.after_phase * (2 * n + 3 * digits)
+    cosine, squares = one, polarizations * branch * (branch - 1.0)
+    moving += p.after_phase * (samples + 3 * digits)
     if r.taylor_order == 2:
         versine = phi.squared().rounded(r.phase_fraction_bits + 1)
         more = (_bits(versine) + 2) // 2 if versine.high else 0
         rows += 2 * more * (n + 1) * (versine.high > 0)
         squares += _bits(phi) * (_bits(phi) - 1) / 2
         moving += p.after_phase * (_bits(phi) - 3 * digits)
-        moving += p.after_versine * (2 * n + 3 * digits + 3 * more)
+        moving += p.after_versine * (samples + 3 * digits + 3 * more)
         cosine = one - versine
     turned = cosine * x + phi * x
-    turns += 2 * _bits(turned)
-    moving += p.after_product * 2 * _bits(turned) + 2 * r.output_bits
+    turns += polarizations * 2 * _bits(turned)
+    moving += polarizations * (p.after_product * 2 * _bits(turned) + 2 * r.output_bits)
     lane = Counts(
         moving=moving,
         squares=squares,
         kerr_rows=kerr_rows,
         busy_kerr_rows=busy,
-        phase_rows=rows,
+        phase_rows=polarizations * rows,
         turns=turns,
     )
-    return lane, (r.kerr_taps - 1.0) * _bits(power) + 2.0 * r.delay * n
+    return lane, (r.kerr_taps - 1.0) * _bits(power) + r.delay * samples
 
 
 # K is that of the launch power at which designs are compared: near the best of all.

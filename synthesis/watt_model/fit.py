@@ -164,6 +164,7 @@ def descriptors(step: Step) -> dict[str, int]:
         "coefficient_bits": filter_.coefficient_bits,
         "signal bits": step.input_bits,
         "output bits of a filter": filter_.output_bits,
+        "polarizations": step.polarizations,
     }
     if rotation is not None:
         numbers |= {

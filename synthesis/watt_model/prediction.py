@@ -54,17 +54,13 @@ def predict(
 ) -> Prediction:  # fmt: skip
     """Predict what `dbp.synthesis.whole_receiver.estimate` would say of a design.
 
-    ``lanes``: by default those of `dbp.synthesis.whole_receiver.receiver_lanes`. Takes about a
+    ``lanes``: by default those of `dbp.synthesis.whole_receiver.receiver_lanes`; with two
+    polarisations so many of each, and watts are of both. Takes about a
     millisecond a step; hardwired filters ten more, once. `InputError` for a kit without fitted
     steps.
     """
     if filters not in FILTER_KINDS:
         raise InputError(f"filters = {filters!r}: must be {' or '.join(FILTER_KINDS)}")
-    if design.polarizations != 1:
-        raise InputError(
-            f"design {design.name}: polarizations = {design.polarizations}: must be 1: the model "
-            "was fitted to steps of one polarisation"
-        )
     prices = fit.prices(kit)
     if lanes is not None and (type(lanes) is not int or not 1 <= lanes <= MAX_LANES):
         raise InputError(f"lanes = {lanes!r}: must be an integer in 1..{MAX_LANES}")
@@ -92,6 +88,7 @@ def step_of(design: Design, k: int, kit: str, filters: FilterKind) -> Step:
         design.filter_input_bits(k),
         filters,
         Pipeline(),
+        design.polarizations,
     )
     return replace(step, pipeline=usual_pipeline(kit, step))
 

@@ -8,20 +8,25 @@ import pytest
 from helpers.designs import small_synthesis_design
 
 from dbp import config
+from dbp.cli.watts import watts
 from dbp.comparison import merit
 from dbp.datapath import golden
 from dbp.datapath.golden import Samples
 from dbp.datapath.lane_packing import pack_words
 from dbp.datapath.stimulus import Stimulus
-from dbp.errors import InputError
 from dbp.rtl import Target, emit_step
+from dbp.rtl.proof.netlist import read_modules
+from dbp.rtl.target import FILTER_KINDS
 from dbp.synthesis import synthesize
 from dbp.synthesis.gates.step_bench import Bench
 from dbp.synthesis.pipeline_cuts import Cuts
 from dbp.synthesis.watt_model import predict
+from dbp.synthesis.watt_model.counts import count
+from dbp.synthesis.watt_model.prediction import step_of
 
 DESIGN = replace(small_synthesis_design(), polarizations=2)
 TARGET = Target(2, top="step")
+NAMES = "learned-c6-s9", "dual-c6-s9"
 
 
 def stimulus(samples=0):
@@ -93,6 +98,52 @@ def test_a_clock_carries_the_bits_of_both():
     assert one == {key: 2 * value for key, value in both.items()}
 
 
-def test_what_was_fitted_to_one_polarisation_refuses_two():
-    with pytest.raises(InputError, match="polarizations = 2: must be 1: the model was fitted"):
-        predict(DESIGN)
+def built_registers(design, filters, folder):
+    """Bits of registers in the Verilog of a step."""
+    target = Target(2, filters, top="step")
+    top = emit_step(design, folder / f"{filters}{design.polarizations}.v", target).top
+    netlist = read_modules(folder, [top])[top]
+    return sum(cell.parameters["WIDTH"] for cell in netlist.cells if cell.type == "$dff")
+
+
+@pytest.mark.parametrize("filters", FILTER_KINDS)
+def test_registers_of_both_are_counted_as_they_are_built(tmp_path, filters):
+    """But for valid bits and flags, of which two polarisations have a few more."""
+    built, counted = [], []
+    for polarizations in (1, 2):
+        design = replace(DESIGN, polarizations=polarizations)
+        folder = tmp_path / str(polarizations)
+        folder.mkdir()
+        built.append(built_registers(design, filters, folder))
+        counted.append(count(step_of(design, 0, "asap7", filters), lanes=2).registers)
+    assert counted[1] == pytest.approx(built[1], abs=40)
+    assert counted[1] - counted[0] == pytest.approx(built[1] - built[0], abs=8)
+
+
+def test_taps_and_products_with_k_are_counted_once_for_both():
+    one, both = (
+        count(step_of(replace(DESIGN, polarizations=n), 0, "asap7", "reconfigurable"), lanes=2)
+        for n in (1, 2)
+    )
+    assert both.settings == one.settings
+    assert both.rows == 2 * one.rows and both.busy_adders == 2 * one.busy_adders
+    assert both.phase_rows == 2 * one.phase_rows
+    # Two K, each with a power of both that is a bit wider: three digits of five bits.
+    assert both.kerr_rows - one.kerr_rows == 2 * 2 * 3
+    # Of phi there is one, and so is its square, in two lanes.
+    of_phi = 2 * 5 * 4 / 2
+    assert both.squares - of_phi == 2 * (one.squares - of_phi)
+
+
+def test_the_model_of_watts_says_that_it_was_fitted_to_one():
+    one, both = (predict(replace(DESIGN, polarizations=n)) for n in (1, 2))
+    assert one.power_w < both.power_w < 2 * one.power_w
+    assert "polarizations = 2, fitted 1..1" in both.extrapolates
+    assert not any(doubt.startswith("polarizations") for doubt in one.extrapolates)
+
+
+def test_the_command_states_picojoules_per_bit_of_both(capsys):
+    (_, one), (_, both) = (watts([name], ["asap7"], ["reconfigurable"], None) for name in NAMES)
+    w_of_one, w_of_both = float(one[4]), float(both[4])
+    assert float(both[6]) / float(one[6]) == pytest.approx(w_of_both / (2 * w_of_one), rel=0.01)
+    assert "polarizations = 2, fitted 1..1" in capsys.readouterr().out
