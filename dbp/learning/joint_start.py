@@ -28,8 +28,9 @@ from dbp.learning.layout import Layout
 from dbp.learning.least_squares import dispersion
 from dbp.link.modulation import root_raised_cosine
 
-# Frequencies between 0 and half the sampling rate: many times the length of a filter.
-FREQUENCIES = 64
+# Frequencies between 0 and half the sampling rate, and at least so many for each half tap: between
+# fewer of them a long filter would be free.
+FREQUENCIES, FREQUENCIES_A_TAP = 64, 4
 # Weights, relative to that of the error of the whole chain: the error at each rotation (nonlinear
 # distortion that the rotation misses) and the out-of-band gain up to each rotation (noise of the
 # link in |x|^2), both for the Kerr phase of a span, and the out-of-band gain between any two
@@ -47,7 +48,8 @@ class StartObjective:
 
     ``lengths_km``: fibre that each filter undoes, in the order in which samples pass;
     ``kerr_spans``: Kerr phase of each rotation, over that of a span. Taps larger than
-    ``largest_tap`` in either part are punished, to keep one coefficient scale for all.
+    ``largest_tap`` in either part are punished, to keep one coefficient scale for all. ``half``:
+    half taps of the longest filter.
     """
 
     def __init__(
@@ -56,14 +58,16 @@ class StartObjective:
         lengths_km: Sequence[float],
         kerr_spans: Sequence[float],
         largest_tap: float,
+        half: int,
     ) -> None:
-        omega = (np.arange(FREQUENCIES) + 0.5) / FREQUENCIES * np.pi
+        frequencies = max(FREQUENCIES, FREQUENCIES_A_TAP * half)
+        omega = (np.arange(frequencies) + 0.5) / frequencies * np.pi
         kappa = np.array([dispersion(link, length) for length in np.cumsum(lengths_km)])
         self._omega = torch.from_numpy(omega)
         self._target = torch.from_numpy(np.exp(-1j * kappa[:, None] * omega**2))
         # root_raised_cosine gives full circles: here the bins at odd multiples of half a bin.
         rate = float(link.adc_rate)
-        pulse = root_raised_cosine(link.roll_off, rate, 4 * FREQUENCIES)[1 : 2 * FREQUENCIES : 2]
+        pulse = root_raised_cosine(link.roll_off, rate, 4 * frequencies)[1 : 2 * frequencies : 2]
         self._in_band = torch.from_numpy(pulse**2 / np.sum(pulse**2))
         # A pulse of the widest roll-off fills the band: then its edge stands for what is outside.
         self._outside = torch.from_numpy(pulse**2 <= max(1e-9, np.min(pulse**2)))
@@ -114,10 +118,11 @@ def design(
     ``kerr_taps``, new ones zero. L-BFGS for ``iterations``. The seed breaks the symmetry of equal
     filters.
     """
-    objective = StartObjective(link, layout.lengths_km, layout.kerr_spans, largest_tap)
     start = half_taps(resized(filters, layout.taps, kerr_taps)).double().numpy()
+    half = start.shape[1]
+    objective = StartObjective(link, layout.lengths_km, layout.kerr_spans, largest_tap, half)
     lengths = np.array(layout.taps)[:, None] // 2 + 1
-    own = np.arange(start.shape[1])[::-1] < lengths
+    own = np.arange(half)[::-1] < lengths
     start += np.random.default_rng(seed).normal(0, 3e-3, start.shape) * own[:, :, None]
 
     def value_and_slope(flat: np.ndarray) -> tuple[float, np.ndarray]:

@@ -122,7 +122,7 @@ def test_dispersion_and_bands_are_in_samples_of_the_rate():
 
 def test_a_pulse_that_fills_the_band_has_no_gain_outside_of_it():
     link = config.Link(roll_off=0.5, adc_samples_per_symbol="3/2", spans=1)
-    objective = StartObjective(link, [50.0, 50.0], [1.0], 0.98)
+    objective = StartObjective(link, [50.0, 50.0], [1.0], 0.98, half=3)
     assert torch.isfinite(objective(torch.full((2, 3, 2), 0.2, dtype=torch.float64)))
 
 
