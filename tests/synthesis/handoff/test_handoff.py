@@ -216,6 +216,22 @@ def test_the_activity_is_that_of_the_received_words(given, run):
     assert activity.toggles_per_clock["out_i[0]"] * clocks == pytest.approx(toggles)
 
 
+def test_the_activity_is_of_the_numbers_and_names_that_read_saif_takes(given):
+    """OpenSTA's grammar (power/SaifLex.ll, SaifParse.yy): whole numbers alone, and one instance."""
+    lines = (given / "activity" / "received.saif").read_text().splitlines()
+    (duration,) = (line.split()[1] for line in lines if line.startswith("  (DURATION"))
+    clocks = json.loads((given / "metrics.json").read_text())["activity_clocks"]
+    assert duration == f"{2400 * clocks})"
+    assert "  (TIMESCALE 1 ps)" in lines
+    assert [line for line in lines if re.match(r"  \(INSTANCE", line)] == ["  (INSTANCE bench"]
+    nets = [line.strip() for line in lines if "(TC " in line]
+    name = r"[A-Za-z_][\w$\[\]\\.]*"
+    numbers = r"\(T0 (\d+)\) \(T1 (\d+)\) \(TX (\d+)\) \(TC \d+\) \(IG \d+\)"
+    found = [re.fullmatch(rf"\({name} {numbers}\)", net, re.ASCII) for net in nets]
+    assert all(found)
+    assert {sum(map(int, match.groups())) for match in found} == {2400 * clocks}
+
+
 def test_the_readme_has_ten_lines_and_all_files_are_there(given):
     lines = (given / "README.md").read_text().splitlines()
     assert len(lines) == 10
