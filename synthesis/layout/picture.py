@@ -21,15 +21,18 @@ SIDE, MARGIN, LEGEND, LINE = 560, 12, 250, 22
 # The colours of ``dbp/style.mplstyle``; after the last lane's the first again.
 LANES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9")
 PARTS = {HISTORY: "#59636e", CONTROL: "#aab2bb", SHARED: "#1f2328", CLOCK: "#e3b505"}
-# A rotation is its lane's colour, paler.
+# A rotation is its lane's colour with this share of white: paler on a light and on a dark page.
 PALE = 0.5
+# The style has other colours of these parts for a dark page, on which theirs would sink.
+CLASSES = {HISTORY: "history", SHARED: "shared"}
 # Above this many cells those of one owner that touch are drawn as one.
 SINGLE_CELLS = 30_000
 STYLE = """<style>
 text{font:13px system-ui,sans-serif;fill:#1f2328} .die{fill:#f3f5f7;stroke:#59636e}
 .strap{stroke:#1f2328;stroke-opacity:.22} .port{fill:#59636e} .scale{stroke:#1f2328}
 @media (prefers-color-scheme:dark){text{fill:#e6edf3} .die{fill:#20242a;stroke:#9aa4af}
-.strap{stroke:#e6edf3} .port{fill:#9aa4af} .scale{stroke:#e6edf3} .shared{fill:#e6edf3}}
+.strap{stroke:#e6edf3} .port{fill:#9aa4af} .scale{stroke:#e6edf3}
+.history{fill:#7d8894} .shared{fill:#e6edf3}}
 </style>"""
 
 
@@ -149,9 +152,7 @@ def _cells(owner: Owner, boxes: Sequence[Box], merge: bool) -> str:
         for b in shown
         for gap in (min(b.width, b.height) / 14,)
     ]
-    pale = f' fill-opacity="{PALE}"' if owner.part == ROTATION else ""
-    kind = ' class="shared"' if owner.part == SHARED else ""
-    return f'<path{kind} fill="{_colour(owner)}"{pale} d="{_path(gaps)}"/>'
+    return f'<path {_fill(owner)} d="{_path(gaps)}"/>'
 
 
 def _merged(boxes: Sequence[Box]) -> list[Box]:
@@ -171,16 +172,28 @@ def _merged(boxes: Sequence[Box]) -> list[Box]:
 
 
 def _colour(owner: Owner) -> str:
-    return PARTS[owner.part] if owner.lane is None else LANES[owner.lane % len(LANES)]
+    """Return the colour of an owner on a light page."""
+    if owner.lane is None:
+        return PARTS[owner.part]
+    colour = LANES[owner.lane % len(LANES)]
+    if owner.part != ROTATION:
+        return colour
+    return "#" + "".join(f"{round(c + PALE * (255 - c)):02x}" for c in bytes.fromhex(colour[1:]))
+
+
+def _fill(owner: Owner) -> str:
+    """Return the attributes that say an owner's colour."""
+    kind = f'class="{CLASSES[owner.part]}" ' if owner.part in CLASSES else ""
+    return f'{kind}fill="{_colour(owner)}"'
 
 
 def _legend(boxes: Mapping[Owner, Sequence[Box]]) -> list[tuple[Owner, str]]:
     """Return a line for each colour: what has it, and its share of the area that is drawn."""
     area = {owner: sum(b.width * b.height for b in each) for owner, each in boxes.items()}
-    alike: dict[tuple[str, str, bool], list[Owner]] = defaultdict(list)
+    alike: dict[tuple[str, str], list[Owner]] = defaultdict(list)
     for owner in sorted(boxes, key=lambda o: (o.lane is None, o.lane or 0, o.part)):
         part = "" if owner.lane is not None else owner.part
-        alike[part, _colour(owner), owner.part == ROTATION].append(owner)
+        alike[part, _colour(owner)].append(owner)
     lines = []
     for same in alike.values():
         first = same[0]
@@ -203,11 +216,8 @@ def _words(
     lines = []
     for k, (owner, words) in enumerate(legend):
         y = MARGIN + LINE * k
-        pale = f' fill-opacity="{PALE}"' if owner.part == ROTATION else ""
-        kind = ' class="shared"' if owner.part == SHARED else ""
         lines += [
-            f'<rect{kind} x="{x:.0f}" y="{y}" width="14" height="14" '
-            f'fill="{_colour(owner)}"{pale}/>',
+            f'<rect {_fill(owner)} x="{x:.0f}" y="{y}" width="14" height="14"/>',
             f'<text x="{x + 22:.0f}" y="{y + 12}">{escape(words)}</text>',
         ]
     y = MARGIN + LINE * len(legend) + LINE

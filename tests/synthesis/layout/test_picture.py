@@ -171,6 +171,27 @@ def test_many_lanes_share_the_colours_and_a_line_of_the_legend(files):
     assert words[1] == "lanes 1, 7: filters  15 %" and len(words) == 6
 
 
+def luminance(colour):
+    """The relative luminance of WCAG 2."""
+    linear = (
+        c / 3294.6 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4
+        for c in bytes.fromhex(colour[1:])
+    )
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_no_colour_sinks_into_a_dark_page():
+    _, dark = picture.STYLE.split("dark)")
+    (ground,) = re.findall(r"\.die{fill:(#\w{6})", dark)
+    parts = [Owner(part, lane) for part in ("filter", "rotation") for lane in range(6)]
+    parts += [Owner(part) for part in picture.PARTS]
+    for owner in parts:
+        kind = picture.CLASSES.get(owner.part, "none")
+        own = re.findall(rf"\.{kind}{{fill:(#\w{{6}})", dark)
+        colour = (own or [picture._colour(owner)])[0]
+        assert (luminance(colour) + 0.05) / (luminance(ground) + 0.05) > 2.8, owner
+
+
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
