@@ -43,7 +43,9 @@ details:last-of-type{border-bottom:1px solid var(--line)}
 summary{cursor:pointer} summary h2{display:inline} summary .muted{margin-left:.5rem}
 table{border-collapse:collapse;margin:.8rem 0;font-variant-numeric:tabular-nums;font-size:.92rem}
 th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid var(--line)}
-th:first-child,td:first-child{text-align:left;white-space:nowrap;padding-left:0} th{font-weight:600}
+td,th:first-child{white-space:nowrap} th{font-weight:600}
+th:first-child,td:first-child{text-align:left;padding-left:0}
+.small th:last-child,.small td:last-child{white-space:normal;min-width:18rem;text-align:left}
 @media print{body{max-width:none;padding:0;font-size:11pt}summary{list-style:none}
 details::details-content{content-visibility:visible;block-size:auto}
 .scroll{overflow:visible}
