@@ -5,11 +5,12 @@
 Every run is one method, one setting and one seed, with the same budget of processor time, in a
 process of its own; its result is a line of ``FOLDER/runs.jsonl`` as soon as it is there. The
 command goes on where it was stopped. ``--slice 60`` stops it after so many seconds, in order to
-share a machine. Settings are tried on seed 0, as many for each method; the best by validation
-runs on the other seeds. At the end, or by ``--report`` at any time, tables and a figure.
+share a machine. At the end, or by ``--report`` at any time, tables and a figure.
 
-``--small``: 8 spans, 2 s a run, some 20 minutes of one core. ``--full``: the paper's 32 spans,
-100 s a run: an estimated 22 hours of one core, a night of two (``--jobs 2``).
+``--small``: 8 spans, 2 s a run. Settings are tried on seed 0, as many for each method; the best
+by validation runs on the other seeds. ``--full --tried SMALL``: the paper's 32 spans, 30 s a run,
+each method with the setting that was best in the small form whose folder is SMALL, and of each
+question only the case that settings are tried in.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import multiprocessing
 import os
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ TRIAL_SEED, SEEDS = 0, (1, 2, 3)
 CHECK = 1.2
 FIRST_CHECK_S = 0.02
 Case = tuple[int, int, int]
+Runs = dict[str, dict[str, Any]]
 
 
 def key_of(question: str, row: str, case: Case, setting: Setting, seed: int) -> str:
@@ -183,7 +185,7 @@ def warm_up(size: Size) -> None:
     digit_rounding.at_price(lattice, [order])
 
 
-def chosen(question: Question, row: Row, done: dict[str, dict[str, Any]]) -> Setting | None:
+def chosen(question: Question, row: Row, done: Runs) -> Setting | None:
     """The setting that was best on the trial seed; None while one is missing."""
     if len(row.settings) == 1:
         return row.settings[0]
@@ -194,23 +196,29 @@ def chosen(question: Question, row: Row, done: dict[str, dict[str, Any]]) -> Set
     return row.settings[int(np.argmax([done[key]["validated_db"] for key in keys]))]
 
 
-def missing(done: dict[str, dict[str, Any]]) -> Iterator[tuple[Question, Row, Case, Setting, int]]:
-    """Runs that are still to be done and whose setting is known: those of one core in order."""
+def missing(
+    done: Runs, tried: Runs | None = None
+) -> Iterator[tuple[Question, Row, Case, Setting, int]]:
+    """Runs that are still to be done and whose setting is known: those of one core in order.
+
+    ``tried``: runs of another size that settings were tried in; one case of each question is run.
+    """
     for question in QUESTIONS:
+        tuned = question.cases[question.tuned]
         for row in question.rows:
             wanted = []
-            if len(row.settings) > 1:
-                case = question.cases[question.tuned]
-                wanted += [(case, setting, TRIAL_SEED) for setting in row.settings]
-            best = chosen(question, row, done)
+            if tried is None and len(row.settings) > 1:
+                wanted += [(tuned, setting, TRIAL_SEED) for setting in row.settings]
+            best = chosen(question, row, done if tried is None else tried)
+            cases = question.cases if tried is None else [tuned]
             if best is not None:
-                wanted += [(case, best, seed) for case in question.cases for seed in SEEDS]
+                wanted += [(case, best, seed) for case in cases for seed in SEEDS]
             for case, setting, seed in wanted:
                 if key_of(question.name, row.name, case, setting, seed) not in done:
                     yield question, row, case, setting, seed
 
 
-def read(path: Path) -> dict[str, dict[str, Any]]:
+def read(path: Path) -> Runs:
     """All runs that are done, by their keys; a last line that was cut is left out."""
     done = {}
     for line in path.read_text().splitlines() if path.is_file() else []:
@@ -232,23 +240,31 @@ def write(path: Path, key: str, entry: dict[str, Any]) -> None:
         os.close(descriptor)
 
 
-def prepare(size: Size, folder: Path) -> None:
+def prepare(size: Size, folder: Path, jobs: int, seeds: Sequence[int]) -> None:
     """What all runs of a seed share: data, the joint start, filters learned in floating point."""
-    for seed in (TRIAL_SEED, *SEEDS):
-        for limit in (training.LARGEST_TAP, 0.4686):
-            task = Task(size, seed, folder, largest_tap=limit)
-            if not task.prepared:
-                _ = task.start, task.train, task.validation, task.fresh, task.learned
+    limits = training.LARGEST_TAP, 0.4686
+    units = [(size, folder, seed, limit) for seed in seeds for limit in limits]
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        pool.starmap(_prepare, units, chunksize=len(limits))
 
 
-def work(size: Size, folder: Path, jobs: int, until: float, only: str | None) -> bool:
+def _prepare(size: Size, folder: Path, seed: int, largest_tap: float) -> None:
+    torch.set_num_threads(1)
+    task = Task(size, seed, folder, largest_tap=largest_tap)
+    if not task.prepared:
+        _ = task.start, task.train, task.validation, task.fresh, task.learned
+
+
+def work(
+    size: Size, folder: Path, jobs: int, until: float, only: str | None, tried: Runs | None
+) -> bool:
     """Do what is missing until a time; tell whether nothing is left."""
     path, running = folder / "runs.jsonl", {}
     # Forked: a run inherits the compiled code, and its peak of memory is its own.
     context = multiprocessing.get_context("fork")
     while True:
         done = read(path)
-        for entry in missing(done):
+        for entry in missing(done, tried):
             question, row, case, setting, seed = entry
             key = key_of(question.name, row.name, case, setting, seed)
             if len(running) >= jobs or time.monotonic() > until:
@@ -285,21 +301,28 @@ def main() -> None:
     for name in SIZES:
         size.add_argument(f"--{name}", action="store_const", const=name, dest="size")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--tried", type=Path, help="of --full: folder of a finished --small")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
     parser.add_argument("--slice", type=float, default=math.inf, help="stop after so many seconds")
     parser.add_argument("--only", help="one question: float, taps, signals, few data or extras")
     parser.add_argument("--report", action="store_true", help="table and figures of what is there")
     options = parser.parse_args()
+    if (options.size == "full") != (options.tried is not None):
+        parser.error("--tried SMALL belongs to --full, which needs it")
+    tried = read(options.tried / "runs.jsonl") if options.tried else None
+    if tried is not None and (left := list(missing(tried))):
+        parser.error(f"{options.tried}: {len(left)} runs or more of the small form are missing")
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     until, chosen_size = time.monotonic() + options.slice, SIZES[options.size]
     if not options.report:
-        prepare(chosen_size, options.out)
+        seeds = SEEDS if tried else (TRIAL_SEED, *SEEDS)
+        prepare(chosen_size, options.out, options.jobs, seeds)
         warm_up(chosen_size)
         print(f"begins after {time.process_time():.1f} s", flush=True)
         finished = True
         if options.only != "extras":
-            finished = work(chosen_size, options.out, options.jobs, until, options.only)
+            finished = work(chosen_size, options.out, options.jobs, until, options.only, tried)
         if finished and options.only in (None, "extras"):
             finished = extras.work(chosen_size, options.out, SEEDS, until)
         print("finished" if finished else "stopped: the same command goes on")

@@ -47,7 +47,7 @@ class Size:
 
 
 SMALL = Size("small", 8, 16384, 2.0, 3.0, 600, 4, 8192)
-FULL = Size("full", 32, 131072, 100.0, 0.5, 3000, 6, 32768)
+FULL = Size("full", 32, 32768, 30.0, 0.5, 3000, 6, 8192)
 SIZES = {size.name: size for size in (SMALL, FULL)}
 
 # Training blocks that a step of a first-order method sees.
