@@ -1,10 +1,10 @@
 """Tables and the figure of the study, from the results that are there.
 
-    python -m benchmarks.backprop.report FOLDER docs/images
+    python -m benchmarks.backprop.report FOLDER docs/images full
 
-writes ``backpropagation.csv``, a line for each run of a folder of the study, and draws
-``backpropagation.svg`` from it; without a FOLDER it only draws. Both print the tables of
-`docs/results/backpropagation.md`.
+writes ``backpropagation-full.csv``, a line for each run of a folder of the study, and draws
+``backpropagation-full.svg`` from it; ``small`` names the other form's files. Without a FOLDER it
+only draws. Both print the tables of `docs/results/backpropagation.md`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def interval(values: list[float]) -> float:
 
 def runs(done: Iterable[Mapping[str, Any]]) -> list[Row]:
     """A line for each run, in the order of the questions."""
-    rows = {row.name: n for q in QUESTIONS for n, row in enumerate(q.rows)}
+    rows = {(q.name, row.name): n for q in QUESTIONS for n, row in enumerate(q.rows)}
     names = [question.name for question in QUESTIONS]
     out = []
     for entry in done:
@@ -68,7 +68,8 @@ def runs(done: Iterable[Mapping[str, Any]]) -> list[Row]:
 
     def place(line: Row) -> tuple:
         case = line["tap_bits"], line["signal_bits"], line["symbols"]
-        return names.index(line["question"]), case, rows[line["method"]], line["seed"]
+        row = rows[line["question"], line["method"]]
+        return names.index(line["question"]), case, row, line["seed"]
 
     return sorted(out, key=place)
 
@@ -126,6 +127,7 @@ def markdown(table: list[Row]) -> str:
     """The table of one case as the page has it, the best setting of a method beside it."""
     rounded = bool(table[0]["snr_db_6_bits"] != "")
     head = ["method", "SNR, dB", "against the package's own", "settled after, s", "steps"]
+    head.append("memory, MiB")
     head[3:3] = ["rounded to 6 bits", "to 4 bits"] if rounded else []
     out = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
     for line in table:
@@ -134,7 +136,8 @@ def markdown(table: list[Row]) -> str:
             cells[2] = ""
         if rounded:
             cells += [_with_interval(line, f"snr_db_{bits}_bits") for bits in (6, 4)]
-        cells += [f"{line['settled_s']:.2f}", f"{line['steps']:.0f}"]
+        settled, steps, memory = (line[n] for n in ("settled_s", "steps", "memory_mib"))
+        cells += [f"{settled:.2f}", f"{steps:.0f}", f"{memory:.0f}"]
         out.append(f"| {' | '.join(cells)} |")
     return "\n".join(out)
 
@@ -148,8 +151,13 @@ def _with_interval(line: Row, name: str) -> str:
 
 def _dots(axes: Axes, table: list[Row], of_runs: list[Row]) -> None:
     """A panel: mean, 95 % interval and every seed of each method."""
-    best = max(line["snr_db"] for line in table)
-    worst = max(min(line["snr_db"] for line in table), best - SHOWN_DB)
+    best = max(
+        run["snr_db"]
+        for run in of_runs
+        if _case(run) == _case(table[0]) and run["seed"] != TRIAL_SEED
+    )
+    shown = max(line["snr_db"] for line in table) - SHOWN_DB
+    worst = max(min(line["snr_db"] for line in table), shown)
     for y, line in enumerate(table):
         if line["snr_db"] < worst:
             axes.text(worst, y, f"{line['snr_db']:.1f} dB", va="center", fontsize=7)
@@ -221,13 +229,13 @@ def read_runs(file: Path) -> list[Row]:
 
 
 def main(arguments: list[str]) -> None:
-    *folder, images = map(Path, arguments)
-    file = images / f"{NAME}.csv"
+    *folder, images, size = arguments
+    file = Path(images) / f"{NAME}-{size}.csv"
     if folder:
-        entries = map(json.loads, (folder[0] / "runs.jsonl").read_text().splitlines())
-        write_csv(file, runs(entries))
+        entries = map(json.loads, (Path(folder[0]) / "runs.jsonl").read_text().splitlines())
+        write_csv(file, runs({entry["key"]: entry for entry in entries}.values()))
     of_runs = read_runs(file)
-    write_text(images / f"{NAME}.svg", to_svg(draw(of_runs)))
+    write_text(file.with_suffix(".svg"), to_svg(draw(of_runs)))
     for table in cases(lines(of_runs)):
         print(f"### {title(table[0])}\n{markdown(table)}\n")
 

@@ -81,6 +81,7 @@ def test_what_is_learned_is_known_by_name():
     assert learned == {f"learned-c{c}-s{s}" for c in (5, 6) for s in (8, 9)} | {
         "dual-c6-s9",
         "enhanced-c5-s9",
+        "learned-c4-s9",
         "enhanced-3per2-c6-s9",
         "learned-3per2-c5-s9",
         "learned-4per3-c6-s8",
