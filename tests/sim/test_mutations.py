@@ -10,6 +10,7 @@ from helpers.hardware import make_run, small_design
 
 from dbp.datapath.design import Design
 from dbp.datapath.stimulus import Stimulus
+from dbp.rtl import Target, emit
 from dbp.sim import MismatchError, simulate
 from dbp.sim.vectors import make_vectors
 
@@ -158,17 +159,31 @@ FINDS = {
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
-    return make_run(tmp_path_factory.mktemp("unbroken"), small_design(taps=(5, 7)))
+    """Runs of a chain of two steps and of the first of them alone."""
+    folder, design = tmp_path_factory.mktemp("unbroken"), small_design(taps=(5, 7))
+    for top in ("chain", "step"):
+        emit(design, make_run(folder / top, design) / "rtl", Target(3, top=top))
+    return folder
 
 
 @pytest.fixture
-def run(unbroken, tmp_path):
-    """A copy to break."""
-    return shutil.copytree(unbroken, tmp_path, dirs_exist_ok=True)
+def broken(unbroken, tmp_path):
+    """Mutates a copy of the run of a step, which has most modules, or of the chain."""
+
+    def broken(module, pattern, replacement, top="step"):
+        if module.startswith("filter_lane_s8_c6_t7"):
+            top = "chain"
+        shutil.copytree(unbroken / top, tmp_path, dirs_exist_ok=True)
+        mutate(tmp_path, module, pattern, replacement)
+        return tmp_path
+
+    return broken
 
 
-def test_unbroken_rtl_passes(run):
-    assert play(run).mismatches == 0
+@pytest.mark.parametrize("top", ["chain", "step"])
+def test_unbroken_rtl_passes(unbroken, tmp_path, top):
+    shutil.copytree(unbroken / top, tmp_path, dirs_exist_ok=True)
+    assert play(tmp_path).mismatches == 0
 
 
 # Module, what to find, what to put instead, and what is then said.
@@ -243,16 +258,17 @@ REGISTER_MUTATIONS = {
 
 
 @pytest.mark.parametrize("name", REGISTER_MUTATIONS)
-def test_broken_registers_fail(run, name):
+def test_broken_registers_fail(broken, name):
     *mutation, message = REGISTER_MUTATIONS[name]
-    mutate(run, *mutation)
+    # To read too early shows where steps hand on what was read, clock by clock.
+    run = broken(*mutation, top="chain" if name == "reading without its clock" else "step")
     with pytest.raises(MismatchError, match=message):
         play(run, FINDS.get(name, "received"))
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_broken_rtl_fails(run, name):
-    mutate(run, *MUTATIONS[name])
+def test_broken_rtl_fails(broken, name):
+    run = broken(*MUTATIONS[name])
     with pytest.raises(MismatchError, match="the RTL differs from golden in"):
         play(run, FINDS.get(name, "received"))
     metrics = json.loads((run / "sim" / "metrics.json").read_text())
@@ -261,7 +277,7 @@ def test_broken_rtl_fails(run, name):
     assert first["expected"] != first["got"]
 
 
-def test_wrong_latency_fails(run):
-    mutate(run, "filter_x3_s8_c6_t5", r"out_valid = valid\[2\]", "out_valid = valid[1]")
+def test_wrong_latency_fails(broken):
+    run = broken("filter_x3_s8_c6_t5", r"out_valid = valid\[2\]", "out_valid = valid[1]")
     with pytest.raises(MismatchError):
         play(run, "received")
