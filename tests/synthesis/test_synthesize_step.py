@@ -192,12 +192,12 @@ def test_without_a_folder_nothing_stays(tmp_path, monkeypatch):
             "echo Error: bad; echo on it goes",
             "sh failed: Error: bad; its log ends: Error: bad | on it goes",
         ),
-        ("echo one; sleep 30", "sh took longer than 3 s and was ended; its log ends: one"),
+        ("echo one; sleep 30", "sh took longer than 1 s and was ended; its log ends: one"),
     ],
 )
 def test_without_a_folder_a_failed_tool_is_quoted(tmp_path, monkeypatch, script, message):
     def map_and_time(work, *rest):
-        processes.run(["sh", "-c", script], work, "timing.log", 3)
+        processes.run(["sh", "-c", script], work, "timing.log", 1)
 
     monkeypatch.setattr(stages, "programs", dict)
     monkeypatch.setattr(stages, "map_and_time", map_and_time)
