@@ -27,6 +27,7 @@ from matplotlib.figure import Figure
 from dbp import config
 from dbp.evaluation.receivers import FloatReceiver
 from dbp.learning import gauss_newton, training
+from dbp.learning.data import TASKS, Data
 from dbp.learning.float_filters import FloatFilters
 from dbp.learning.float_model import Model, to_signal
 from dbp.link import closed_forms
@@ -63,7 +64,7 @@ class Objective(gauss_newton.Objective):
 class Descent:
     """Gauss-Newton iterations of some filters, of which only the taps within ``lengths`` stay."""
 
-    def __init__(self, filters: FloatFilters, data: training._Data, launch_power_mw: float) -> None:
+    def __init__(self, filters: FloatFilters, data: Data, launch_power_mw: float) -> None:
         self.model = Model(filters)
         sent = torch.from_numpy(data.train.symbols.T.astype(np.complex64))
         signal = to_signal(data.train.waveform)
@@ -106,7 +107,7 @@ class Descent:
 
 
 def learn(
-    filters: FloatFilters, lengths: list[int], data: training._Data, launch_power_mw: float
+    filters: FloatFilters, lengths: list[int], data: Data, launch_power_mw: float
 ) -> FloatFilters:
     """Filters of these lengths, from others that are as long or longer."""
     descent = Descent(filters, data, launch_power_mw)
@@ -133,7 +134,7 @@ def curve(preset: str, joint: tuple[int, ...], shortest: int, pool: ThreadPoolEx
     settings = settings.model_copy(update={"training": quick})
     power_dbm = settings.training.launch_power_dbm
     power_mw = 1e3 * closed_forms.watts(power_dbm)
-    data = training._Data(settings, torch.device("cpu"), pool)
+    data = Data(settings, torch.device("cpu"), pool)
 
     def row(filters: FloatFilters, start: str, begin: float):
         sizes = [taps.size for taps in filters.taps]
@@ -176,7 +177,7 @@ def draw(rows: list[tuple]) -> str:
 def main(out: Path) -> None:
     torch.set_num_threads(1)
     rows = []
-    with threads.pool(training.TASKS) as pool:
+    with threads.pool(TASKS) as pool:
         for chosen in LINKS:
             rows += curve(*chosen, pool)
     table = io.StringIO()

@@ -15,13 +15,16 @@ from dbp import config
 from dbp.api import _checks
 from dbp.api.design import Design
 from dbp.config import Config
+from dbp.config.limits import USUALLY_HELD_OUT
 from dbp.datapath.design import Design as BareDesign
 from dbp.errors import InputError, shown
 from dbp.support.text import did_you_mean
 
 if TYPE_CHECKING:
+    from dbp.evaluation.recorded_examples import Prepared
     from dbp.learning.float_filters import FloatFilters
-    from dbp.learning.training import Row
+    from dbp.learning.training import Result, Row
+    from dbp.waveforms.recording import Recording
 
 # The tables of a configuration whose keys `learn` takes as keywords.
 TABLES = ("learned", "datapath", "training")
@@ -53,6 +56,8 @@ def learn(
     checkpoint: str | Path | None = None,
     device: str = "cpu",
     memory_gib: float | None = None,
+    recording: Recording | None = None,
+    held_out: float = USUALLY_HELD_OUT,
     **keys: Any,
 ) -> LearnedDesign:
     """Learn and quantize the filters of a receiver for ``link``, and return its design.
@@ -64,6 +69,9 @@ def learn(
     point. ``checkpoint``: a file from which a killed call goes on. ``device``: where torch
     computes. ``memory_gib``: the most that derivatives keep there, another device than the CPU;
     with less they take longer. The same arguments give the same design on the same machine.
+    ``recording``: what `dbp.load_waveform` returned, with its symbols; learn on it in place of
+    simulated data (`dbp.evaluation.recorded_state` says what is done to it first). The last share
+    ``held_out`` of it validates and is not learned on: ``recording.parts(held_out)[1]``.
 
     Method: Fougstedt et al., ECOC 2018, with damped Gauss-Newton steps
     (`dbp.learning.training`). Raises `InputError` for what does not fit.
@@ -75,7 +83,26 @@ def learn(
     settings = _settings(settings, link, seed, keys)
     path = None if checkpoint is None else Path(checkpoint)
     on = training.find_device(device)
-    result = training.train(settings, path, on, filters, memory_gib=_memory(memory_gib, on.type))
+    most = memory(memory_gib, on.type)
+    examples = None
+    if recording is not None:
+        examples = _prepared(recording, settings, held_out).examples
+    return of_result(
+        training.train(settings, path, on, filters, memory_gib=most, examples=examples)
+    )
+
+
+def _prepared(recording: Any, settings: Config, held_out: float) -> Prepared:
+    from dbp.evaluation import recorded_examples
+    from dbp.waveforms.recording import Recording
+
+    if not isinstance(recording, Recording):
+        raise InputError(f"recording = {shown(recording)}: must be what dbp.load_waveform returned")
+    return recorded_examples.prepare(recording, settings, held_out)
+
+
+def of_result(result: Result) -> LearnedDesign:
+    """Return the design that learning ended with."""
     return LearnedDesign(
         **{field.name: getattr(result.design, field.name) for field in fields(BareDesign)},
         float_filters=result.filters,
@@ -152,7 +179,7 @@ def _float_filters(filters: Any) -> FloatFilters:
     return filters
 
 
-def _memory(memory_gib: Any, device: str) -> float | None:
+def memory(memory_gib: Any, device: str) -> float | None:
     """The memory of derivatives on a type of device, which must not be the CPU."""
     if memory_gib is None:
         return None

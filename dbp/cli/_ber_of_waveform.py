@@ -16,8 +16,14 @@ from dbp.config import Link
 from dbp.datapath.design import REFERENCE_EXAMPLES, REFERENCES, Design
 from dbp.errors import InputError
 from dbp.evaluation.points import Points
-from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
-from dbp.records.schemas import BerMetrics, Point
+from dbp.records.provenance import (
+    Stopwatch,
+    package_versions,
+    provenance,
+    read_metrics,
+    write_metrics,
+)
+from dbp.records.schemas import BerMetrics, Point, TrainMetrics
 from dbp.runs import FoundDesign, config_of, differences, find_design, labels_of
 from dbp.support.files import write_npz
 from dbp.waveforms.recording import Recording, read_recording
@@ -59,8 +65,9 @@ def ber_of_waveform(
     stopwatch = Stopwatch()
     if not names:
         raise InputError("dbp ber --waveform: must have DESIGN...")
-    recording = _read_countable(file)
-    listeners = _listeners(list(dict.fromkeys(names)), arithmetic, recording, config_name)
+    names = list(dict.fromkeys(names))
+    recording, first_sample = _unseen(_read_countable(file), names)
+    listeners = _listeners(names, arithmetic, recording, config_name)
     detect = blind_on_waveform.DETECTIONS[detection]
     points: list[Point] = []
     clouds: dict[str, NDArray[np.complex64]] = {}
@@ -80,6 +87,7 @@ def ber_of_waveform(
         points=tuple(points),
         waveform=str(file),
         receiver=detection,
+        **({"first_sample": first_sample} if first_sample else {}),
         **provenance(
             design_hash=hashes.pop() if len(hashes) == 1 else None,
             config_hash=None,
@@ -167,6 +175,34 @@ def _link(
         "--config names another"
     )
     return link
+
+
+def _unseen(recording: Recording, names: Sequence[str]) -> tuple[Recording, int]:
+    """Return the part of a recording that no design of these was learned on, and where it begins.
+
+    It is counted for all receivers, so that they stand side by side. Says which design it was.
+    """
+    from dbp.evaluation.receivers import is_reference
+
+    part, whose = recording, ""
+    for name in names:
+        if is_reference(name):
+            continue
+        design, folder = find_design(name, REFERENCE_EXAMPLES)
+        metrics = folder and read_metrics(folder / "train" / "metrics.json", TrainMetrics)
+        if not metrics or metrics.held_out is None or metrics.design_hash != design.hash:
+            continue
+        if metrics.waveform_hash == recording.hash:
+            _, behind = recording.parts(metrics.held_out)
+            if behind.waveform.shape[-1] < part.waveform.shape[-1]:
+                part, whose = behind, name
+    first = recording.waveform.shape[-1] - part.waveform.shape[-1]
+    if first:
+        print(
+            f"Note: {whose} was learned on this waveform but for its end: counted from sample "
+            f"{first} on, as if the waveform began there"
+        )
+    return part, first
 
 
 def _read_countable(file: str | Path) -> Recording:

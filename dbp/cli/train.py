@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from dbp.api.learning import learn
+from dbp.api import learning
+from dbp.cli._waveforms import prefix_errors
 from dbp.config import Config, period
+from dbp.config.limits import USUALLY_HELD_OUT
 from dbp.datapath.design import Design
 from dbp.records.provenance import Stopwatch, package_versions, provenance, write_metrics
 from dbp.records.schemas import TrainMetrics
 from dbp.runs import place
+from dbp.waveforms.recording import read_recording
+
+if TYPE_CHECKING:
+    from dbp.evaluation.recorded_examples import Prepared
+    from dbp.evaluation.recorded_state import Tracked
 
 
 def train(
-    settings: Config, out: Path, device: str = "cpu", memory_gib: float | None = None
+    settings: Config,
+    out: Path,
+    device: str = "cpu",
+    memory_gib: float | None = None,
+    waveform: str | Path | None = None,
+    held_out: float = USUALLY_HELD_OUT,
 ) -> None:
     """Learn a design and write it, its floats and its history into ``out``.
 
     A killed run goes on from ``out/train/checkpoint.npz``. ``device``: of torch, by its name.
-    ``memory_gib``: as `dbp.learn` has it.
+    ``memory_gib``: as `dbp.learn` has it. ``waveform``: a file to learn on in place of simulated
+    data, but for its last share ``held_out``, which validates.
     """
     from dbp.learning import training
     from dbp.learning.digit_rounding import design_digits
 
     torch_device = training.find_device(device)
+    memory = learning.memory(memory_gib, torch_device.type)
     stopwatch = Stopwatch()
+    prepared = None if waveform is None else _prepared(waveform, settings, held_out)
+    examples = prepared.examples if prepared else None
     out.mkdir(parents=True, exist_ok=True)
     print(
         f"Learning {_lengths(settings)} taps with {settings.learned.coefficient_bits}-bit "
@@ -32,9 +49,11 @@ def train(
         flush=True,
     )
     checkpoint = out / "train" / "checkpoint.npz"
-    design = learn(settings=settings, checkpoint=checkpoint, device=device, memory_gib=memory_gib)
+    design = learning.of_result(
+        training.train(settings, checkpoint, torch_device, memory_gib=memory, examples=examples)
+    )
     unlearned, _ = training.baseline(settings)
-    snr_db_baseline = training.validated_snr_db(unlearned, settings, torch_device)
+    snr_db_baseline = training.validated_snr_db(unlearned, settings, torch_device, examples)
     place(design, settings, out)
     design.float_filters.save(out / "train" / "float.npz")
     training.write_history(out / "train" / "history.csv", design.history)
@@ -46,6 +65,7 @@ def train(
         design=design.name,
         signed_digits=design_digits(design),
         hardwired_adders=_hardwired_adders(design),
+        **(_figures(waveform, prepared, held_out) if prepared else {}),
         **provenance(
             design_hash=design.hash,
             config_hash=settings.hash,
@@ -65,6 +85,40 @@ def train(
         f"{metrics.wall_time_s:.0f} s -> {out / 'design.json'}",
         flush=True,
     )
+
+
+def _prepared(file: str | Path, settings: Config, held_out: float) -> Prepared:
+    """Read a waveform file and cut it into examples; says what was found."""
+    from dbp.evaluation import recorded_examples
+
+    recording = read_recording(file)
+    with prefix_errors(file):
+        prepared = recorded_examples.prepare(recording, settings, held_out)
+    for what, cut, state in zip(
+        ("learned on", "held out"), prepared.cuts, prepared.states, strict=True
+    ):
+        print(f"{file}, {what}: {cut.symbols.size} symbols; {_found(state, settings)}", flush=True)
+    return prepared
+
+
+def _found(state: Tracked, settings: Config) -> str:
+    carrier_mhz = 1e3 * settings.link.symbol_rate_gbd * state.frequency
+    return (
+        f"carrier {carrier_mhz:+.1f} MHz, clock {1e6 * state.drift:+.2f} ppm, coherence "
+        f"{state.coherence:.4f}" + (", by conjugates" if state.conjugated else "")
+    )
+
+
+def _figures(file: str | Path | None, prepared: Prepared, held_out: float) -> dict[str, Any]:
+    """What `TrainMetrics` states of a recording."""
+    learned, validated = (cut.symbols.size for cut in prepared.cuts)
+    return {
+        "waveform": str(file),
+        "waveform_hash": prepared.recording.hash,
+        "held_out": held_out,
+        "learned_symbols": learned,
+        "validated_symbols": validated,
+    }
 
 
 def _lengths(settings: Config) -> str:

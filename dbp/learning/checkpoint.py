@@ -47,6 +47,7 @@ def phase_lengths(settings: Config) -> tuple[int, int, int]:
 class State:
     """All that learning needs to go on.
 
+    ``config_hash``: of the configuration, with that of a recording where one is learned on;
     ``parameters``, ``damping``: after the last iteration, None and the default in a new phase;
     ``floats``: the filters that the float phase ended with; ``best``: of all states of this phase,
     and that which it began with, the parameters with the highest validated effective SNR less
@@ -126,14 +127,14 @@ class State:
         return arrays
 
     @classmethod
-    def load(cls, path: Path | None, settings: Config) -> State:
+    def load(cls, path: Path | None, settings: Config, data_hash: str | None = None) -> State:
         """Read the state to go on from, or return a new one.
 
-        A checkpoint of another configuration, of other sources of ours, or of another kind of
-        processor is not gone on from.
-        Raises `InputError` where the file is no checkpoint.
+        ``data_hash``: of recorded data, in place of simulated ones. A checkpoint of another
+        configuration, of other data, of other sources of ours, or of another kind of processor is
+        not gone on from. Raises `InputError` where the file is no checkpoint.
         """
-        new = cls(settings.hash)
+        new = cls(settings.hash if data_hash is None else f"{settings.hash} {data_hash}")
         if path is None or not path.is_file():
             return new
         try:

@@ -376,22 +376,28 @@ class Model(Chain):
 class Detector:
     """Matched filter, symbol timing and the effective SNR, as `dbp.evaluation.measures` has them.
 
-    ``samples``: those of a block, ``samples_per_symbol`` of them a symbol.
+    ``samples``: those of a block, ``samples_per_symbol`` of them a symbol. ``edge_symbols``: at
+    each end, which are left out: where blocks are no circles, filters spoil them.
     """
 
     def __init__(
-        self, roll_off: float, samples: int, samples_per_symbol: Fraction = Fraction(2)
+        self,
+        roll_off: float,
+        samples: int,
+        samples_per_symbol: Fraction = Fraction(2),
+        edge_symbols: int = 0,
     ) -> None:
         pulse = root_raised_cosine(roll_off, float(samples_per_symbol), samples)
         self._pulse = torch.from_numpy(pulse).float()[:, None]
         self._symbols = int(samples / samples_per_symbol)
+        self._inside = slice(edge_symbols, self._symbols - edge_symbols)
 
     def symbols(self, x: Tensor) -> Tensor:
         """Received symbols, complex, shape ``(symbols, blocks)``, in any unit."""
         i, q = x.float()
         spectrum = torch.fft.fft(torch.complex(i, q), dim=0) * self._pulse.to(x.device)
         first, second = self._doubled(spectrum).chunk(2)
-        return torch.fft.ifft(first + second, dim=0)
+        return torch.fft.ifft(first + second, dim=0)[self._inside]
 
     def _doubled(self, spectrum: Tensor) -> Tensor:
         """As `dbp.link.resampling.resized`, to 2 bins a symbol: the pulse has no more."""

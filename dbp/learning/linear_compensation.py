@@ -9,19 +9,19 @@ import torch
 
 from dbp import config
 from dbp.datapath.design import Design
+from dbp.learning.data import Pairs
 from dbp.learning.float_model import Detector, to_signal
 from dbp.learning.gauss_newton import BATCH_COLUMNS
 from dbp.learning.least_squares import dispersion
-from dbp.link.transmission import Received
 
 # 20 dB: formats so coarse that they cost more excuse no result.
 MOST_ROUNDING = 1e-2
 
 
-def loss(link: config.Link, received: Received, detector: Detector) -> float:
+def loss(link: config.Link, received: Pairs, detector: Detector) -> float:
     """1 / SNR of ideal linear compensation of ``link``, in floating point.
 
-    The whole dispersion is undone at once, exactly, on the circular blocks of ``received``.
+    The whole dispersion is undone at once, exactly, on the blocks of ``received`` as circles.
     """
     samples = received.waveform.shape[-1]
     waveform = received.waveform.reshape(-1, samples)

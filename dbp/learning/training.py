@@ -23,9 +23,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
-from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
@@ -47,16 +45,16 @@ from dbp.learning import (
 from dbp.learning.checkpoint import Row, State, phase_lengths
 from dbp.learning.code_ranges import filled
 from dbp.learning.constant_phases import with_constant_phases
+from dbp.learning.data import TASKS, Data, Examples
 from dbp.learning.export import export
 from dbp.learning.filter_length import check_length, spread_samples
 from dbp.learning.float_filters import FloatFilters
-from dbp.learning.float_model import Detector, Model, exact_convolutions, to_signal
+from dbp.learning.float_model import Model, exact_convolutions
 from dbp.learning.gauss_newton import DAMPING
 from dbp.learning.layout import Layout
 from dbp.learning.least_squares import unlearned_filters
 from dbp.learning.linear_compensation import snr_db
 from dbp.learning.quantized_model import QuantizedModel
-from dbp.link import front_end, transmission
 from dbp.link.closed_forms import watts
 from dbp.support import threads
 from dbp.support.files import write_text
@@ -75,8 +73,6 @@ FALL_DB = 1.0
 FIRMER, EASIER = 4.0, 2.0
 # Each signed digit beyond the budget weighs this much when states are compared.
 OVER_BUDGET_DB = 1.0
-# Batches run side by side.
-TASKS = 64
 
 
 @dataclass(frozen=True)
@@ -154,16 +150,18 @@ def train(
     state: State | None = None,
     progress: bool = True,
     memory_gib: float | None = None,
+    examples: Examples | None = None,
 ) -> Result:
     """Learn the design of a configuration. Same arguments, same machine: same result.
 
     ``checkpoint``: a file that holds the state of learning after every iteration, from which it
-    goes on if it is there and of the same configuration. ``filters``: quantize these in place of
-    ones learned in floating point; without a checkpoint. ``state``: go on from this, such as what
-    `learn_floats` returned for `float_settings` of this configuration: the result is the same as
-    without. On a ``device`` other than the CPU, the link is simulated there, and losses and slopes
-    are computed there in torch's own operations, whose derivative keeps at most ``memory_gib`` and
-    computes the rest again (`dbp.learning.recomputation`): the result is the same. ``progress``
+    goes on if it is there and of the same configuration and data. ``filters``: quantize these in
+    place of ones learned in floating point; without a checkpoint. ``state``: go on from this, such
+    as what `learn_floats` returned for `float_settings` of this configuration: the result is the
+    same as without. On a ``device`` other than the CPU, the link is simulated there, and losses and
+    slopes are computed there in torch's own operations, whose derivative keeps at most
+    ``memory_gib`` and computes the rest again (`dbp.learning.recomputation`): the result is the
+    same. ``examples``: learn on these, of a recording, in place of simulated data. ``progress``
     shows a bar on a terminal, and a note of short filters. Raises `InputError` for filters far too
     short for a span, before learning, and for a result worse than linear compensation.
     """
@@ -171,7 +169,7 @@ def train(
     if filters is not None:
         settings = _for_filters(settings, filters, checkpoint)
     if state is None:
-        state = State.load(checkpoint, settings)
+        state = State.load(checkpoint, settings, examples.hash if examples else None)
     else:
         state = replace(state, config_hash=settings.hash, history=list(state.history))
     with (
@@ -184,7 +182,7 @@ def train(
             disable=None if progress else True,
         ) as bar,
     ):
-        data = _Data(settings, torch.device(device), pool, progress, memory_gib)
+        data = Data(settings, torch.device(device), pool, progress, memory_gib, examples)
 
         def keep(phase: str, loss: float, learner: _Learner) -> None:
             figures = learner.validate(), learner.objective.parameters, learner.damping
@@ -224,7 +222,7 @@ def float_settings(settings: Config) -> Config:
 def simulate_data(settings: Config) -> None:
     """Simulate the link for learning with a configuration, so that the cache has it."""
     with threads.pool(1) as pool:
-        data = _Data(settings, torch.device("cpu"), pool, progress=False)
+        data = Data(settings, torch.device("cpu"), pool, progress=False)
         for received in (data.train, data.validation):
             del received
 
@@ -237,7 +235,7 @@ def learn_floats(settings: Config) -> State:
     check_length(settings, note=False)
     state = State(settings.hash)
     with threads.pool(TASKS) as pool, exact_convolutions():
-        data = _Data(settings, torch.device("cpu"), pool, progress=False)
+        data = Data(settings, torch.device("cpu"), pool, progress=False)
 
         def keep(phase: str, loss: float, learner: _Learner) -> None:
             parameters, damping = learner.objective.parameters, learner.damping
@@ -273,8 +271,16 @@ def _lengths(taps: Sequence[int]) -> str:
     return "/".join(map(str, sorted(set(taps))))
 
 
-def validated_snr_db(design: Design, settings: Config, device: torch.device | str = "cpu") -> float:
-    """Effective SNR in dB of any design on the validation data of a configuration."""
+def validated_snr_db(
+    design: Design,
+    settings: Config,
+    device: torch.device | str = "cpu",
+    examples: Examples | None = None,
+) -> float:
+    """Effective SNR in dB of any design on the validation data of a configuration.
+
+    Or on those of ``examples``.
+    """
     power_uw = launch_power_uw(settings.training.launch_power_dbm)
     sent = settings.link.impairments.polarizations
     if design.polarizations != sent:
@@ -283,13 +289,13 @@ def validated_snr_db(design: Design, settings: Config, device: torch.device | st
             "link has"
         )
     with threads.pool(TASKS) as pool, exact_convolutions():
-        data = _Data(settings, torch.device(device), pool)
+        data = Data(settings, torch.device(device), pool, examples=examples)
         return snr_db(data.objective(QuantizedModel(design), power_uw, data.validation).loss())
 
 
 def _train(
     settings: Config,
-    data: _Data,
+    data: Data,
     state: State,
     keep: Callable[[str, float, _Learner], None],
     given: FloatFilters | None,
@@ -340,7 +346,7 @@ def _train(
     return result
 
 
-def _require_better_than_linear(result: Result, settings: Config, data: _Data) -> None:
+def _require_better_than_linear(result: Result, settings: Config, data: Data) -> None:
     """Raise `InputError` where compensating the dispersion alone does better than what was learned.
 
     Linear compensation may have the noise of the design's formats.
@@ -375,7 +381,7 @@ def _require_better_than_linear(result: Result, settings: Config, data: _Data) -
 
 def _learn_floats(
     settings: Config,
-    data: _Data,
+    data: Data,
     state: State,
     keep: Callable[[str, float, _Learner], None],
     iterations: int,
@@ -413,79 +419,11 @@ def _start(settings: Config, unlearned: FloatFilters) -> FloatFilters:
     )
 
 
-class _Data:
-    """Training and validation data: circular blocks of the link, each a training example."""
-
-    def __init__(
-        self,
-        settings: Config,
-        device: torch.device,
-        pool: ThreadPoolExecutor,
-        progress: bool = True,
-        memory_gib: float | None = None,
-    ) -> None:
-        training = settings.training
-        # Learning has no carrier recovery in its loss, and needs no phase noise of lasers; nor is
-        # there an equaliser in it that would undo what mixes both polarisations.
-        ideal = front_end.without_lasers(settings.link)
-        self._link = ideal.model_copy(
-            update={
-                "block_symbols": training.block_symbols,
-                "impairments": ideal.impairments.unmixed(),
-            }
-        )
-        self.training = training
-        self.counts_digits = bool(training.digit_price_mdb or training.digit_budget)
-        self.detector = Detector(self._link.roll_off, self._link.adc_samples, self._link.adc_rate)
-        self.device, self.pool, self._progress = device, pool, progress
-        # As many batches are differentiated side by side as the pool has threads.
-        side_by_side = min(TASKS, threads.cores())
-        self._memory = None if memory_gib is None else int(memory_gib * 2**30 / side_by_side)
-        # It need not be exact: with two polarisations half the blocks have as many symbols.
-        symbols = training.block_symbols * self._link.impairments.polarizations
-        self.curvature_blocks = -(-training.curvature_symbols // symbols)
-        self.seed = settings.seed
-
-    @cached_property
-    def train(self) -> transmission.Received:
-        return self._simulate("train", self.training.symbols)
-
-    @cached_property
-    def validation(self) -> transmission.Received:
-        return self._simulate("validate", self.training.validation_symbols)
-
-    def _simulate(self, purpose: transmission.Purpose, symbols: int) -> transmission.Received:
-        return transmission.simulate(
-            self._link,
-            self.training.launch_power_dbm,
-            -(-symbols // self.training.block_symbols),
-            seed=self.seed,
-            purpose=purpose,
-            device=self.device,
-            progress=self._progress and purpose == "train",
-        )
-
-    def objective(
-        self,
-        model: Model | QuantizedModel,
-        launch_power: float,
-        received: transmission.Received,
-    ) -> gauss_newton.Objective:
-        """The loss of a model, which moves to the device, on some of the data."""
-        convert = model.convert if isinstance(model, QuantizedModel) else to_signal
-        signal = convert(received.waveform).to(self.device)
-        symbols = received.symbols.reshape(-1, received.symbols.shape[-1])
-        sent = torch.from_numpy(symbols.T.astype(np.complex64)).to(self.device)
-        model.to(self.device)
-        model.memory = self._memory
-        return gauss_newton.Objective(model, launch_power, signal, sent, self.detector, self.pool)
-
-
 class _Learner:
     """One model and its parameters as they are learned, from a checkpoint's ``state`` on."""
 
     def __init__(
-        self, model: Model | QuantizedModel, launch_power: float, data: _Data, state: State
+        self, model: Model | QuantizedModel, launch_power: float, data: Data, state: State
     ) -> None:
         self._data, self.damping = data, DAMPING
         self.objective = data.objective(model, launch_power, data.train)

@@ -38,6 +38,17 @@ class TrainMetrics(Metrics):
     """Signed digits of all its half taps, other than zero; of older runs none."""
     hardwired_adders: int | None = None
     """Adders of two inputs per sample in all its filters, where taps are hardwired."""
+    waveform: str | None = None
+    """The waveform file that was learned on; left out where data were simulated, and with it the
+    next four."""
+    waveform_hash: str | None = None
+    """SHA-256 of what it holds, the same in every kind of file."""
+    held_out: float | None = None
+    """The share of it, at its end, that was not learned on and validates."""
+    learned_symbols: int | None = None
+    """Its symbols that were learned on, of both polarisations together."""
+    validated_symbols: int | None = None
+    """Its symbols that validate."""
 
 
 class AdderGraphSize(BaseModel):
@@ -1181,6 +1192,9 @@ class BerMetrics(Metrics):
     """Or before the group of blocks that would exceed this many bits."""
     waveform: str | None = None
     """The file that was counted on."""
+    first_sample: int | None = None
+    """Of that file, the first that was counted, and from which delays are; left out where it is the
+    first of all: a design that was learned on the file is counted on what was held out."""
     receiver: Literal["genie", "blind"] = "genie"
     """Who found the symbols behind the equalisers."""
 

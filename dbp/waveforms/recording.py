@@ -6,10 +6,12 @@ bytes of a file are read by `dbp.support.untrusted_files`, in a child process.
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,9 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dbp.config import Modulation
-from dbp.config.limits import LAUNCH_POWERS_DBM, ROLL_OFFS, SAMPLES_PER_SYMBOL, SYMBOL_RATES_GBD
+from dbp.config.limits import (
+    HELD_OUT,
+    LAUNCH_POWERS_DBM,
+    ROLL_OFFS,
+    SAMPLES_PER_SYMBOL,
+    SYMBOL_RATES_GBD,
+)
 from dbp.datapath.limits import MAX_RATE_NUMERATOR
-from dbp.errors import InputError
+from dbp.errors import InputError, shown
 from dbp.link import modulation
 from dbp.link.modulation import Waveform
 from dbp.support import untrusted_files
@@ -67,6 +75,33 @@ class Recording:
     def polarizations(self) -> int:
         """1 or 2."""
         return self.waveform.ndim
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of all that it holds, whatever the kind of file that it was read from."""
+        values = self.samples_per_symbol, self.symbol_rate_baud, self.roll_off
+        stated = *map(float, values), float(self.launch_power_dbm), self.modulation, self.link
+        digest = hashlib.sha256(repr(stated).encode())
+        for array in (self.waveform, self.symbols):
+            if array is not None:
+                digest.update(f"{array.shape}".encode())
+                digest.update(np.ascontiguousarray(array, "<c16").tobytes())
+        return digest.hexdigest()
+
+    def parts(self, held_out: float) -> tuple[Recording, Recording]:
+        """Return a part to learn on, and behind it the share ``held_out``, which is kept from that.
+
+        No sample is in both. Both have all of ``symbols``. `InputError` for a share that is none.
+        """
+        if isinstance(held_out, bool) or not isinstance(held_out, int | float):
+            raise InputError(f"held_out = {shown(held_out)}: must be a number")
+        low, high = HELD_OUT
+        if not low <= held_out <= high:
+            raise InputError(f"held_out = {held_out:g}: must be in {low:g}..{high:g}")
+        samples = self.waveform.shape[-1]
+        first = samples - round(held_out * samples)
+        before, behind = self.waveform[..., :first], self.waveform[..., first:]
+        return replace(self, waveform=before), replace(self, waveform=behind)
 
 
 def read_recording(path: str | Path) -> Recording:

@@ -140,7 +140,7 @@ def synchronize_all(
     """
 
     def searching(equalized: Waveform) -> Callable[[Waveform], _Search]:
-        spectrum = _at_two_per_symbol(equalized, roll_off, samples_per_symbol)
+        spectrum = at_two_per_symbol(equalized, roll_off, samples_per_symbol)
         return lambda symbols: _Search(spectrum, symbols)
 
     found = find_convention(equalize, waveform, np.atleast_2d(sent), searching)
@@ -243,7 +243,7 @@ def _equalized(equalize: Equalize, waveform: Waveform, conjugated: bool) -> Wave
     return equalize(waveform[np.newaxis])[0]
 
 
-def _at_two_per_symbol(
+def at_two_per_symbol(
     equalized: Waveform, roll_off: float, samples_per_symbol: Fraction
 ) -> NDArray[np.complex128]:
     """The spectrum behind the matched filter at 2 samples per symbol, shape ``(rows, samples)``.

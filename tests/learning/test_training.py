@@ -12,6 +12,7 @@ from dbp.evaluation import counting, measures
 from dbp.evaluation.receivers import FixedReceiver, FloatReceiver, Reference
 from dbp.learning import integer_rounding, training
 from dbp.learning.checkpoint import State
+from dbp.learning.data import Data
 from dbp.learning.digit_rounding import design_digits
 from dbp.learning.float_model import Model
 from dbp.learning.quantized_model import QuantizedModel
@@ -314,7 +315,7 @@ def test_learning_hears_still_lasers_and_the_converter():
         link_ = config.link_with(settings.link, impairments)
         settings = settings.model_copy(update={"link": link_})
         with ThreadPoolExecutor(1) as pool:
-            return training._Data(settings, torch.device("cpu"), pool).train.waveform
+            return Data(settings, torch.device("cpu"), pool).train.waveform
 
     ideal, converter = waveform(), waveform(adc_bits=5)
     lasers = {"receiver_linewidth_khz": 100.0, "frequency_offset_mhz": 500.0}

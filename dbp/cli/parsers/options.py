@@ -157,6 +157,20 @@ def millidecibels(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """The share of a recording that is held out."""
+    from dbp.config.limits import HELD_OUT
+
+    low, high = HELD_OUT
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be in {low:g}..{high:g}")
+    return value
+
+
 def gibibytes(text: str) -> float:
     """An amount of memory in GiB, greater than 0."""
     try:
