@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.learning import settings as of_rate
-from helpers.waveforms import turned
+from helpers.waveforms import here, turned
 
 import dbp
 from dbp import config
@@ -25,7 +25,8 @@ from dbp.learning.checkpoint import State
 from dbp.learning.data import Data
 from dbp.learning.quantized_model import QuantizedModel
 from dbp.link import transmission
-from dbp.waveforms.recording import Recording
+from dbp.support import untrusted_files
+from dbp.waveforms.recording import Recording, read_recording
 
 # Whole samples at 4/3 of them a symbol, too.
 SYMBOLS = 16380
@@ -247,6 +248,24 @@ def test_in_python_a_recording_is_an_argument_of_learn():
     assert (design.hash, design.snr_db_quantized) == (same.design.hash, same.snr_db_quantized)
     with pytest.raises(InputError, match=r"recording = 'x': must be what dbp\.load"):
         dbp.learn(settings=used, recording="x")
+
+
+def test_a_capture_in_zarr_is_cut_as_what_it_was_made_of(tmp_path, monkeypatch):
+    pytest.importorskip("zarr", reason="pip install 'digital-backpropagation[zarr]'")
+    stores = pytest.importorskip("benchmarks.public_recordings")
+    monkeypatch.setattr(untrusted_files, "_in_a_process", here)
+    ideal, used = recording(True), settings(True)
+    capture = stores.write_labptptm2(tmp_path / "store", ideal, used.link)
+    read = read_recording(capture)
+    assert read.link["spans"] == used.link.spans
+    ours, theirs = (prepared(each, dual=True).examples for each in (ideal, read))
+    # In volts, and rounded to single precision.
+    for one, other in ((ours.train, theirs.train), (ours.validation, theirs.validation)):
+        assert np.allclose(one.waveform, other.waveform, rtol=0, atol=1e-4)
+        assert np.allclose(one.symbols, other.symbols, rtol=0, atol=1e-3)
+    with pytest.raises(InputError, match=r"^spans = 4: link.spans = 8 in the configuration"):
+        wrong = used.link.model_copy(update={"spans": 8})
+        recorded_examples.prepare(read, used.model_copy(update={"link": wrong}), 0.25)
 
 
 # What does not fit.
