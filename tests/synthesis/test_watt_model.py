@@ -99,8 +99,8 @@ def test_whole_receivers_are_predicted_too(name):
 @pytest.mark.parametrize(
     ("kit", "filters", "power_w", "ratio"),
     [
-        # Of all its hardwired steps `dbp compare` takes one that glitches little: all of them took
-        # 1.14 times its watts (docs/concepts/trust.md).
+        # Of all its hardwired steps `dbp compare` takes one that glitches little: all of them take
+        # 1.13 times its watts (docs/concepts/trust.md, "One step for all").
         ("nangate45", "hardwired", 15.8, pytest.approx(1.11, abs=0.01)),
         ("asap7", "reconfigurable", 7.9, pytest.approx(1, rel=0.08)),
     ],
