@@ -33,7 +33,7 @@ SMALLER = {
     "lanes=4": "lanes=1",
     # Whose compilation takes no time.
     "stimulus=rx)\ncost": 'stimulus=rx, simulator="icarus")\ncost',
-    "symbols=65_536": "symbols=8192",
+    "symbols=65_536": "symbols=1024",
     "step=16, lanes=2": "step=1, lanes=1",
 }
 

@@ -49,7 +49,7 @@ max_bits = 70000
 [hardware]
 lanes = 3
 synthesis_lanes = 1
-stimulus_symbols = 1024
+stimulus_symbols = 512
 """
 
 needs_icarus = pytest.mark.skipif(not shutil.which("iverilog"), reason="needs iverilog")
