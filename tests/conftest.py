@@ -23,6 +23,7 @@ if SCALE == 1:
 LONGEST = (
     "learning/test_float_model.py",
     "synthesis/test_synthesize_step.py",
+    "synthesis/test_fit_clock.py",
     "cli/test_run.py",
     "evaluation/test_slurm.py",
     "exploration/test_explore.py",
@@ -43,6 +44,7 @@ LONGEST = (
     "config/test_sweep.py",
     "api/test_script.py",
     "datapath/test_shipped.py",
+    "evaluation/test_carrier.py",
 )
 
 
