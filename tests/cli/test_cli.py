@@ -41,7 +41,7 @@ def test_ranges_as_people_type_them(arguments, powers):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "papre", "--out", "RUN"], "the presets are demo, dual-c6-s9"),
+        (["run", "papre", "--out", "RUN"], "the presets are demo, dual-20gbd-c6-s9"),
         (["train", "misspelt.toml", "--out", "RUN"], "link.spam_km: unknown key; the keys here"),
         (["train", "negative.toml", "--out", "RUN"], "link.span_km = -80.0: .* greater than 0"),
         (["train", "even.toml", "--out", "RUN"], "learned.taps = 14: must be odd"),

@@ -129,7 +129,7 @@ def test_what_does_not_fit_is_refused_by_key(text, message):
 
 def test_unknown_names_and_unreadable_files_are_refused(tmp_path):
     with pytest.raises(
-        InputError, match="neither a file nor a preset; the presets are demo, dual-c6-s9"
+        InputError, match="neither a file nor a preset; the presets are demo, dual-20gbd-c6-s9"
     ):
         config.load("papre")
     (tmp_path / "x.toml").write_bytes(b"\xff\xfe")
