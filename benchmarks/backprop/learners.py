@@ -18,6 +18,7 @@ from torch import Tensor
 from benchmarks.backprop import adjoints, categorical, estimators, implicit, layers, local
 from benchmarks.backprop.task import BATCH_BLOCKS, Task, Vector
 from dbp.learning import digit_rounding, gauss_newton, integer_rounding
+from dbp.learning.descent import Adam
 from dbp.learning.float_filters import FloatFilters
 from dbp.learning.float_model import Model
 from dbp.learning.layout import Layout
@@ -55,21 +56,6 @@ class Run:
 
 
 Method = Callable[[Run, Setting], Iterator[None]]
-
-
-class Adam:
-    """D. Kingma and J. Ba, "Adam: a method for stochastic optimization", arXiv:1412.6980."""
-
-    def __init__(self, size: int) -> None:
-        self._mean, self._square, self._count = np.zeros(size), np.zeros(size), 0
-
-    def move(self, gradient: Vector) -> Vector:
-        """The next move, for a rate of 1."""
-        self._count += 1
-        self._mean += 0.1 * (gradient - self._mean)
-        self._square += 0.001 * (gradient**2 - self._square)
-        mean = self._mean / (1 - 0.9**self._count)
-        return -mean / (np.sqrt(self._square / (1 - 0.999**self._count)) + 1e-12)
 
 
 def descend(

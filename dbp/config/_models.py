@@ -375,6 +375,8 @@ class Training(_Table):
     """Iterations of the joint start, which needs no data."""
     float_iterations: int = Field(5, ge=0, le=10_000)
     """Gauss-Newton iterations in floating point."""
+    descent_steps: int = Field(0, ge=0, le=10_000_000)
+    """Then steps of Adam in floating point; some thousands where few symbols are learned on."""
     signal_iterations: int = Field(5, ge=0, le=10_000)
     """Then iterations on rounded signals."""
     tap_iterations: int = Field(8, ge=1, le=10_000)
@@ -498,7 +500,13 @@ LATER_IMPAIRMENTS_KEYS = (
     *("polarisation_rotation_krad_per_s", "amplifier_pdl_db", "fibre_seed"),
 )
 LATER_FILTERS_KEYS = ("rotations_per_span",)
-LATER_TRAINING_KEYS = "fill_codes", "wide_search", "digit_price_mdb", "digit_budget"
+LATER_TRAINING_KEYS = (
+    "descent_steps",
+    "fill_codes",
+    "wide_search",
+    "digit_price_mdb",
+    "digit_budget",
+)
 # Keys of the impairments that mix both polarisations, where they are not 0 or false.
 MIXING_KEYS = (
     *("pmd_ps_per_root_km", "polarisation_rotation"),

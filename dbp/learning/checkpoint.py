@@ -38,9 +38,10 @@ class Row:
 
 
 def phase_lengths(settings: Config) -> tuple[int, int, int]:
-    """Iterations of each of `PHASES`."""
+    """Iterations of each of `PHASES`; the descent of the first counts as one."""
     training = settings.training
-    return training.float_iterations, training.signal_iterations, training.tap_iterations
+    floats = training.float_iterations + (training.descent_steps > 0)
+    return floats, training.signal_iterations, training.tap_iterations
 
 
 @dataclass

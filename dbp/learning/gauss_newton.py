@@ -140,8 +140,13 @@ class Objective:
 
         return self._mean(one)
 
-    def slope(self) -> Vector:
-        """J^T e over all data, as in `curvature_and_slope`, but by the adjoint.
+    @property
+    def block_symbols(self) -> int:
+        """Symbols of a block, of both polarisations where there are two."""
+        return self._sent.shape[0] * self.model.polarizations
+
+    def slope(self, blocks: NDArray[np.int64] | None = None) -> Vector:
+        """J^T e over all data, or some blocks, as in `curvature_and_slope`, but by the adjoint.
 
         Zeros where it is not finite: then no direction is known to go down.
         """
@@ -155,6 +160,8 @@ class Objective:
             with np.errstate(all="ignore"):
                 return flat / (2 * (1 - loss.item()) ** 2)
 
+        if blocks is not None:
+            return _finite(one(self._some(blocks)))
         return _finite(self._mean(one))
 
     def curvature(self, blocks: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -166,13 +173,18 @@ class Objective:
         each = model.polarizations
 
         def one(batch: NDArray[np.int64]) -> NDArray[np.float64]:
-            columns = (each * batch[:, None] + np.arange(each)).ravel()
-            indices = torch.from_numpy(columns).to(self._signal.device)
-            signal, sent = self._signal[..., indices].cpu(), self._sent[:, indices].cpu()
+            signal, sent = (part.cpu() for part in self._some(batch))
             return curvature_and_slope(model, self._launch_power, signal, sent, self._detector)[0]
 
         batches = np.array_split(blocks, -(-each * blocks.size // CURVATURE_BATCH_COLUMNS))
         return _finite(sum(self._pool.map(one, batches), np.zeros(())) / len(batches))
+
+    def _some(self, blocks: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Signal and sent symbols of some blocks."""
+        each = self.model.polarizations
+        columns = (each * blocks[:, None] + np.arange(each)).ravel()
+        indices = torch.from_numpy(columns).to(self._signal.device)
+        return self._signal[..., indices], self._sent[:, indices]
 
     def _loss(self, signal: Tensor, sent: Tensor) -> Tensor:
         return self._detector.loss(self.model(signal.contiguous(), self._launch_power), sent)

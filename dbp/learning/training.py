@@ -2,7 +2,8 @@
 
 1. Start: LS-CO filters, designed jointly as a chain (`dbp.learning.joint_start`); needs no data.
 2. ``float``: damped Gauss-Newton iterations (`dbp.learning.gauss_newton`) on the mean squared error
-   of the symbols, taps and Kerr constants together, in floating point.
+   of the symbols, taps and Kerr constants together, in floating point; then, where
+   ``training.descent_steps`` says so, as many of Adam (`dbp.learning.descent`).
 3. ``signals``: the same on `dbp.learning.quantized_model.QuantizedModel`, with signals and Kerr
    constants rounded and the taps not yet; before it, where ``training.fill_codes`` says so, filters
    are turned and scaled to fill the codes of their taps (`dbp.learning.code_ranges`).
@@ -36,6 +37,7 @@ from dbp.config import Config
 from dbp.datapath.design import Design, launch_power_uw
 from dbp.errors import InputError, shown
 from dbp.learning import (
+    descent,
     digit_rounding,
     gauss_newton,
     integer_rounding,
@@ -241,7 +243,7 @@ def learn_floats(settings: Config) -> State:
             parameters, damping = learner.objective.parameters, learner.damping
             state.add(phase, loss, learner.validate(), parameters, damping)
 
-        _learn_floats(settings, data, state, keep, settings.training.float_iterations)
+        _learn_floats(settings, data, state, keep)
     return state
 
 
@@ -263,7 +265,8 @@ def _for_filters(settings: Config, filters: FloatFilters, checkpoint: Path | Non
             f"constants: must be {len(taps)} of {_lengths(taps)} and {kerr_taps}, as link.spans, "
             "rotations_per_span, taps and kerr_taps say"
         )
-    training = settings.training.model_copy(update={"float_iterations": 0})
+    no_floats = {"float_iterations": 0, "descent_steps": 0}
+    training = settings.training.model_copy(update=no_floats)
     return settings.model_copy(update={"training": training})
 
 
@@ -302,12 +305,12 @@ def _train(
 ) -> Result:
     power_dbm = settings.training.launch_power_dbm
     power_mw, power_uw = 1e3 * watts(power_dbm), launch_power_uw(power_dbm)
-    float_end, signal_end, tap_end = accumulate(phase_lengths(settings))
+    _, signal_end, tap_end = accumulate(phase_lengths(settings))
 
     floats = state.floats
     begins = floats is None
     if floats is None:
-        floats = given or _learn_floats(settings, data, state, keep, float_end)
+        floats = given or _learn_floats(settings, data, state, keep)
         state.end_floats(floats)
     polarizations = settings.link.impairments.polarizations
     ended = Model(floats, polarizations)
@@ -384,7 +387,6 @@ def _learn_floats(
     data: Data,
     state: State,
     keep: Callable[[str, float, _Learner], None],
-    iterations: int,
 ) -> FloatFilters:
     """The float phase, from where it was killed, or from the better of two starts."""
     power_mw = 1e3 * watts(settings.training.launch_power_dbm)
@@ -398,8 +400,12 @@ def _learn_floats(
         if snr_db(other.loss()) > learner.validate() + FALL_DB:
             learner.objective.parameters = other.parameters
         learner.begin(state)
-    while len(state.history) < iterations:
+    training = settings.training
+    while len(state.history) < training.float_iterations:
         keep("float", learner.iterate(len(state.history)), learner)
+    if len(state.history) < phase_lengths(settings)[0]:
+        learner.take_best(state)
+        keep("float", learner.descend(training.descent_steps), learner)
     if state.fell(SNR_TOLERANCE_DB):
         learner.take_best(state)
     return model.filters()
@@ -458,6 +464,15 @@ class _Learner:
             self.objective, self._curvature(iteration), self.damping, everything, self._limits
         )
         return loss
+
+    def descend(self, steps: int) -> float:
+        """Move all parameters to the best validated state of a descent; returns its loss."""
+        best, best_at = self.validate(), self.objective.parameters
+        for _ in descent.descend(self.objective, steps, self._data.seed, self._limits):
+            if (found := self.validate()) > best:
+                best, best_at = found, self.objective.parameters
+        self.objective.parameters = best_at
+        return self.objective.loss()
 
     def round_taps(self, model: QuantizedModel, state: State) -> float:
         """Round the taps, again if they are rounded already, then move K; returns the loss.
