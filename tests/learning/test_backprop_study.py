@@ -1,12 +1,22 @@
 """Every method of the study in `benchmarks/backprop`, where the answer is known."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks.backprop import adjoints, categorical, estimators, implicit, layers, local, saliency
+from benchmarks.backprop import (
+    adjoints,
+    categorical,
+    estimators,
+    implicit,
+    layers,
+    local,
+    saliency,
+    study,
+)
 from benchmarks.backprop import report as reports
 from benchmarks.backprop.methods import QUESTIONS, TRIALS
 from dbp import config
@@ -298,3 +308,29 @@ def test_the_table_has_a_line_per_method_and_case_with_its_interval(tmp_path):
     assert "| ARSM | 22.00 ± 2.48 | +0.50 ± 0.00 | 1.00 | 5 |" in reports.markdown(
         [reference, line]
     )
+
+
+@pytest.mark.parametrize("size", ["small", "full"])
+def test_the_pages_tables_are_those_of_the_runs(size):
+    docs = Path(__file__).parents[2] / "docs"
+    page = (docs / "results" / "backpropagation.md").read_text()
+    runs = reports.read_runs(docs / "images" / f"backpropagation-{size}.csv")
+    tables = reports.cases(reports.lines(runs))
+    assert len(tables) == {"small": 7, "full": 4}[size]
+    for table in tables:
+        assert reports.markdown(table) in page, reports.title(table[0])
+
+
+def test_the_full_form_takes_one_case_and_the_settings_of_the_small_one():
+    tried = {}
+    while left := list(study.missing(tried)):
+        for question, row, case, setting, seed in left:
+            key = study.key_of(question.name, row.name, case, setting, seed)
+            # The last setting of each row is the best.
+            tried[key] = {"validated_db": row.settings.index(setting)}
+    full = list(study.missing({}, tried))
+    assert {seed for *_, seed in full} == set(study.SEEDS)
+    assert len(full) == len(study.SEEDS) * sum(len(question.rows) for question in QUESTIONS)
+    for question, row, case, setting, _ in full:
+        assert case == question.cases[question.tuned]
+        assert setting == row.settings[-1]
