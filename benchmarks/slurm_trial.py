@@ -11,6 +11,7 @@ counted the same; what is left of jobs and processes at the end is a fault, as i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -33,7 +34,7 @@ min_errors = 100000000
 max_bits = {bits}
 """
 # What the trial of signals counts at each power, and the one of walltimes.
-BITS, BITS_OF_WALLTIME = 3_000_000, 80_000_000
+BITS, BITS_OF_WALLTIME = 3_000_000, 30_000_000
 ANSWERS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGKILL: -9}
 ANSWER_S = 2.0
 
@@ -43,13 +44,16 @@ class Trial:
 
     def __init__(self, folder: Path, conf: str) -> None:
         self.folder, self.faults = folder, 0
+        self.started: list[subprocess.Popen] = []
         self.environment = {**os.environ, "SLURM_CONF": conf}
 
     def start(self, out: str, config: str, *more: str) -> subprocess.Popen:
         command = [sys.executable, "-m", "dbp.cli", "ber", "chip.json", "--config", config]
         with (self.folder / f"{out}.log").open("a") as log:
-            return subprocess.Popen([*command, "--out", out, *more], cwd=self.folder, stdout=log,
-                                    stderr=log, env=self.environment)  # fmt: skip
+            process = subprocess.Popen([*command, "--out", out, *more], cwd=self.folder, stdout=log,
+                                       stderr=log, env=self.environment)  # fmt: skip
+        self.started.append(process)
+        return process
 
     def jobs(self, state: str = "") -> list[str]:
         asked = ["squeue", "--noheader", "--format=%A", *([f"--states={state}"] if state else [])]
@@ -128,8 +132,10 @@ def main() -> None:
         tempfile.TemporaryDirectory(**prefix) as daemons,
         tempfile.TemporaryDirectory(**prefix) as name,
         slurm.real(Path(daemons)) as conf,
+        contextlib.ExitStack() as ended,
     ):
         trial = Trial(Path(name), conf)
+        ended.callback(lambda: [process.terminate() for process in trial.started])
         DESIGN.save(trial.folder / "chip.json")
         for file, bits in (("small.toml", BITS), ("long.toml", BITS_OF_WALLTIME)):
             (trial.folder / file).write_text(CONFIG.format(bits=bits))

@@ -28,6 +28,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+BEFORE_OURS = b"Fatal Python error: init_import_site"
 CONFIG = """
 seed = 5
 [link]
@@ -183,6 +184,8 @@ class Soak:
             self.slowest_s = max(self.slowest_s, took_s)
             # While the interpreter begins there is nobody to answer yet, but for itself.
             early = status == -number and (not errors or after_s < 1)
+            # Python's own words for Ctrl-C that meets it before any code of ours.
+            early |= status == 1 and after_s < 1 and errors.startswith(BEFORE_OURS)
             if not early and status != 128 + number and status != 0:
                 self.fault(f"{where}: exit status {status}: {errors.decode()}")
             elif status == 128 + number and not 1 <= errors.decode().count("dbp: ") <= 1:
