@@ -34,7 +34,7 @@ min_errors = 100000000
 max_bits = {bits}
 """
 # What the trial of signals counts at each power, and the one of walltimes.
-BITS, BITS_OF_WALLTIME = 3_000_000, 30_000_000
+BITS, BITS_OF_WALLTIME = 3_000_000, 160_000_000
 ANSWERS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGKILL: -9}
 ANSWER_S = 2.0
 
