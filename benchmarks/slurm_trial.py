@@ -33,7 +33,7 @@ launch_power_dbm = [-12.0, -11.0, -10.0]
 min_errors = 100000000
 max_bits = {bits}
 """
-# What the trial of signals counts at each power, and the one of walltimes.
+# Bits that a run counts at each launch power: where signals are tried, and where walltimes are.
 BITS, BITS_OF_WALLTIME = 3_000_000, 160_000_000
 ANSWERS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGKILL: -9}
 ANSWER_S = 2.0

@@ -138,7 +138,7 @@ def rows(out: Path) -> list[Figures]:
             "taps": settings.learned.taps,
             "lanes": lanes(settings),
             "launch_power_dbm": settings.training.launch_power_dbm,
-            # Of both polarisations, at 2 samples per symbol.
+            # The links of the presets have 2 samples per symbol and both polarisations.
             "multiplier_bits_per_symbol": 2 * complexity(design).multiplier_bits,
             **{f"{key}_snr_db": round(value, 2) for key, value in snr_db.items()},
         }
@@ -161,7 +161,7 @@ GROWING = (
     *("spread_samples", "taps", "multiplier_bits_per_symbol"),
     *("power_w", "area_mm2", "pj_per_bit"),
 )
-# What the first panel shows: columns of the table and what they are called.
+# The first panel shows these columns of the table, under these names.
 LENGTHS = {"spread_samples": "samples that a span spreads over", "taps": "taps learned"}
 WORDS = {"reconfigurable": "taps in registers", "hardwired": "taps in the logic"}
 

@@ -24,11 +24,11 @@ from dbp.learning.layout import Layout
 from dbp.link.resampling import resized
 from dbp.waveforms.recording import Recording
 
-# Of fewer, filters would learn the noise; and of fewer no choice among states is sure.
+# With fewer symbols filters learn the noise, and the choice among states is left to chance.
 LEAST_LEARNED, LEAST_VALIDATED = 8192, 2048
-# By how much a recording may differ from a configuration: of a rate or a share, and in dB.
+# A recording may differ from a configuration by this: rates and shares relatively, powers in dB.
 _RELATIVE, _OF_LINK, _DB = 1e-3, 1e-2, 0.05
-# Of so many symbols the clock may leave out one.
+# The clock may leave out one symbol in this many.
 _SLOW = 1000
 
 
