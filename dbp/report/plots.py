@@ -24,7 +24,6 @@ from dbp.support.style import MARKERS, MUTED, color, grid, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.container import ErrorbarContainer
 
 
 @styled
@@ -149,14 +148,12 @@ def learning_curve(history: Sequence[Mapping[str, Any]]) -> Figure:
 def plot_comparison(rows: Sequence[ComparisonRow], ax: Axes | None = None) -> Axes:
     """Draw BER against the whole receiver's power, for rows of one kit, in the colours of designs.
 
-    Filled: taps in registers; hollow: hardwired.
+    Filled: taps in registers; hollow: hardwired; crosses, with a name each: estimates.
     """
     ax = ax or Figure(figsize=(6, 3.9), layout="constrained").subplots()
-    designs = list(dict.fromkeys(row.design for row in rows))
-    for design, drawn in _draw_comparison(rows, designs, ax).items():
-        drawn.set_label(design)
+    handles = _draw_comparison(rows, _designs(rows), ax) | _kinds(rows)
     ax.set_ylabel("BER at the best launch power")
-    ax.legend()
+    ax.legend(handles.values(), handles.keys())
     return ax
 
 
@@ -164,19 +161,16 @@ def plot_comparison(rows: Sequence[ComparisonRow], ax: Axes | None = None) -> Ax
 def comparison(rows: Sequence[ComparisonRow]) -> Figure:
     """Return a figure with BER against power in a panel for each kit, and one legend."""
     kits = list(dict.fromkeys(row.pdk for row in rows))
-    designs = list(dict.fromkeys(row.design for row in rows))
+    designs = _designs(rows)
     height = max(3.9, 0.2 * len(designs) + 0.5)  # inches: the legend has a line for each
     figure = Figure(figsize=(3.4 * len(kits) + 2.6, height), layout="constrained")
     axes = figure.subplots(1, len(kits), squeeze=False, sharey=True)[0]
-    handles: dict[str, Any] = {}
+    handles: dict[str, Line2D] = {}
     for ax, kit in zip(axes, kits, strict=True):
-        drawn = _draw_comparison([row for row in rows if row.pdk == kit], designs, ax)
-        for design, handle in drawn.items():
-            handles.setdefault(design, handle)
+        handles |= _draw_comparison([row for row in rows if row.pdk == kit], designs, ax)
         ax.set(title=kit)
     axes[0].set_ylabel("BER at the best launch power")
-    if any(row.filters == "hardwired" for row in rows):
-        handles["hollow: hardwired"] = Line2D([], [], marker="o", color=MUTED, mfc="none", ls="")
+    handles |= _kinds(rows)
     figure.legend(handles.values(), handles.keys(), loc="outside right upper")
     return figure
 
@@ -185,78 +179,102 @@ def comparison(rows: Sequence[ComparisonRow]) -> Figure:
 def energy(rows: Sequence[ComparisonRow]) -> Figure | None:
     """Return a figure of effective SNR against energy, a panel for each kit; None without an SNR.
 
-    References, whose energy is an estimate, are crosses with their names beside them.
+    The SNR is that at the launch power of the least BER. References, whose energy is an estimate,
+    are crosses with their names beside them.
     """
     rows = [row for row in rows if row.snr_db is not None]
     if not rows:
         return None
     kits = list(dict.fromkeys(row.pdk for row in rows))
-    designs = list(dict.fromkeys(row.design for row in rows if row.filters != REFERENCE_FILTERS))
+    designs = _designs(rows)
     figure = Figure(figsize=(3.4 * len(kits) + 2.6, 3.9), layout="constrained")
     axes = figure.subplots(1, len(kits), squeeze=False, sharey=True)[0]
-    handles: dict[str, Any] = {}
+    handles: dict[str, Line2D] = {}
     for ax, kit in zip(axes, kits, strict=True):
         handles |= _draw_energy([row for row in rows if row.pdk == kit], designs, ax)
-        ax.set(title=kit, xlabel="pJ per bit")
-    axes[0].set_ylabel("effective SNR at the launch power of least BER, dB")
-    if any(row.filters == "hardwired" for row in rows):
-        handles["hollow: hardwired"] = Line2D([], [], marker="o", color=MUTED, mfc="none", ls="")
-    if any(row.filters == REFERENCE_FILTERS for row in rows):
-        handles["cross: an estimate"] = Line2D([], [], marker="x", color=MUTED, ls="")
+        ax.set(title=kit, xlabel="energy (pJ per bit)")
+    axes[0].set_ylabel("effective SNR (dB)")
+    handles |= _kinds(rows)
     figure.legend(handles.values(), handles.keys(), loc="outside right upper")
     return figure
+
+
+def _designs(rows: Sequence[ComparisonRow]) -> list[str]:
+    """Return the designs that have a colour: all that are not references."""
+    return list(dict.fromkeys(row.design for row in rows if row.filters != REFERENCE_FILTERS))
+
+
+def _mark(row: ComparisonRow, designs: Sequence[str]) -> dict[str, Any]:
+    """Return the style of a row's mark, as the legend has it, where it is not hollow."""
+    if row.filters == REFERENCE_FILTERS:
+        return {"marker": "x", "color": MUTED, "ls": ""}
+    number = designs.index(row.design)
+    return {"marker": MARKERS[number % len(MARKERS)], "color": color(number), "ls": ""}
+
+
+def _face(row: ComparisonRow) -> dict[str, Any]:
+    return {"mfc": "none"} if row.filters == "hardwired" else {}
+
+
+def _kinds(rows: Sequence[ComparisonRow]) -> dict[str, Line2D]:
+    """Return the lines of the legend that tell kinds of rows."""
+    kinds = {row.filters for row in rows}
+    handles: dict[str, Line2D] = {}
+    if "hardwired" in kinds:
+        handles["hollow: hardwired"] = Line2D([], [], marker="o", color=MUTED, mfc="none", ls="")
+    if REFERENCE_FILTERS in kinds:
+        handles["cross: an estimate"] = Line2D([], [], marker="x", color=MUTED, ls="")
+    return handles
+
+
+def _legend(
+    rows: Sequence[ComparisonRow],
+    designs: Sequence[str],
+    at: Sequence[tuple[float, float]],
+    ax: Axes,
+) -> dict[str, Line2D]:
+    """Write the names of references, drawn ``at`` their places; return a mark for each design."""
+    handles: dict[str, Line2D] = {}
+    for row, place in zip(rows, at, strict=True):
+        if row.filters != REFERENCE_FILTERS:
+            handles[row.design] = Line2D([], [], **_mark(row, designs))
+            continue
+        ax.annotate(
+            row.design, place, (0, -6), textcoords="offset points", ha="center", va="top",
+            color=MUTED, fontsize="small",
+        )  # fmt: skip
+    return handles
 
 
 def _draw_energy(
     rows: Sequence[ComparisonRow], designs: Sequence[str], ax: Axes
 ) -> dict[str, Line2D]:
-    """Draw the rows of one kit; the first mark of each design. ``designs``: of all kits."""
-    first: dict[str, Line2D] = {}
-    for row in rows:
-        x, y = row.pj_per_bit, row.snr_db
-        if x is None or y is None:
-            continue
-        if row.filters == REFERENCE_FILTERS:
-            ax.plot([x], [y], "x", color=MUTED)
-            ax.annotate(
-                row.design, (x, y), (4, -3), textcoords="offset points", va="top", color=MUTED,
-                fontsize="small",
-            )  # fmt: skip
-            continue
-        number = designs.index(row.design)
-        style: dict[str, Any] = {
-            "marker": MARKERS[number % len(MARKERS)],
-            "color": color(number),
-            "ls": "",
-        }
-        (mark,) = ax.plot([x], [y], mfc="none" if row.filters == "hardwired" else None, **style)
-        first.setdefault(row.design, Line2D([], [], **style))
-        first[row.design] = mark if row.filters == "reconfigurable" else first[row.design]
+    """Draw the rows of one kit; a mark of the legend for each design. ``designs``: of all kits."""
+    rows = [row for row in rows if row.pj_per_bit is not None and row.snr_db is not None]
+    at = [(row.pj_per_bit or 0.0, row.snr_db or 0.0) for row in rows]
+    for row, (x, y) in zip(rows, at, strict=True):
+        ax.plot([x], [y], **_face(row), **_mark(row, designs))
     ax.set(xscale="log")
     ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.margins(x=0.15, y=0.1)
+    ax.margins(x=0.15, y=0.15)
     grid(ax)
-    return first
+    return _legend(rows, designs, at, ax)
 
 
 def _draw_comparison(
     rows: Sequence[ComparisonRow], designs: Sequence[str], ax: Axes
-) -> dict[str, ErrorbarContainer]:
-    """Draw the rows of one kit; the first drawing of each design. ``designs``: of all kits."""
-    first: dict[str, ErrorbarContainer] = {}
+) -> dict[str, Line2D]:
+    """Draw the rows of one kit; a mark of the legend for each design. ``designs``: of all kits."""
     for row in rows:
-        number = designs.index(row.design)
-        drawn = ax.errorbar(
+        ax.errorbar(
             [row.power_w.total],
             [row.ber],
             yerr=[[row.ber - row.ber_low], [row.ber_high - row.ber]],
-            fmt=MARKERS[number % len(MARKERS)],
-            color=color(number),
-            mfc="none" if row.filters == "hardwired" else None,
+            **_face(row),
+            **_mark(row, designs),
         )
-        first.setdefault(row.design, drawn)
     ax.set(xlabel="receiver, W", yscale="log", xlim=(0, None))
     grid(ax)
-    return first
+    return _legend(rows, designs, [(row.power_w.total, row.ber) for row in rows], ax)

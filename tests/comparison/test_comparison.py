@@ -339,7 +339,8 @@ def test_every_design_is_in_the_legend_once(written):
     assert drawing == (written / "comparison.svg").read_text()
     # Text is drawn as shapes, named in a comment.
     texts = re.findall(r"<!-- (.*?) -->", drawing)
-    for name in ("lsco-a", "learned-b", "learned-c", "linear", "hollow: hardwired"):
+    kinds = ("hollow: hardwired", "cross: an estimate")
+    for name in ("lsco-a", "learned-b", "learned-c", "linear", *kinds):
         assert texts.count(name) == 1
     for kit in ("nangate45", "asap7", "sky130hd"):
         assert texts.count(kit) == 1
@@ -355,6 +356,27 @@ def test_signal_to_noise_is_drawn_against_energy(written):
     assert names <= set(texts)
     assert texts.count("learned-b") == 1
     assert plots.energy([row("learned-b")]) is None
+
+
+@pytest.mark.parametrize("draw", [plots.comparison, plots.energy])
+def test_marks_in_the_legend_are_filled_unless_they_tell_that_they_are_hollow(draw):
+    """Also of a design of which a hardwired row alone was drawn."""
+    rows = [LINEAR, row("learned-b", filters="hardwired", snr_db=17.7)]
+    (legend,) = draw(rows).legends
+    names = [text.get_text() for text in legend.get_texts()]
+    marks = [mark.get_markerfacecolor() for mark in legend.get_lines()]
+    faces = dict(zip(names, marks, strict=True))
+    assert list(faces) == ["learned-b", "hollow: hardwired", "cross: an estimate"]
+    assert [name for name, face in faces.items() if face == "none"] == ["hollow: hardwired"]
+
+
+@pytest.mark.parametrize("draw", [plots.comparison, plots.energy])
+def test_a_reference_has_its_name_below_its_cross_and_no_line_in_the_legend(draw):
+    (axes,) = draw([LINEAR, row("learned-b", snr_db=17.7)]).axes
+    (name,) = axes.texts
+    assert name.get_text() == "linear"
+    crosses = [line for line in axes.lines if line.get_marker() == "x"]
+    assert [line.get_xydata().tolist() for line in crosses] == [[list(name.xy)]]
 
 
 def test_an_estimate_makes_no_headline_and_is_explained():
