@@ -120,12 +120,17 @@ def float_filters(name: str, folder: Path | None) -> FloatFilters:
 
 
 def link_of(design: Design, folder: Path | None) -> config.Link:
-    """Return the link of the configuration of a design's folder, with the design's converter.
+    """Return the link of a design's configuration, with the design's converter.
 
     And with both polarisations, if the design has. `InputError` where the link cannot have them.
     """
-    link = config_of(folder).link
+    link = settings_of(design, folder).link
     return config.for_design(link, design.samples_per_symbol, design.polarizations)
+
+
+def settings_of(design: Design, folder: Path | None) -> Config:
+    """Return the configuration of what `find_design` found: its folder's, or its preset's."""
+    return config.load(shipped.preset(design.name)) if folder is None else config_of(folder)
 
 
 def config_of(folder: Path | None) -> Config:

@@ -42,9 +42,9 @@ from dbp.synthesis.synthesize_step import synthesize
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
-# The paper's receiver: 96 lanes at 2 samples per symbol.
-SYMBOLS_A_CLOCK = 48
-RECEIVER_LANES = 2 * SYMBOLS_A_CLOCK
+# The paper's receiver takes 48 symbols of 2 samples a clock.
+PAPER_GBD = 20.0
+RECEIVER_LANES = 96
 # At this node no available cut brings the datapath to its clock (docs/results/hardware.md):
 # registers are left as they are, since such a kit is only good for ratios.
 OUT_OF_REACH_NM = 130
@@ -302,9 +302,14 @@ def _parallel(
     return results
 
 
-def receiver_lanes(samples_per_symbol: Fraction) -> int:
-    """Lanes that take `SYMBOLS_A_CLOCK` symbols a clock: 96 at 2 samples per symbol, 72 at 3/2."""
-    return math.ceil(SYMBOLS_A_CLOCK * samples_per_symbol)
+def receiver_lanes(
+    samples_per_symbol: Fraction, symbol_rate_gbd: float = PAPER_GBD, clock_mhz: float = CLOCK_MHZ
+) -> int:
+    """Lanes that take a symbol rate at a clock: for the paper's 96 at 2 samples per symbol, 72 at
+    3/2."""
+    lanes = 1e3 * symbol_rate_gbd * float(samples_per_symbol) / clock_mhz
+    # But for the last digits of a whole number.
+    return max(1, math.ceil(lanes - 1e-9))
 
 
 @dataclass(frozen=True)
@@ -347,8 +352,8 @@ def estimate(
 ) -> ReceiverEstimate:
     """Estimate a receiver from the metrics of its plan, by step and lanes.
 
-    ``lanes``: `receiver_lanes` by default, so that designs of different samples per symbol are
-    compared at one symbol rate and clock.
+    ``lanes``: by default `receiver_lanes` of the paper's link, so that designs of different samples
+    per symbol are compared at one symbol rate and clock.
     """
     lanes = receiver_lanes(design.samples_per_symbol) if lanes is None else lanes
     first, *others = kinds(design, filters, every_step)

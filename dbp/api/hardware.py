@@ -171,9 +171,9 @@ def predict_watts(
     """Predict watts and square millimetres of a whole receiver, in milliseconds and without a tool.
 
     ``kit``: ``nangate45`` or ``asap7``, whose steps the model was fitted to. ``lanes``: samples a
-    clock, by default those of 48 symbols. The clock is 416.7 MHz; the clock tree is included,
-    as in ``dbp compare``, whose result this predicts. ``Prediction.extrapolates`` names what lies
-    outside the fitted steps. Raises `InputError` for what does not fit.
+    clock, by default those of the paper's 20 GBd. The clock is 416.7 MHz; the clock tree is
+    included, as in ``dbp compare``, whose result this predicts. ``Prediction.extrapolates`` names
+    what lies outside the fitted steps. Raises `InputError` for what does not fit.
     """
     from dbp.synthesis import watt_model
 

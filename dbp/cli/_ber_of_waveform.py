@@ -24,7 +24,7 @@ from dbp.records.provenance import (
     write_metrics,
 )
 from dbp.records.schemas import BerMetrics, Point, TrainMetrics
-from dbp.runs import FoundDesign, config_of, differences, find_design, labels_of
+from dbp.runs import FoundDesign, config_of, differences, find_design, labels_of, settings_of
 from dbp.support.files import write_npz
 from dbp.waveforms.recording import Recording, read_recording
 
@@ -121,7 +121,7 @@ def _listeners(
     for name in names:
         if name in designs:
             design, folder = designs[name]
-            own = config_of(folder).link
+            own = settings_of(design, folder).link
             for note in on_waveform.notes(labels[name], design, own, recording):
                 print(f"Note: {note}")
             listeners += [
@@ -151,7 +151,7 @@ def _link(
     if config_name:
         link, whose = config.load(config_name).link, config_name
     else:
-        own = {name: config_of(folder) for name, (_, folder) in designs.items()} or {
+        own = {name: settings_of(*found) for name, found in designs.items()} or {
             "paper": config_of(None)
         }
         whose = next(iter(own))

@@ -19,8 +19,7 @@ def is_reference(name: str) -> bool:
 def estimate(name: str, link: Link, kit: str) -> FftReceiverEstimate:
     """Estimate what a reference receiver of one polarisation would take in a kit.
 
-    At the link's samples per symbol and the lanes of a design with as many. `InputError` for a link
-    of two polarisations.
+    At the link's symbol rate and samples per symbol. `InputError` for a link of two polarisations.
     """
     require_one_polarization(link, f"an estimate of {name}")
     from dbp.synthesis import fft_receiver
@@ -33,7 +32,8 @@ def estimate(name: str, link: Link, kit: str) -> FftReceiverEstimate:
         float(link.adc_rate) * link.symbol_rate_gbd,
     )
     pieces, weights = steps(name, link)
-    return fft_receiver.estimate(fibre, pieces, weights, kit, receiver_lanes(link.adc_rate))
+    lanes = receiver_lanes(link.adc_rate, link.symbol_rate_gbd)
+    return fft_receiver.estimate(fibre, pieces, weights, kit, lanes)
 
 
 def steps(name: str, link: Link) -> tuple[list[float], list[int]]:

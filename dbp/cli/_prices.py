@@ -12,6 +12,7 @@ from dbp.rtl.target import FilterKind
 from dbp.support.sources import hash_of
 from dbp.synthesis.stages import CLOCK_MHZ
 from dbp.synthesis.watt_model import fit, predict
+from dbp.synthesis.whole_receiver import receiver_lanes
 
 # The code that decides a price, but for what is fitted.
 SOURCES = ("dbp.synthesis.watt_model", "dbp.rtl", "dbp.comparison.merit", "dbp.cli._prices")
@@ -27,11 +28,13 @@ def price_list(pdk: str, filters: FilterKind) -> PriceList:
 
 
 def price(pdk: str, filters: FilterKind, design: Design, settings: Config) -> Price:
-    """Return the predicted cost of a receiver of 48 symbols a clock, at the configured clock."""
-    found = predict(design, pdk, filters)
+    """Return the predicted cost of a receiver of the link's symbols, at the configured clock."""
+    rate, clock_mhz = design.samples_per_symbol, settings.hardware.clock_mhz
+    found = predict(
+        design, pdk, filters, receiver_lanes(rate, settings.link.symbol_rate_gbd, clock_mhz)
+    )
     # Leakage does not depend on the clock; all else is spent each clock.
-    clocks = settings.hardware.clock_mhz / CLOCK_MHZ
+    clocks = clock_mhz / CLOCK_MHZ
     power_w = found.leakage_w + clocks * (found.power_w - found.leakage_w)
-    rate = design.samples_per_symbol
     energies = merit.energies(found.lanes, power_w, settings, rate)
     return Price(power_w, found.area_mm2, energies["pj_per_bit"], bool(found.extrapolates))

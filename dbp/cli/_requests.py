@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dbp import config
@@ -21,11 +21,15 @@ from dbp.runs import (
     labels_of,
     link_of,
     read_config,
+    settings_of,
 )
 
 if TYPE_CHECKING:
     from dbp.evaluation.groups import Detection
     from dbp.evaluation.plan import EvaluationPlan
+
+# The key of the launch powers to count at.
+POWERS = "evaluation.launch_power_dbm"
 
 # Modules that load torch are imported where they are needed: --help stays quick.
 
@@ -35,8 +39,9 @@ class Request:
     """The wishes of a user for an evaluation; the configuration supplies what is None or empty.
 
     ``designs``: names, files or run folders, and names of reference receivers. ``config``: the name
-    or file of a configuration, for all; None: each design has the link of its own run folder, a
-    shipped one the paper's, and all else comes from the first run folder. ``sweep``: values of keys
+    or file of a configuration, for all; None: each design has the link of its own run folder or, a
+    shipped one, of its preset, and the launch powers of the first on that link; all else comes from
+    the first run folder. ``sweep``: values of keys
     of the link, over those of the configuration's ``[sweep]``; with ``sweep=None`` nothing is
     swept, not even what the configuration says. ``receiver``: who finds the symbols behind the
     designs.
@@ -57,12 +62,13 @@ class Request:
 class _Settled:
     """The configuration of an evaluation, and what differs from it in those of single designs.
 
-    ``links``: of each design that does not follow ``settings``. ``notes``: what else its
-    configuration has otherwise.
+    ``links``: of each design that does not follow ``settings``. ``launch_powers_dbm``: of each link
+    that has its own. ``notes``: what else its configuration has otherwise.
     """
 
     settings: Config
     links: Mapping[str, config.Link]
+    launch_powers_dbm: Mapping[config.Link, tuple[float, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     one_configuration: bool = True
 
@@ -126,30 +132,44 @@ def _given(settings: Config, designs: Mapping[str, FoundDesign]) -> _Settled:
 
 
 def _settle(request: Request, designs: Mapping[str, FoundDesign]) -> _Settled:
-    """Each design keeps its link, with its own converter; the rest is that of the first run."""
-    own = {name: config_of(folder) for name, (_, folder) in designs.items()}
+    """Each design keeps its link, with its own converter, and that link its launch powers.
+
+    The rest is that of the first run, or of the first design where all are shipped ones.
+    """
+    own = {name: settings_of(*found) for name, found in designs.items()}
+    links = {name: link_of(*found) for name, found in designs.items()}
     runs = [name for name, (_, folder) in designs.items() if folder is not None]
-    first = runs[0] if runs else None
-    settings = own[first] if first else config_of(None)
+    ordered = [*runs, *(name for name in designs if name not in runs)]
+    settings = own[ordered[0]] if ordered else config_of(None)
+    # The design whose launch powers are those of a link.
+    leading = {links[name]: name for name in reversed(ordered)}
     labels = labels_of(designs)
     given = {
         "seed": request.seed,
-        "evaluation.launch_power_dbm": request.launch_powers_dbm,
+        POWERS: request.launch_powers_dbm,
         "evaluation.min_errors": request.min_errors,
         "evaluation.max_bits": request.max_bits,
     }
     open_keys = [key for key, value in given.items() if value is None]
     notes = []
     for name in runs[1:]:
-        for key, ours, theirs in differences(settings, own[name]):
-            if key in open_keys and first is not None:
-                notes.append(
-                    f"{labels[name]}: its configuration has {key} = {theirs}: counted with {ours}, "
-                    f"as that of {labels[first]}"
-                )
-    hashes = {own[name].hash for name in designs}
-    links = {name: link_of(*found) for name, found in designs.items()}
-    return _Settled(settings, links, tuple(notes), len(hashes) < 2)
+        for whose, keys in (
+            (runs[0], [key for key in open_keys if key != POWERS]),
+            (leading[links[name]], [key for key in open_keys if key == POWERS]),
+        ):
+            notes += [
+                f"{labels[name]}: its configuration has {key} = {theirs}: counted with {ours}, "
+                f"as that of {labels[whose]}"
+                for key, ours, theirs in differences(own[whose], own[name])
+                if key in keys
+            ]
+    return _Settled(
+        settings,
+        links,
+        {link: own[name].evaluation.launch_power_dbm for link, name in leading.items()},
+        tuple(notes),
+        len({each.hash for each in own.values()}) < 2,
+    )
 
 
 def _plan(
@@ -177,6 +197,7 @@ def _plan(
         filters = float_filters(name, folder) if arithmetic == "float" else None
         of_design = links_of.get(settled.links[name]) if name in settled.links else None
         candidates.append(Candidate(labels[name], arithmetic, design, filters, of_design))
+    own_powers = {} if request.launch_powers_dbm else settled.launch_powers_dbm
     return EvaluationPlan(
         candidates=tuple(candidates),
         links=numbered,
@@ -188,6 +209,9 @@ def _plan(
         config_hash=settings.hash if settled.one_configuration else None,
         remarks=settled.notes,
         detection=request.receiver,
+        own_launch_powers_dbm={
+            number: powers for link, powers in own_powers.items() for number in links_of[link]
+        },
     )
 
 

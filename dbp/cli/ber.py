@@ -73,7 +73,8 @@ def _count(plan: EvaluationPlan, out: Path, workplace: Workplace) -> Points:
     stopwatch = Stopwatch()
     for note in plan.notes():
         print(f"Note: {note}")
-    powers = dict.fromkeys(f"{power_dbm:+g}" for power_dbm in plan.launch_powers_dbm)
+    scenarios = [each.scenario for each in plan.transmissions]
+    powers = dict.fromkeys(f"{each.launch_power_dbm:+g}" for each in scenarios)
     labels = dict.fromkeys(candidate.label for candidate in plan.candidates)
     link_count = len({link for _, link in plan.links})
     print(

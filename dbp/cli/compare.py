@@ -29,11 +29,11 @@ from dbp.records.schemas import (
 )
 from dbp.runs import (
     FoundDesign,
-    config_of,
     differences,
     find_design,
     labels_of,
     place,
+    settings_of,
     stimulus_source,
 )
 from dbp.support import locks
@@ -83,7 +83,8 @@ class _Key(NamedTuple):
 class _Comparison:
     """The designs by their names on the command line, each with a folder for its syntheses.
 
-    ``references``: receivers that are no designs, and have no syntheses.
+    ``references``: receivers that are no designs, and have no syntheses. ``stimulus_dbm``: the
+    launch power of the waveform that a design's gates are simulated on.
     """
 
     designs: dict[str, Design]
@@ -91,7 +92,8 @@ class _Comparison:
     folders: dict[str, Path]
     settings: Config
     candidates: Candidates
-    references: tuple[str, ...] = ()
+    references: tuple[str, ...]
+    stimulus_dbm: dict[str, float]
 
     @classmethod
     def prepare(
@@ -100,15 +102,32 @@ class _Comparison:
         """Find the designs; ``config`` is that of all, or their own must be of one link."""
         references = tuple(name for name in names if _fft_receivers.is_reference(name))
         designs = {name: find_design(name) for name in names if name not in references}
+        settings = load(config) if config else _common(designs)
+        own_dbm = {
+            of.polarizations: settings_of(of, folder).training.launch_power_dbm
+            for of, folder in (designs[name] for name in reversed(_ordered(designs)))
+        }
+        common_dbm = settings.training.launch_power_dbm
         return cls(
             designs={name: design for name, (design, _) in designs.items()},
             labels=labels_of(designs),
             # A design from a path may have any name.
             folders={n: out / f"{k}-{designs[n][0].name}" for k, n in enumerate(designs)},
-            settings=load(config) if config else _common(designs),
+            settings=settings,
             candidates=candidates,
             references=references,
+            stimulus_dbm={
+                name: common_dbm if config else own_dbm[design.polarizations]
+                for name, (design, _) in designs.items()
+            },
         )
+
+    def configuration(self, name: str) -> Config:
+        """Return the configuration of a design's syntheses."""
+        training = self.settings.training.model_copy(
+            update={"launch_power_dbm": self.stimulus_dbm[name]}
+        )
+        return self.settings.model_copy(update={"training": training})
 
     def plans(self) -> dict[_Key, list[StepSynthesis]]:
         """Return the syntheses of each row; wrong arguments are refused before any of them runs."""
@@ -157,7 +176,12 @@ class _Comparison:
                 key.filters,
                 synthesized,
                 self.candidates.widths,
-                every_step=self.candidates.every_step,
+                whole_receiver.receiver_lanes(
+                    design.samples_per_symbol,
+                    self.settings.link.symbol_rate_gbd,
+                    self.settings.hardware.clock_mhz,
+                ),
+                self.candidates.every_step,
             )
         )
         return ComparisonRow(
@@ -233,6 +257,11 @@ class _Comparison:
         )
 
 
+def _ordered(designs: Mapping[str, FoundDesign]) -> list[str]:
+    """Return the names of designs from run folders, and then of the others."""
+    return sorted(designs, key=lambda name: designs[name][1] is None)
+
+
 def _common(designs: Mapping[str, FoundDesign]) -> Config:
     """Return the configuration of the first run folder, or the paper's.
 
@@ -241,10 +270,9 @@ def _common(designs: Mapping[str, FoundDesign]) -> Config:
     """
     if not designs:
         return load("paper")
-    own = {name: config_of(folder) for name, (_, folder) in designs.items()}
-    runs = [name for name, (_, folder) in designs.items() if folder is not None]
-    first = next(iter(runs), next(iter(designs)))
-    for name in designs:
+    own = {name: settings_of(*found) for name, found in designs.items()}
+    first = _ordered(designs)[0]
+    for name, (design, folder) in designs.items():
         told = [(k, *v) for k, *v in differences(own[first], own[name]) if k != "sweep"]
         apart = [
             f"{key} = {ours} of {first}, {theirs} of {name}"
@@ -256,9 +284,12 @@ def _common(designs: Mapping[str, FoundDesign]) -> Config:
                 f"dbp compare: designs of different configurations: {'; '.join(apart)}: must be "
                 "equal, or --config must say which is for all"
             )
+        # Those of two polarisations have launch powers of their own.
+        alike = design.polarizations == designs[first][0].polarizations
+        powers = ("training.launch_power_dbm", "evaluation.launch_power_dbm")
         for key, ours, theirs in told:
             beside = key.startswith(("seed", "evaluation.", "hardware."))
-            if name in runs and (beside or key == "training.launch_power_dbm"):
+            if folder is not None and (alike if key in powers else beside):
                 print(f"Note: {name}: its configuration has {key} = {theirs}: {ours} is taken")
     link = own[first].link
     if link.impairments.dual_polarisation and any(
@@ -304,7 +335,7 @@ def compare(
     with ExitStack() as stack:
         for name, design in comparison.designs.items():
             stack.enter_context(locks.writing(comparison.folders[name]))
-            place(design, comparison.settings, comparison.folders[name])
+            place(design, comparison.configuration(name), comparison.folders[name])
         plans = whole_receiver.fit_clocks(plans, workers)
         measured = whole_receiver.run(plans, workers)
     rows = [

@@ -8,10 +8,11 @@ from dbp.datapath.complexity import complexity
 from dbp.support.text import aligned
 
 NOTE = """\
-Samples: per symbol. BER: on the paper's link, at the best of its launch powers, with the 95 %
-interval. W: a whole receiver of 48 symbols a clock at 416.7 MHz in nangate45, taps in registers,
-without layout: compare ratios, not watts. Mult. bits: of multipliers, for half a symbol through the
-whole chain. Where all this is from: docs/reference/shipped_designs.md."""
+Samples: per symbol. BER: on the paper's link, of dual-* with both polarisations, at the best of its
+launch powers, with the 95 % interval. W: a whole receiver of the link's symbols at 416.7 MHz in
+nangate45, taps in registers, without layout: compare ratios, not watts. Mult. bits: of multipliers,
+for half a symbol through the whole chain. W and bits of dual-* are of both polarisations. Where all
+this is from: docs/reference/shipped_designs.md."""
 
 
 def designs() -> None:

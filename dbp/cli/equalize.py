@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dbp.cli._waveforms import design_receiver, prefix_errors, print_synchronization
-from dbp.runs import config_of, find_design
+from dbp.runs import find_design, settings_of
 from dbp.support import untrusted_files
 from dbp.waveforms.recording import read_recording, write_recording
 
@@ -25,7 +25,8 @@ def equalize(name: str, arithmetic: str, file: str | Path, out: Path) -> None:
     untrusted_files.check_suffix(out)
     design, folder = find_design(name)
     recording = read_recording(file)
-    for note in on_waveform.notes(design.name, design, config_of(folder).link, recording):
+    own = settings_of(design, folder).link
+    for note in on_waveform.notes(design.name, design, own, recording):
         print(f"Note: {note}")
     receiver = design_receiver(name, design.name, (design, folder), arithmetic)
     with prefix_errors(file):

@@ -231,9 +231,18 @@ def _synthesize(
         print(f"Synthesising {len(plans)} of them in {hardware.pdk}", flush=True)
         plans = whole_receiver.fit_clocks(plans, workers)
         measured = whole_receiver.run(plans, workers)
+    designs = {name: plan[0].design for name, plan in plans.items()}
     return {
         name: whole_receiver.estimate(
-            plans[name][0].design, explore.filters, synthesized, explore.synthesis_lanes
+            designs[name],
+            explore.filters,
+            synthesized,
+            explore.synthesis_lanes,
+            whole_receiver.receiver_lanes(
+                designs[name].samples_per_symbol,
+                settings.link.symbol_rate_gbd,
+                hardware.clock_mhz,
+            ),
         )
         for name, synthesized in measured.items()
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dbp.datapath.design import Design
 from dbp.errors import InputError
-from dbp.runs import config_of, place, stimulus_source
+from dbp.runs import config_of, place, settings_of, stimulus_source
 
 if TYPE_CHECKING:
     from dbp.rtl.target import Target
@@ -20,7 +20,7 @@ def rtl(design: Design, folder: Path | None, out: Path, target: Target) -> None:
     """
     from dbp.rtl import emit
 
-    settings, top = config_of(folder), target.top
+    settings, top = settings_of(design, folder), target.top
     what = f"{len(design.filters)} filters" if top == "chain" else f"{top} {target.step}"
     print(
         f"Generating Verilog of {design.name}: {what}, {target.filters}, {target.lanes} lanes",

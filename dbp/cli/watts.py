@@ -10,11 +10,11 @@ from dbp.cli import _fft_receivers
 from dbp.comparison import merit
 from dbp.config import Config, load
 from dbp.rtl.target import FilterKind
-from dbp.runs import config_of, find_design
+from dbp.runs import find_design, settings_of
 from dbp.support.text import aligned
 
 NOTE = (
-    "Predicted from counts, as whole receivers of 48 symbols a clock at 416.7 MHz; clock tree "
+    "Predicted from counts, as whole receivers of the link's symbols at 416.7 MHz; clock tree "
     "included, without layout. `dbp compare` synthesises steps: docs/concepts/watt_model.md says "
     "how near this comes to it."
 )
@@ -33,6 +33,7 @@ def watts(
     ``config`` (default: the paper's).
     """
     from dbp.synthesis import watt_model
+    from dbp.synthesis.whole_receiver import receiver_lanes
 
     settings = load(config or "paper")
     lines = [["receiver", "kit", "filters", "lanes", "W", "mm2", "pJ/bit"]]
@@ -47,9 +48,10 @@ def watts(
                 notes += [ESTIMATE] if ESTIMATE not in notes else []
                 continue
             design, folder = find_design(name)
-            own = load(config) if config else config_of(folder)
+            own = load(config) if config else settings_of(design, folder)
+            lanes = receiver_lanes(design.samples_per_symbol, own.link.symbol_rate_gbd)
             for kind in filters:
-                predicted = watt_model.predict(design, pdk, kind)
+                predicted = watt_model.predict(design, pdk, kind, lanes)
                 cells = _cells(
                     predicted.lanes, predicted.power_w, predicted.area_mm2, own,
                     design.samples_per_symbol, design.polarizations,

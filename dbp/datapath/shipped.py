@@ -12,15 +12,17 @@ from dbp.datapath.design import Design
 # NAME.json for each, and NAME.npz, its filters in floating point, for some. README.md says how all
 # were made.
 FOLDER = resources.files("dbp.datapath") / "designs"
+# The presets that state the links of those that are not for the paper's.
+_PRESETS = {"dual-c6-s9": "dual-c6-s9"}
 
 
 @dataclass(frozen=True)
 class Figures:
-    """The figures of a shipped design on the paper's link, at the best of its launch powers.
+    """The figures of a shipped design on the link of its `preset`, at the best launch power.
 
     ``ber_low``, ``ber_high``: the 95 % interval. ``receiver_power_w``, ``receiver_area_mm2``: of a
-    whole receiver in nangate45, reconfigurable, 96 lanes at 416.7 MHz; None where nobody has
-    synthesised it.
+    whole receiver in nangate45, reconfigurable, of its link's symbol rate at 416.7 MHz, both
+    polarisations if it has two; None where nobody has synthesised it.
     """
 
     design_hash: str
@@ -43,6 +45,11 @@ def designs() -> dict[str, Design]:
         for file in files
         if file.name.endswith(".json")
     }
+
+
+def preset(name: str) -> str:
+    """Return the name of the preset that states a shipped design's link and launch powers."""
+    return _PRESETS.get(name, "paper")
 
 
 def figures() -> dict[str, Figures]:

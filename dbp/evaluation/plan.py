@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,8 @@ class EvaluationPlan:
     ``links``: what tells each link from the others, such as the values of a sweep, and the link.
     ``config_hash`` and ``seed`` are those of the configuration; no hash where there are several.
     ``detection``: who finds the symbols behind the equalisers. ``remarks``: what a user should know
-    of how the plan came about.
+    of how the plan came about. ``own_launch_powers_dbm``: of links, by their numbers, that are not
+    evaluated at ``launch_powers_dbm``.
     """
 
     candidates: tuple[Candidate, ...]
@@ -74,6 +75,7 @@ class EvaluationPlan:
     config_hash: str | None
     remarks: tuple[str, ...] = ()
     detection: Detection = "genie"
+    own_launch_powers_dbm: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         labels = [(candidate.label, candidate.arithmetic) for candidate in self.candidates]
@@ -90,6 +92,10 @@ class EvaluationPlan:
             for candidate in self.candidates
             if candidate.links is None or number in candidate.links
         ]
+
+    def powers_dbm(self, number: int) -> tuple[float, ...]:
+        """Return the launch powers of the link of that number."""
+        return self.own_launch_powers_dbm.get(number, self.launch_powers_dbm)
 
     @property
     def designs(self) -> dict[str, Design]:
@@ -111,7 +117,7 @@ class EvaluationPlan:
                 _Transmission(
                     changes, Scenario(link, float(power_dbm), self.seed, self.detection), receivers
                 )
-                for power_dbm in self.launch_powers_dbm
+                for power_dbm in self.powers_dbm(number)
             ]
         return transmissions
 
@@ -125,7 +131,7 @@ class EvaluationPlan:
             for number, (_, link) in enumerate(self.links):
                 if candidate.links is not None and number not in candidate.links:
                     continue
-                for power_dbm in self.launch_powers_dbm:
+                for power_dbm in self.powers_dbm(number):
                     uw = launch_power_uw(power_dbm)
                     saturated = any(rotation.kerr_saturates(uw) for rotation in design.rotations)
                     if candidate.arithmetic == "fixed" and saturated:
@@ -225,7 +231,7 @@ def constellations(plan: EvaluationPlan, points: Points) -> dict[str, NDArray[np
     receiver, scenario = first.receivers[0], first.scenario
     # Each launch power has the points of its receivers in turn.
     count = len(first.receivers)
-    of_receiver = points[: len(plan.launch_powers_dbm) * count : count]
+    of_receiver = points[: len(plan.powers_dbm(0)) * count : count]
     power_dbm = min(of_receiver, key=lambda point: point.ber).launch_power_dbm
     received = transmission.simulate(
         scenario.link,

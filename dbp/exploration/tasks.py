@@ -131,7 +131,8 @@ def key_of_learning(settings: Config) -> str:
 def key_of_price(learned: Learned, settings: Config, prices: PriceList) -> str:
     """Return the key of what a design costs under a configuration."""
     assert learned.design is not None
-    of_link = [settings.link.modulation, settings.hardware.model_dump(mode="json")]
+    link = settings.link
+    of_link = [link.modulation, link.symbol_rate_gbd, settings.hardware.model_dump(mode="json")]
     return hash_of_content([learned.design.hash, of_link, prices.key])
 
 

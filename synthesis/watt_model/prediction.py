@@ -54,8 +54,8 @@ def predict(
 ) -> Prediction:  # fmt: skip
     """Predict what `dbp.synthesis.whole_receiver.estimate` would say of a design.
 
-    ``lanes``: by default those of `dbp.synthesis.whole_receiver.receiver_lanes`; with two
-    polarisations so many of each, and watts are of both. Takes about a
+    ``lanes``: by default those of `dbp.synthesis.whole_receiver.receiver_lanes` at the paper's 20
+    GBd; with two polarisations so many of each, and watts are of both. Takes about a
     millisecond a step; hardwired filters ten more, once. `InputError` for a kit without fitted
     steps.
     """

@@ -189,6 +189,55 @@ def test_a_configuration_or_a_sweep_is_for_all(tmp_path, toml):
     }
 
 
+def powers_of(plan):
+    """The launch powers of each receiver, by its name and the polarisations of the link."""
+    found = {}
+    for each in plan.transmissions:
+        scenario = each.scenario
+        for receiver in each.receivers:
+            key = receiver.name, scenario.link.impairments.polarizations
+            found.setdefault(key, []).append(scenario.launch_power_dbm)
+    return {key: tuple(powers) for key, powers in found.items()}
+
+
+@pytest.mark.parametrize("names", [("learned-c6-s9", "dual-c6-s9"), ("dual-c6-s9",)])
+def test_a_shipped_design_is_counted_at_the_launch_powers_of_its_preset(names):
+    """With two polarisations the best launch power is 3 dB higher."""
+    presets = {"learned-c6-s9": "paper", "dual-c6-s9": "dual-c6-s9"}
+    settings = {name: config.load(presets[name]) for name in names}
+    expected = {
+        (receiver, settings[name].link.impairments.polarizations):
+            settings[name].evaluation.launch_power_dbm
+        for name in names
+        for receiver in (name, "linear")
+    }  # fmt: skip
+    plan = resolve(Request(designs=[*names, "linear"]))
+    assert powers_of(plan) == expected
+    assert plan.rule.max_bits == settings[names[0]].evaluation.max_bits
+    plan = resolve(Request(designs=[*names, "linear"], launch_powers_dbm=(0.0, 1.0)))
+    assert powers_of(plan) == dict.fromkeys(expected, (0.0, 1.0))
+    assert (plan.config_hash is None) == (len(names) > 1)
+
+
+def test_runs_of_different_links_are_counted_at_their_own_launch_powers(tmp_path):
+    evaluation = config_of(None).evaluation
+    names = [
+        run_of(
+            tmp_path / name,
+            link={"spans": spans},
+            evaluation=evaluation.model_copy(update={"launch_power_dbm": powers}),
+        )
+        for name, spans, powers in (("a", 8, (5.0,)), ("b", 16, (3.0,)), ("c", 16, (4.0,)))
+    ]
+    plan = resolve(Request(designs=names))
+    powers = {name: powers for (name, _), powers in powers_of(plan).items()}
+    assert powers == {"a": (5.0,), "b": (3.0,), "c": (3.0,)}
+    assert plan.notes() == [
+        "c: its configuration has evaluation.launch_power_dbm = (4.0,): counted with (3.0,), "
+        "as that of b"
+    ]
+
+
 def test_other_settings_are_those_of_the_first_run_and_a_note_says_so(tmp_path):
     evaluation = config_of(None).evaluation.model_copy(update={"min_errors": 7})
     names = [run_of(tmp_path / "a", seed=5), run_of(tmp_path / "b", seed=6, evaluation=evaluation)]

@@ -67,6 +67,7 @@ def expected(name, header):
 def test_figures_are_those_of_the_docs():
     compared = []
     pages = [ROOT / "docs" / "results" / page for page in ("paper.md", "fewer_watts.md")]
+    pages.append(ROOT / "docs" / "howto" / "two_polarisations.md")
     for name, row in (row for page in pages for row in tables(page.read_text())):
         for header, cell in row.items():
             if (value := expected(name, header)) is not None:

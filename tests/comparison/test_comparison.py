@@ -400,6 +400,51 @@ def test_the_page_shows_what_the_command_printed(written):
     assert "nangate45 + asap7" in page
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_gates_are_simulated_at_a_launch_power_of_their_polarisations(tmp_path, order):
+    names = ["learned-c6-s9", "dual-c6-s9"][::order]
+    prepare, candidates = compare._Comparison.prepare, compare.Candidates()
+    found = prepare([*names, "linear"], candidates, tmp_path, None)
+    powers = {name: found.configuration(name).training.launch_power_dbm for name in found.designs}
+    presets = {"learned-c6-s9": "paper", "dual-c6-s9": "dual-c6-s9"}
+    own = {name: config.load(presets[name]).training.launch_power_dbm for name in names}
+    assert powers == own and own["dual-c6-s9"] == 3.0
+    # A configuration is for all.
+    found = prepare(names, candidates, tmp_path, "demo")
+    demo = config.load("demo")
+    assert all(found.configuration(name) == demo for name in names)
+
+
+@pytest.mark.parametrize(
+    ("changes", "lanes"),
+    [("[link]\nsymbol_rate_gbd = 28.0", 135), ("[hardware]\nclock_mhz = 208.35", 192)],
+)
+def test_a_receiver_has_the_lanes_of_its_symbol_rate(tmp_path, changes, lanes):
+    (tmp_path / "other.toml").write_text(changes)
+    design = shipped.designs()["learned-c6-s9"]
+    candidates = compare.Candidates(widths=(2, 4))
+    found = compare._Comparison.prepare(
+        [design.name], candidates, tmp_path, str(tmp_path / "other.toml")
+    )
+
+    def synthesized(width):
+        kinds = dict.fromkeys(("switching", "internal", "leakage", "total"), 1.0 * width)
+        return SynthMetrics.model_construct(
+            power_w=PowerW(**kinds), clock_tree_estimate_w=PowerW(**kinds), cell_area_um2=1.0,
+            slack_ns=0.0, timing_met=True, glitch_share=0.0, voltage_v=1.1,
+        )  # fmt: skip
+
+    steps = [kind.step for kind in whole_receiver.kinds(design, "reconfigurable")]
+    point = Point(
+        design=design.name, arithmetic="fixed", launch_power_dbm=0.0, bits=1000, errors=10,
+        ber=0.01, ber_low=0.005, ber_high=0.02, snr_db=15.0, design_hash=design.hash,
+    )  # fmt: skip
+    key = compare._Key(design.name, "nangate45", "reconfigurable")
+    of_steps = {(step, width): synthesized(width) for step in steps for width in (2, 4)}
+    row = found.row(key, point, parse(""), of_steps)
+    assert row.lanes == row.step_power_w == lanes
+
+
 @pytest.mark.slow
 def test_the_command_costs_every_design_in_every_kit(tmp_path, monkeypatch):
     """Without a synthesis or a bit: which jobs it asks for, and whose figures a row gets."""

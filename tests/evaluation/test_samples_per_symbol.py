@@ -154,6 +154,14 @@ def test_one_clock_carries_the_same_bits_at_every_rate():
     assert max(per_bit) == pytest.approx(min(per_bit)) == pytest.approx(12.5, rel=1e-3)
 
 
+def test_lanes_take_the_symbol_rate_at_the_clock():
+    from dbp.synthesis.whole_receiver import receiver_lanes
+
+    # 134.4 samples of 28 GBd a clock of 416.7 MHz; of 25 GBd at 500 MHz 100, and no more.
+    lanes = [receiver_lanes(Fraction(2), *at) for at in ((28.0,), (25.0, 500.0), (1e-9,))]
+    assert lanes == [135, 100, 1]
+
+
 @pytest.mark.parametrize("given", [None, "demo"])
 def test_in_a_plan_each_design_keeps_its_rate_and_the_rest_of_the_link(given, tmp_path):
     names = []

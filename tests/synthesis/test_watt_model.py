@@ -218,6 +218,16 @@ def test_a_filter_of_zeros_counts_no_busy_part():
     assert 0 < found.busy_adders < found.adders
 
 
+def test_the_command_predicts_receivers_of_the_links_symbol_rate(tmp_path):
+    (tmp_path / "faster.toml").write_text("[link]\nsymbol_rate_gbd = 28.0\n")
+    names = ["linear", "learned-c6-s9"]
+    given = str(tmp_path / "faster.toml")
+    _, *lines = watts_command.watts(names, ["asap7"], ["reconfigurable"], given)
+    assert [line[3] for line in lines] == ["135", "135"]
+    predicted = dbp.predict_watts(DESIGN, kit="asap7", lanes=135)
+    assert float(lines[1][4]) == pytest.approx(predicted.power_w, rel=0.005)
+
+
 def test_the_command_predicts_designs_and_estimates_references(capsys):
     lines = watts_command.watts(["linear", "learned-c6-s9"], KITS, FILTER_KINDS, None)
     assert len(lines) == 1 + 2 + 4

@@ -51,8 +51,9 @@ def add_to(commands: Commands[Parser]) -> None:
         type=positive,
         default=(8, 16),
         metavar="P",
-        help="widths to synthesise: a receiver of 48 symbols a clock, 96 lanes at 2 samples per "
-        "symbol, is estimated from the first two (default: 8 16), which further ones check",
+        help="widths to synthesise: the receiver of the link's symbol rate, 96 lanes at 20 GBd and "
+        "2 samples per symbol, is estimated from the first two (default: 8 16), which further ones "
+        "check",
     )
     parser.add_argument(
         "--every-step",

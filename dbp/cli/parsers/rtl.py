@@ -50,12 +50,12 @@ def add_to(commands: Commands[Parser]) -> None:
 def _run(options: argparse.Namespace) -> None:
     from dbp.cli.rtl import hand_off, rtl
     from dbp.rtl import Target, pipeline
-    from dbp.runs import config_of, find_design
+    from dbp.runs import find_design, settings_of
 
     design, found_in = find_design(options.design)
     number = options.step if options.filter is None else options.filter
     top: Top = "chain" if number is None else "step" if options.filter is None else "filter"
-    lanes = options.lanes or config_of(found_in).hardware.lanes
+    lanes = options.lanes or settings_of(design, found_in).hardware.lanes
     cuts = pipeline.parse(options.pipeline or "")
     if options.pdk and not options.handoff:
         raise InputError("--pdk: is for --handoff")
