@@ -13,7 +13,11 @@ from dbp.datapath.design import Design
 # were made.
 FOLDER = resources.files("dbp.datapath") / "designs"
 # The presets that state the links of those that are not for the paper's.
-_PRESETS = {"dual-c6-s9": "dual-c6-s9"}
+_PRESETS = {
+    "dual-c6-s9": "dual-c6-s9",
+    "labptptm1-c6-s9": "labptptm1",
+    "labptptm2-c6-s9": "labptptm2",
+}
 
 
 @dataclass(frozen=True)

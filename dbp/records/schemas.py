@@ -1168,13 +1168,14 @@ class Point(BaseModel):
 def best_points(points: Iterable[Point]) -> dict[tuple[Any, ...], Point]:
     """Return the point of least BER of each design and arithmetic: at its own best launch power.
 
-    Each on each link: where points have keys of the link, their values stand behind design and
+    Of points of equal BER, such as those without an error, the one of highest effective SNR. Each
+    on each link: where points have keys of the link, their values stand behind design and
     arithmetic in the key.
     """
     best: dict[tuple[Any, ...], Point] = {}
     for point in points:
         key = (point.design, point.arithmetic, *(point.model_extra or {}).values())
-        if key not in best or point.ber < best[key].ber:
+        if key not in best or (point.ber, -point.snr_db) < (best[key].ber, -best[key].snr_db):
             best[key] = point
     return best
 

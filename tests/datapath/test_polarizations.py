@@ -81,8 +81,9 @@ def test_the_fast_form_equals_golden(design, leading, seed):
     assert_equal(x, before)
 
 
-def test_the_fast_form_over_several_pieces():
-    design = replace(shipped.designs()["learned-c6-s9"], polarizations=2)
+@pytest.mark.parametrize("name", ["learned-c6-s9", "labptptm1-c6-s9", "labptptm2-c6-s9"])
+def test_the_fast_form_over_several_pieces(name):
+    design = replace(shipped.designs()[name], polarizations=2)
     assert golden_fast.fits_32_bits(design)
     x = drawn(design, (2, _golden_kernels.PIECE + 5))
     assert_equal(golden_fast.receive(design, x, 1000), golden.receive(design, x, 1000))

@@ -40,6 +40,10 @@ def test_the_best_point_of_each_design_is_that_of_least_ber():
     assert list(best) == [("a", "fixed"), ("b<c>", "fixed")]
     assert best["a", "fixed"].launch_power_dbm == 1
     assert best["b<c>", "fixed"].launch_power_dbm == 0
+    # Where no point has an error, that of the highest effective SNR.
+    snrs_db = (20.0, 24.0, 23.0)
+    none = Points(make(power=float(k), ber=0.0, snr_db=snr_db) for k, snr_db in enumerate(snrs_db))
+    assert none.best()["a", "fixed"].launch_power_dbm == 1
 
 
 def test_a_line_says_what_a_person_wants_to_know():

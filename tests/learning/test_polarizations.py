@@ -42,7 +42,9 @@ def both(x):
     return (x.forward, x.plain)
 
 
-@pytest.mark.parametrize("name", ["example", "learned-c6-s9", "enhanced-c5-s9"])
+@pytest.mark.parametrize(
+    "name", ["example", "learned-c6-s9", "enhanced-c5-s9", "labptptm1-c6-s9", "labptptm2-c6-s9"]
+)
 def test_the_quantized_model_is_golden_in_every_sample(name):
     design = DUAL if name == "example" else replace(shipped.designs()[name], polarizations=2)
     rng = np.random.default_rng(1)
