@@ -83,6 +83,7 @@ def test_what_is_learned_is_known_by_name():
         "enhanced-c5-s9",
         "learned-c4-s9",
         "enhanced-3per2-c6-s9",
+        "enhanced-5per3-c6-s9",
         "labptptm1-c6-s9",
         "labptptm2-c6-s9",
         "learned-3per2-c5-s9",

@@ -25,6 +25,7 @@ TUNED = ("lsco-tuned-c8-s9", "lsco-tuned-c9-s9")
 LEARNED = {
     "dual-c6-s9": "dual-c6-s9",
     "enhanced-3per2-c6-s9": "enhanced-3per2-c6-s9",
+    "enhanced-5per3-c6-s9": "enhanced-5per3-c6-s9",
     "enhanced-c5-s9": "enhanced-c5-s9",
     "labptptm1-c6-s9": "labptptm1",
     "labptptm2-c6-s9": "labptptm2",
