@@ -101,7 +101,7 @@ def test_the_table_shows_every_design_the_best_first(capsys):
         "95 % interval": f"{figures.ber_low:.1e} .. {figures.ber_high:.1e}",
         "at dBm": f"{figures.launch_power_dbm:+g}",
         "mult. bits": f"{half_symbol_bits(design):,.0f}",
-        "W": f"{figures.receiver_power_w}",
+        "W": "-" if figures.receiver_power_w is None else f"{figures.receiver_power_w}",
     }
     assert all(len(line) <= 100 for line in out.splitlines())
     assert "compare ratios, not watts" in out
