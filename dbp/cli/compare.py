@@ -238,7 +238,9 @@ class _Comparison:
     def reference_row(self, name: str, found: FftReceiverEstimate, point: Point) -> ComparisonRow:
         """Return the figures of a reference in a kit; ``point``: its best."""
         from dbp.comparison import merit
+        from dbp.synthesis.cells import kits, liberty_reader
 
+        _, liberty = kits.find(found.kit)
         rate = self.settings.link.adc_rate
         return ComparisonRow(
             design=name,
@@ -253,6 +255,7 @@ class _Comparison:
             lanes=found.lanes,
             power_w=ReceiverPowerW(leakage=found.leakage_w, total=found.power_w),
             area_mm2=found.area_mm2,
+            voltage_v=liberty_reader.read(*liberty).voltage_v,
             **merit.energies(found.lanes, found.power_w, self.settings, rate),
         )
 

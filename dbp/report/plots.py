@@ -227,6 +227,11 @@ def _kinds(rows: Sequence[ComparisonRow]) -> dict[str, Line2D]:
     return handles
 
 
+def _margin(rows: Sequence[ComparisonRow]) -> float:
+    """Return the share of the axis left free at its ends, with room for names of references."""
+    return 0.25 if any(row.filters == REFERENCE_FILTERS for row in rows) else 0.1
+
+
 def _legend(
     rows: Sequence[ComparisonRow],
     designs: Sequence[str],
@@ -239,9 +244,10 @@ def _legend(
         if row.filters != REFERENCE_FILTERS:
             handles[row.design] = Line2D([], [], **_mark(row, designs))
             continue
+        # Beside the cross: an error bar may be above and below.
         ax.annotate(
-            row.design, place, (0, -6), textcoords="offset points", ha="center", va="top",
-            color=MUTED, fontsize="small",
+            row.design, place, (6, 0), textcoords="offset points", va="center", color=MUTED,
+            fontsize="small",
         )  # fmt: skip
     return handles
 
@@ -258,7 +264,7 @@ def _draw_energy(
     ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.margins(x=0.15, y=0.15)
+    ax.margins(x=_margin(rows), y=0.1)
     grid(ax)
     return _legend(rows, designs, at, ax)
 
@@ -275,6 +281,7 @@ def _draw_comparison(
             **_face(row),
             **_mark(row, designs),
         )
+    ax.margins(x=_margin(rows))
     ax.set(xlabel="receiver, W", yscale="log", xlim=(0, None))
     grid(ax)
     return _legend(rows, designs, [(row.power_w.total, row.ber) for row in rows], ax)

@@ -374,7 +374,7 @@ def test_marks_in_the_legend_are_filled_unless_they_tell_that_they_are_hollow(dr
 
 
 @pytest.mark.parametrize("draw", [plots.comparison, plots.energy])
-def test_a_reference_has_its_name_below_its_cross_and_no_line_in_the_legend(draw):
+def test_a_reference_has_its_name_beside_its_cross_and_no_line_in_the_legend(draw):
     (axes,) = draw([LINEAR, row("learned-b", snr_db=17.7)]).axes
     (name,) = axes.texts
     assert name.get_text() == "linear"
@@ -401,6 +401,32 @@ def test_the_page_shows_what_the_command_printed(written):
     for sentence in tables.sentences(found):
         assert f"<li>{sentence}</li>" in page
     assert "nangate45 + asap7" in page
+
+
+def test_references_alone_are_compared_from_their_names_to_their_files(tmp_path, monkeypatch):
+    """Their watts are scaled to 28 nm from the supply of the kit, as those of designs."""
+
+    def counted(request, out, workplace):
+        figures = {"bits": 1000, "errors": 10, "ber": 1e-2, "ber_low": 9e-3, "ber_high": 2e-2}
+        return Points(
+            Point(
+                design=name, design_hash=None, arithmetic="float", launch_power_dbm=0.0,
+                snr_db=14.0, **figures,
+            )
+            for name in request.designs
+        )  # fmt: skip
+
+    monkeypatch.setattr(compare, "ber", counted)
+    monkeypatch.setattr(kits, "find", lambda name: (kits.KITS[name], [tmp_path / "supply.lib"]))
+    (tmp_path / "supply.lib").write_text("library (supply) { nom_voltage : 1.1; cell (none) { } }")
+    command = ["compare", "linear", "essfm8", "--pdk", "nangate45", "--out", str(tmp_path)]
+    assert cli.main(command) == 0
+    rows = json.loads((tmp_path / "comparison.json").read_text())["rows"]
+    assert [r["design"] for r in rows] == ["linear", "essfm8"]
+    for found in rows:
+        whole = scaling.band({"nangate45": found["power_w"]["total"]}, {"nangate45": 1.1}, "energy")
+        assert found["power_28nm_w"] == pytest.approx(whole.model_dump())
+    assert (tmp_path / "comparison_energy.svg").is_file()
 
 
 @pytest.mark.parametrize("order", [1, -1])
