@@ -137,6 +137,7 @@ class _Builder:
         self._table_at: dict[bytes, int] = {}
         self._table_end = 0
         self._ones = [CONSTANTS["1'b1"]]
+        self._tied = tied(netlist, library)
         for name in netlist.inputs:
             self.net(name)
         self._arrivals = clock_arrivals.find(netlist, library, delays)
@@ -274,7 +275,7 @@ class _Builder:
         if timed is None:
             raise ToolError(f"{instance.name}: its clock pin is not tied to {CLOCK}")
         for control in (sequential.clear, sequential.preset):
-            if control is not None and not never(control, instance.nets):
+            if control is not None and not never(control, instance.nets, self._tied):
                 raise ToolError(f"{instance.name}: {cell.name}: asynchronous reset is in use")
         state, next_state = self._new_net(), sequential.next_state
         self._registers.add(
@@ -290,10 +291,35 @@ class _Builder:
                 self._gate(instance, pin.name, [*clock.variables], [state], truth, later_s)
 
 
-def never(control: Expression, nets: Mapping[str, str]) -> bool:
-    """Say whether constants at the pins keep an asynchronous control from ever being true."""
+def never(
+    control: Expression, nets: Mapping[str, str], tied: Mapping[str, int] = CONSTANTS
+) -> bool:
+    """Say whether what is tied at the pins keeps an asynchronous control from ever being true."""
     nets_read = [nets.get(name, "") for name in control.variables]
-    if not CONSTANTS.keys() >= set(nets_read):
+    if not tied.keys() >= set(nets_read):
         return False
-    values = {name: CONSTANTS[net] for name, net in zip(control.variables, nets_read, strict=True)}
+    values = {name: tied[net] for name, net in zip(control.variables, nets_read, strict=True)}
     return control.probability(values) == 0
+
+
+def tied(netlist: Netlist, library: Library) -> dict[str, int]:
+    """Return the nets that never change, and their value: constants, tie cells, what buffers them.
+
+    A layout ties pins by cells, where a mapped netlist has the constants themselves.
+    """
+    known, before = dict(CONSTANTS), 0
+    gates = [
+        (pin.function, instance.nets, instance.nets[pin.name])
+        for instance in netlist.instances
+        if (cell := library.cells.get(instance.cell)) is not None and not cell.has_state
+        for pin in cell.outputs
+        if pin.function is not None and pin.name in instance.nets
+    ]
+    while len(known) > before:
+        before = len(known)
+        for function, nets, output in gates:
+            read = [nets.get(name, "") for name in function.variables]
+            if output not in known and known.keys() >= set(read):
+                values = {n: known[net] for n, net in zip(function.variables, read, strict=True)}
+                known[output] = int(function.probability(values))
+    return known

@@ -88,6 +88,42 @@ def test_registers_sample_before_the_edge_moves_anything():
     assert result.activity.static_probability["clk"] == 0.5
 
 
+RESETTABLE = """
+cell (DFFR) { area : 6; cell_leakage_power : 0;
+  ff (IQ, IQN) { clocked_on : "CK"; next_state : "D"; clear : "!R"; }
+  pin (D, R) { direction : input; capacitance : 1; }
+  pin (CK) { direction : input; clock : true; capacitance : 1; }
+  pin (Q) { direction : output; function : "IQ"; } }
+cell (HIGH) { area : 1; pin (Y) { direction : output; function : "1"; } }
+cell (LOW) { area : 1; pin (Y) { direction : output; function : "0"; } }"""
+
+
+@pytest.mark.parametrize(
+    ("tie", "refused"),
+    [
+        ("HIGH t (.Y(n)); INV i (.A(n), .Y(o)); INV j (.A(o), .Y(r));", False),
+        ("LOW t (.Y(n)); INV i (.A(n), .Y(r));", False),
+        ("HIGH t (.Y(n)); INV i (.A(n), .Y(r));", True),
+        ("LOW t (.Y(r));", True),
+        ("INV i (.A(d), .Y(r));", True),
+    ],
+)
+def test_a_reset_that_cells_tie_is_none(tie, refused):
+    """OpenROAD ties pins by cells, and may buffer what these drive."""
+    text = f"""module m (clk, d, q); input clk, d; output q; wire n, o, r; {tie}
+      DFFR u (.CK(clk), .D(d), .R(r), .Q(q)); endmodule"""
+    library = liberty_reader.parse(
+        TINY_LIB.read_text().rstrip().removesuffix("}") + RESETTABLE + "}"
+    )
+    d = bits([0], [1], [1], [0], [1])
+    arguments = netlist.parse(text), library, delays(u__CK__Q=(5, 5)), d, 100 * PS, 1
+    if refused:
+        with pytest.raises(ToolError, match="u: DFFR: asynchronous reset is in use"):
+            simulate(*arguments)
+    else:
+        assert simulate(*arguments).outputs[1:, 0].tolist() == d[:-1, 0].tolist()
+
+
 def test_missing_delays_are_counted_not_assumed():
     result = simulate(
         netlist.parse(HAZARD), LIBRARY, delays(u__A__Y=(1, 1), v__A__Y=(1, 1)), bits([0]), PS, 0
