@@ -228,7 +228,7 @@ def _write_scripts(work: Path, handoff: Handoff, ports: Ports, cells: Cells) -> 
     write_text(work / scripts.SDC, scripts.sdc(ports, period_s))
     for name, text in scripts.yosys(ports, verilog, liberty, cells.library, kit).items():
         write_text(work / name, text)
-    layout = scripts.open_road(ports, liberty, cells.library, kit, period_s, ACTIVITY)
+    layout = scripts.open_road(ports, liberty, cells.library, kit, period_s)
     if layout is not None:
         write_text(work / scripts.OPENROAD, layout)
     return layout is not None
@@ -254,7 +254,7 @@ def _readme(
     count, below, above = (saturating.saturators[key] for key in ("count", "below", "above"))
     layout, registers_ = f"{kit} has no layout: no script", "none"
     if has_layout:
-        layout = f"`openroad -exit {scripts.OPENROAD}` (LEF files in kit/)"
+        layout = f"`openroad -exit {scripts.OPENROAD}` (LEF files in kit/; after 3 and 4)"
     if "cfg_address" in ports.widths:
         registers_ = f"`{RDL}` (SystemRDL 2.0)"
         registers_ += (
@@ -269,12 +269,12 @@ def _readme(
         f"3. Synthesis for {kit}: `yosys {scripts.YOSYS}` writes {scripts.NETLIST}, and in "
         f"{scripts.CELLS} the functions of its cells",
         f"4. The netlist on the bench: `iverilog -g2005 -o gates.vvp bench/bench.v "
-        f"{scripts.NETLIST} {scripts.CELLS} && vvp -N gates.vvp`",
+        f"{scripts.NETLIST} {scripts.CELLS} && vvp -N gates.vvp +vcd={scripts.ACTIVITY}`",
         f"5. Constraints: `{scripts.SDC}`, {handoff.clock_mhz:g} MHz; latency "
         f"{ports.latency_cycles} clocks, {ports.warm_up_words} words of warm-up",
         f"6. Layout: {layout}",
-        f"7. Activity: `{ACTIVITY}`, scope bench/dut; of a netlist: `vvp -N gates.vvp "
-        "+vcd=gates.vcd`",
+        f"7. Activity: of the Verilog, `{ACTIVITY}`, scope bench/dut; of the netlist, "
+        f"{scripts.ACTIVITY} of line 4",
         f"8. Registers: {registers_}",
         "9. FuseSoC: `fusesoc --cores-root . run --target sim "
         f"dbp:receivers:{_core_name(handoff, ports)}`",

@@ -22,6 +22,8 @@ from dbp.synthesis.timing import opensta_timing
 
 SDC, YOSYS, OPENROAD = "constraints.sdc", "yosys.ys", "place_and_route.tcl"
 NETLIST, CELLS = "netlist.v", "cells.v"
+# What the netlist on the bench dumps: the activity of every pin.
+ACTIVITY = "gates.vcd"
 KIT, MAPS = "kit", "yosys"
 
 
@@ -86,11 +88,12 @@ def open_road(
     library: Library,
     kit: Kit,
     clock_period_s: float,
-    activity: str,
 ) -> str | None:
     """Return the OpenROAD script of our own layout, None where the kit has none.
 
-    ``activity``: the SAIF that it reads for the watts, in the place of the toggles of our gates.
+    Its watts have the activity of the netlist on the bench, `ACTIVITY`, in the place of the toggles
+    of our gates. Cells have no names before the mapping, so no SAIF of the Verilog reaches their
+    pins; OpenROAD would propagate the activity of the ports and find ten times the watts.
     """
     if kit.name not in LAYOUTS:
         return None
@@ -104,14 +107,19 @@ def open_road(
     layout = LAYOUTS[kit.name]
     names = [Path(file).name for file in liberty]
     beside = LayoutFiles(layout.lef, names, NETLIST, (layout.rules,))
-    # The SAIF takes the place of the toggles.
     lines = [
         re.sub(r"^(read_lef|read_liberty|set_extraction_rules_file) ", rf"\1 {KIT}/", line)
         for line in openroad.script(step, beside, with_activity=False)
     ]
     report = next(k for k, line in enumerate(lines) if line.startswith("set figures"))
-    lines.insert(report, f"read_saif -scope bench/dut {activity}")
-    return "\n".join([*lines, ""])
+    lines.insert(report, f"read_vcd -scope bench/dut {ACTIVITY}")
+    played = [
+        f"if {{![file exists {ACTIVITY}]}} {{",
+        f'  puts "Error: no {ACTIVITY}: play the netlist on the bench first (line 4 of README.md)"',
+        "  exit 1",
+        "}",
+    ]
+    return "\n".join([*played, *lines, ""])
 
 
 def _empty_module(ports: Ports) -> str:
