@@ -1,6 +1,6 @@
 """Place and route by OpenROAD: one Tcl script from the mapped netlist to watts with real wires.
 
-Experimental: ``docs/howto/place_and_route.md`` says which parts of it have run, and in which tool.
+``docs/howto/place_and_route.md`` says which parts of it have run, and in which version.
 """
 
 from __future__ import annotations

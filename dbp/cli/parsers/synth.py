@@ -37,7 +37,7 @@ def add_to(commands: Commands[Parser]) -> None:
     parser.add_argument(
         "--place-and-route",
         action="store_true",
-        help="experimental: then also by OpenROAD, with real wires",
+        help="then also by OpenROAD, with real wires",
     )
     parser.add_argument(
         "--route",
