@@ -16,7 +16,7 @@ from dbp.learning.gauss_newton import Objective, Vector
 
 # Steps shrink from this to zero, along half a cosine; in units of `Objective.scales`.
 RATE = 3e-3
-# Of one batch, as near as whole blocks come.
+# A batch has about so many symbols: it is made of whole blocks.
 BATCH_SYMBOLS = 4096
 # Times that a descent is looked at: where symbols are few, it is best before its end.
 LOOKS = 20
@@ -45,7 +45,7 @@ def descend(
 ) -> Iterator[None]:
     """Move all parameters, kept within ``limits``, by steps of Adam; stops `LOOKS` times to look.
 
-    Each step sees a batch of the blocks, which are shuffled anew, by ``seed``, once all were seen.
+    Each step sees one batch of blocks. ``seed`` shuffles the blocks anew once all have been seen.
     """
     random, adam = np.random.default_rng(seed), Adam(objective.parameters.size)
     scales, size = objective.scales, max(1, BATCH_SYMBOLS // objective.block_symbols)
