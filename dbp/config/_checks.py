@@ -349,11 +349,13 @@ def _check_together(config: Config) -> None:
             f"training.curvature_symbols = {training.curvature_symbols}: must be at most "
             f"training.symbols = {training.symbols}"
         )
-    if training.digit_price_mdb and training.digit_budget:
-        raise InputError(
-            f"training.digit_budget = {training.digit_budget}: must be 0 where "
-            f"training.digit_price_mdb = {training.digit_price_mdb:g} says what digits cost"
-        )
+    for name in ("digit_price_mdb", "half_tap_price_mdb"):
+        price_mdb = getattr(training, name)
+        if price_mdb and training.digit_budget:
+            raise InputError(
+                f"training.digit_budget = {training.digit_budget}: must be 0 where "
+                f"training.{name} = {price_mdb:g} says what taps cost"
+            )
     longest = max(
         n for table in (config.baseline, config.learned) for n in period(table, config.link).taps
     )

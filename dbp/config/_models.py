@@ -390,6 +390,9 @@ class Training(_Table):
     digit_price_mdb: float = Field(0.0, ge=0, le=1000)
     """Millidecibels of effective SNR that a signed digit of a tap may cost; taps are rounded to
     fewer digits, which are adders where taps are hardwired. 0: digits cost nothing."""
+    half_tap_price_mdb: float = Field(0.0, ge=0, le=1000)
+    """Millidecibels that a half tap which is not zero may cost beside its digits: its samples are
+    folded and registered in each lane. Those that bring less become zero. 0: they cost nothing."""
     digit_budget: int = Field(0, ge=0, le=1 << 30)
     """The most signed digits of all half taps together, in place of a price; 0: no limit."""
 
@@ -506,6 +509,7 @@ LATER_TRAINING_KEYS = (
     "wide_search",
     "digit_price_mdb",
     "digit_budget",
+    "half_tap_price_mdb",
 )
 # Keys of the impairments that mix both polarisations, where they are not 0 or false.
 MIXING_KEYS = (

@@ -45,7 +45,7 @@ def plot_snr(points: Sequence[ExploredPoint], ax: Axes) -> Axes:
         front = pareto.fronts(objectives)[0]
         ax.plot(energy[front], snr_db[front], "-", color=color(0), linewidth=1, label="front")
     ax.set(xlabel="predicted energy (pJ/bit)", ylabel="effective SNR, validation data (dB)")
-    _finish(ax)
+    _finish(ax, "lower right")
     return ax
 
 
@@ -71,7 +71,7 @@ def plot_ber(points: Sequence[ExploredPoint], ax: Axes) -> Axes:
     _errorbars(ax, predicted, "none", "energy predicted")
     _mark_predictions(ax, synthesized)
     ax.set(yscale="log")
-    _finish(ax)
+    _finish(ax, "upper right")
     return ax
 
 
@@ -121,7 +121,8 @@ def _scatter(
             ax.plot(energy, snr_db, marker, color=shade, alpha=alpha, label=words)
 
 
-def _finish(ax: Axes) -> None:
+def _finish(ax: Axes, legend: str) -> None:
+    """Scale, grid and legend, this in the corner ``legend``, where the front does not lie."""
     ax.set(xscale="log")
     axis = ax.xaxis
     low, high = ax.get_xlim()
@@ -132,4 +133,4 @@ def _finish(ax: Axes) -> None:
         axis.set_minor_formatter(NullFormatter())
     grid(ax)
     if ax.get_legend_handles_labels()[0]:
-        ax.legend()
+        ax.legend(loc=legend)

@@ -105,7 +105,8 @@ class Data:
         edge = examples.edge_symbols if examples else 0
         self._link, self._examples = learned_link(settings, edge), examples
         self.training = training
-        self.counts_digits = bool(training.digit_price_mdb or training.digit_budget)
+        self.has_prices = bool(training.digit_price_mdb or training.half_tap_price_mdb)
+        self.counts_digits = self.has_prices or bool(training.digit_budget)
         self.detector = Detector(
             self._link.roll_off, self._link.adc_samples, self._link.adc_rate, edge
         )

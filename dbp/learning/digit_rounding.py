@@ -1,14 +1,16 @@
-"""Rounding all taps together to codes of few signed digits, each digit at a price.
+"""Rounding all taps together to codes of few signed digits, each digit and half tap at a price.
 
 A tap in the logic costs a term of the sum for each signed digit of its code, so the cheapest codes
 have few digits that are not zero. What is looked for is the lattice point with the smallest
 
-    (x - t)^T M (x - t) + sum of price times digits,
+    (x - t)^T M (x - t) + sum of price times digits + price of each tap that is not zero,
 
 where M is the Gauss-Newton matrix of `dbp.learning.integer_rounding` and t the taps before their
-rounding. A price for each tap alone leaves the geometry as it is: as in a sphere decoder, the
-Cholesky factor of M turns the quadratic form into a sum of which each term depends on one more tap,
-and the best partial codes are carried from tap to tap (the M-algorithm: Anderson and Mohan, IEEE
+rounding. A tap here is one real number, the real or the imaginary part of a half tap; a half tap is
+zero where both parts are: then its folded samples and their registers need not be. Such prices
+leave the geometry as it is: as in a sphere decoder, the Cholesky factor of M turns the quadratic
+form into a sum of which each term depends on one more tap, and the best partial codes are carried
+from tap to tap (the M-algorithm: Anderson and Mohan, IEEE
 Trans. Commun. 32, 169 (1984); in the order of V-BLAST). Then parts of the taps are decided anew
 while the others stay, where that helps (large neighbourhood search: Shaw, CP 1998).
 
@@ -63,7 +65,9 @@ class Lattice:
     """Codes ``c`` within ``low`` and ``high`` for taps ``c * steps``, and what they cost.
 
     ``matrix``: symmetric, positive definite; ``target``: the taps before their rounding;
-    ``prices``: of a signed digit of each tap. All flat, in the order of the matrix.
+    ``prices``: of a signed digit of each tap; ``half_tap_prices``: of the half tap that a tap is a
+    part of, where any part is not zero; ``others``: where its other part stands, -1 if nowhere. All
+    flat, in the order of the matrix.
     """
 
     matrix: NDArray[np.float64]
@@ -72,11 +76,17 @@ class Lattice:
     low: Codes
     high: Codes
     prices: Vector
+    half_tap_prices: Vector
+    others: Codes
 
     def cost(self, codes: Codes) -> float:
-        """The quadratic form of the errors, plus the price of all digits."""
+        """The quadratic form of the errors, plus the price of all digits and half taps."""
         error = codes * self.steps - self.target
-        return float(error @ self.matrix @ error + self.prices @ signed_digits(codes))
+        # Each half tap is charged once, at the first of its parts that is not zero.
+        earlier = (self.others >= 0) & (self.others < np.arange(len(codes)))
+        charged = (codes != 0) & ~(earlier & (codes[self.others] != 0))
+        prices = self.prices @ signed_digits(codes) + self.half_tap_prices @ charged
+        return float(error @ self.matrix @ error + prices)
 
     def part(self, taps: NDArray[np.int64], codes: Codes) -> Lattice:
         """The same of some taps, while all others keep their ``codes``."""
@@ -84,16 +94,26 @@ class Lattice:
         slope = self.matrix[taps] @ (codes * self.steps - self.target)
         target = codes[taps] * self.steps[taps] - np.linalg.solve(inner, slope)
         steps, prices = self.steps[taps], self.prices[taps]
-        return Lattice(inner, target, steps, self.low[taps], self.high[taps], prices)
+        places = np.full(len(codes) + 1, -1)  # the last one is for parts that are nowhere
+        places[taps] = np.arange(len(taps))
+        others = places[self.others[taps]]
+        # A half tap of which a part stays, and is not zero, is there anyhow.
+        paid = (others < 0) & (self.others[taps] >= 0) & (codes[self.others[taps]] != 0)
+        half_tap_prices = np.where(paid, 0.0, self.half_tap_prices[taps])
+        limits = self.low[taps], self.high[taps]
+        return Lattice(inner, target, steps, *limits, prices, half_tap_prices, others)
 
     def beam(self, width: int) -> Codes:
         """The best codes of a search that carries ``width`` partial codes from tap to tap."""
         order = _order(np.linalg.inv(self.matrix))
         factor = np.ascontiguousarray(np.linalg.cholesky(self.matrix[np.ix_(order, order)]).T)
-        chosen = (x[order] for x in (self.target, self.steps, self.low, self.high, self.prices))
-        largest = int(max(-self.low.min(), self.high.max()))
+        limits = self.low, self.high
+        flat = self.target, self.steps, *limits, self.prices, self.half_tap_prices
+        places = np.append(np.argsort(order), -1)  # the last one is for parts that are nowhere
+        others = places[self.others[order]]
+        digits = signed_digits(np.arange(int(max(-self.low.min(), self.high.max())) + 1))
         codes = np.empty(len(order), np.int64)
-        codes[order] = _beam(factor, *chosen, signed_digits(np.arange(largest + 1)), width, REACH)
+        codes[order] = _beam(factor, *(x[order] for x in flat), others, digits, width, REACH)
         return codes
 
 
@@ -126,6 +146,8 @@ def _beam(
     low: Codes,
     high: Codes,
     prices: Vector,
+    half_tap_prices: Vector,
+    others: Codes,
     digits: Codes,
     width: int,
     reach: int,
@@ -150,9 +172,15 @@ def _beam(
             wanted = (target[n] - moved / factor[n, n]) / steps[n]
             middle = int(min(max(np.rint(wanted), low[n]), high[n]))
             middles[b] = middle
+            # Where the other part was decided, and is not zero, the half tap is paid.
+            paid = others[n] > n and codes[b, others[n]] != 0
+            half_tap = 0.0 if paid else half_tap_prices[n]
             for code in range(max(middle - reach, low[n]), min(middle + reach, high[n]) + 1):
                 totals[b * tries + code - middle + reach] = (
-                    costs[b] + scale * (code - wanted) ** 2 + prices[n] * digits[abs(code)]
+                    costs[b]
+                    + scale * (code - wanted) ** 2
+                    + prices[n] * digits[abs(code)]
+                    + (half_tap if code else 0.0)
                 )
         kept = np.argsort(totals[: alive * tries], kind="mergesort")[:width]
         taken = 0
@@ -213,15 +241,17 @@ def at_no_price(
     """
     low, high = (end.astype(np.int64) for end in limits)
     damped = matrix + DAMPING * np.eye(len(taps))
-    lattice = Lattice(damped, taps, steps, low, high, np.zeros(len(taps)))
+    free, alone = np.zeros(len(taps)), np.full(len(taps), -1)
+    lattice = Lattice(damped, taps, steps, low, high, free, free, alone)
     return at_price(lattice, [np.rint(rounded / steps).astype(np.int64)]) * steps
 
 
 def within_budget(lattice: Lattice, starts: Sequence[Codes], budget: int) -> tuple[Codes, float]:
     """Return codes of at most ``budget`` signed digits in all, and the price that leads to them.
 
-    ``lattice.prices`` are what digits cost at a price of 1. A geometric bisection finds the lowest
-    price at which the codes keep the budget; at 0 they are those of no price at all.
+    ``lattice.prices`` are what digits cost at a price of 1; half taps cost nothing. A geometric
+    bisection finds the lowest price at which the codes keep the budget; at 0 they are those of no
+    price at all.
     """
 
     def priced(price: float) -> Lattice:

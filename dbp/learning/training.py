@@ -207,7 +207,7 @@ def float_settings(settings: Config) -> Config:
     formats = ("coefficient_bits", "signal_bits")
     rounding = (
         *("signal_iterations", "tap_iterations"),
-        *("fill_codes", "wide_search", "digit_price_mdb", "digit_budget"),
+        *("fill_codes", "wide_search", "digit_price_mdb", "half_tap_price_mdb", "digit_budget"),
     )
     learned = {name: getattr(own.learned, name) for name in formats}
     training = {name: getattr(own.training, name) for name in rounding}
@@ -517,7 +517,7 @@ class _Learner:
             return gauss_newton.iterate(objective, curvature, DAMPING, ~taps, self._limits)[0]
 
         loss = take(few)
-        if training.digit_price_mdb and not again:
+        if self._data.has_prices and not again:
             charged_db, priced = self.validate() - self.charge_db(), (objective.parameters, loss)
             loss = take(rounded)
             if charged_db > self.validate() - self.charge_db():
@@ -549,18 +549,23 @@ class _Learner:
         held, towards = self._held_scale(taps, loss)
         matrix, slope = matrix + held, slope + towards
         price = 1e-3 * training.digit_price_mdb * math.log(10) / 10 * loss
+        half_tap_price = 1e-3 * training.half_tap_price_mdb * math.log(10) / 10 * loss
+        # A budget asks for weights alone. Both parts of a half tap stand side by side.
+        weight = 1.0 if training.digit_budget else price
         lattice = digit_rounding.Lattice(
             matrix,
             taps - np.linalg.solve(matrix, slope),
             steps,
             low.astype(np.int64),
             high.astype(np.int64),
-            self._digit_weights * (price or 1.0),
+            self._digit_weights * weight,
+            np.full(len(taps), half_tap_price),
+            np.arange(len(taps)) ^ 1,
         )
         codes = [
             np.clip(np.rint(start).astype(np.int64), lattice.low, lattice.high) for start in starts
         ]
-        if price:
+        if not training.digit_budget:
             return digit_rounding.at_price(lattice, codes)
         found, price = digit_rounding.within_budget(lattice, codes, training.digit_budget)
         return found
@@ -578,15 +583,18 @@ class _Learner:
         return loss * np.outer(along, along), loss * (along @ taps - 1.0) * along
 
     def charge_db(self) -> float:
-        """What the signed digits of rounded taps cost in dB: their price, or beyond the budget."""
+        """What rounded taps cost in dB: the prices of their digits and half taps, or what digits
+        beyond the budget do."""
         model, training = self.objective.model, self._data.training
         if not (self._data.counts_digits and isinstance(model, QuantizedModel) and model.rounded):
             return 0.0
-        digits = digit_rounding.signed_digits(model.codes())
-        price_db = 1e-3 * training.digit_price_mdb
+        codes = model.codes()
+        digits = digit_rounding.signed_digits(codes)
         if training.digit_budget:
             return OVER_BUDGET_DB * max(int(digits.sum()) - training.digit_budget, 0)
-        return price_db * float(self._digit_weights @ digits)
+        half_taps = np.count_nonzero(codes.reshape(-1, 2).any(axis=1))
+        digits_mdb = training.digit_price_mdb * float(self._digit_weights @ digits)
+        return 1e-3 * (digits_mdb + training.half_tap_price_mdb * half_taps)
 
     def _curvature(self, iteration: int) -> NDArray[np.float64]:
         random = np.random.default_rng((self._data.seed, iteration))

@@ -32,6 +32,7 @@ LEARNED = {
     "learned-3per2-c5-s9": "learned-3per2-c5-s9",
     "learned-4per3-c6-s8": "learned-4per3-c6-s8",
     "learned-4per3-c6-s9": "learned-4per3-c6-s9",
+    "learned-5per4-c6-s9": "learned-5per4-c6-s9",
     "learned-c4-s9": "learned-c4-s9",
     "learned-c5-s8": "learned-c5-s8",
     "learned-c5-s9": "learned-c5-s9",

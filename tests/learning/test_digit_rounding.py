@@ -25,14 +25,16 @@ def fewest_digits(most):
     return fewest
 
 
-def lattice(count, price, least=16, seed=1):
+def lattice(count, price, least=16, seed=1, half_tap_price=0.0):
     random = np.random.default_rng(seed)
     slopes = random.normal(size=(count, 2 * count)) * np.logspace(0, -1.5, count)[:, None]
     mixed = np.linalg.qr(random.normal(size=(count, count)))[0]
     matrix = mixed @ slopes @ slopes.T @ mixed.T / count
     target = random.uniform(-0.4, 0.4, count)
     low, high = np.full(count, -least), np.full(count, least - 1)
-    return Lattice(matrix, target, np.full(count, 2.0**-5), low, high, np.full(count, price))
+    prices = np.full(count, price), np.full(count, half_tap_price)
+    others = np.arange(count) ^ 1
+    return Lattice(matrix, target, np.full(count, 2.0**-5), low, high, *prices, others)
 
 
 def today(problem):
@@ -54,13 +56,15 @@ def test_signed_digits_are_those_that_the_hardwired_filter_adds():
     assert signed_digits(codes).tolist() == [len(adder_graph.signed_digits(int(c))) for c in codes]
 
 
+@pytest.mark.parametrize("half_tap_price", [0.0, 1e-3, 1e-2])
 @pytest.mark.parametrize("price", [0.0, 1e-4, 1e-3, 1e-2])
-def test_a_small_problem_is_solved_exactly(price):
-    problem = lattice(4, price, least=8)
+def test_a_small_problem_is_solved_exactly(price, half_tap_price):
+    problem = lattice(4, price, least=8, half_tap_price=half_tap_price)
     codes = np.array(list(itertools.product(range(-8, 8), repeat=4)))
     error = codes * problem.steps - problem.target
     costs = np.einsum("ni,ij,nj->n", error, problem.matrix, error)
     costs += price * signed_digits(codes).sum(1)
+    costs += half_tap_price * codes.reshape(-1, 2, 2).any(axis=2).sum(1)
     assert problem.cost(at_price(problem, [])) == pytest.approx(costs.min(), rel=1e-9)
 
 
@@ -89,6 +93,26 @@ def test_the_wide_search_costs_no_more_than_the_first_one_and_mostly_much_less()
         ratios.append(costs[0] / costs[1])
     assert max(ratios) <= 1 + 1e-9
     assert np.mean(ratios) < 0.8
+
+
+def test_a_part_of_the_taps_costs_what_it_adds_to_the_whole():
+    problem = lattice(10, 1e-4, half_tap_price=1e-3)
+    random = np.random.default_rng(2)
+    for _ in range(50):
+        before, after = random.integers(-2, 3, (2, 10)) * random.integers(0, 2, (2, 10))
+        taps = np.sort(random.permutation(10)[:5])
+        part, moved = problem.part(taps, before), before.copy()
+        moved[taps] = after[taps]
+        whole = problem.cost(moved) - problem.cost(before)
+        assert part.cost(after[taps]) - part.cost(before[taps]) == pytest.approx(whole, abs=1e-12)
+
+
+def test_a_higher_price_leaves_fewer_half_taps():
+    half_taps = [
+        np.count_nonzero(at_price(problem, [today(problem)]).reshape(-1, 2).any(axis=1))
+        for problem in (lattice(30, 0.0, half_tap_price=price) for price in (0.0, 1e-3, 1e-2))
+    ]
+    assert half_taps == sorted(half_taps, reverse=True) and half_taps[-1] < half_taps[0] / 2
 
 
 def test_a_higher_price_leaves_fewer_digits():

@@ -335,6 +335,20 @@ def test_a_price_of_digits_leaves_fewer_and_hardly_less_snr(learned):
     assert np.linalg.norm([*half[:-1], *half]) == pytest.approx(kept, rel=0.3)
 
 
+def test_a_price_of_half_taps_leaves_some_of_them_zero(learned):
+    def zeros(result):
+        return sum(
+            (i, q) == (0, 0)
+            for filter_ in result.design.filters
+            for i, q in zip(filter_.half_taps_i, filter_.half_taps_q, strict=True)
+        )
+
+    priced = training.train(changed(half_tap_price_mdb=600.0, tap_iterations=6))
+    assert zeros(priced) > zeros(learned)
+    cost_db = 0.6 * (zeros(priced) - zeros(learned))
+    assert priced.snr_db_quantized > learned.snr_db_quantized - cost_db
+
+
 @pytest.mark.slow
 def test_few_bits_gain_from_filled_codes_and_a_wide_search():
     few = SMALL.learned.model_copy(update={"coefficient_bits": 3})
