@@ -89,6 +89,7 @@ def test_what_is_learned_is_known_by_name():
         "learned-3per2-c5-s9",
         "learned-4per3-c6-s8",
         "learned-4per3-c6-s9",
+        "learned-5per4-c6-s9",
     }
 
 
