@@ -110,7 +110,7 @@ def test_a_part_of_the_taps_costs_what_it_adds_to_the_whole():
 def test_a_higher_price_leaves_fewer_half_taps():
     half_taps = [
         np.count_nonzero(at_price(problem, [today(problem)]).reshape(-1, 2).any(axis=1))
-        for problem in (lattice(30, 0.0, half_tap_price=price) for price in (0.0, 1e-3, 1e-2))
+        for problem in (lattice(30, 0.0, half_tap_price=price) for price in (0.0, 1e-3, 3e-2))
     ]
     assert half_taps == sorted(half_taps, reverse=True) and half_taps[-1] < half_taps[0] / 2
 
