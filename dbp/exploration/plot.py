@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -121,7 +121,7 @@ def _scatter(
             ax.plot(energy, snr_db, marker, color=shade, alpha=alpha, label=words)
 
 
-def _finish(ax: Axes, legend: str) -> None:
+def _finish(ax: Axes, legend: Literal["lower right", "upper right"]) -> None:
     """Scale, grid and legend, this in the corner ``legend``, where the front does not lie."""
     ax.set(xscale="log")
     axis = ax.xaxis
