@@ -107,6 +107,14 @@ def test_isit2018_has_the_noise_of_the_authors_code():
             "[training]\nsymbols = 16384",
             "training.curvature_symbols = 32768: must be at most training.symbols = 16384",
         ),
+        (
+            "[training]\ndigit_budget = 9\ndigit_price_mdb = 1.0",
+            "training.digit_budget = 9: must be 0 where training.digit_price_mdb = 1 says",
+        ),
+        (
+            "[training]\ndigit_budget = 9\nhalf_tap_price_mdb = 1.0",
+            "training.digit_budget = 9: must be 0 where training.half_tap_price_mdb = 1 says",
+        ),
         ("[training]\ntap_iterations = 0", "tap_iterations = 0: .* greater than or equal to 1"),
         ("[training]\nbatch_blocks = 8", "training.batch_blocks: unknown key"),
         ("[learned]\ntaps = 131\n[training]\nblock_symbols = 64", "at least the longest filter"),
