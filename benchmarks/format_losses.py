@@ -38,7 +38,7 @@ def main():
     parser.add_argument("changes", nargs="*", help="KEY=VALUE,KEY=VALUE: a row for each argument")
     parser.add_argument("--launch-power-dbm", type=float, default=1.0)
     parser.add_argument("--symbols", type=int, default=131_072)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     settings = config.load(str(options.run / "config.toml"))
     floats = FloatFilters.from_arrays(read_npz(options.run / "train" / "float.npz"))
     link = dbp.Link(**settings.link.model_dump())

@@ -37,14 +37,13 @@ def table() -> list[list[str]]:
 
     for name in sorted(found, key=place):
         design, figure = found[name], figures[name]
-        formats = merit.filters_of(design)
         watts = figure.receiver_power_w
         rows.append(
             [
                 name,
                 str(design.samples_per_symbol),
                 merit.lengths(design),
-                f"{formats['coefficient_bits']}/{formats['signal_bits']}",
+                merit.formats(design),
                 f"{figure.ber:.1e}",
                 f"{figure.ber_low:.1e} .. {figure.ber_high:.1e}",
                 f"{figure.launch_power_dbm:+g}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from fractions import Fraction
 from typing import Literal, NamedTuple, TypedDict
 
@@ -57,6 +58,22 @@ def lengths(design: Design) -> str:
     return "/".join(map(str, sorted({filter_.taps for filter_ in inner})))
 
 
+def formats(design: Design) -> str:
+    """Return the bits of taps and of samples, such as ``6/9``, or ``5-7/8-9`` where they differ.
+
+    Of taps: those of all filters but the first and the last.
+    """
+    inner = design.filters[1:-1] or design.filters
+    taps = {filter_.coefficient_bits for filter_ in inner}
+    samples = {design.filter_input_bits(k) for k in range(len(design.filters))}
+    return f"{_range(taps)}/{_range(samples)}"
+
+
+def _range(bits: AbstractSet[int]) -> str:
+    low, high = min(bits), max(bits)
+    return f"{low}" if low == high else f"{low}-{high}"
+
+
 class Energies(TypedDict):
     """Picojoules per bit of the link and per complex sample."""
 
@@ -89,17 +106,18 @@ def paper_step(design: Design, filters: str) -> StepFigures | None:
         or filters != "reconfigurable"
         or design.samples_per_symbol != 2
         or "/" in lengths(design)
+        or "-" in formats(design)
     ):
         return None
     learned = "learned" if design.name.startswith("learned-c") else "ls-co"
     if not design.name.startswith(("learned-c", "lsco-paper")):
         return None
-    formats = filters_of(design)
+    stated = filters_of(design)
     columns = {
         "filters": learned,
-        "taps_per_step": str(formats["taps"]),
-        "coefficient_bits": str(formats["coefficient_bits"]),
-        "signal_bits": str(formats["signal_bits"]),
+        "taps_per_step": str(stated["taps"]),
+        "coefficient_bits": str(stated["coefficient_bits"]),
+        "signal_bits": str(stated["signal_bits"]),
     }
     for row in paper.rows("paper_power.csv"):
         if all(row[column] == value for column, value in columns.items()):

@@ -393,6 +393,12 @@ class Training(_Table):
     half_tap_price_mdb: float = Field(0.0, ge=0, le=1000)
     """Millidecibels that a half tap which is not zero may cost beside its digits: its samples are
     folded and registered in each lane. Those that bring less become zero. 0: they cost nothing."""
+    coefficient_bit_price_mdb: float = Field(0.0, ge=0, le=1000)
+    """Millidecibels that a bit of all taps of a filter must bring; ``coefficient_bits`` is the most
+    that a filter gets. 0: all filters get it."""
+    signal_bit_price_mdb: float = Field(0.0, ge=0, le=1000)
+    """Millidecibels that a bit of the samples between two filters must bring; ``signal_bits`` is
+    the most, and what converter and receiver put out have. 0: all have it."""
     digit_budget: int = Field(0, ge=0, le=1 << 30)
     """The most signed digits of all half taps together, in place of a price; 0: no limit."""
 
@@ -510,6 +516,8 @@ LATER_TRAINING_KEYS = (
     "digit_price_mdb",
     "digit_budget",
     "half_tap_price_mdb",
+    "coefficient_bit_price_mdb",
+    "signal_bit_price_mdb",
 )
 # Keys of the impairments that mix both polarisations, where they are not 0 or false.
 MIXING_KEYS = (

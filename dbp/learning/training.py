@@ -37,6 +37,7 @@ from dbp.config import Config
 from dbp.datapath.design import Design, launch_power_uw
 from dbp.errors import InputError, shown
 from dbp.learning import (
+    bit_allocation,
     descent,
     digit_rounding,
     gauss_newton,
@@ -208,6 +209,7 @@ def float_settings(settings: Config) -> Config:
     rounding = (
         *("signal_iterations", "tap_iterations"),
         *("fill_codes", "wide_search", "digit_price_mdb", "half_tap_price_mdb", "digit_budget"),
+        *("coefficient_bit_price_mdb", "signal_bit_price_mdb"),
     )
     learned = {name: getattr(own.learned, name) for name in formats}
     training = {name: getattr(own.training, name) for name in rounding}
@@ -320,6 +322,7 @@ def _train(
     if settings.training.fill_codes:
         start = filled(floats, settings.learned.coefficient_bits)
     design = export(start, settings.learned, settings.datapath, polarizations)
+    design = _with_bits_that_pay(design, start, power_uw, data)
     quantized = QuantizedModel(design, start)
     quantized.rounded = len(state.history) > signal_end
     learner = _Learner(quantized, power_uw, data, state)
@@ -347,6 +350,47 @@ def _train(
     )
     _require_better_than_linear(result, settings, data)
     return result
+
+
+def _with_bits_that_pay(design: Design, start: FloatFilters, power_uw: int, data: Data) -> Design:
+    """The formats of ``design`` without the bits that bring less than their prices.
+
+    They follow from ``start``, the taps before their rounding, and from the data: the same again
+    when a killed run goes on.
+    """
+    training = data.training
+    if not (training.coefficient_bit_price_mdb or training.signal_bit_price_mdb):
+        return design
+
+    def objective(tried: Design) -> gauss_newton.Objective:
+        model = QuantizedModel(tried, start)
+        model.rounded = False
+        return data.objective(model, power_uw, data.train)
+
+    whole = objective(design)
+    mdb = math.log(10) * 1e-4 * whole.loss()
+    wires = [0] * len(design.rotations)
+    if training.signal_bit_price_mdb:
+        wires = bit_allocation.allocate_wire_bits(
+            design, lambda tried: objective(tried).loss(), training.signal_bit_price_mdb * mdb
+        )
+    taps = [0] * len(design.filters)
+    if training.coefficient_bit_price_mdb:
+        model = whole.model
+        assert isinstance(model, QuantizedModel)
+        count = model.tap_parameters
+        blocks = np.arange(min(data.curvature_blocks, whole.blocks))
+        losses = bit_allocation.rounding_losses(
+            whole.curvature(blocks)[:count, :count], model.taps_of(model.steps)
+        )
+        ends = np.cumsum([2 * len(f.half_taps_i) for f in design.filters])[:-1]
+        of_filters = [float(part.sum()) for part in np.split(losses, ends)]
+        taps = bit_allocation.allocate_tap_bits(
+            design, of_filters, training.coefficient_bit_price_mdb * mdb, after=(0, *wires)
+        )
+    return bit_allocation.with_fewer_tap_bits(
+        bit_allocation.with_fewer_wire_bits(design, wires), taps
+    )
 
 
 def _require_better_than_linear(result: Result, settings: Config, data: Data) -> None:

@@ -183,14 +183,13 @@ def summary(folder: Path) -> str:
     content = Contents.load([folder])
     rows = [["design", "taps", "bits c/s", "BER", "at dBm", "RTL mismatches", "um2", "mW"]]
     for run in content.runs:
-        middle = run.design.filters[len(run.design.filters) // 2]
         point = content.best_of(run)
         synth = next(iter(run.synth.values()), None)
         rows.append(
             [
                 run.name,
                 merit.lengths(run.design),
-                f"{middle.coefficient_bits}/{run.design.signal_bits}",
+                merit.formats(run.design),
                 f"{point.ber:.2e}" if point else "-",
                 f"{point.launch_power_dbm:+g}" if point else "-",
                 f"{run.sim.mismatches} of {run.sim.samples_compared}" if run.sim else "-",

@@ -189,15 +189,14 @@ def _formats(runs: Sequence[DesignRun]) -> list[str]:
     ]
     for run in runs:
         design = run.design
-        middle = design.filters[len(design.filters) // 2]
         rotation = design.rotations[len(design.rotations) // 2] if design.rotations else None
         rows.append(
             [
                 run.name,
                 len(design.filters),
                 _each({f.taps for f in design.filters}),
-                design.signal_bits,
-                middle.coefficient_bits,
+                _each({design.filter_input_bits(k) for k in range(len(design.filters))}),
+                _each({f.coefficient_bits for f in design.filters}),
                 rotation.branch_bits if rotation else "-",
                 f"{rotation.phase_bits} ({rotation.phase_fraction_bits})" if rotation else "-",
                 rotation.kerr_bits if rotation else "-",
@@ -383,9 +382,7 @@ def _published(runs: Sequence[DesignRun]) -> list[str]:
     ber, power = (paper.rows(name) for name in ("paper_ber.csv", "paper_power.csv"))
     rows = []
     for run in runs:
-        middle = run.design.filters[len(run.design.filters) // 2]
-        formats = (merit.lengths(run.design), middle.coefficient_bits, run.design.signal_bits)
-        key = tuple(str(value) for value in formats)
+        key = (merit.lengths(run.design), *merit.formats(run.design).split("/"))
         points = [row for row in ber if key == _published_key(row)]
         watts = [row for row in power if key == _published_key(row)]
         if points and watts:

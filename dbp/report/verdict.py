@@ -84,8 +84,7 @@ def _compared(content: Contents, comparisons: Sequence[ComparisonMetrics]) -> li
     """Return the names of all that is in the report, with taps and bits where they are known."""
     names = {}
     for run in content.runs:
-        middle = run.design.filters[len(run.design.filters) // 2]
-        bits = f"{middle.coefficient_bits}/{run.design.signal_bits} bits"
+        bits = f"{merit.formats(run.design)} bits"
         names[run.name] = f"{run.name} ({merit.lengths(run.design)} taps, {bits})"
     rows = (label(row) for metrics in comparisons for row in metrics.rows)
     for name in (*rows, *(point.design for point in content.points)):

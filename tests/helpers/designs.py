@@ -52,11 +52,12 @@ def rotations(draw, input_bits, max_half_kerr=4):
     narrow = st.integers(2, 5) if idle else BITS
     branch_bits, output_bits = draw(narrow), draw(BITS)
     gain = st.integers(-4000, 4000) | st.integers(-(1 << 31), (1 << 31) - 1)
+    largest = min(1 << (2 * min(branch_bits, input_bits) - 1), (1 << 31) - 1)
     # Below it the shift of the output would be negative.
     least = max(output_bits - input_bits, 0)
     return Rotation(
         branch_bits=branch_bits,
-        power_offset=draw(st.just(0) | st.integers(0, 1 << (2 * min(branch_bits, input_bits) - 1))),
+        power_offset=draw(st.just(0) | st.integers(0, largest)),
         kerr_bits=draw(narrow),
         kerr_gains=tuple(draw(st.lists(gain, min_size=1, max_size=max_half_kerr))),
         kerr_shift=draw(st.integers(0, 16) | st.integers(0, 40)),

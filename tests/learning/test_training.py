@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from helpers.training import SMALL, changed, train_and_be_killed
 
 from dbp import config
 from dbp.errors import InputError
@@ -19,24 +20,6 @@ from dbp.learning.quantized_model import QuantizedModel
 from dbp.link import transmission
 from dbp.support.files import read_npz, write_npz
 
-# Four short spans at a power where the Kerr effect counts: learned in seconds.
-SMALL = config.Config(
-    link=config.Link(spans=4, span_km=60.0, steps_per_span=4, noise_figure_db=6.0),
-    baseline=config.Baseline(taps=9, out_of_band_gain=0.8),
-    learned=config.Learned(taps=9, coefficient_bits=6, signal_bits=9, rotation_offset_km=12.0),
-    training=config.Training(
-        launch_power_dbm=2.0,
-        symbols=8192,
-        validation_symbols=4096,
-        block_symbols=128,
-        curvature_symbols=2048,
-        start_iterations=100,
-        float_iterations=4,
-        signal_iterations=2,
-        tap_iterations=3,
-    ),
-)
-
 
 @pytest.fixture(scope="module")
 def learned():
@@ -45,10 +28,6 @@ def learned():
 
 def figures(result):
     return result.launch_power_dbm, result.snr_db_float, result.snr_db_quantized
-
-
-def changed(**training_):
-    return SMALL.model_copy(update={"training": SMALL.training.model_copy(update=training_)})
 
 
 def test_learning_beats_its_start_and_the_baseline(learned):
@@ -133,21 +112,6 @@ def test_history_is_written(learned, tmp_path):
     assert [row["phase"] for row in rows] == ["float"] * 4 + ["signals"] * 2 + ["taps"] * 3
     assert [int(row["iteration"]) for row in rows] == list(range(1, 10))
     assert [float(row["snr_db"]) for row in rows] == [row.snr_db for row in learned.history]
-
-
-def train_and_be_killed(settings, checkpoint, after, monkeypatch):
-    """Train, and end when that number of steps is done and written."""
-    save = State.save
-
-    def save_and_die(state, path):
-        save(state, path)
-        if len(state.history) == after:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(State, "save", save_and_die)
-        with pytest.raises(KeyboardInterrupt):
-            training.train(settings, checkpoint)
 
 
 def assert_same(result, other):
