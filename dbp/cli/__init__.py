@@ -89,7 +89,8 @@ class _Output(io.TextIOBase):
             self._stream.flush()
 
     def isatty(self) -> bool:
-        return self._stream.isatty()
+        # Others may keep this one longer than its stream lives.
+        return not self._stream.closed and self._stream.isatty()
 
 
 def _locked(options: argparse.Namespace) -> AbstractContextManager[None]:

@@ -1,5 +1,6 @@
 """The command line as people use it: help, ranges, and one clear line for every wrong input."""
 
+import io
 import json
 import os
 import re
@@ -160,3 +161,12 @@ def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path, capsys):
     status, _, err = run("rtl", design, "--out", file / "below", capsys=capsys)
     assert status == 2
     assert err.count("\n") == 1
+
+
+def test_an_output_whose_stream_was_closed_is_no_terminal():
+    """As colorama asks at the very end."""
+    stream = io.StringIO()
+    output = cli._Output(stream)
+    assert not output.isatty()
+    stream.close()
+    assert not output.isatty()

@@ -52,7 +52,7 @@ def expected(name, header):
     found = {
         "samples": f"{design.samples_per_symbol}",
         "taps": f"{formats['taps']}",
-        "bits": f"{formats['coefficient_bits']}/{formats['signal_bits']}",
+        "bits": merit.formats(design),
         "BER": f"{figures.ber:.1e}",
         "multiplier bits per sample": f"{complexity(design).multiplier_bits:,}",
         "multiplier bits per half symbol": f"{half_symbol_bits(design):,.0f}",
@@ -96,7 +96,7 @@ def test_the_table_shows_every_design_the_best_first(capsys):
         "design": name,
         "samples": f"{design.samples_per_symbol}",
         "taps": f"{design.filters[0].taps}",
-        "bits": f"{design.filters[0].coefficient_bits}/{design.signal_bits}",
+        "bits": merit.formats(design),
         "BER": f"{figures.ber:.1e}",
         "95 % interval": f"{figures.ber_low:.1e} .. {figures.ber_high:.1e}",
         "at dBm": f"{figures.launch_power_dbm:+g}",

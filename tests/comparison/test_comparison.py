@@ -76,6 +76,22 @@ def test_the_paper_stands_beside_the_designs_of_its_table():
     assert merit.paper_step(designs["lsco-tuned-c9-s9"], "reconfigurable") is None
 
 
+def test_bits_that_differ_are_a_range():
+    design = shipped.designs()["learned-c6-s9"]
+    assert merit.formats(design) == "6/9"
+    # The taps of the first and of the last filter do not count.
+    first, second, *others, last = design.filters
+    filters = (replace(first, coefficient_bits=7), replace(second, coefficient_bits=7), *others)
+    other = replace(design, filters=(*filters, replace(last, coefficient_bits=8)))
+    assert merit.formats(other) == "6-7/9"
+    rotation, *rotations = other.rotations
+    narrow = replace(other, rotations=(replace(rotation, output_bits=7), *rotations))
+    assert merit.formats(narrow) == "6-7/7-9"
+    # The paper has no step of such formats.
+    for mixed in (other, narrow):
+        assert merit.paper_step(mixed, "reconfigurable") is None
+
+
 def test_what_is_learned_is_known_by_name():
     learned = {name for name, design in shipped.designs().items() if merit.is_learned(design)}
     assert learned == {f"learned-c{c}-s{s}" for c in (5, 6) for s in (8, 9)} | {
@@ -84,6 +100,7 @@ def test_what_is_learned_is_known_by_name():
         "learned-c4-s9",
         "enhanced-3per2-c6-s9",
         "enhanced-5per3-c6-s9",
+        "enhanced-5per3-c8-s10",
         "labptptm1-c6-s9",
         "labptptm2-c6-s9",
         "learned-3per2-c5-s9",
