@@ -89,11 +89,12 @@ def test_registers_are_counted_as_they_are_built():
 
 @pytest.mark.parametrize("name", [n for n, f in shipped.figures().items() if f.receiver_power_w])
 def test_whole_receivers_are_predicted_too(name):
-    """As `dbp compare` has them."""
+    """As `dbp compare` has them; area a bit worse outside of the fitted steps."""
     figures = shipped.figures()[name]
     predicted = dbp.predict_watts(dbp.Design.load(name))
     assert predicted.power_w == pytest.approx(figures.receiver_power_w, rel=0.08)
-    assert predicted.area_mm2 == pytest.approx(figures.receiver_area_mm2, rel=0.10)
+    area_error = 0.12 if predicted.extrapolates else 0.10
+    assert predicted.area_mm2 == pytest.approx(figures.receiver_area_mm2, rel=area_error)
 
 
 @pytest.mark.parametrize(
