@@ -26,8 +26,8 @@ from dbp.learning.integer_rounding import DAMPING
 
 Vector = NDArray[np.float64]
 
-# What a wire's rounding costs is measured with so many bits less, where it stands out from that of
-# all others and is still small.
+# A wire loses so many bits while its cost is measured: then its rounding error is larger than that
+# of all other wires, and still small.
 BITS_TRIED = 3
 
 
@@ -61,7 +61,7 @@ def superfluous_bits(loss: float, price: float, most: int) -> int:
 
 
 def with_fewer_tap_bits(design: Design, bits: Sequence[int]) -> Design:
-    """The same filters with so many bits less of all their taps; codes become coarser."""
+    """Take ``bits[k]`` bits from the taps of ``filters[k]``: their codes become coarser."""
     filters = tuple(
         replace(
             filter_,
@@ -76,7 +76,7 @@ def with_fewer_tap_bits(design: Design, bits: Sequence[int]) -> Design:
 
 
 def with_fewer_wire_bits(design: Design, bits: Sequence[int]) -> Design:
-    """The same gains with so many bits less behind each rotation, hence into the next filter."""
+    """Take ``bits[k]`` bits from what leaves ``rotations[k]``; all gains stay as they are."""
     rotations = tuple(
         replace(rotation, output_bits=rotation.output_bits - less)
         for rotation, less in zip(design.rotations, bits, strict=True)

@@ -148,7 +148,7 @@ def test_a_higher_price_leaves_no_place_more_bits(priced, settings):
 
     assert np.all(bits(costly) <= bits(priced.design))
     assert bits(costly).sum() < bits(priced.design).sum() - 5
-    # What the converter and the receiver put out has no price.
+    # The words of the converter and of the receiver keep all their bits.
     assert (costly.signal_bits, costly.output_bits) == (10, 10)
 
 
